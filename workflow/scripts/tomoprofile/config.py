@@ -1,0 +1,231 @@
+"""The configuration: every key, its default and its limits. The only home of defaults.
+
+Light on purpose: pydantic and the standard library, because the Snakefile imports it for every job.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from .errors import ConfigError, Fault
+
+
+class Section(BaseModel):
+    """A part of the configuration; unknown keys are errors, because a typo must not pass silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StoreConfig(Section):
+    """How volumes lie on disk, and what one job works on."""
+
+    shard_slices: int = Field(32, ge=1, le=1024, description="Whole slices in one shard, which is one file.")
+    slab_slices: int = Field(
+        256, ge=1, description="Slices one job converts or segments; a multiple of `shard_slices`."
+    )
+
+    @model_validator(mode="after")
+    def _slabs_hold_whole_shards(self) -> StoreConfig:
+        if self.slab_slices % self.shard_slices:
+            raise ValueError(
+                f"slab_slices={self.slab_slices} is not a multiple of shard_slices={self.shard_slices}; "
+                "two jobs would write into one shard"
+            )
+        return self
+
+
+class PickConfig(Section):
+    """Which slices a person is asked to label."""
+
+    slices: int = Field(3, ge=1, le=64, description="How many slices of each scan to propose for labelling.")
+
+
+class UNetConfig(Section):
+    """A pretrained 2-D U-Net, fine-tuned on a few labelled slices (P22, P23)."""
+
+    method: Literal["unet"] = "unet"
+    encoder: Literal["efficientnet-lite0"] = Field("efficientnet-lite0", description="Encoder of the U-Net.")
+    base: str = Field(
+        "imagenet",
+        description="Weights to start from: `imagenet`, `none` (from scratch), or the folder of an earlier bundle.",
+    )
+    neighbours: int = Field(
+        1, ge=0, le=3, description="Slices above and below that the network sees beside the slice itself."
+    )
+    input_scale: int = Field(
+        2, ge=1, le=4, description="Enlargement of the input, so that the smallest domain covers about 6 pixels."
+    )
+    decoder_channels: tuple[int, int, int, int, int] = Field(
+        (128, 64, 48, 32, 16), description="Channels of the five decoder steps, deepest first."
+    )
+    steps: int = Field(300, ge=1, le=100_000, description="Optimiser steps.")
+    batch: int = Field(4, ge=1, le=256, description="Crops in one step.")
+    crop: int = Field(128, ge=32, le=1024, multiple_of=16, description="Side of a training crop in voxels.")
+    learning_rate: float = Field(2e-3, gt=0, le=0.1, description="Peak of the one-cycle learning rate.")
+    guard_slices: int = Field(
+        16, ge=0, description="No labelled slice nearer than this to a held-out one is used for training."
+    )
+    window: int = Field(256, ge=32, multiple_of=32, description="Side in voxels of the blended windows of prediction.")
+
+
+class ThresholdConfig(Section):
+    """A global threshold: the baseline that is simple and fails inside fringed domains (P21)."""
+
+    method: Literal["otsu", "threshold_fill"] = Field(
+        description="`otsu`: the threshold alone; `threshold_fill`: then fill holes in 3-D."
+    )
+    domains_are: Literal["dark", "bright"] = Field("dark", description="Grey of the domains against the matrix.")
+    smooth_voxels: float = Field(1.0, ge=0, le=10, description="Sigma of the Gaussian applied before thresholding.")
+    max_hole_um: float = Field(20.0, gt=0, description="Holes that extend further along z are left open.")
+
+
+ModelConfig = Annotated[UNetConfig | ThresholdConfig, Field(discriminator="method")]
+
+
+class ObjectsConfig(Section):
+    """What counts as one domain."""
+
+    connectivity: Literal[6, 26] = Field(26, description="Voxels touching by faces (6) or also edges and corners (26).")
+    min_voxels: int = Field(
+        5, ge=1, description="Smaller objects are noise: dropped after the merge across slabs, from table and profile."
+    )
+    band: tuple[float, float] = Field(
+        (0.3, 0.7), description="Probability levels that bracket the calibrated one: the boundary band."
+    )
+
+    @model_validator(mode="after")
+    def _band_is_ordered(self) -> ObjectsConfig:
+        low, high = self.band
+        if not 0 < low < high < 1:
+            raise ValueError(f"band must be two probabilities, low before high, between 0 and 1; got {self.band}")
+        return self
+
+
+class Zone(Section):
+    """A range of depths that is summarised in one row."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description="Name of the zone in tables and report.")
+    from_um: float = Field(ge=0, description="Nearest distance from the substrate.")
+    to_um: float | None = Field(None, description="Farthest distance; empty for 'to the end of the scan'.")
+
+    @model_validator(mode="after")
+    def _has_thickness(self) -> Zone:
+        if self.to_um is not None and self.to_um <= self.from_um:
+            raise ValueError(f"zone {self.name!r} ends at {self.to_um} um, before it begins at {self.from_um} um")
+        return self
+
+
+class ProfileConfig(Section):
+    """Depth bins, zones and intervals."""
+
+    bin_um: float = Field(5.0, gt=0, description="Thickness of a depth bin.")
+    guard_um: float = Field(
+        0.0, ge=0, description="Depths nearer to the substrate than this are left out of the profile."
+    )
+    field_of_view: Literal["all", "cylinder"] = Field(
+        "all", description="`cylinder`: only voxels inside the largest circle in each slice were reconstructed."
+    )
+    zones: tuple[Zone, ...] = Field(
+        (
+            Zone(name="interface", from_um=0, to_um=27),
+            Zone(name="transition", from_um=27, to_um=80),
+            Zone(name="bulk", from_um=80, to_um=None),
+        ),
+        min_length=1,
+        description="Depth ranges that are summarised; the last one is the plateau of the headline.",
+    )
+    block_um: float = Field(
+        30.0, gt=0, description="Side of the lateral blocks of the bootstrap; >= 10 mean diameters."
+    )
+    resamples: int = Field(1000, ge=100, le=100_000, description="Bootstrap resamples behind each interval.")
+
+
+class ReportConfig(Section):
+    """The page people open first."""
+
+    title: str = Field("Domains against the distance from the substrate", description="Heading of the reports.")
+
+
+class Config(Section):
+    """Everything a run depends on besides the sample sheet and the data."""
+
+    samples: str = Field("config/samples.tsv", description="The sample sheet: one row a scan.")
+    results: str = Field("results", description="Folder that receives everything.")
+    seed: int = Field(1, ge=0, description="Seed of training and bootstrap.")
+    store: StoreConfig = StoreConfig()
+    pick: PickConfig = PickConfig()
+    models: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], ModelConfig] = Field(
+        {"default": UNetConfig()},
+        min_length=1,
+        description="Named ways to segment; the sheet's `model` column chooses.",
+    )
+    objects: ObjectsConfig = ObjectsConfig()
+    profile: ProfileConfig = ProfileConfig()
+    report: ReportConfig = ReportConfig()
+
+
+def read_config(raw: dict[str, Any], source: str = "config/config.yaml") -> Config:
+    """Validate a configuration and fill in the defaults.
+
+    Parameters
+    ----------
+    raw : dict
+        The configuration as it came out of YAML.
+    source : str
+        Its file, for the messages.
+
+    Raises
+    ------
+    ConfigError
+        With every fault at once: dotted key, value got, and the nearest valid key for an unknown one.
+    """
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(*(_config_fault(item, source) for item in error.errors())) from None
+
+
+def _config_fault(item: dict[str, Any], source: str) -> Fault:
+    # A discriminated union puts the chosen tag into the path; users never wrote it.
+    tags = {"unet", "otsu", "threshold_fill"}
+    path = [part for part in item["loc"] if part not in tags and part != "[key]"]
+    key = ".".join(str(part) for part in path)
+    where = f"{source}: {key}" if key else source
+    if item["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(path[-1]), sorted(_all_keys()), n=1)
+        remedy = f"Did you mean `{near[0]}`?" if near else "See config/README.md for every key."
+        return Fault(where, repr(item["input"]), "unknown key", remedy)
+    problem = item["msg"].removeprefix("Value error, ")
+    got = "" if item["type"] in {"missing", "value_error"} else repr(item["input"])
+    return Fault(where, got, problem, "See config/README.md for what is allowed.")
+
+
+def _all_keys() -> set[str]:
+    sections: list[type[BaseModel]] = [*Section.__subclasses__()]
+    return {name for section in sections for name in section.model_fields}
+
+
+def digest(value: BaseModel | dict[str, Any] | list[Any] | str) -> str:
+    """Return a short SHA-256 of a configuration section or any JSON value, the same on every machine."""
+    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of the configuration, for editors and for ``workflow/schemas``."""
+    schema = Config.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "tomoprofile configuration"
+    return schema
+
+
+def resolve(path: str, folder: Path) -> Path:
+    """Return ``path`` as given when absolute, else below ``folder``."""
+    given = Path(path).expanduser()
+    return given if given.is_absolute() else folder / given

@@ -1,0 +1,1 @@
+"""Exact objects across slabs, and one row of measures for each."""

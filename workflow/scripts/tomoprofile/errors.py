@@ -1,0 +1,61 @@
+"""Errors a user can act on: each names the place, the value and the remedy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with what the user gave us.
+
+    Attributes
+    ----------
+    where : str
+        File, dotted configuration key, or both (``config/samples.tsv:3 voxel_size_um``).
+    got : str
+        The offending value, as the user wrote it.
+    problem : str
+        What is wrong with it, in one sentence.
+    remedy : str
+        What to do next, in one sentence.
+    """
+
+    where: str
+    got: str
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        got = f" (got {self.got})" if self.got else ""
+        return f"{self.where}: {self.problem}{got}. {self.remedy}"
+
+
+class TomoprofileError(Exception):
+    """Base of all errors that tomoprofile raises on purpose.
+
+    Parameters
+    ----------
+    *faults : Fault
+        Everything that was found, so that one run shows all of it.
+    """
+
+    def __init__(self, *faults: Fault) -> None:
+        self.faults = faults
+        super().__init__("\n".join(str(fault) for fault in faults))
+
+
+class ConfigError(TomoprofileError):
+    """The configuration or the sample sheet cannot be used."""
+
+
+class InputError(TomoprofileError):
+    """A scan, a label file or a model cannot be used."""
+
+
+class StoreError(TomoprofileError):
+    """A Zarr store is missing, does not fit, or was addressed in a way that would damage it."""
+
+
+class StageError(TomoprofileError):
+    """A stage cannot give a result that could be trusted (no interface found, no labels, ...)."""

@@ -1,0 +1,90 @@
+"""One logger set-up for every stage: a quiet rule log with progress, and the traceback when it ends badly."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from .errors import TomoprofileError
+
+Item = TypeVar("Item")
+
+LOG = logging.getLogger("tomoprofile")
+_FORMAT = logging.Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
+
+
+def log_to_terminal(level: int = logging.INFO) -> None:
+    """Send the messages of a command to stderr, without time stamps."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    LOG.addHandler(handler)
+    LOG.setLevel(level)
+
+
+@contextmanager
+def rule_logging(path: str | Path) -> Iterator[logging.Logger]:
+    """Write everything a rule says, and its traceback, into the rule's log file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The rule's ``log:`` file; its folder is made when missing.
+
+    Raises
+    ------
+    SystemExit
+        With status 1 after a :class:`TomoprofileError`, whose message also goes to stderr without a traceback:
+        the user's input is at fault, not the program. Any other exception passes through, logged.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, mode="w")
+    handler.setFormatter(_FORMAT)
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").addHandler(handler)
+    started = time.monotonic()
+    try:
+        yield LOG
+        LOG.info("done in %.1f s", time.monotonic() - started)
+    except TomoprofileError as error:
+        LOG.error("%s", error)
+        print(error, file=sys.stderr)
+        raise SystemExit(1) from error
+    except BaseException:
+        LOG.exception("stopped")
+        raise
+    finally:
+        logging.getLogger("py.warnings").removeHandler(handler)
+        LOG.removeHandler(handler)
+        handler.close()
+
+
+def progress(items: Iterable[Item], total: int, what: str, every_s: float = 5.0) -> Iterator[Item]:
+    """Pass ``items`` on and log how far we are, how fast, and when it will be done.
+
+    Parameters
+    ----------
+    items : iterable
+        What is worked through.
+    total : int
+        How many there are.
+    what : str
+        Plural noun for the message (``"slices"``).
+    every_s : float
+        Seconds between two messages.
+    """
+    started = last = time.monotonic()
+    for done, item in enumerate(items, start=1):
+        yield item
+        now = time.monotonic()
+        if now - last >= every_s or done == total:
+            last = now
+            left = (now - started) / done * (total - done)
+            LOG.info("%s %d of %d, about %.0f s left", what, done, total, left)

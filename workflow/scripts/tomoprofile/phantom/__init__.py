@@ -1,0 +1,1 @@
+"""Physically simulated scans with known truth."""

@@ -1,0 +1,1 @@
+"""The substrate plane, and what changes with the distance from it."""

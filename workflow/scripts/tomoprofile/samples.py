@@ -1,0 +1,208 @@
+"""The sample sheet: one tab-separated row a scan. Light on purpose, as the Snakefile imports it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from .errors import ConfigError, Fault
+
+INTERFACE_FORMS = "`auto`, `slice:INDEX`, `slice:INDEX:below` or `plane:nz,ny,nx,offset_um`"
+
+
+class Scan(BaseModel):
+    """One row of the sample sheet. Shapes are those of the volume after ``slice_axis`` was made z."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sample: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the scan; its results folder.")
+    path: str = Field(min_length=1, description="Raw scan: folder of TIFF slices, multi-page TIFF, or HDF5 file.")
+    format: Literal["tiff_folder", "tiff_stack", "hdf5"] = Field(description="How the raw scan is stored.")
+    dataset: str = Field("", description="HDF5 only: path of the dataset inside the file.")
+    slice_axis: Literal[0, 1, 2] = Field(0, description="Axis of the raw array that becomes z, the slice axis.")
+    slices: int = Field(ge=1, description="Voxels along z.")
+    rows: int = Field(ge=1, description="Voxels along y.")
+    columns: int = Field(ge=1, description="Voxels along x.")
+    dtype: Literal["uint8", "uint16", "float32"] = Field(description="Type of the raw grey values.")
+    voxel_size_um: tuple[float, float, float] = Field(
+        description="Voxel edge in micrometres: one number, or `z,y,x` when they differ."
+    )
+    grey_slope: float = Field(1.0, description="physical = grey_slope * grey + grey_offset.")
+    grey_offset: float = Field(0.0, description="See `grey_slope`.")
+    grey_unit: str = Field("", description="Unit of the physical value, such as `1/cm`; empty when unknown.")
+    interface: str = Field("auto", description=f"Where the substrate ends: {INTERFACE_FORMS}.")
+    labels: str = Field("", description="Folder with labelled slices of this scan; empty when there are none.")
+    model: str = Field("default", description="Which of the configured `models` segments this scan.")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along (z, y, x)."""
+        return self.slices, self.rows, self.columns
+
+    @field_validator("voxel_size_um", mode="before")
+    @classmethod
+    def _one_or_three_edges(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            parts = value.split(",")
+            return tuple(parts * 3 if len(parts) == 1 else parts)
+        return value
+
+    @field_validator("voxel_size_um")
+    @classmethod
+    def _edges_are_positive(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
+        if not all(0 < edge < 1e5 for edge in value):
+            raise ValueError("the voxel size must be a positive number of micrometres")
+        return value
+
+    @field_validator("grey_slope")
+    @classmethod
+    def _slope_is_not_zero(cls, value: float) -> float:
+        if value == 0:
+            raise ValueError("a slope of 0 would erase the image")
+        return value
+
+    @field_validator("interface")
+    @classmethod
+    def _interface_is_known(cls, value: str) -> str:
+        parse_interface(value)
+        return value
+
+
+def parse_interface(text: str) -> tuple[str, tuple[float, ...]]:
+    """Split an ``interface`` cell into its kind and numbers.
+
+    Returns
+    -------
+    kind : {"auto", "slice", "plane"}
+    numbers : tuple of float
+        ``()`` for auto; ``(index, sign)`` for a slice, sign +1 when the resin lies at larger z; ``(nz, ny, nx,
+        offset_um)`` for a plane whose normal points into the resin.
+
+    Raises
+    ------
+    ValueError
+        When the text has none of the forms.
+    """
+    kind, _, rest = text.partition(":")
+    try:
+        if text == "auto":
+            return "auto", ()
+        if kind == "slice":
+            index, _, side = rest.partition(":")
+            if side in {"", "below"}:
+                return "slice", (float(int(index)), -1.0 if side else 1.0)
+        if kind == "plane":
+            numbers = tuple(float(part) for part in rest.split(","))
+            if len(numbers) == 4 and any(numbers[:3]):
+                return "plane", numbers
+    except ValueError:
+        pass
+    raise ValueError(f"must be {INTERFACE_FORMS}")
+
+
+COLUMNS = tuple(Scan.model_fields)
+REQUIRED = tuple(name for name, field in Scan.model_fields.items() if field.is_required())
+
+
+def read_samples(path: str | Path, models: Collection[str]) -> list[Scan]:
+    """Read and validate a sample sheet.
+
+    Parameters
+    ----------
+    path : str or Path
+        Tab-separated text with a header; ``#`` begins a comment line; empty cells take the default.
+    models : collection of str
+        Names of the configured models.
+
+    Raises
+    ------
+    ConfigError
+        With every fault of every row at once.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        remedy = (
+            "Make one with `tomoprofile scan FOLDER --out config/samples.tsv`, or set `samples:` in the configuration."
+        )
+        raise ConfigError(Fault(f"samples: {path}", "", f"the sample sheet cannot be read: {error}", remedy)) from None
+    numbered = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip() and not line.startswith("#")]
+    if len(numbered) < 2:
+        raise ConfigError(
+            Fault(str(path), "", "the sample sheet has no rows", "Add one row a scan below the header line.")
+        )
+    header = [name.strip() for name in numbered[0][1].split("\t")]
+    faults = _header_faults(path, header)
+    if faults:
+        raise ConfigError(*faults)
+    scans: list[Scan] = []
+    seen: dict[str, int] = {}
+    for number, line in numbered[1:]:
+        cells = [cell.strip() for cell in next(csv.reader([line], delimiter="\t"))]
+        where = f"{path}:{number}"
+        if len(cells) > len(header):
+            faults.append(
+                Fault(where, f"{len(cells)} cells", f"the header has {len(header)} columns", "Remove the rest.")
+            )
+            continue
+        row = {name: cell for name, cell in zip(header, cells, strict=False) if cell}
+        try:
+            scan = Scan.model_validate(row)
+        except ValidationError as error:
+            faults += [_row_fault(item, where) for item in error.errors()]
+            continue
+        if scan.sample in seen:
+            problem = f"the name was already used in line {seen[scan.sample]}"
+            faults.append(Fault(f"{where} sample", repr(scan.sample), problem, "Give each scan its own name."))
+        if scan.model not in models:
+            problem = f"no such model in `models:` ({', '.join(sorted(models))})"
+            faults.append(Fault(f"{where} model", repr(scan.model), problem, "Name one of them, or configure it."))
+        if scan.format == "hdf5" and not scan.dataset:
+            faults.append(
+                Fault(f"{where} dataset", "''", "an HDF5 scan needs its dataset path", "Run `tomoprofile scan`.")
+            )
+        seen[scan.sample] = number
+        scans.append(scan)
+    if faults:
+        raise ConfigError(*faults)
+    return scans
+
+
+def write_samples(path: str | Path, scans: Collection[Scan]) -> None:
+    """Write a sample sheet that :func:`read_samples` reads back unchanged."""
+    lines = ["\t".join(COLUMNS)]
+    for scan in scans:
+        row = scan.model_dump()
+        z, y, x = row["voxel_size_um"]
+        row["voxel_size_um"] = f"{z:g}" if z == y == x else f"{z:g},{y:g},{x:g}"
+        lines.append("\t".join(str(row[name]) for name in COLUMNS))
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _header_faults(path: Path, header: list[str]) -> list[Fault]:
+    known = ", ".join(COLUMNS)
+    faults = [
+        Fault(f"{path} header", repr(name), "unknown column", f"The columns are: {known}.")
+        for name in header
+        if name not in COLUMNS
+    ]
+    faults += [
+        Fault(f"{path} header", "", f"the column `{name}` is missing", "Add it, or run `tomoprofile scan FOLDER`.")
+        for name in REQUIRED
+        if name not in header
+    ]
+    return faults
+
+
+def _row_fault(item: dict[str, Any], where: str) -> Fault:
+    column = str(item["loc"][0]) if item["loc"] else ""
+    problem = item["msg"].removeprefix("Value error, ")
+    got = "''" if item["type"] == "missing" else repr(item["input"])
+    return Fault(f"{where} {column}", got, problem, f"Correct the column `{column}`; config/README.md describes it.")

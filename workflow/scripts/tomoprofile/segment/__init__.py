@@ -1,0 +1,1 @@
+"""From grey values to the probability of being a domain."""

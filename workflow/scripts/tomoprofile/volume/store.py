@@ -1,0 +1,205 @@
+"""OME-Zarr 0.5 stores, sharded by whole slices, that many jobs may fill at once.
+
+One shard is one file with ``shard_slices`` whole slices. Two writers inside one shard would lose voxels without a
+word, so :meth:`Store.write` refuses anything that does not cover whole shards.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import DTypeLike, NDArray
+
+from .. import __version__
+from ..errors import Fault, StoreError
+from .slabs import shard_bounds
+
+CHUNK = 256  # voxels along y and x: with 16 slices 1 MiB of uint8, which compresses and seeks well
+CHUNK_SLICES = 16
+
+
+@dataclass(frozen=True)
+class GreyScale:
+    """Meaning of a grey value: ``physical = slope * grey + offset`` in ``unit``."""
+
+    slope: float = 1.0
+    offset: float = 0.0
+    unit: str = ""
+
+
+def create_store(
+    path: str | Path,
+    shape: tuple[int, int, int],
+    dtype: DTypeLike,
+    voxel_size_um: tuple[float, float, float],
+    shard_slices: int,
+    grey: GreyScale | None = None,
+    attributes: dict[str, Any] | None = None,
+) -> Store:
+    """Create an empty OME-Zarr image, or check that the one already there is the same.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder of the store (``*.ome.zarr``).
+    shape : tuple of int
+        Voxels along (z, y, x).
+    dtype : dtype
+        Type of the voxels.
+    voxel_size_um : tuple of float
+        Voxel edges along (z, y, x) in micrometres.
+    shard_slices : int
+        Whole slices in a shard.
+    grey : GreyScale, optional
+        What the values mean.
+    attributes : dict, optional
+        Anything else to remember (provenance).
+    """
+    path = Path(path)
+    chunk_slices = next(n for n in range(min(CHUNK_SLICES, shard_slices), 0, -1) if shard_slices % n == 0)
+    chunks = (chunk_slices, min(CHUNK, shape[1]), min(CHUNK, shape[2]))
+    shards = (shard_slices, *(-(-n // c) * c for n, c in zip(shape[1:], chunks[1:], strict=True)))
+    group = zarr.create_group(store=str(path), zarr_format=3, overwrite=True)
+    group.create_array(
+        "0",
+        shape=shape,
+        dtype=np.dtype(dtype),
+        chunks=chunks,
+        shards=shards,
+        compressors=zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"),
+        dimension_names=("z", "y", "x"),
+    )
+    axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"]
+    scale = [{"type": "scale", "scale": [float(edge) for edge in voxel_size_um]}]
+    group.attrs.update(
+        {
+            "ome": {
+                "version": "0.5",
+                "multiscales": [
+                    {
+                        "name": path.name.removesuffix(".ome.zarr"),
+                        "axes": axes,
+                        "datasets": [{"path": "0", "coordinateTransformations": scale}],
+                    }
+                ],
+            },
+            "tomoprofile": {
+                "version": __version__,
+                "grey": asdict(grey or GreyScale()),
+                **(attributes or {}),
+            },
+        }
+    )
+    return open_store(path)
+
+
+def open_store(path: str | Path) -> Store:
+    """Open a store for reading and for writing whole shards.
+
+    Raises
+    ------
+    StoreError
+        When there is no readable store of this kind.
+    """
+    try:
+        return Store(Path(path))
+    except (OSError, KeyError, ValueError, TypeError, json.JSONDecodeError) as error:
+        problem = f"this is no OME-Zarr image that tomoprofile wrote: {error}"
+        raise StoreError(Fault(str(path), "", problem, "Remove the folder and run the workflow again.")) from None
+
+
+class Store:
+    """A 3-D image on disk, read and written by slices.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Voxels along (z, y, x).
+    dtype : numpy.dtype
+    voxel_size_um : tuple of float
+        Voxel edges along (z, y, x) in micrometres.
+    shard_slices : int
+        Whole slices in one shard.
+    grey : GreyScale
+        Meaning of the values.
+    attributes : dict
+        The ``tomoprofile`` part of the metadata.
+    """
+
+    def __init__(self, path: Path) -> None:
+        group = zarr.open_group(str(path), mode="r+")
+        array = group["0"]
+        if not isinstance(array, zarr.Array) or array.shards is None:
+            raise ValueError("array `0` is missing or not sharded")
+        self.path = path
+        self._array = array
+        ome: Any = group.attrs["ome"]
+        own: Any = group.attrs["tomoprofile"]
+        self.shape: tuple[int, int, int] = array.shape
+        self.dtype = array.dtype
+        scale = ome["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]["scale"]
+        self.voxel_size_um: tuple[float, float, float] = tuple(scale)
+        self.shard_slices: int = array.shards[0]
+        self.attributes: dict[str, Any] = own
+        self.grey = GreyScale(**own["grey"])
+
+    def shards(self, start: int = 0, stop: int | None = None) -> list[tuple[int, int]]:
+        """Return first and one past last slice of each shard in ``[start, stop)``."""
+        return shard_bounds(start, self.shape[0] if stop is None else stop, self.shard_slices)
+
+    def shard_path(self, start: int) -> Path:
+        """Return the file that holds the shard which begins at slice ``start``."""
+        return self.path / "0" / "c" / str(start // self.shard_slices) / "0" / "0"
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Return slices ``[start, stop)`` as an array (z, y, x)."""
+        return self._array[start:stop]
+
+    def read_padded(self, start: int, stop: int) -> NDArray[Any]:
+        """Return slices ``[start, stop)``; beyond the ends of the scan its first or last slice is repeated."""
+        inside = self.read(max(start, 0), min(stop, self.shape[0]))
+        before, after = max(-start, 0), max(stop - self.shape[0], 0)
+        return np.pad(inside, ((before, after), (0, 0), (0, 0)), mode="edge") if before or after else inside
+
+    def write(self, start: int, data: NDArray[Any]) -> None:
+        """Write whole shards, beginning with slice ``start``.
+
+        Parameters
+        ----------
+        start : int
+            First slice; the first of a shard.
+        data : array (z, y, x)
+            Whole slices that end with a shard or with the scan.
+
+        Raises
+        ------
+        StoreError
+            When the slices do not cover whole shards, or have the wrong type or size: writing would damage a
+            neighbour's data or change values silently.
+        """
+        stop = start + data.shape[0]
+        if start % self.shard_slices or (stop % self.shard_slices and stop != self.shape[0]) or stop > self.shape[0]:
+            raise StoreError(
+                Fault(
+                    str(self.path),
+                    f"slices {start}..{stop - 1}",
+                    f"a write must cover whole shards of {self.shard_slices} slices of the {self.shape[0]}",
+                    "Let `slab_slices` be a multiple of `shard_slices`.",
+                )
+            )
+        if data.shape[1:] != self.shape[1:] or data.dtype != self.dtype:
+            got = f"{data.dtype} {data.shape[1:]}"
+            problem = f"slices must be {self.dtype} {self.shape[1:]}"
+            raise StoreError(Fault(str(self.path), got, problem, "Run `tomoprofile scan` again: the raw scan changed."))
+        self._array[start:stop] = data
+
+    def iter_shards(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Yield (first slice, data) of each shard in ``[start, stop)``; one shard is in memory at a time."""
+        for first, end in self.shards(start, stop):
+            yield first, self.read(first, end)
