@@ -23,7 +23,7 @@ class Scan(BaseModel):
     path: str = Field(min_length=1, description="Raw scan: folder of TIFF slices, multi-page TIFF, or HDF5 file.")
     format: Literal["tiff_folder", "tiff_stack", "hdf5"] = Field(description="How the raw scan is stored.")
     dataset: str = Field("", description="HDF5 only: path of the dataset inside the file.")
-    slice_axis: Literal[0, 1, 2] = Field(0, description="Axis of the raw array that becomes z, the slice axis.")
+    slice_axis: int = Field(0, ge=0, le=2, description="Axis of the raw array that becomes z, the slice axis.")
     slices: int = Field(ge=1, description="Voxels along z.")
     rows: int = Field(ge=1, description="Voxels along y.")
     columns: int = Field(ge=1, description="Voxels along x.")
@@ -42,6 +42,11 @@ class Scan(BaseModel):
     def shape(self) -> tuple[int, int, int]:
         """Voxels along (z, y, x)."""
         return self.slices, self.rows, self.columns
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The columns that conversion depends on; the others may change without converting again."""
+        return self.model_dump(mode="json", exclude={"interface", "labels", "model"})
 
     @field_validator("voxel_size_um", mode="before")
     @classmethod

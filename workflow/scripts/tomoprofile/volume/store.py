@@ -7,6 +7,7 @@ word, so :meth:`Store.write` refuses anything that does not cover whole shards.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,7 +43,10 @@ def create_store(
     grey: GreyScale | None = None,
     attributes: dict[str, Any] | None = None,
 ) -> Store:
-    """Create an empty OME-Zarr image, or check that the one already there is the same.
+    """Write the metadata of an OME-Zarr image whose shards come later.
+
+    Shards of a store with the same layout stay: the jobs that own them know whether to write them again, this one
+    does not. Shards of another layout are removed.
 
     Parameters
     ----------
@@ -65,7 +69,10 @@ def create_store(
     chunk_slices = next(n for n in range(min(CHUNK_SLICES, shard_slices), 0, -1) if shard_slices % n == 0)
     chunks = (chunk_slices, min(CHUNK, shape[1]), min(CHUNK, shape[2]))
     shards = (shard_slices, *(-(-n // c) * c for n, c in zip(shape[1:], chunks[1:], strict=True)))
-    group = zarr.create_group(store=str(path), zarr_format=3, overwrite=True)
+    earlier = _array_metadata(path)
+    for metadata in (path / "zarr.json", path / "0" / "zarr.json"):
+        metadata.unlink(missing_ok=True)
+    group = zarr.create_group(store=str(path), zarr_format=3)
     group.create_array(
         "0",
         shape=shape,
@@ -75,6 +82,8 @@ def create_store(
         compressors=zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"),
         dimension_names=("z", "y", "x"),
     )
+    if earlier != _array_metadata(path):
+        shutil.rmtree(path / "0" / "c", ignore_errors=True)
     axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"]
     scale = [{"type": "scale", "scale": [float(edge) for edge in voxel_size_um]}]
     group.attrs.update(
@@ -97,6 +106,11 @@ def create_store(
         }
     )
     return open_store(path)
+
+
+def _array_metadata(path: Path) -> str | None:
+    metadata = path / "0" / "zarr.json"
+    return metadata.read_text() if metadata.is_file() else None
 
 
 def open_store(path: str | Path) -> Store:

@@ -1,0 +1,72 @@
+# tomoprofile: `make demo` shows the whole way on a simulated scan, `make test` proves it.
+# Needs Python >= 3.11, git and make; everything else is installed into .venv.
+
+PYTHON ?= python3
+# On Linux a plain torch brings the CUDA build, several GB. For a small CPU build set TORCH_INDEX to PyTorch's index
+# of CPU wheels (envs/README.md).
+TORCH_INDEX ?=
+CORES ?= $(shell nproc 2>/dev/null || echo 2)
+
+BIN := .venv/bin
+INSTALLED := .venv/installed
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+DEMO := snakemake --profile profiles/default --cores $(CORES) --configfile config/demo/config.yaml
+
+.PHONY: help env demo test test-gpu lint format schema bench clean
+
+help:
+	@echo "make demo      simulate a scan, run every stage, compare the result with the truth (about 10 minutes)"
+	@echo "make test      all tests"
+	@echo "make test-gpu  the tests that need a CUDA device"
+	@echo "make lint      ruff, snakefmt and snakemake --lint"
+	@echo "make bench     benchmarks"
+
+env: $(INSTALLED)
+
+$(INSTALLED): envs/cpu.txt envs/lock.txt pyproject.toml
+	@echo "Setting up the environment in .venv (a few minutes)"
+	$(PYTHON) -c 'import sys; sys.exit("tomoprofile needs Python 3.11 or later" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -r envs/cpu.txt
+	$(BIN)/python -m pip install --quiet -r envs/lock.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip check
+	@touch $@
+
+demo: $(INSTALLED)
+	test -e demo/truth/settings.json || tomoprofile phantom demo
+	tomoprofile scan demo/raw --labels demo/labels --out config/demo/samples.tsv
+	$(DEMO) pick
+	tomoprofile annotate demo/truth results/demo/phantom_A/to_label/slices.tsv demo/labels/phantom_A
+	$(DEMO)
+	@echo
+	tomoprofile compare demo/truth results/demo/phantom_A
+	@echo
+	@echo "Report: $(CURDIR)/results/demo/phantom_A/report.html"
+
+test: $(INSTALLED)
+	pytest -m "not gpu"
+
+test-gpu: $(INSTALLED)
+	pytest -m gpu
+
+lint: $(INSTALLED)
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	snakemake --lint --configfile config/demo/config.yaml 
+
+format: $(INSTALLED)
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile workflow
+
+schema: $(INSTALLED)
+	tomoprofile schema > workflow/schemas/config.schema.json
+
+bench: $(INSTALLED)
+	python benchmarks/objects.py
+
+clean:
+	rm -rf results/demo demo .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,68 @@
+"""tomoprofile: from raw X-ray CT scans and a few labelled slices to depth profiles of domains.
+
+    snakemake                 everything, up to results/index.html
+    snakemake pick            only as far as the slices that a person should label
+    snakemake check           only the check of configuration, sheet and every input
+
+The stages, in the order of the data, are the files of workflow/rules/.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/check.smk"
+include: "workflow/rules/convert.smk"
+include: "workflow/rules/label.smk"
+include: "workflow/rules/interface.smk"
+include: "workflow/rules/segment.smk"
+include: "workflow/rules/domains.smk"
+include: "workflow/rules/profile.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+    pick,
+    check,
+
+
+wildcard_constraints:
+    sample="|".join(re.escape(sample) for sample in SCANS),
+    model="|".join(re.escape(model) for model in CONFIG.models),
+    slab=r"z\d{5,}",
+
+
+rule all:
+    """The beamtime at a glance, with a report for each scan."""
+    default_target: True
+    input:
+        f"{RESULTS}/index.html",
+
+
+rule pick:
+    """The slices that a person should label, for each scan that names a folder for labels."""
+    input:
+        [f"{RESULTS}/{scan.sample}/to_label/slices.tsv" for scan in SCANS.values() if scan.labels],
+
+
+rule check:
+    """Every input opened, every fault told at once."""
+    input:
+        f"{RESULTS}/check.tsv",
+
+
+onsuccess:
+    print(f"\nDone. Open {RESULTS}/index.html\n")
+
+
+onerror:
+    print(
+        f"\nNot finished: the messages above name the rule and its log. Mend the cause and run the same command "
+        f"again; finished work is kept. Logs: {RESULTS}/logs/\n"
+    )

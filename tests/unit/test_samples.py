@@ -1,0 +1,97 @@
+import pytest
+
+from tomoprofile.errors import ConfigError
+from tomoprofile.samples import COLUMNS, Scan, parse_interface, read_samples, write_samples
+
+ROW = {
+    "sample": "a",
+    "path": "raw/a",
+    "format": "tiff_folder",
+    "slices": "4",
+    "rows": "5",
+    "columns": "6",
+    "dtype": "uint8",
+    "voxel_size_um": "0.5",
+}
+
+
+def sheet(tmp_path, *rows, header=None):
+    names = header or list(dict.fromkeys(key for row in rows for key in row))
+    path = tmp_path / "samples.tsv"
+    path.write_text("\n".join(["\t".join(names), *("\t".join(row.get(n, "") for n in names) for row in rows)]) + "\n")
+    return path
+
+
+def test_rows_survive_writing_and_reading(tmp_path):
+    scans = [
+        Scan.model_validate(ROW | {"voxel_size_um": "1,0.5,0.5", "grey_slope": "-0.123456789", "grey_unit": "1/cm"}),
+        Scan.model_validate(ROW | {"sample": "b", "interface": "slice:3:below", "labels": "x/y"}),
+    ]
+    write_samples(tmp_path / "s.tsv", scans)
+    assert read_samples(tmp_path / "s.tsv", {"default"}) == scans
+
+
+def test_comments_and_empty_cells(tmp_path):
+    path = sheet(tmp_path, ROW | {"interface": ""})
+    path.write_text("# beamtime\n" + path.read_text())
+    (scan,) = read_samples(path, {"default"})
+    assert scan.interface == "auto"
+    assert scan.voxel_size_um == (0.5, 0.5, 0.5)
+    assert scan.shape == (4, 5, 6)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"slices": "four"}, ["samples.tsv:2 slices", "'four'", "integer"]),
+        ({"voxel_size_um": "-1"}, ["voxel_size_um", "positive"]),
+        ({"format": "jpeg"}, ["format", "'jpeg'", "tiff_folder"]),
+        ({"dtype": "int16"}, ["dtype", "'int16'", "uint16"]),
+        ({"interface": "slice:x"}, ["interface", "'slice:x'", "slice:INDEX"]),
+        ({"interface": "plane:0,0,0,1"}, ["interface", "plane:"]),
+        ({"sample": "../up"}, ["sample", "'../up'"]),
+        ({"model": "unknown"}, ["model", "'unknown'", "default"]),
+        ({"format": "hdf5"}, ["dataset", "HDF5"]),
+        ({"grey_slope": "0"}, ["grey_slope", "erase"]),
+        ({"voxel": "1"}, ["unknown column", "'voxel'"]),
+        ({"rows": ""}, ["rows", "required"]),
+    ],
+)
+def test_each_mistake_names_line_column_and_value(tmp_path, change, told):
+    with pytest.raises(ConfigError) as caught:
+        read_samples(sheet(tmp_path, ROW | change), {"default"})
+    for part in told:
+        assert part in str(caught.value)
+
+
+def test_all_rows_are_told_at_once_and_names_must_differ(tmp_path):
+    path = sheet(tmp_path, ROW, ROW, ROW | {"sample": "c", "rows": "0"}, ROW | {"sample": "d", "columns": "x"})
+    with pytest.raises(ConfigError) as caught:
+        read_samples(path, {"default"})
+    assert len(caught.value.faults) == 3
+    assert "already used in line 2" in str(caught.value)
+
+
+def test_a_missing_sheet_says_how_to_make_one(tmp_path):
+    with pytest.raises(ConfigError, match="tomoprofile scan"):
+        read_samples(tmp_path / "none.tsv", {"default"})
+
+
+def test_missing_columns_are_named(tmp_path):
+    row = {key: value for key, value in ROW.items() if key != "dtype"}
+    with pytest.raises(ConfigError, match="`dtype` is missing"):
+        read_samples(sheet(tmp_path, row), {"default"})
+
+
+def test_interface_forms():
+    assert parse_interface("auto") == ("auto", ())
+    assert parse_interface("slice:7") == ("slice", (7.0, 1.0))
+    assert parse_interface("slice:7:below") == ("slice", (7.0, -1.0))
+    assert parse_interface("plane:0,1,0,12.5") == ("plane", (0.0, 1.0, 0.0, 12.5))
+
+
+def test_conversion_does_not_depend_on_labels_model_or_interface():
+    changed = ROW | {"labels": "l", "model": "m", "interface": "slice:1"}
+    assert Scan.model_validate(ROW).raw == Scan.model_validate(changed).raw
+    assert Scan.model_validate(ROW).raw != Scan.model_validate(ROW | {"slice_axis": "1"}).raw
+    assert set(Scan.model_validate(ROW).raw) == set(COLUMNS) - {"labels", "model", "interface"}

@@ -1,0 +1,112 @@
+import json
+
+import numpy as np
+import pytest
+import zarr
+
+from tomoprofile.errors import StoreError
+from tomoprofile.volume.slabs import neighbour_slabs, shard_bounds, slab_bounds, slab_names
+from tomoprofile.volume.store import GreyScale, Store, create_store, open_store
+
+SHAPE = (22, 30, 300)
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(0, 60_000, SHAPE).astype("uint16")
+
+
+@pytest.fixture
+def store(tmp_path):
+    return create_store(tmp_path / "a.ome.zarr", SHAPE, "uint16", (1.0, 0.5, 0.5), 8, GreyScale(0.1, -3.0, "1/cm"))
+
+
+def fill(store, image):
+    for start, stop in store.shards():
+        store.write(start, image[start:stop])
+
+
+def test_voxels_calibration_and_axes_survive(store, image):
+    fill(store, image)
+    again = open_store(store.path)
+    assert (again.read(0, SHAPE[0]) == image).all()
+    assert again.grey == GreyScale(0.1, -3.0, "1/cm")
+    assert again.voxel_size_um == (1.0, 0.5, 0.5)
+    assert [start for start, _ in again.iter_shards()] == [0, 8, 16]
+
+
+def test_the_metadata_is_ome_zarr_0_5(store):
+    attributes = json.loads((store.path / "zarr.json").read_text())["attributes"]
+    multiscale = attributes["ome"]["multiscales"][0]
+    assert attributes["ome"]["version"] == "0.5"
+    assert [axis["name"] for axis in multiscale["axes"]] == ["z", "y", "x"]
+    assert {axis["unit"] for axis in multiscale["axes"]} == {"micrometer"}
+    assert multiscale["datasets"][0]["coordinateTransformations"] == [{"type": "scale", "scale": [1.0, 0.5, 0.5]}]
+
+
+def test_one_file_a_shard(store, image):
+    fill(store, image)
+    files = [path for path in (store.path / "0" / "c").rglob("*") if path.is_file()]
+    assert sorted(files) == sorted(store.shard_path(start) for start, _ in store.shards())
+
+
+@pytest.mark.parametrize("part", [slice(0, 4), slice(4, 12), slice(8, 20), slice(16, 21)])
+def test_a_writer_inside_a_shard_is_refused(store, image, part):
+    with pytest.raises(StoreError, match="whole shards of 8"):
+        store.write(part.start, image[part])
+
+
+def test_without_the_guard_two_writers_in_one_shard_lose_voxels(store, image):
+    """The mutant: what the guard is for. Both writers read the shard, change their half, and write it whole."""
+    half = image.copy()
+    first, second = (zarr.open_array(str(store.path / "0"), mode="r+") for _ in range(2))
+    shard = store.shard_path(0)
+    first[0:4] = half[0:4]
+    after_first = shard.read_bytes()
+    shard.unlink()  # the second writer read the shard before the first one wrote it
+    second[4:8] = half[4:8]
+    assert shard.read_bytes() != after_first
+    assert (open_store(store.path).read(0, 8) != image[:8]).mean() > 0.4
+
+
+def test_wrong_type_or_size_is_refused(store, image):
+    with pytest.raises(StoreError, match="uint16"):
+        store.write(0, image[:8].astype("uint8"))
+    with pytest.raises(StoreError, match="raw scan changed"):
+        store.write(0, image[:8, :-1])
+
+
+def test_ends_are_repeated_beyond_the_scan(store, image):
+    fill(store, image)
+    padded = store.read_padded(-2, SHAPE[0] + 1)
+    assert (padded[0] == image[0]).all()
+    assert (padded[1] == image[0]).all()
+    assert (padded[-1] == image[-1]).all()
+    assert (store.read_padded(3, 5) == image[3:5]).all()
+
+
+def test_metadata_written_again_keeps_shards_of_the_same_layout_only(store, image):
+    fill(store, image)
+    (store.path / "zarr.json").unlink()
+    same = create_store(store.path, SHAPE, "uint16", (2.0, 0.5, 0.5), 8)
+    assert (same.read(0, SHAPE[0]) == image).all()
+    other = create_store(store.path, SHAPE, "uint16", (2.0, 0.5, 0.5), 16)
+    assert not other.read(0, SHAPE[0]).any()
+
+
+def test_not_a_store(tmp_path):
+    for path in (tmp_path / "missing", tmp_path):
+        with pytest.raises(StoreError, match="no OME-Zarr image"):
+            open_store(path)
+    zarr.create_group(str(tmp_path / "g"))
+    with pytest.raises(StoreError):
+        open_store(tmp_path / "g")
+
+
+def test_slabs_hold_whole_shards_and_cover_the_scan():
+    assert slab_names(70, 32) == ["z00000", "z00032", "z00064"]
+    assert slab_bounds("z00064", 70, 32) == (64, 70)
+    assert neighbour_slabs("z00032", 70, 32) == ["z00000", "z00032", "z00064"]
+    assert neighbour_slabs("z00000", 70, 32) == ["z00000", "z00032"]
+    assert shard_bounds(32, 70, 16) == [(32, 48), (48, 64), (64, 70)]
+    assert isinstance(Store, type)

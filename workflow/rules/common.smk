@@ -1,0 +1,140 @@
+"""Configuration, sample sheet, and the functions that rules use to find their inputs and size their jobs.
+
+Nothing heavy is imported and no data file is opened here: every cluster job parses this again.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(Path(workflow.current_basedir).parent / "scripts"))
+
+from tomoprofile.config import read_config
+from tomoprofile.errors import TomoprofileError
+from tomoprofile.samples import read_samples
+from tomoprofile.segment.label_files import find_label_files
+from tomoprofile.volume.slabs import neighbour_slabs, slab_bounds, slab_names
+
+try:
+    CONFIG = read_config(config, " + ".join(map(str, workflow.configfiles)))
+    SCANS = {scan.sample: scan for scan in read_samples(CONFIG.samples, CONFIG.models)}
+except TomoprofileError as error:
+    raise WorkflowError(f"The configuration cannot be used:\n{error}") from None
+
+RESULTS = CONFIG.results
+BYTES_PER_VOXEL = {"uint8": 1, "uint16": 2, "float32": 4}
+
+
+def scan_of(wildcards):
+    """Return the row of the sample sheet."""
+    return SCANS[wildcards.sample]
+
+
+def raw_columns(wildcards):
+    """Return the columns of the sheet that conversion depends on."""
+    return scan_of(wildcards).raw
+
+
+def model_settings(wildcards):
+    """Return the settings of the model that segments a scan, or of the model itself."""
+    model = wildcards.model if hasattr(wildcards, "model") else scan_of(wildcards).model
+    return CONFIG.models[model].model_dump(mode="json")
+
+
+def slabs_of(scan):
+    """Return the names of all slabs of a scan."""
+    return slab_names(scan.slices, CONFIG.store.slab_slices)
+
+
+def slab_range(wildcards):
+    """Return first slice and one past the last slice of the job's slab."""
+    return list(slab_bounds(wildcards.slab, scan_of(wildcards).slices, CONFIG.store.slab_slices))
+
+
+def raw_scan(wildcards):
+    """Return the raw scan as input.
+
+    One that is missing before the first check is left to check_inputs, which says what to do; one that was archived
+    after its conversion is no reason to convert it again.
+    """
+    path = scan_of(wildcards).path
+    return path if os.path.exists(path) or os.path.exists(f"{RESULTS}/check.tsv") else []
+
+
+def converted(wildcards):
+    """Return the markers of all converted slabs of a scan."""
+    return [f"{RESULTS}/{wildcards.sample}/convert/{slab}.json" for slab in slabs_of(scan_of(wildcards))]
+
+
+def converted_around(wildcards):
+    """Return the markers of the slab and its neighbours, whose slices the network sees at the slab's ends."""
+    slabs = neighbour_slabs(wildcards.slab, scan_of(wildcards).slices, CONFIG.store.slab_slices)
+    return [f"{RESULTS}/{wildcards.sample}/convert/{slab}.json" for slab in slabs]
+
+
+def predicted(wildcards):
+    """Return the markers of all segmented slabs of a scan."""
+    return [f"{RESULTS}/{wildcards.sample}/predict/{slab}.json" for slab in slabs_of(scan_of(wildcards))]
+
+
+def labelled_scans(wildcards):
+    """Return the scans whose labels train a model."""
+    return [scan for scan in SCANS.values() if scan.model == wildcards.model and scan.labels]
+
+
+def label_files(wildcards):
+    """Return the label files that train a model; none yet is for collect_labels to explain."""
+    return [str(file.path) for scan in labelled_scans(wildcards) for file in find_label_files(Path(scan.labels))]
+
+
+def segmenter(wildcards):
+    """Return what segments a scan: its model bundle, or its threshold."""
+    scan = scan_of(wildcards)
+    if CONFIG.models[scan.model].method == "unet":
+        return f"{RESULTS}/models/{scan.model}/configs/metadata.json"
+    return f"{RESULTS}/{scan.sample}/threshold.json"
+
+
+def segmenter_path(wildcards):
+    """Return the bundle's folder or the threshold's file."""
+    path = Path(segmenter(wildcards))
+    return str(path.parents[1] if path.name == "metadata.json" else path)
+
+
+def shard_mb(wildcards):
+    """Return the size in memory of one shard of grey values, in megabytes."""
+    scan = scan_of(wildcards)
+    voxels = CONFIG.store.shard_slices * scan.rows * scan.columns
+    return voxels * BYTES_PER_VOXEL[scan.dtype] / 1e6
+
+
+def shard_memory(base_mb, shards):
+    """Return a resource function: ``base_mb`` plus so many shards, more with each attempt."""
+    return lambda wildcards, attempt: int((base_mb + shards * shard_mb(wildcards)) * 1.5 ** (attempt - 1))
+
+
+def slab_minutes(base, gigavoxels_per_minute):
+    """Return a resource function: minutes for one slab, more with each attempt."""
+
+    def minutes(wildcards, attempt):
+        start, stop = slab_range(wildcards)
+        scan = scan_of(wildcards)
+        return int(
+            (base + (stop - start) * scan.rows * scan.columns / 1e9 / gigavoxels_per_minute) * 2 ** (attempt - 1)
+        )
+
+    return minutes
+
+
+def scan_minutes(base, gigavoxels_per_minute):
+    """Return a resource function: minutes for one scan, more with each attempt."""
+
+    def minutes(wildcards, attempt):
+        scan = scan_of(wildcards)
+        voxels = scan.slices * scan.rows * scan.columns
+        return int((base + voxels / 1e9 / gigavoxels_per_minute) * 2 ** (attempt - 1))
+
+    return minutes

@@ -1,0 +1,25 @@
+"""Stage 3: where the substrate ends. Depends on the scan alone, so it runs beside segmentation."""
+
+
+rule fit_interface:
+    """Fit the plane between substrate and resin, from which depth is measured (P42)."""
+    input:
+        markers=converted,
+        store=ancient(f"{RESULTS}/{{sample}}/volume.ome.zarr/zarr.json"),
+    output:
+        interface=ensure(f"{RESULTS}/{{sample}}/interface.json", non_empty=True),
+    log:
+        f"{RESULTS}/logs/fit_interface/{{sample}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fit_interface/{{sample}}.tsv"
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        mem_mb=shard_memory(1500, 6),
+        runtime=scan_minutes(10, 0.5),
+    params:
+        interface=lambda wildcards: scan_of(wildcards).interface,
+        algorithm_version=1,
+    script:
+        "../scripts/fit_interface.py"

@@ -1,0 +1,64 @@
+"""Stage 2: propose slices to label, and collect what was labelled."""
+
+
+rule pick_slices:
+    """Export a few slices, spread over the scan, for a person to label."""
+    input:
+        markers=converted,
+        store=ancient(f"{RESULTS}/{{sample}}/volume.ome.zarr/zarr.json"),
+    output:
+        table=ensure(f"{RESULTS}/{{sample}}/to_label/slices.tsv", non_empty=True),
+    log:
+        f"{RESULTS}/logs/pick_slices/{{sample}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/pick_slices/{{sample}}.tsv"
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        mem_mb=shard_memory(1000, 2),
+        runtime=15,
+    params:
+        slices=CONFIG.pick.slices,
+        algorithm_version=1,
+    script:
+        "../scripts/pick_slices.py"
+
+
+rule collect_labels:
+    """Gather the labelled slices of a model's scans into one training set, split by slab with a guard gap."""
+    input:
+        labels=label_files,
+        markers=lambda wildcards: [
+            f"{RESULTS}/{scan.sample}/convert/{slab}.json"
+            for scan in labelled_scans(wildcards)
+            for slab in slabs_of(scan)
+        ],
+        proposed=lambda wildcards: [
+            f"{RESULTS}/{scan.sample}/to_label/slices.tsv" for scan in labelled_scans(wildcards)
+        ],
+    output:
+        training_set=ensure(f"{RESULTS}/training/{{model}}.npz", non_empty=True),
+    log:
+        f"{RESULTS}/logs/collect_labels/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/collect_labels/{{model}}.tsv"
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=15,
+    params:
+        scans=lambda wildcards: [
+            {
+                "sample": scan.sample,
+                "volume": f"{RESULTS}/{scan.sample}/volume.ome.zarr",
+                "labels": scan.labels,
+            }
+            for scan in labelled_scans(wildcards)
+        ],
+        model=model_settings,
+        algorithm_version=1,
+    script:
+        "../scripts/collect_labels.py"

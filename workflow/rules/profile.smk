@@ -1,0 +1,32 @@
+"""Stage 6: what changes with the distance from the substrate."""
+
+
+rule profile_depth:
+    """Volume ratio, mean diameter and number density by depth and by zone, with intervals (P28)."""
+    input:
+        low=f"{RESULTS}/{{sample}}/objects/low.parquet",
+        calibrated=f"{RESULTS}/{{sample}}/objects/calibrated.parquet",
+        high=f"{RESULTS}/{{sample}}/objects/high.parquet",
+        low_domains=f"{RESULTS}/{{sample}}/band/low.parquet",
+        domains=f"{RESULTS}/{{sample}}/domains.parquet",
+        high_domains=f"{RESULTS}/{{sample}}/band/high.parquet",
+        interface=f"{RESULTS}/{{sample}}/interface.json",
+    output:
+        profile=ensure(f"{RESULTS}/{{sample}}/profile.parquet", non_empty=True),
+        zones=ensure(f"{RESULTS}/{{sample}}/zones.parquet", non_empty=True),
+    log:
+        f"{RESULTS}/logs/profile_depth/{{sample}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/profile_depth/{{sample}}.tsv"
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        mem_mb=shard_memory(2000, 4),
+        runtime=scan_minutes(10, 0.5),
+    params:
+        profile=CONFIG.profile.model_dump(mode="json"),
+        seed=CONFIG.seed,
+        algorithm_version=1,
+    script:
+        "../scripts/profile_depth.py"

@@ -1,0 +1,71 @@
+"""Stage 7: the pages people open."""
+
+
+rule report_sample:
+    """One self-contained page for a scan: headline, pictures, profile, zones (P19, P28, P29)."""
+    input:
+        low=f"{RESULTS}/{{sample}}/objects/low.parquet",
+        calibrated=f"{RESULTS}/{{sample}}/objects/calibrated.parquet",
+        high=f"{RESULTS}/{{sample}}/objects/high.parquet",
+        domains=f"{RESULTS}/{{sample}}/domains.parquet",
+        profile=f"{RESULTS}/{{sample}}/profile.parquet",
+        zones=f"{RESULTS}/{{sample}}/zones.parquet",
+        interface=f"{RESULTS}/{{sample}}/interface.json",
+        segmenter=segmenter,
+        volume=ancient(f"{RESULTS}/{{sample}}/volume.ome.zarr/zarr.json"),
+        probability=ancient(f"{RESULTS}/{{sample}}/probability.ome.zarr/zarr.json"),
+    output:
+        page=report(
+            ensure(f"{RESULTS}/{{sample}}/report.html", non_empty=True),
+            caption="../report/sample.rst",
+            category="Scans",
+            labels={"scan": "{sample}"},
+        ),
+    log:
+        f"{RESULTS}/logs/report_sample/{{sample}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report_sample/{{sample}}.tsv"
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        mem_mb=shard_memory(2000, 4),
+        runtime=20,
+    params:
+        segmenter=segmenter_path,
+        scan=lambda wildcards: scan_of(wildcards).model_dump(mode="json"),
+        config=CONFIG.model_dump(mode="json"),
+        algorithm_version=1,
+    script:
+        "../scripts/report_sample.py"
+
+
+rule report_beamtime:
+    """Every scan side by side, faults first."""
+    input:
+        check=ancient(f"{RESULTS}/check.tsv"),
+        zones=expand(f"{RESULTS}/{{sample}}/zones.parquet", sample=SCANS),
+        interfaces=expand(f"{RESULTS}/{{sample}}/interface.json", sample=SCANS),
+        reports=expand(f"{RESULTS}/{{sample}}/report.html", sample=SCANS),
+    output:
+        page=report(
+            ensure(f"{RESULTS}/index.html", non_empty=True),
+            caption="../report/beamtime.rst",
+            category="Beamtime",
+        ),
+    log:
+        f"{RESULTS}/logs/report_beamtime.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report_beamtime.tsv"
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        samples=list(SCANS),
+        title=CONFIG.report.title,
+        algorithm_version=1,
+    script:
+        "../scripts/report_beamtime.py"

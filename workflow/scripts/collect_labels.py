@@ -1,0 +1,16 @@
+"""Gather the labelled slices of a model into one training set."""
+
+from pathlib import Path
+
+from snakemake.script import snakemake
+
+from tomoprofile.config import UNetConfig
+from tomoprofile.logs import rule_logging
+from tomoprofile.segment.training_set import LabelledScan, collect_labels
+
+with rule_logging(snakemake.log[0]):
+    scans = [
+        LabelledScan(scan["sample"], Path(scan["volume"]), Path(scan["labels"])) for scan in snakemake.params.scans
+    ]
+    config = UNetConfig.model_validate(snakemake.params.model)
+    collect_labels(scans, config, Path(snakemake.output.training_set))

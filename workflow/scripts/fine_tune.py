@@ -1,0 +1,18 @@
+"""Fine-tune a pretrained U-Net on the labelled slices and write its bundle."""
+
+from pathlib import Path
+
+from snakemake.script import snakemake
+
+from tomoprofile.config import UNetConfig
+from tomoprofile.logs import rule_logging
+from tomoprofile.segment.train import fine_tune
+
+with rule_logging(snakemake.log[0]):
+    fine_tune(
+        Path(snakemake.input.training_set),
+        UNetConfig.model_validate(snakemake.params.model),
+        snakemake.params.seed,
+        Path(snakemake.output.metadata).parents[1],
+        snakemake.threads,
+    )

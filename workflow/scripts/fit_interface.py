@@ -1,0 +1,11 @@
+"""Fit the plane between substrate and resin."""
+
+from pathlib import Path
+
+from snakemake.script import snakemake
+
+from tomoprofile.logs import rule_logging
+from tomoprofile.profile.interface import fit_interface
+
+with rule_logging(snakemake.log[0]):
+    fit_interface(Path(snakemake.input.store).parent, snakemake.params.interface, Path(snakemake.output.interface))

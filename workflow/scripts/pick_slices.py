@@ -1,0 +1,16 @@
+"""Export a few slices of a scan for a person to label."""
+
+from pathlib import Path
+
+from snakemake.script import snakemake
+
+from tomoprofile.logs import rule_logging
+from tomoprofile.segment.pick import pick_slices
+
+with rule_logging(snakemake.log[0]):
+    pick_slices(
+        Path(snakemake.input.store).parent,
+        snakemake.wildcards.sample,
+        snakemake.params.slices,
+        Path(snakemake.output.table),
+    )

@@ -1,0 +1,146 @@
+"""The command ``tomoprofile``: what one does before and around a run of the workflow."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from . import __version__
+from .errors import ConfigError, TomoprofileError
+from .logs import LOG, log_to_terminal
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0 fine, 1 a fault in the inputs or a failed comparison."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    log_to_terminal()
+    try:
+        return options.run(options) or 0
+    except TomoprofileError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tomoprofile", description=__doc__)
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    scan = commands.add_parser("scan", help="find scans below a folder and write the sample sheet")
+    scan.add_argument("folder", type=Path)
+    scan.add_argument("--out", type=Path, default=Path("config/samples.tsv"))
+    scan.add_argument("--slice-axis", type=int, choices=(0, 1, 2), default=0, help="axis of the files that becomes z")
+    scan.add_argument("--voxel-size-um", type=float, help="for scans whose header does not tell")
+    scan.add_argument("--interface", default="auto", help="value of the column `interface` for all scans")
+    scan.add_argument("--model", default="default", help="value of the column `model` for all scans")
+    scan.add_argument("--labels", type=Path, help="folder for labelled slices; each scan gets a folder below it")
+    scan.set_defaults(run=_scan)
+
+    check = commands.add_parser("check", help="check configuration, sheet and every input; nothing is computed")
+    check.add_argument("--config", type=Path, default=Path("config/config.yaml"))
+    check.set_defaults(run=_check)
+
+    phantom = commands.add_parser("phantom", help="simulate a scan with known truth")
+    phantom.add_argument("folder", type=Path, help="receives raw/ and truth/")
+    phantom.add_argument("--kind", choices=("A", "B"), default="A")
+    phantom.add_argument("--size", type=int, nargs="+", default=[256], help="voxels: one number, or z y x")
+    phantom.add_argument("--seed", type=int, default=1)
+    phantom.add_argument(
+        "--form",
+        default="tiff_folder_u16",
+        choices=("tiff_folder_u16", "tiff_folder_f32", "tiff_stack", "hdf5"),
+    )
+    phantom.set_defaults(run=_phantom)
+
+    annotate = commands.add_parser("annotate", help="label the proposed slices of a simulated scan with its truth")
+    annotate.add_argument("truth", type=Path, help="folder truth/ of the phantom")
+    annotate.add_argument("slices", type=Path, help="slices.tsv that pick_slices wrote")
+    annotate.add_argument("labels", type=Path, help="folder that receives the masks")
+    annotate.set_defaults(run=_annotate)
+
+    compare = commands.add_parser("compare", help="set the results of a simulated scan beside its truth")
+    compare.add_argument("truth", type=Path)
+    compare.add_argument("results", type=Path, help="folder of the sample's results")
+    compare.set_defaults(run=_compare)
+
+    schema = commands.add_parser("schema", help="print the JSON schema of the configuration")
+    schema.set_defaults(run=_schema)
+    return parser
+
+
+def _scan(options: argparse.Namespace) -> None:
+    from .samples import write_samples
+    from .volume.discover import find_scans
+
+    scans = [
+        scan.model_copy(
+            update={
+                "interface": options.interface,
+                "model": options.model,
+                "labels": str(options.labels / scan.sample) if options.labels else "",
+            }
+        )
+        for scan in find_scans(options.folder, options.slice_axis, options.voxel_size_um)
+    ]
+    write_samples(options.out, scans)
+    LOG.info("%d scans written to %s. Next: look at it, then run `tomoprofile check`.", len(scans), options.out)
+
+
+def _check(options: argparse.Namespace) -> None:
+    import yaml
+
+    from .check import check_inputs, write_findings
+    from .config import read_config
+    from .samples import read_samples
+
+    raw = yaml.safe_load(options.config.read_text()) or {}
+    try:
+        config = read_config(raw, str(options.config))
+    except ConfigError as error:
+        # The sheet is checked all the same: one run shows every fault that can be found without the other.
+        models = raw.get("models") if isinstance(raw, dict) else None
+        sheet = raw.get("samples", "config/samples.tsv") if isinstance(raw, dict) else "config/samples.tsv"
+        try:
+            read_samples(str(sheet), set(models) if isinstance(models, dict) else {"default"})
+        except ConfigError as more:
+            raise ConfigError(*error.faults, *more.faults) from None
+        raise
+    findings = check_inputs(config, read_samples(config.samples, config.models))
+    out = Path(config.results) / "check.tsv"
+    write_findings(findings, out)
+    LOG.info("%d checks passed; see %s. Next: `snakemake`.", len(findings), out)
+
+
+def _phantom(options: argparse.Namespace) -> None:
+    from .phantom.files import write_scan, write_truth
+    from .phantom.scan import PhantomSettings, simulate
+
+    size = tuple(options.size * 3 if len(options.size) == 1 else options.size)
+    phantom = simulate(PhantomSettings.of_kind(options.kind, size=size, seed=options.seed))
+    write_truth(phantom, options.folder / "truth")
+    path = write_scan(phantom, options.folder / "raw" / f"phantom_{options.kind}", options.form)
+    LOG.info("simulated scan in %s, its truth in %s", path, options.folder / "truth")
+
+
+def _annotate(options: argparse.Namespace) -> None:
+    from .phantom.annotator import annotate
+
+    annotate(options.truth, options.slices, options.labels)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from .phantom.comparison import compare
+
+    comparisons = compare(options.truth, options.results)
+    for comparison in comparisons:
+        print(comparison)
+    return 0 if all(comparison.ok for comparison in comparisons) else 1
+
+
+def _schema(_: argparse.Namespace) -> None:
+    from .config import json_schema
+
+    print(json.dumps(json_schema(), indent=2))

@@ -1,0 +1,75 @@
+"""From a raw scan to its OME-Zarr store, slab by slab (one job a slab)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import Fault, InputError
+from ..logs import LOG, progress
+from ..samples import Scan
+from .readers import ScanReader, open_raw
+from .store import GreyScale, create_store, open_store
+
+
+def create_stores(scan: Scan, shard_slices: int, volume: str | Path, probability: str | Path) -> None:
+    """Create the two empty stores of a scan: grey values, and the probability of being a domain.
+
+    Parameters
+    ----------
+    scan : Scan
+        Row of the sample sheet.
+    shard_slices : int
+        Whole slices in one shard file.
+    volume, probability : str or Path
+        Folders of the stores.
+    """
+    grey = GreyScale(scan.grey_slope, scan.grey_offset, scan.grey_unit)
+    # The way back from the store's axes to those of the raw file.
+    source = {"sample": scan.sample, "path": scan.path, "slice_axis": scan.slice_axis}
+    create_store(volume, scan.shape, scan.dtype, scan.voxel_size_um, shard_slices, grey, {"source": source})
+    certain = GreyScale(1 / 255, 0.0, "probability")
+    create_store(probability, scan.shape, "uint8", scan.voxel_size_um, shard_slices, certain, {"source": source})
+
+
+def convert_slab(scan: Scan, volume: str | Path, start: int, stop: int) -> None:
+    """Copy slices ``[start, stop)`` of the raw scan into the store, unchanged, one shard in memory at a time.
+
+    Raises
+    ------
+    InputError
+        When the raw scan is not what the sheet says, is damaged, or holds values that are not numbers.
+    """
+    reader = ScanReader(open_raw(scan.path, scan.format, scan.dataset), scan.slice_axis)
+    store = open_store(volume)
+    if reader.shape != store.shape:
+        got = "x".join(map(str, reader.shape))
+        problem = f"the scan has another shape than the sample sheet says ({'x'.join(map(str, store.shape))})"
+        raise InputError(Fault(scan.path, got, problem, "Run `tomoprofile scan` again."))
+    shards = store.shards(start, stop)
+    for first, end in progress(shards, len(shards), "shards converted"):
+        slices = reader.read(first, end)
+        if slices.dtype.kind == "f":
+            _refuse_missing_values(scan, first, slices)
+        store.write(first, slices)
+    LOG.info("%s: slices %d..%d converted", scan.sample, start, stop - 1)
+
+
+def write_marker(path: str | Path, **facts: object) -> None:
+    """Say in a small file beside a store that a slab of it is complete."""
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(facts, sort_keys=True) + "\n")
+    partial.replace(path)
+
+
+def _refuse_missing_values(scan: Scan, first: int, slices: np.ndarray) -> None:
+    bad = ~np.isfinite(slices).all(axis=(1, 2))
+    if bad.any():
+        z = first + int(np.flatnonzero(bad)[0])
+        count = int((~np.isfinite(slices)).sum())
+        problem = f"grey values are not finite numbers, first in slice {z}"
+        remedy = "Replace them, for instance by the grey of air, before conversion; nothing is guessed here."
+        raise InputError(Fault(scan.path, f"{count} such voxels", problem, remedy))

@@ -1,0 +1,92 @@
+"""HDF5 and NeXus scans: one 3-D dataset, addressed by its path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Fault, InputError
+from .store import GreyScale
+
+SUFFIXES = (".h5", ".hdf5", ".hdf", ".nx", ".nxs")
+_TO_UM = {"um": 1.0, "µm": 1.0, "μm": 1.0, "micrometer": 1.0, "micron": 1.0, "nm": 1e-3, "mm": 1e3, "m": 1e6}
+
+
+def image_datasets(path: Path) -> list[str]:
+    """Return the paths of all 3-D numeric datasets of a file, largest first."""
+    found: list[tuple[int, str]] = []
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.ndim == 3 and item.dtype.kind in "uif" and min(item.shape) > 1:
+            found.append((item.size, f"/{name}"))
+
+    with _open(path) as file:
+        file.visititems(visit)
+    return [name for _, name in sorted(found, reverse=True)]
+
+
+class HDF5Dataset:
+    """A 3-D dataset of an HDF5 file; see :class:`~tomoprofile.volume.readers.RawScan`."""
+
+    def __init__(self, path: Path, dataset: str) -> None:
+        self.path = path
+        self.dataset = dataset
+        with _open(path) as file:
+            item = file.get(dataset)
+            if not isinstance(item, h5py.Dataset) or item.ndim != 3:
+                offers = ", ".join(image_datasets(path)) or "none"
+                remedy = f"Datasets that fit: {offers}."
+                raise InputError(Fault(f"{path}", repr(dataset), "there is no 3-D dataset at this path", remedy))
+            self.shape: tuple[int, int, int] = item.shape
+            self.dtype: np.dtype[Any] = item.dtype
+            self.voxel_size_um = _voxel_size(item)
+            unit = item.attrs.get("units", "")
+            self.grey = GreyScale(1.0, 0.0, str(unit)) if unit else None
+
+    def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
+        """Return the part ``[start, stop)`` along ``axis``."""
+        window = [slice(None)] * 3
+        window[axis] = slice(start, stop)
+        with _open(self.path) as file:
+            try:
+                return file[self.dataset][tuple(window)]
+            except OSError as error:
+                raise InputError(_damaged(self.path, error)) from None
+
+    def faults(self) -> list[Fault]:
+        """Read one slice at the end: HDF5 itself refuses truncated files when they are opened."""
+        try:
+            self.read(0, self.shape[0] - 1, self.shape[0])
+        except InputError as error:
+            return list(error.faults)
+        return []
+
+
+def _open(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise InputError(_damaged(path, error)) from None
+
+
+def _damaged(path: Path, error: Exception) -> Fault:
+    return Fault(str(path), "", f"the file cannot be read as HDF5: {error}", "Copy it again from its source.")
+
+
+def _voxel_size(item: h5py.Dataset) -> tuple[float, float, float] | None:
+    """Take the voxel size from the axes of the NXdata group around the dataset, when they are evenly spaced."""
+    edges = []
+    for name in ("z", "y", "x"):
+        axis = item.parent.get(name)
+        if not isinstance(axis, h5py.Dataset) or axis.ndim != 1 or len(axis) < 2:
+            return None
+        unit = axis.attrs.get("units", "")
+        factor = _TO_UM.get(unit.decode() if isinstance(unit, bytes) else str(unit))
+        if factor is None:
+            return None
+        edges.append(float(axis[1] - axis[0]) * factor)
+    return edges[0], edges[1], edges[2]
