@@ -1,0 +1,110 @@
+"""From a simulated raw scan to the reports, through every rule, with all three ways to segment."""
+
+import hashlib
+import re
+
+import pandas as pd
+import pytest
+
+SAMPLES = ("unet", "otsu", "filled")
+# Small and quick: this shows that the way is whole; `make demo` shows how good the result is.
+MODELS = {
+    "default": {"method": "unet", "steps": 60, "crop": 64, "guard_slices": 8, "decoder_channels": [64, 32, 16, 16, 16]},
+    "otsu": {"method": "otsu"},
+    "filled": {"method": "threshold_fill"},
+}
+
+
+def digests(folder):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*.parquet"))}
+
+
+@pytest.fixture(scope="module")
+def finished(project):
+    """A project in which everything was run once."""
+    project.configure(
+        models=MODELS,
+        store={"shard_slices": 8, "slab_slices": 32},
+        profile={
+            "resamples": 200,
+            "block_um": 12,
+            "zones": [{"name": "near", "from_um": 0, "to_um": 27}, {"name": "far", "from_um": 27}],
+        },
+    )
+    project.tomoprofile("phantom", "data", "--size", 64, 160, 96)
+    project.tomoprofile("scan", "data/raw", "--labels", "labels")
+    sheet = project.folder / "config/samples.tsv"
+    header, row = sheet.read_text().splitlines()
+    rows = []
+    for sample, model in zip(SAMPLES, MODELS, strict=True):
+        cells = dict(zip(header.split("\t"), row.split("\t"), strict=True))
+        cells |= {"sample": sample, "model": model, "labels": "labels/unet" if model == "default" else ""}
+        rows.append("\t".join(cells.values()))
+    sheet.write_text("\n".join([header, *rows]) + "\n")
+    project.snakemake("pick")
+    assert not (project.folder / "results/models").exists(), "picking slices must not train anything"
+    project.tomoprofile("annotate", "data/truth", "results/unet/to_label/slices.tsv", "labels/unet")
+    project.snakemake()
+    return project
+
+
+def test_every_output_of_the_contract_is_there(finished):
+    results = finished.folder / "results"
+    for sample in SAMPLES:
+        for name in ("domains.parquet", "profile.parquet", "zones.parquet", "interface.json", "report.html"):
+            assert (results / sample / name).stat().st_size > 0
+    for name in ("check.tsv", "index.html", "models/default/configs/metadata.json", "models/default/models/model.pt"):
+        assert (results / name).stat().st_size > 0
+    assert {path.name for path in (results / "logs").iterdir()} >= {"check_inputs.log", "fine_tune", "predict_slab"}
+
+
+def test_the_tables_are_plausible(finished):
+    truth = pd.read_parquet(finished.folder / "data/truth/objects.parquet")
+    found = pd.read_parquet(finished.folder / "results/unet/domains.parquet")
+    assert 0.5 < len(found) / len(truth) < 1.5
+    assert (found["domain_id"].to_numpy() == range(1, len(found) + 1)).all()
+    zones = pd.read_parquet(finished.folder / "results/unet/zones.parquet")
+    assert set(zones["level"]) == {"low", "calibrated", "high"}
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    assert "Nothing to be done" in finished.snakemake()
+
+
+def test_deleting_intermediates_alone_redoes_nothing(finished):
+    results = finished.folder / "results"
+    for path in (results / "training/default.npz", results / "otsu/objects/low.parquet"):
+        path.unlink()
+        assert finished.planned() == set()
+
+
+def test_a_lost_slab_is_redone_with_what_follows_and_nothing_else(finished):
+    sample = finished.folder / "results/unet"
+    before = digests(sample)
+    (sample / "predict/z00032.json").unlink()
+    (sample / "domains.parquet").unlink()
+    assert finished.planned() == {
+        "predict_slab unet z00032",
+        "stitch_sample unet",
+        "measure_domains unet",
+        "profile_depth unet",
+        "report_sample unet",
+        "report_beamtime",
+        "all",
+    }
+    finished.snakemake()
+    assert digests(sample) == before, "the same work must give the same bytes"
+    assert "Nothing to be done" in finished.snakemake()
+
+
+def test_the_reports_name_every_scan_and_load_nothing_from_outside(finished):
+    index = (finished.folder / "results/index.html").read_text()
+    for sample in SAMPLES:
+        page = (finished.folder / "results" / sample / "report.html").read_text()
+        assert sample in index
+        assert not re.findall(r'<(?:script|link|img|iframe)[^>]+(?:src|href)="(?:https?:)?//', page)
+
+
+def test_snakemake_makes_its_own_report(finished):
+    finished.snakemake("--report", "snakemake-report.zip")
+    assert (finished.folder / "snakemake-report.zip").stat().st_size > 0

@@ -1,0 +1,156 @@
+"""What a simulated scan looks like, and the kinds that have a name."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ConfigError, Fault
+from .geometry import LARGE_DIAMETERS_UM
+
+KINDS: dict[str, dict[str, Any]] = {
+    # The scan a model is trained on.
+    "A": {},
+    # Another beamtime: farther detector, noisier, lighter resin, and voids that are no domains.
+    "B": {
+        "distance_mm": 50.0,
+        "noise_per_cm": 6.0,
+        "density_g_cm3": 1.10,
+        "rings_per_cm": 1.0,
+        "void_ratio": 0.002,
+    },
+}
+
+
+@dataclass(frozen=True)
+class PhantomSettings:
+    """Everything a simulated scan depends on; equal settings give equal scans.
+
+    Attributes
+    ----------
+    kind : str
+        Name of the kind, kept for the records.
+    size : tuple of int
+        Voxels along (z, y, x); depth grows along +y.
+    voxel_um : float
+        Edge of the cubic voxels. Below ``gap_um / sqrt(3)``, so that the voxels of two domains never touch.
+    seed : int
+        Seed of geometry, noise and rings.
+    energy_kev : float
+        Photon energy, 10 to 30 keV.
+    distance_mm : float
+        From the sample to the detector.
+    density_g_cm3 : float
+        Of the epoxy.
+    psf_um : float
+        Sigma of the point spread function.
+    noise_per_cm : float
+        Standard deviation of the noise in 1/cm.
+    rings_per_cm : float
+        Root mean square of the rings over a slice and its radii, in 1/cm.
+    tilt_deg : float
+        Angle between the normal of the substrate and y.
+    substrate_um : float
+        Height of the resin-facing side of the substrate at the middle of the scan.
+    alumina_um : float
+        Thickness of the Al2O3 line, which belongs to the substrate.
+    diameter_um, diameter_cv : float
+        Mean and coefficient of variation of the lognormal diameters of small domains and voids.
+    large_per_mm2 : float
+        Large domains near the substrate, on each mm² of it. Unless 0, one lies wholly inside the scan.
+    void_ratio : float
+        Share of the resin taken by voids.
+    gap_um : float
+        Least distance between the surfaces of two objects, and of an object and the substrate.
+    """
+
+    kind: str = "A"
+    size: tuple[int, int, int] = (256, 256, 256)
+    voxel_um: float = 0.5
+    seed: int = 1
+    energy_kev: float = 20.0
+    distance_mm: float = 20.0
+    density_g_cm3: float = 1.16
+    psf_um: float = 0.4
+    noise_per_cm: float = 3.0
+    rings_per_cm: float = 0.5
+    tilt_deg: float = 0.5
+    substrate_um: float = 12.0
+    alumina_um: float = 0.8
+    diameter_um: float = 3.0
+    diameter_cv: float = 0.25
+    large_per_mm2: float = 300.0
+    void_ratio: float = 0.0
+    gap_um: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot give the scan they promise."""
+        limits = {
+            "seed": (0, math.inf),
+            "energy_kev": (10, 30),
+            "distance_mm": (0, 1000),
+            "density_g_cm3": (0.5, 2),
+            "psf_um": (0, 10),
+            "noise_per_cm": (0, 1000),
+            "rings_per_cm": (0, 1000),
+            "tilt_deg": (0, 20),
+            "alumina_um": (0, 10),
+            "diameter_um": (1, 10),
+            "diameter_cv": (0.01, 0.5),
+            "large_per_mm2": (0, 2000),
+            "void_ratio": (0, 0.02),
+            "gap_um": (0.1, 5),
+        }
+        faults = [
+            Fault(f"phantom: {name}", str(getattr(self, name)), f"must lie between {low} and {high}", "Correct it.")
+            for name, (low, high) in limits.items()
+            if not low <= getattr(self, name) <= high
+        ]
+        if not 0 < self.voxel_um * math.sqrt(3) < self.gap_um:
+            problem = f"the voxels of two domains would touch across the gap of {self.gap_um} um"
+            faults.append(Fault("phantom: voxel_um", str(self.voxel_um), problem, "Choose smaller voxels."))
+        if len(self.size) != 3 or min(self.size) < 1:
+            faults.append(Fault("phantom: size", str(self.size), "must be three numbers of voxels", "Give z y x."))
+        elif self.large_per_mm2 and min(self.size[0], self.size[2]) * self.voxel_um < self.room_for_large_um:
+            problem = f"a large domain needs {self.room_for_large_um:g} um along z and x"
+            remedy = "Enlarge the scan, or set `large_per_mm2` to 0."
+            faults.append(Fault("phantom: size", str(self.size), problem, remedy))
+        elif not 0 < self.substrate_um < self.size[1] * self.voxel_um:
+            problem = f"the substrate must end inside the {self.size[1] * self.voxel_um:g} um along y"
+            faults.append(Fault("phantom: substrate_um", str(self.substrate_um), problem, "Enlarge the scan along y."))
+        if faults:
+            raise ConfigError(*faults)
+
+    @property
+    def room_for_large_um(self) -> float:
+        """Side of a scan that holds the largest domain with a voxel to spare on both sides."""
+        return LARGE_DIAMETERS_UM[1] + 4 * self.voxel_um
+
+    @classmethod
+    def of_kind(
+        cls, kind: str, size: tuple[int, int, int] = (256, 256, 256), seed: int = 1, **changes: Any
+    ) -> PhantomSettings:
+        """Return the settings of a named kind.
+
+        Parameters
+        ----------
+        kind : str
+            ``A``: the scan a model is trained on. ``B``: another beamtime, to which it is carried.
+        size : tuple of int
+            Voxels along (z, y, x).
+        seed : int
+            Seed of geometry, noise and rings.
+        **changes
+            Any other field, to depart from the kind.
+
+        Raises
+        ------
+        ConfigError
+            When there is no such kind.
+        """
+        if kind not in KINDS:
+            remedy = f"Kinds: {', '.join(KINDS)}."
+            raise ConfigError(Fault("phantom: kind", repr(kind), "there is no such kind of phantom", remedy))
+        z, y, x = size
+        return cls(kind=kind, size=(z, y, x), seed=seed, **{**KINDS[kind], **changes})
