@@ -55,6 +55,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     phantom.set_defaults(run=_phantom)
 
+    prelabel = commands.add_parser("prelabel", help="threshold the proposed slices: masks for a person to correct")
+    prelabel.add_argument("slices", type=Path, help="slices.tsv that pick_slices wrote")
+    prelabel.add_argument("labels", type=Path, help="folder that receives the masks; existing ones are kept")
+    prelabel.add_argument("--domains-are", choices=("dark", "bright"), default="dark")
+    prelabel.set_defaults(run=_prelabel)
+
     annotate = commands.add_parser("annotate", help="label the proposed slices of a simulated scan with its truth")
     annotate.add_argument("truth", type=Path, help="folder truth/ of the phantom")
     annotate.add_argument("slices", type=Path, help="slices.tsv that pick_slices wrote")
@@ -123,6 +129,13 @@ def _phantom(options: argparse.Namespace) -> None:
     write_truth(phantom, options.folder / "truth")
     path = write_scan(phantom, options.folder / "raw" / f"phantom_{options.kind}", options.form)
     LOG.info("simulated scan in %s, its truth in %s", path, options.folder / "truth")
+
+
+def _prelabel(options: argparse.Namespace) -> None:
+    from .config import ThresholdConfig
+    from .segment.prelabel import prelabel
+
+    prelabel(options.slices, options.labels, ThresholdConfig(method="otsu", domains_are=options.domains_are))
 
 
 def _annotate(options: argparse.Namespace) -> None:

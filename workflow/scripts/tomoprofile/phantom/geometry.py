@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +16,9 @@ from scipy.spatial import cKDTree
 
 from ..errors import Fault, StageError
 from ..volume.plane import Plane
+
+if TYPE_CHECKING:
+    from .settings import PhantomSettings
 
 DOMAIN, VOID = 1, 2
 PLATEAU_FROM_UM, PEAK_UM, SMALL_FROM_UM = 80.0, 40.0, 27.0
@@ -81,7 +84,7 @@ class Frame:
     high_um: NDArray[np.float64]
 
 
-def place_spheres(settings: Any, plane: Plane, frame: Frame, rng: np.random.Generator) -> Spheres:
+def place_spheres(settings: PhantomSettings, plane: Plane, frame: Frame, rng: np.random.Generator) -> Spheres:
     """Place large domains, small domains and voids by random sequential addition.
 
     Each object keeps its depth and is moved sideways until it keeps its distance to all others: sizes and depths stay
@@ -129,7 +132,7 @@ def _sideways(plane: Plane, depths: NDArray[np.float64], low: Any, high: Any, rn
 
 
 def _place_large(
-    settings: Any, plane: Plane, frame: Frame, box: NDArray[np.float64], rng: np.random.Generator
+    settings: PhantomSettings, plane: Plane, frame: Frame, box: NDArray[np.float64], rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Place large domains wholly within 27 um of the substrate, the first of them wholly inside the scan (P24)."""
     area_mm2 = np.prod((frame.high_um - frame.low_um)[[0, 2]]) * 1e-6
@@ -152,7 +155,7 @@ def _place_large(
 
 
 def _draw(
-    ratio: Any, highest: float, settings: Any, plane: Plane, frame: Frame, rng: np.random.Generator
+    ratio: Any, highest: float, settings: PhantomSettings, plane: Plane, frame: Frame, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Draw diameters and depths of spheres whose volumes add up to the target ratio over the frame."""
     if not highest:

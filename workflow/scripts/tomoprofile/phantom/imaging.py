@@ -1,0 +1,109 @@
+"""From optical constants to grey values: refraction contrast, blur, noise and rings."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+from scipy.ndimage import gaussian_filter1d
+
+WORKERS = 2
+_SLICES_AT_ONCE = 16
+_RING_SLICES = 10.0  # sigma in slices: a defect of the detector covers some rows
+_DEFECTIVE = 1.5  # a column further than this many sigma from the others leaves a ring: one in eight
+
+
+def transfer_filter(
+    mu_per_cm: NDArray[np.float32],
+    phase_per_cm: NDArray[np.float32],
+    voxel_um: float,
+    wavelength_um: float,
+    distance_mm: float,
+    psf_um: float,
+) -> NDArray[np.float32]:
+    """Return the scan that tomography without phase retrieval would reconstruct.
+
+    The transfer function of weak objects, applied once in 3-D (Ruhlandt and Salditt 2016 for the 3-D propagator)::
+
+        f(q) = [mu(q) cos chi + (4 pi / lambda) delta(q) sin chi] exp(-2 pi^2 psf^2 q^2),  chi = pi lambda R q^2
+
+    By the Fourier slice theorem this equals filtering every projection in 2-D before reconstruction. The bare
+    Laplacian, its limit for small q, is wrong on edges sharper than sqrt(lambda R).
+
+    Parameters
+    ----------
+    mu_per_cm : array (z, y, x)
+        Linear attenuation, fractional at edges.
+    phase_per_cm : array (z, y, x)
+        (4 pi / lambda) delta in 1/cm; only differences matter. Both arrays repeat periodically.
+    voxel_um : float
+        Edge of a voxel.
+    wavelength_um : float
+        Wavelength of the photons.
+    distance_mm : float
+        R, from the sample to the detector.
+    psf_um : float
+        Sigma of the Gaussian point spread function.
+    """
+    absorption = fft.rfftn(mu_per_cm, workers=WORKERS)
+    refraction = fft.rfftn(phase_per_cm, workers=WORKERS)
+    nz, ny, nx = mu_per_cm.shape
+    q2_rest = fft.fftfreq(ny, voxel_um)[:, None] ** 2 + fft.rfftfreq(nx, voxel_um)[None, :] ** 2
+    for index, qz in enumerate(fft.fftfreq(nz, voxel_um)):
+        q2 = q2_rest + qz**2
+        chi = math.pi * wavelength_um * distance_mm * 1e3 * q2
+        mtf = np.exp(-2 * math.pi**2 * psf_um**2 * q2)
+        absorption[index] *= np.cos(chi) * mtf
+        absorption[index] += refraction[index] * (np.sin(chi) * mtf)
+    return fft.irfftn(absorption, s=mu_per_cm.shape, overwrite_x=True, workers=WORKERS)
+
+
+def add_noise(grey: NDArray[np.float32], sigma: float, rng: np.random.Generator) -> None:
+    """Add noise of standard deviation ``sigma`` as filtered back projection makes it: power grows as q_xy.
+
+    White noise of the projections goes through the ramp filter, and the slices are independent (Riederer et al. 1978).
+
+    Parameters
+    ----------
+    grey : array (z, y, x)
+        Changed in place.
+    sigma : float
+        Standard deviation, in the units of ``grey``.
+    rng : numpy.random.Generator
+        Source of chance.
+    """
+    _, ny, nx = grey.shape
+    q = np.hypot(fft.fftfreq(ny)[:, None], fft.fftfreq(nx)[None, :])
+    amplitude = np.sqrt(q / q.mean())[:, : nx // 2 + 1].astype(np.float32) * np.float32(sigma)
+    for start in range(0, len(grey), _SLICES_AT_ONCE):
+        part = grey[start : start + _SLICES_AT_ONCE]
+        white = fft.rfft2(rng.standard_normal(part.shape, dtype=np.float32), workers=WORKERS)
+        part += fft.irfft2(white * amplitude, s=(ny, nx), workers=WORKERS)
+
+
+def add_rings(grey: NDArray[np.float32], rms: float, rng: np.random.Generator) -> None:
+    """Add rings about the rotation axis, which runs along z through the middle of the slices.
+
+    Parameters
+    ----------
+    grey : array (z, y, x)
+        Changed in place.
+    rms : float
+        Root mean square over all radii and slices, in the units of ``grey``.
+    rng : numpy.random.Generator
+        Source of chance.
+    """
+    nz, ny, nx = grey.shape
+    radius = np.hypot(np.arange(ny)[:, None] - (ny - 1) / 2, np.arange(nx)[None, :] - (nx - 1) / 2)
+    column = np.rint(radius).astype(np.intp)
+    defects = rng.standard_normal((nz, column.max() + 1))
+    defects = gaussian_filter1d(defects, _RING_SLICES, axis=0, mode="wrap")
+    defects[np.abs(defects) < _DEFECTIVE * defects.std()] = 0
+    level = math.sqrt(np.mean(defects**2))
+    if not level:
+        return
+    defects *= rms / level
+    for index in range(nz):
+        grey[index] += defects[index][column].astype(np.float32)

@@ -1,0 +1,133 @@
+"""Spheres and layers on the voxel grid: the share of each voxel that they fill, and what each sphere became."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ..volume.plane import Plane
+
+# Surface voxels are sampled at 5^3 points: shares are within 0.05 of the true one, volumes of 3 um spheres at 0.5 um
+# voxels within 0.3 %. A linear ramp of the signed distance would add 2.8 % to such a sphere.
+_SAMPLES = 5
+TALLIES = ("voxels", "sum_z", "sum_y", "sum_x", "z_start", "z_stop", "y_start", "y_stop", "x_start", "x_stop")
+
+
+def paint_spheres(
+    occupancy: NDArray[np.float32],
+    origin_um: NDArray[np.float64],
+    voxel_um: float,
+    centres_um: NDArray[np.float64],
+    radii_um: NDArray[np.float64],
+    labels: NDArray[np.uint8],
+    corner: tuple[int, int, int],
+    label: int,
+) -> NDArray[np.int64]:
+    """Add the share of each voxel that spheres fill; label and tally the voxels whose centre they hold.
+
+    Going by the centre makes voxelised volumes right on average. "At least half filled" would take 2-3 % from spheres
+    of 3 um at 0.5 um voxels, as their surface is curved.
+
+    Parameters
+    ----------
+    occupancy : array (z, y, x) of float32
+        Changed in place.
+    origin_um : array (3,)
+        Position of the outer corner of its first voxel.
+    voxel_um : float
+        Edge of a voxel.
+    centres_um, radii_um : arrays (n, 3), (n,)
+        Spheres that do not overlap.
+    labels : array (z, y, x) of uint8
+        The scan, a part of the grid; changed in place.
+    corner : tuple of int
+        Index in the grid of the first voxel of the scan.
+    label : int
+        Value for the voxels of these spheres.
+
+    Returns
+    -------
+    array (n, 10) of int64
+        Columns ``TALLIES``: labelled voxels, sums of their indices in the scan, and their half-open bounding box.
+    """
+    tallies = np.zeros((len(radii_um), len(TALLIES)), np.int64)
+    centres, radii = (centres_um - origin_um) / voxel_um, radii_um / voxel_um
+    _paint(occupancy, centres, radii, labels, np.array(corner), label, tallies)
+    return tallies
+
+
+def paint_layer(
+    occupancy: NDArray[np.float32], origin_um: NDArray[np.float64], voxel_um: float, plane: Plane, thickness_um: float
+) -> None:
+    """Write the share of each voxel that lies behind the plane, by no more than ``thickness_um``.
+
+    The share is the linear ramp of the depth of the voxel's centre. That is exact for a plane along the grid; at a
+    tilt of 2 degrees it is within 0.02, at 0.5 degrees within 0.005.
+
+    Parameters
+    ----------
+    occupancy : array (z, y, x) of float32
+        Changed in place: the share of the layer is added.
+    origin_um : array (3,)
+        Position of the outer corner of its first voxel.
+    voxel_um : float
+        Edge of a voxel.
+    plane : Plane
+        Its front, whose normal points out of the layer.
+    thickness_um : float
+        Thickness of the layer; may be infinite.
+    """
+    z, y, x = (origin_um[axis] + (np.arange(n) + 0.5) * voxel_um for axis, n in enumerate(occupancy.shape))
+    for index, z_um in enumerate(z):
+        depth = plane.depth_um(z_um, y[:, None], x[None, :]) / voxel_um
+        front = np.clip(0.5 - depth, 0, 1)
+        occupancy[index] += front - np.clip(0.5 - depth - thickness_um / voxel_um, 0, 1)
+
+
+@njit(cache=True, nogil=True)
+def _paint(occupancy, centres, radii, labels, corner, label, tallies):  # type: ignore[no-untyped-def]
+    half_diagonal = 0.8660254037844386
+    nz, ny, nx = occupancy.shape
+    for sphere in range(radii.size):
+        cz, cy, cx = centres[sphere]
+        radius = radii[sphere]
+        first = True
+        for z in range(max(int(np.floor(cz - radius)), 0), min(int(np.ceil(cz + radius)), nz)):
+            for y in range(max(int(np.floor(cy - radius)), 0), min(int(np.ceil(cy + radius)), ny)):
+                for x in range(max(int(np.floor(cx - radius)), 0), min(int(np.ceil(cx + radius)), nx)):
+                    distance = np.sqrt((z + 0.5 - cz) ** 2 + (y + 0.5 - cy) ** 2 + (x + 0.5 - cx) ** 2)
+                    if distance >= radius + half_diagonal:
+                        continue
+                    share = 1.0
+                    if distance > radius - half_diagonal:
+                        share = _share(z - cz, y - cy, x - cx, radius)
+                    occupancy[z, y, x] += share
+                    i, j, k = z - corner[0], y - corner[1], x - corner[2]
+                    if distance >= radius or i < 0 or j < 0 or k < 0:
+                        continue
+                    if i >= labels.shape[0] or j >= labels.shape[1] or k >= labels.shape[2]:
+                        continue
+                    labels[i, j, k] = label
+                    row = tallies[sphere]
+                    row[0] += 1
+                    row[1] += i
+                    row[2] += j
+                    row[3] += k
+                    if first:
+                        row[4], row[5], row[6], row[7], row[8], row[9] = i, i + 1, j, j + 1, k, k + 1
+                        first = False
+                    row[4], row[5] = min(row[4], i), max(row[5], i + 1)
+                    row[6], row[7] = min(row[6], j), max(row[7], j + 1)
+                    row[8], row[9] = min(row[8], k), max(row[9], k + 1)
+
+
+@njit(cache=True, nogil=True)
+def _share(z, y, x, radius):  # type: ignore[no-untyped-def]
+    inside = 0
+    for i in range(_SAMPLES):
+        for j in range(_SAMPLES):
+            for k in range(_SAMPLES):
+                dz, dy, dx = z + (i + 0.5) / _SAMPLES, y + (j + 0.5) / _SAMPLES, x + (k + 0.5) / _SAMPLES
+                inside += dz * dz + dy * dy + dx * dx < radius * radius
+    return inside / _SAMPLES**3

@@ -1,0 +1,148 @@
+"""A simulated scan with known truth: geometry, optics and detector put together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import fft
+
+from ..logs import LOG
+from ..volume.plane import Plane
+from .geometry import DOMAIN, VOID, Frame, Spheres, place_spheres, substrate_plane
+from .imaging import add_noise, add_rings, transfer_filter
+from .materials import optical_constants, wavelength_um
+from .painting import TALLIES, paint_layer, paint_spheres
+from .settings import PhantomSettings
+from .truth import SUBSTRATE, object_table
+
+__all__ = ["Phantom", "PhantomSettings", "simulate"]
+
+# Fringes reach this far, and half a large domain fits in; the test of the margin doubles it.
+MARGIN_UM = 8.0
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """A simulated scan and its truth.
+
+    Attributes
+    ----------
+    grey : array (z, y, x) of float32
+        What a beamline would reconstruct, in 1/cm.
+    labels : array (z, y, x) of uint8
+        0 matrix, 1 domain, 2 void, 3 substrate: what the centre of the voxel lies in.
+    occupancy : array (z, y, x) of float32
+        Share of each voxel filled by domains, 0 to 1.
+    objects : DataFrame
+        See :func:`~tomoprofile.phantom.truth.object_table`.
+    plane : Plane
+        Resin-facing side of the substrate.
+    settings : PhantomSettings
+        What it was made from.
+    """
+
+    grey: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+    occupancy: NDArray[np.float32]
+    objects: pd.DataFrame
+    plane: Plane
+    settings: PhantomSettings
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The voxels that are simulated: the scan and a margin, whose total the Fourier transform likes."""
+
+    shape: tuple[int, int, int]
+    corner: tuple[int, int, int]
+    window: tuple[slice, slice, slice]
+    origin_um: NDArray[np.float64]
+
+    @classmethod
+    def around(cls, settings: PhantomSettings, margin_um: float) -> Grid:
+        margin = math.ceil(margin_um / settings.voxel_um)
+        nz, ny, nx = (fft.next_fast_len(n + 2 * margin, real=True) for n in settings.size)
+        z, y, x = (slice(margin, margin + n) for n in settings.size)
+        return cls((nz, ny, nx), (margin, margin, margin), (z, y, x), np.full(3, -margin * settings.voxel_um))
+
+    def frame(self, voxel_um: float) -> Frame:
+        return Frame(self.origin_um, self.origin_um + np.array(self.shape) * voxel_um)
+
+
+def simulate(settings: PhantomSettings) -> Phantom:
+    """Simulate a scan.
+
+    Occupancies of the voxels -> mu and delta -> transfer filter with the blur of the detector -> noise -> rings.
+    Equal settings give equal scans.
+
+    Parameters
+    ----------
+    settings : PhantomSettings
+        What to simulate.
+
+    Raises
+    ------
+    StageError
+        When the objects do not fit into the scan.
+    """
+    geometry_seed, noise_seed, rings_seed = np.random.SeedSequence(settings.seed).spawn(3)
+    plane, spheres, grid = lay_out(settings, np.random.default_rng(geometry_seed))
+    occupancy, labels, objects, grey = render(settings, plane, spheres, grid)
+    LOG.info("phantom %s: %d objects in %s voxels", settings.kind, len(objects), "x".join(map(str, settings.size)))
+    add_noise(grey, settings.noise_per_cm, np.random.default_rng(noise_seed))
+    add_rings(grey, settings.rings_per_cm, np.random.default_rng(rings_seed))
+    return Phantom(grey, labels, occupancy, objects, plane, settings)
+
+
+def lay_out(settings: PhantomSettings, rng: np.random.Generator) -> tuple[Plane, Spheres, Grid]:
+    """Return the substrate plane, all objects, and the grid they lie on."""
+    nz, ny, nx = (n * settings.voxel_um for n in settings.size)
+    plane = substrate_plane((nz, ny, nx), settings.substrate_um, settings.tilt_deg)
+    grid = Grid.around(settings, MARGIN_UM)
+    return plane, place_spheres(settings, plane, grid.frame(settings.voxel_um), rng), grid
+
+
+def render(
+    settings: PhantomSettings, plane: Plane, spheres: Spheres, grid: Grid
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], pd.DataFrame, NDArray[np.float32]]:
+    """Return occupancy by domains, labels, object table and noise-free grey values, all of the scan alone."""
+    voxel = settings.voxel_um
+    wavelength = wavelength_um(settings.energy_kev)
+    matrix = optical_constants("epoxy", settings.energy_kev, settings.density_g_cm3)
+    mu = np.full(grid.shape, matrix.mu_per_cm, np.float32)
+    phase = np.zeros(grid.shape, np.float32)  # against the matrix: only differences refract
+    share = np.zeros(grid.shape, np.float32)
+    labels = np.zeros(settings.size, np.uint8)
+
+    def replace_matrix_by(material: str) -> None:
+        constants = optical_constants(material, settings.energy_kev)
+        np.add(mu, share * np.float32(constants.mu_per_cm - matrix.mu_per_cm), out=mu)
+        per_cm = 4 * math.pi / wavelength * 1e4 * (constants.delta - matrix.delta)
+        np.add(phase, share * np.float32(per_cm), out=phase)
+
+    tallies = np.zeros((len(spheres), len(TALLIES)), np.int64)
+    occupancy = np.zeros(settings.size, np.float32)
+    for kind, material in ((DOMAIN, "water"), (VOID, "air")):
+        share.fill(0)
+        mine = spheres.classes == kind
+        centres, radii = spheres.centres_um[mine], spheres.diameters_um[mine] / 2
+        tallies[mine] = paint_spheres(share, grid.origin_um, voxel, centres, radii, labels, grid.corner, kind)
+        replace_matrix_by(material)
+        if kind == DOMAIN:
+            occupancy[:] = share[grid.window]
+    behind_alumina = Plane(plane.normal, plane.offset_um - settings.alumina_um)
+    layers = (("alumina", plane, settings.alumina_um), ("silicon", behind_alumina, math.inf))
+    for material, front, thickness in layers:
+        share.fill(0)
+        paint_layer(share, grid.origin_um, voxel, front, thickness)
+        replace_matrix_by(material)
+    z, y, x = ((np.arange(n) + 0.5) * voxel for n in settings.size)
+    for index, z_um in enumerate(z):
+        labels[index][plane.depth_um(z_um, y[:, None], x[None, :]) <= 0] = SUBSTRATE
+    grey = transfer_filter(mu, phase, voxel, wavelength, settings.distance_mm, settings.psf_um)[grid.window]
+    objects = object_table(spheres, tallies, settings.size, voxel, plane)
+    return occupancy, labels, objects, np.ascontiguousarray(grey)

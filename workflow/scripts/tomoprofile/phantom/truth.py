@@ -1,0 +1,115 @@
+"""What is true of a simulated scan, on its voxels: the objects and the profile a perfect segmentation would give."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..volume.plane import Plane
+from .geometry import DOMAIN, Spheres
+from .painting import TALLIES
+
+MATRIX, SUBSTRATE = 0, 3
+BIN_UM = 1.0
+
+
+def object_table(
+    spheres: Spheres, tallies: NDArray[np.int64], shape: tuple[int, int, int], voxel_um: float, plane: Plane
+) -> pd.DataFrame:
+    """Return one row for each domain and void with a voxel in the scan.
+
+    ``voxels`` to ``on_border`` are of the labelled voxels inside the scan, as a measurement sees them; ``diameter_um``,
+    ``centre_*_um`` and ``centre_depth_um`` are of the sphere.
+
+    Parameters
+    ----------
+    spheres : Spheres
+        All objects, inside and outside the scan.
+    tallies : array (n, 10)
+        What :func:`~tomoprofile.phantom.painting.paint_spheres` returned for them.
+    shape : tuple of int
+        Voxels of the scan along (z, y, x).
+    voxel_um : float
+        Edge of a voxel.
+    plane : Plane
+        Resin-facing side of the substrate.
+    """
+    seen = tallies[:, 0] > 0
+    row = dict(zip(TALLIES, tallies[seen].T, strict=True))
+    centres = spheres.centres_um[seen]
+    volume = row["voxels"] * voxel_um**3
+    centroids = [(row[f"sum_{axis}"] / row["voxels"] + 0.5) * voxel_um for axis in "zyx"]
+    on_border = np.zeros(int(seen.sum()), bool)
+    for axis, voxels in zip("zyx", shape, strict=True):
+        on_border |= (row[f"{axis}_start"] == 0) | (row[f"{axis}_stop"] == voxels)
+    return pd.DataFrame(
+        {
+            "object_id": np.arange(1, len(volume) + 1),
+            "class": spheres.classes[seen],
+            "large": spheres.large[seen],
+            "diameter_um": spheres.diameters_um[seen],
+            **{f"centre_{axis}_um": centres[:, index] for index, axis in enumerate("zyx")},
+            "centre_depth_um": plane.depth_um(*centres.T),
+            "voxels": row["voxels"],
+            "volume_um3": volume,
+            "equivalent_diameter_um": np.cbrt(6 * volume / math.pi),
+            **{f"centroid_{axis}_um": centroid for axis, centroid in zip("zyx", centroids, strict=True)},
+            "depth_um": plane.depth_um(*centroids),
+            "on_border": on_border,
+        }
+    )
+
+
+def profile_table(
+    labels: NDArray[np.uint8], objects: pd.DataFrame, voxel_um: float, plane: Plane, bin_um: float = BIN_UM
+) -> pd.DataFrame:
+    """Return the voxelised profile: the reference, as the target curve has sampling noise.
+
+    The volume ratio is domain voxels over resin voxels. Resin is everything beyond the substrate, **voids included**:
+    a measurement with the class *domain* alone cannot tell a void from matrix, and has them in its denominator too.
+    ``n_domains`` and the mean diameter are of the domains that touch no face of the scan, by depth of the centroid.
+
+    Parameters
+    ----------
+    labels : array (z, y, x) of uint8
+        0 matrix, 1 domain, 2 void, 3 substrate.
+    objects : DataFrame
+        From :func:`object_table`.
+    voxel_um : float
+        Edge of a voxel.
+    plane : Plane
+        Resin-facing side of the substrate.
+    bin_um : float
+        Thickness of a bin.
+    """
+    z, y, x = ((np.arange(n) + 0.5) * voxel_um for n in labels.shape)
+    corners = np.array([[plane.depth_um(a, b, c) for c in x[[0, -1]]] for a in z[[0, -1]] for b in y[[0, -1]]])
+    bins = max(1, math.ceil(corners.max() / bin_um))
+    resin, domain = np.zeros(bins, np.int64), np.zeros(bins, np.int64)
+    for index, z_um in enumerate(z):
+        depth = plane.depth_um(z_um, y[:, None], x[None, :])
+        inside = labels[index] != SUBSTRATE
+        bin_of = np.clip((depth / bin_um).astype(np.intp), 0, bins - 1)
+        resin += np.bincount(bin_of[inside], minlength=bins)
+        domain += np.bincount(bin_of[labels[index] == DOMAIN], minlength=bins)
+    whole = objects[(objects["class"] == DOMAIN) & ~objects["on_border"]]
+    bin_of = np.clip((whole["depth_um"] / bin_um).astype(int), 0, bins - 1)
+    count = np.bincount(bin_of, minlength=bins)
+    diameters = np.bincount(bin_of, weights=whole["equivalent_diameter_um"], minlength=bins)
+    low = np.arange(bins) * bin_um
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return pd.DataFrame(
+            {
+                "depth_um": low + bin_um / 2,
+                "depth_lo_um": low,
+                "depth_hi_um": low + bin_um,
+                "resin_um3": resin * voxel_um**3,
+                "domain_um3": domain * voxel_um**3,
+                "volume_ratio": domain / resin,
+                "n_domains": count,
+                "mean_equivalent_diameter_um": diameters / count,
+            }
+        )

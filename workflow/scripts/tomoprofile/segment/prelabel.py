@@ -1,0 +1,57 @@
+"""Masks to begin with: a threshold on the proposed slices, for a person to correct (F16)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tifffile
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+
+from ..config import ThresholdConfig
+from ..logs import LOG
+
+
+def prelabel(slices_tsv: str | Path, labels: str | Path, config: ThresholdConfig) -> list[Path]:
+    """Write a mask for each proposed slice: Otsu's threshold, one for all of them, on smoothed grey values.
+
+    A threshold misses the interior of fringed domains (P21), so these masks are a beginning: correct them before they
+    train anything that matters. Masks that exist are kept, because somebody may have corrected them.
+
+    Parameters
+    ----------
+    slices_tsv : str or Path
+        Table written by :func:`~tomoprofile.segment.pick.pick_slices`: columns slice, file.
+    labels : str or Path
+        Folder that receives one uint8 TIFF a slice, 0 background and 1 domain, with the name of the slice's image.
+    config : ThresholdConfig
+        Whether domains are dark or bright, and the smoothing.
+
+    Returns
+    -------
+    list of Path
+        The masks written.
+    """
+    slices_tsv, labels = Path(slices_tsv), Path(labels)
+    labels.mkdir(parents=True, exist_ok=True)
+    files = pd.read_csv(slices_tsv, sep="\t")["file"]
+    smooth = {
+        name: ndimage.gaussian_filter(
+            tifffile.imread(slices_tsv.parent / name).astype(np.float32), config.smooth_voxels
+        )
+        for name in files
+    }
+    threshold = threshold_otsu(np.concatenate([image.ravel() for image in smooth.values()]))
+    written = []
+    for name, image in smooth.items():
+        out = labels / Path(name).with_suffix(".tif")
+        if out.exists():
+            LOG.info("%s exists and is kept", out)
+            continue
+        mask = image < threshold if config.domains_are == "dark" else image > threshold
+        tifffile.imwrite(out, mask.astype(np.uint8), compression="zlib")
+        written.append(out)
+    LOG.info("%d masks written to %s. Next: correct them, then run the workflow.", len(written), labels)
+    return written
