@@ -46,7 +46,7 @@ def annotate(truth_folder: str | Path, slices_tsv: str | Path, labels_folder: st
                     problem = f"the simulated scan has slices 0 to {len(tif.pages) - 1}"
                     raise InputError(Fault(str(slices_tsv), f"slice {index}", problem, "Is this the list of its scan?"))
                 mask = (tif.pages[index].asarray() == DOMAIN).astype(np.uint8)
-                path = Path(labels_folder) / f"{Path(name).stem}.tif"
+                path = Path(labels_folder) / f"{name}.tif"
                 with whole_file(path) as part:
                     tifffile.imwrite(part, mask, compression="zlib", photometric="minisblack", metadata=None)
                 written.append(path)
@@ -58,9 +58,10 @@ def annotate(truth_folder: str | Path, slices_tsv: str | Path, labels_folder: st
 
 
 def _rows(path: Path) -> list[tuple[int, str]]:
+    """Return slice index and stem of the file of every row."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return [(int(row["slice"]), row["file"]) for row in csv.DictReader(file, delimiter="\t")]
+            return [(int(row["slice"]), Path(row["file"]).stem) for row in csv.DictReader(file, delimiter="\t")]
     except (OSError, KeyError, ValueError, TypeError) as error:
         problem = f"this is no list of slices with the columns `slice` and `file`: {error!r}"
         raise InputError(Fault(str(path), "", problem, "Run the rule `pick_slices`.")) from None

@@ -19,6 +19,7 @@ LARGE_UM = 10.0
 NEAR_UM = 25.0  # small domains begin at 27 um; two more for the fit of the plane
 _RATIO_POINTS, _DIAMETER_UM, _COUNT, _PLANE_UM, _LARGE_PERCENT = 0.3, 0.15, 0.05, 1.0, 5.0
 _ENOUGH = 20  # domains from which a mean is worth comparing
+_SEEN_VOXELS = 5  # what a face leaves of a domain is no object below this, by default
 _LEVEL = "calibrated"
 _CENTRE = ("centre_z_um", "centre_y_um", "centre_x_um")
 _CENTROID = ("centroid_z_um", "centroid_y_um", "centroid_x_um")
@@ -64,15 +65,7 @@ class _Truth:
 
     @classmethod
     def read(cls, folder: Path) -> _Truth:
-        columns = (
-            "class",
-            "large",
-            "diameter_um",
-            "on_border",
-            "depth_um",
-            "equivalent_diameter_um",
-            "centre_depth_um",
-        )
+        columns = ("class", "large", "diameter_um", "voxels", "equivalent_diameter_um", "depth_um", "on_border")
         objects = _read(folder / "objects.parquet", (*columns, *_CENTRE, *_CENTROID))
         profile = _read(folder / "profile.parquet", ("depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
         try:
@@ -98,8 +91,8 @@ def compare(truth_folder: str | Path, results_sample_folder: str | Path) -> list
     The plateau begins at 80 um; a scan that ends before 100 um is compared from 40 um on, and the lines say so. Both
     sides follow one rule at the edges: mean diameter and count are of domains that touch no face of the scan, by the
     depth of their centroid. The number density and mean diameter of the deepest zone are set beside the spheres whose
-    *centres* lie in it, which no edge rule touches; as the measured ones are weighted samples of those, the density
-    has a tolerance of 1/sqrt(n) where that is more than 5 %.
+    *centres* lie between the lateral faces of the scan, which needs no weights; as the measured ones are weighted
+    samples of those, the density has a tolerance of 1/sqrt(n) where that is more than 5 %.
 
     Parameters
     ----------
@@ -160,24 +153,25 @@ def _plateau(truth: _Truth, domains: pd.DataFrame, bins: pd.DataFrame) -> list[C
 
 
 def _deepest_zone(truth: _Truth, zones: pd.DataFrame) -> list[Comparison]:
-    """Compare the deepest zone with enough domains by the spheres whose centres lie in it."""
-    centres = truth.objects[list(_CENTRE)].to_numpy()
-    inside = truth.objects[((centres > 0) & (centres < truth.extent_um)).all(axis=1)]
+    """Compare the deepest zone with enough domains by the spheres whose centres lie in it.
+
+    At the far face no weight is given, and domains it cuts are counted by what is left of them: here too.
+    """
+    lateral = [axis for axis in range(3) if axis != truth.plane.axis]
+    centres = truth.objects[[_CENTRE[axis] for axis in lateral]].to_numpy()
+    seen = truth.objects["voxels"] >= _SEEN_VOXELS
+    inside = truth.objects[((centres > 0) & (centres < truth.extent_um[lateral])).all(axis=1) & seen]
     for zone in zones.sort_values("from_um", ascending=False).itertuples():
         to_um = math.inf if pd.isna(zone.to_um) else zone.to_um
-        mine = inside[(inside["centre_depth_um"] >= zone.from_um) & (inside["centre_depth_um"] < to_um)]
+        mine = inside[(inside["depth_um"] >= zone.from_um) & (inside["depth_um"] < to_um)]
         if len(mine) < _ENOUGH:
             continue
         density = len(mine) / (truth.between(zone.from_um, to_um)["resin_um3"].sum() * 1e-9)
         share = max(_COUNT, 1 / math.sqrt(len(mine)))
-        diameter = float(mine["diameter_um"].mean())
+        diameter, where = float(mine["diameter_um"].mean()), f"in zone {zone.zone}"
         return [
-            Comparison(
-                f"number density in zone {zone.zone}", zone.number_density_per_mm3, density, share * density, "/mm^3"
-            ),
-            Comparison(
-                f"mean diameter in zone {zone.zone}", zone.mean_equivalent_diameter_um, diameter, _DIAMETER_UM, "um"
-            ),
+            Comparison(f"number density {where}", zone.number_density_per_mm3, density, share * density, "/mm^3"),
+            Comparison(f"mean diameter {where}", zone.mean_equivalent_diameter_um, diameter, _DIAMETER_UM, "um"),
         ]
     problem = f"no zone holds {_ENOUGH} simulated domains"
     raise StageError(Fault("zones.parquet", "", problem, "Simulate a larger scan, or configure wider zones."))

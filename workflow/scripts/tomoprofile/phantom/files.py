@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +37,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.part")
     try:
         yield part
-        os.replace(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
@@ -154,7 +153,7 @@ def _write_folder(folder: Path, slices: Iterator[Slice]) -> Path:
                 problem = "the folder holds files that are no slices of this scan"
                 raise InputError(Fault(str(folder), foreign[0], problem, "Name an empty folder."))
             shutil.rmtree(folder)
-        os.replace(part, folder)
+        part.replace(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder

@@ -1,0 +1,166 @@
+"""The page of the beamtime: every scan side by side, faults first."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ..errors import Fault, InputError
+from .flags import Flag, interface_flags, worst, zone_flags
+from .headline import Estimate, count, depth_range, estimate
+from .page import write_page
+from .tables import at_level, read_record, read_zones
+
+_SEVERITY = ("error", "warning", "note", "ok")
+_COLUMNS = ("sample", "item", "status", "message")
+
+
+@dataclass(frozen=True)
+class BeamtimeEntry:
+    """The results of one scan that the beamtime compares.
+
+    Attributes
+    ----------
+    sample : str
+        Name of the scan.
+    zones, interface : Path
+        Its tables.
+    report : Path
+        Its own page, which is linked.
+    """
+
+    sample: str
+    zones: Path
+    interface: Path
+    report: Path
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A cell of the table: a number and where it lies on the scale that all scans share, in per cent of the width."""
+
+    estimate: Estimate
+    at: float
+    interval: tuple[float, float]
+    band: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One scan of the table; without results it has only flags."""
+
+    sample: str
+    state: str
+    link: str
+    place: str
+    quantities: tuple[Quantity, ...]
+    n_domains: str
+    flags: tuple[Flag, ...]
+
+
+def report_beamtime(samples: list[BeamtimeEntry], check: Path, title: str, out: Path) -> None:
+    """Write ``index.html``: scans with faults first, then those with warnings, then the rest, each in sheet order.
+
+    Parameters
+    ----------
+    samples : list of BeamtimeEntry
+    check : Path
+        ``check.tsv``; what it found is shown with the scan, or above the table when it concerns the whole run.
+    title : str
+        Heading.
+    out : Path
+        The page; links to the scans' pages are relative to it.
+
+    Raises
+    ------
+    InputError
+        When a table, a record or ``check.tsv`` cannot be read.
+    """
+    findings = _read_check(check)
+    names = {entry.sample for entry in samples}
+    loaded = [_load(entry, findings.get(entry.sample, []), out) for entry in samples]
+    scales = [_scale([numbers[i] for _, numbers in loaded]) for i in range(4)]
+    rows = [
+        Row(**{**row, "quantities": tuple(_place(n, s) for n, s in zip(numbers, scales, strict=True))})
+        for row, numbers in loaded
+    ]
+    rows += [
+        Row(sample, worst(flags), "", "", (), "", tuple(flags))
+        for sample, flags in findings.items()
+        if sample not in names and sample != "-"
+    ]
+    rows.sort(key=lambda row: _SEVERITY.index(row.state))  # stable: the order of the sheet within a kind
+    states = [row.state for row in rows]
+    context = {
+        "title": title,
+        "rows": rows,
+        "general": findings.get("-", []),
+        "n_faults": states.count("error"),
+        "n_warnings": states.count("warning"),
+        "n_fine": states.count("ok") + states.count("note"),
+    }
+    write_page("beamtime.html.j2", context, out)
+
+
+def _load(entry: BeamtimeEntry, found: list[Flag], out: Path) -> tuple[dict[str, Any], list[Estimate]]:
+    zones, record = read_zones(entry.zones), read_record(entry.interface)
+    calibrated = at_level(zones, "calibrated")
+    first, plateau = calibrated.iloc[0], calibrated.iloc[-1]
+    flags = [*found, *interface_flags(record), *zone_flags(zones)]
+    if not calibrated["n_domains"].sum():
+        flags.insert(0, Flag("warning", "No domains", "Not a single domain was found in this scan."))
+    numbers = [
+        estimate(zones, plateau["zone"], "volume_ratio", 100),
+        estimate(zones, plateau["zone"], "mean_equivalent_diameter_um"),
+        estimate(zones, plateau["zone"], "number_density_per_mm3"),
+        estimate(zones, first["zone"], "diameter_min_um"),
+    ]
+    row = {
+        "sample": entry.sample,
+        "state": worst(flags),
+        "link": quote(Path(os.path.relpath(entry.report, out.parent)).as_posix()),
+        "place": depth_range(plateau["from_um"], plateau["to_um"]),
+        "n_domains": count(calibrated["n_domains"].sum()),
+        "flags": tuple(flag for flag in flags if flag.severity != "note"),
+    }
+    return row, numbers
+
+
+def _scale(numbers: list[Estimate]) -> float:
+    """Return the largest number of a column, its interval and band included."""
+    ends = [end for number in numbers for end in (number.value, number.hi, number.band_hi) if math.isfinite(end)]
+    return max(ends, default=0.0) or 1.0
+
+
+def _place(number: Estimate, scale: float) -> Quantity:
+    def at(value: float) -> float:
+        return 100 * value / scale if math.isfinite(value) else math.nan
+
+    return Quantity(number, at(number.value), (at(number.lo), at(number.hi)), (at(number.band_lo), at(number.band_hi)))
+
+
+def _read_check(path: Path) -> dict[str, list[Flag]]:
+    """Return what the check found for each scan, ``-`` for the whole run; lines that are ok add an empty list."""
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            reader = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+            rows = list(reader)
+            names = tuple(reader.fieldnames or ())
+    except (OSError, UnicodeDecodeError) as error:
+        remedy = "Run `tomoprofile check` again."
+        raise InputError(Fault(str(path), "", f"the table cannot be read: {error}", remedy)) from None
+    if names != _COLUMNS:
+        remedy = f"Its columns are {', '.join(_COLUMNS)}; remove it and run the workflow again."
+        raise InputError(Fault(str(path), ", ".join(names), "this is no table of the check", remedy))
+    findings: dict[str, list[Flag]] = {}
+    for row in rows:
+        flags = findings.setdefault(row["sample"], [])
+        if row["status"] != "ok":
+            severity = row["status"] if row["status"] in ("error", "warning") else "warning"
+            flags.append(Flag(severity, f"Check of the {row['item']}", row["message"]))
+    return findings

@@ -1,0 +1,167 @@
+"""What a reader must know before trusting a page, in words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from .segmentation import Segmentation
+from .tables import at_level
+
+_TILT_DEG = 2.0  # phantoms and mounted samples stay below; more hints at a wrong plane
+_RESIDUAL_VOXELS = 1.0
+_SHARE_OF_ONE = 0.2  # a single object with more of all domain volume is a leak or a percolating network
+_BAND_FACTOR = 2.0
+
+_REASONS = {
+    "few": ("Few domains", "fewer than 5 domains, so means and intervals there say little"),
+    "far_end": (
+        "Far end of the scan",
+        "the far face of the scan cuts domains there, so large ones are missing and the mean is biased",
+    ),
+    "few_blocks": ("No interval", "the field of view is too small for a 95 % interval"),
+}
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One thing to know.
+
+    Attributes
+    ----------
+    severity : {"error", "warning", "note"}
+        Notes belong to every measurement; warnings ask for a look before the numbers are used.
+    title, text : str
+        In words.
+    """
+
+    severity: str
+    title: str
+    text: str
+
+
+def profile_flags(profile: pd.DataFrame) -> list[Flag]:
+    """Return one note for each reason in the bins of the calibrated level, with the depths it holds for."""
+    bins = at_level(profile, "calibrated")
+    flags = []
+    for reason in _reasons(bins["flag"]):
+        flagged = bins["flag"].str.split(";").map(lambda reasons, reason=reason: reason in reasons)
+        title, text = _words(reason)
+        flags.append(Flag("note", title, f"{_depths(bins, flagged)}: {text}. Shown hollow in the profile."))
+    return flags
+
+
+def zone_flags(zones: pd.DataFrame) -> list[Flag]:
+    """Return a warning for each reason that touches a whole zone, and for numbers that hang on the boundary level."""
+    flags = []
+    for row in at_level(zones, "calibrated").itertuples():
+        for reason in filter(None, str(row.flag).split(";")):
+            title, text = _words(reason)
+            # Every scan ends somewhere: that the last zone meets the far face is no reason to distrust it.
+            severity = "note" if reason == "far_end" else "warning"
+            flags.append(Flag(severity, f"{title} in zone {row.zone}", f"{text[0].upper()}{text[1:]}."))
+    plateau = zones[zones["zone"] == at_level(zones, "calibrated")["zone"].iloc[-1]]
+    low, high = plateau["volume_ratio"].min(), plateau["volume_ratio"].max()
+    if low > 0 and high / low > _BAND_FACTOR:
+        text = (
+            f"Between the boundary levels the volume ratio of the plateau changes from {100 * low:.2g} to "
+            f"{100 * high:.2g} %. The segmentation is unsure where domains end, or the voxels are coarse for them."
+        )
+        flags.append(Flag("warning", "The boundary decides the result", text))
+    return flags
+
+
+def interface_flags(record: dict[str, Any], voxel_um: float | None = None) -> list[Flag]:
+    """Return what is doubtful about the substrate plane (P42).
+
+    Parameters
+    ----------
+    record : dict
+        ``interface.json``.
+    voxel_um : float, optional
+        Voxel edge along the depth, to judge the residual.
+    """
+    flags = []
+    if record.get("warning"):
+        flags.append(Flag("warning", "Substrate plane", str(record["warning"])))
+    if str(record.get("how", "")).startswith("slice"):
+        text = (
+            "It was given as a slice, not fitted. A tilt of the substrate then smears every depth: half a degree over "
+            "1 mm is 8.7 µm."
+        )
+        flags.append(Flag("warning", "Substrate plane given by hand", text))
+    tilt = record.get("tilt_deg")
+    if isinstance(tilt, int | float) and tilt > _TILT_DEG:
+        text = f"The substrate is tilted by {tilt:.2g}° against the voxel grid. Depths follow the tilt; check the plane."
+        flags.append(Flag("warning", "Tilted substrate", text))
+    residual = record.get("residual_um")
+    if isinstance(residual, int | float) and voxel_um and residual > _RESIDUAL_VOXELS * voxel_um:
+        text = f"The substrate deviates from a plane by {residual:.2g} µm rms; depths are no better than that."
+        flags.append(Flag("warning", "Rough or bent substrate", text))
+    return flags
+
+
+def segmentation_flags(segmentation: Segmentation) -> list[Flag]:
+    """Return what is doubtful about how domains were found."""
+    flags = []
+    if segmentation.is_threshold:
+        text = (
+            "A global threshold does not recognise the inside of domains with bright and dark rims: large domains come "
+            "out too small or hollow. Use it as a baseline."
+        )
+        flags.append(Flag("warning", "Segmented by a threshold", text))
+    elif segmentation.calibrated is False:
+        text = (
+            "No labelled slice was held out, so the decision level could not be set from data and no accuracy is known. "
+            "Label one more slice."
+        )
+        flags.append(Flag("warning", "Uncalibrated decision level", text))
+    flags += [Flag("warning", "Segmentation", warning) for warning in segmentation.warnings]
+    return flags
+
+
+def domain_flags(domains: pd.DataFrame) -> list[Flag]:
+    """Return a warning when one object holds much of all domain volume: a leak, or domains that touch."""
+    total = domains["volume_um3"].sum()
+    if len(domains) < 2 or not total > 0:
+        return []
+    share = domains["volume_um3"].max() / total
+    if share <= _SHARE_OF_ONE:
+        return []
+    place = domains.loc[domains["volume_um3"].idxmax(), "depth_um"]
+    text = (
+        f"A single object, at {place:.0f} µm from the substrate, holds {100 * share:.0f} % of all domain volume: "
+        "the segmentation may have leaked, or domains touch."
+    )
+    return [Flag("warning", "One object dominates", text)]
+
+
+def worst(flags: list[Flag]) -> str:
+    """Return the severest kind among flags: error, warning, note, or ok when there are none."""
+    found = {flag.severity for flag in flags}
+    return next((severity for severity in ("error", "warning", "note") if severity in found), "ok")
+
+
+def _reasons(flags: pd.Series) -> list[str]:
+    found = {reason for flag in flags for reason in flag.split(";") if reason}
+    order = list(_REASONS)
+    return sorted(found, key=lambda reason: (order.index(reason) if reason in order else len(order), reason))
+
+
+def _words(reason: str) -> tuple[str, str]:
+    return _REASONS.get(reason, (reason.replace("_", " ").capitalize(), reason.replace("_", " ")))
+
+
+def _depths(bins: pd.DataFrame, flagged: pd.Series) -> str:
+    stretches: list[list[float]] = []
+    end = math.nan
+    for row in bins[flagged].itertuples():
+        if stretches and math.isclose(row.depth_lo_um, end, abs_tol=1e-6):
+            stretches[-1][1] = row.depth_hi_um
+        else:
+            stretches.append([row.depth_lo_um, row.depth_hi_um])
+        end = row.depth_hi_um
+    return ", ".join(f"{start:g}–{stop:g}" for start, stop in stretches) + " µm"

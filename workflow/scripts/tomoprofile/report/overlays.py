@@ -1,0 +1,362 @@
+"""The picture triplets of every report (P19): a slice with contours, a zoom of its box, the same zoom without lines.
+
+Pictures are vector graphics in micrometres: the grey image is embedded, contours are paths. Rows of a section point
+down and columns to the right, as image programs show them.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import zarr
+from numpy.typing import NDArray
+from skimage.measure import approximate_polygon, find_contours
+from skimage.transform import resize
+
+from ..volume.plane import Plane
+from ..volume.store import Store
+from .tables import Objects
+
+_OVERVIEW_PIXELS = 1100  # longest side of the embedded overview; contours keep the full resolution
+_MOST_POINTS = 150_000  # of contours in one picture, about 2 MB of text
+_BOX_DIAMETERS = 10.0
+_BOX_LEAST_VOXELS = 48
+_BOX_MOST_SHARE = 0.5
+_BELOW_SUBSTRATE = 0.15  # share of the box at the interface that shows substrate
+_WINDOW = (0.5, 99.5)  # percentiles of the resin: refraction rims would take up the whole grey scale
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in a section, in micrometres from its upper left corner."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One panel, ready for the template; lengths in micrometres.
+
+    Attributes
+    ----------
+    view : Box
+        The part of the section that is seen.
+    png : str
+        Base64 of the grey image that fills ``view``.
+    contours : str
+        SVG path data; empty for a picture without lines.
+    box : Box or None
+        Where the next panel looks.
+    substrate : tuple of float or None
+        Ends (x1, y1, x2, y2) of the fitted plane inside the view.
+    bar_um : float
+        Length of the scale bar.
+    """
+
+    view: Box
+    png: str
+    contours: str = ""
+    box: Box | None = None
+    substrate: tuple[float, float, float, float] | None = None
+    bar_um: float = 0.0
+
+
+@dataclass(frozen=True)
+class Triplet:
+    """Overview with contours and box, zoom with contours, zoom without lines (P19)."""
+
+    title: str
+    caption: str
+    pictures: tuple[Picture, Picture, Picture]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A plane of voxels that contains the direction of depth.
+
+    Attributes
+    ----------
+    axis, index : int
+        Voxels with this index along this volume axis.
+    at_um : float
+        Position of their centres along it.
+    edges : tuple of float
+        Voxel edges along rows and columns, in micrometres.
+    grey : array (rows, columns)
+        In physical units.
+    probability : array (rows, columns) of uint8
+        0 where no domain was kept, so that contours show what was measured.
+    depth_um : array (rows, columns)
+    """
+
+    axis: int
+    index: int
+    at_um: float
+    edges: tuple[float, float]
+    grey: NDArray[Any]
+    probability: NDArray[np.uint8]
+    depth_um: NDArray[Any]
+
+
+def section(store: Store, axis: int, index: int) -> NDArray[Any]:
+    """Return the voxels with ``index`` along a volume axis, as a 2-D array of the other two axes in their order.
+
+    Only the chunks that the cut meets are read, so a cut across slices needs no whole volume in memory.
+    """
+    array: Any = zarr.open_array(str(store.path / "0"), mode="r")
+    where: list[Any] = [slice(None)] * 3
+    where[axis] = index
+    return np.asarray(array[tuple(where)])
+
+
+def draw_triplet(
+    title: str,
+    zone: pd.Series,
+    at_interface: bool,
+    volume: Store,
+    probability: Store,
+    run_file: Path,
+    objects: Objects,
+    plane: Plane,
+) -> Triplet:
+    """Draw the triplet of one zone.
+
+    The section has the median coverage by domains among those that cut any in the zone; it is a slice unless depth
+    runs along z. The box lies around the domain with the largest cross-section in the zone.
+
+    Parameters
+    ----------
+    title : str
+        Heading of the triplet.
+    zone : Series
+        Row of ``zones.parquet``.
+    at_interface : bool
+        Let the box begin below the substrate plane.
+    volume, probability : Store
+        Grey values and probability of the scan.
+    run_file : Path
+        Run file of the calibrated level.
+    objects : Objects
+        Its conditions.
+    plane : Plane
+        The substrate.
+    """
+    axis = 1 if plane.axis == 0 else 0
+    stop = zone["to_um"] if zone["to_um"] is not None and math.isfinite(zone["to_um"]) else math.inf
+    depths = (float(zone["from_um"]), float(stop))
+    edges = volume.voxel_size_um
+    index = _median_section(run_file, axis, volume.shape[axis], edges, plane, depths)
+    runs = pq.read_table(run_file, filters=[("zyx"[axis], "==", index)]).to_pandas()
+    cut = _read_section(volume, probability, runs, axis, index, objects.level, plane)
+    box = _box(cut, runs, plane, depths, at_interface)
+    lines, hidden = _contours(cut, objects.level, None)
+    zoomed, _ = _contours(cut, objects.level, box)
+    black, white = _grey_window(cut)
+    whole = Box(0.0, 0.0, cut.grey.shape[1] * cut.edges[1], cut.grey.shape[0] * cut.edges[0])
+    substrate = _substrate_line(cut, plane, whole)
+    zoom_png, zoom_bar = _png(_crop(cut.grey, box, cut.edges), black, white), _bar(box.width)
+    zoom_line = _substrate_line(cut, plane, box)
+    overview = Picture(whole, _overview_png(cut.grey, black, white), lines, box, substrate, _bar(whole.width))
+    kind = "Slice z" if axis == 0 else "Cut y"
+    caption = (
+        f"{kind} = {index}, the one with median coverage by domains between {depths[0]:g} µm "
+        f"{'and ' + format(depths[1], 'g') + ' µm' if math.isfinite(depths[1]) else 'and the end of the scan'}."
+    )
+    if not lines:
+        caption += " No domain is cut here."
+    if hidden:
+        caption += f" The {hidden} smallest contours are left out of the overview."
+    return Triplet(
+        title,
+        caption,
+        (
+            overview,
+            Picture(box, zoom_png, zoomed, None, zoom_line, zoom_bar),
+            Picture(box, zoom_png, "", None, None, zoom_bar),
+        ),
+    )
+
+
+def _median_section(
+    run_file: Path, axis: int, length: int, edges: tuple[float, ...], plane: Plane, depths: tuple[float, float]
+) -> int:
+    """Return the index along ``axis`` with median coverage of a range of depths; the middle one without any."""
+    covered = np.zeros(length)
+    file = pq.ParquetFile(run_file)
+    for group in range(file.num_row_groups):
+        runs = file.read_row_group(group, columns=["z", "y", "x_start", "x_stop"]).to_pandas()
+        middle = (runs["x_start"] + runs["x_stop"]) / 2 * edges[2]
+        depth = plane.depth_um((runs["z"] + 0.5) * edges[0], (runs["y"] + 0.5) * edges[1], middle)
+        inside = runs[(depth >= depths[0]) & (depth < depths[1])]
+        lengths = inside["x_stop"] - inside["x_start"]
+        covered += np.bincount(inside["zyx"[axis]], weights=lengths, minlength=length)
+    filled = np.flatnonzero(covered)
+    if not filled.size:
+        return length // 2
+    ordered = filled[np.argsort(covered[filled], kind="stable")]
+    return int(ordered[(ordered.size - 1) // 2])
+
+
+def _read_section(
+    volume: Store, probability: Store, runs: pd.DataFrame, axis: int, index: int, level: float, plane: Plane
+) -> Section:
+    rows, columns = (other for other in range(3) if other != axis)
+    edges = volume.voxel_size_um
+    grey = section(volume, axis, index).astype(np.float32) * volume.grey.slope + volume.grey.offset
+    kept = np.zeros(grey.shape, bool)
+    for row, start, stop in runs[["zyx"[rows], "x_start", "x_stop"]].itertuples(index=False):
+        kept[row, start:stop] = True
+    found = section(probability, axis, index)
+    position: list[Any] = [0.0, 0.0, 0.0]
+    position[axis] = at_um = (index + 0.5) * edges[axis]
+    position[rows] = ((np.arange(grey.shape[0]) + 0.5) * edges[rows])[:, None]
+    position[columns] = ((np.arange(grey.shape[1]) + 0.5) * edges[columns])[None, :]
+    # Objects dropped as noise would be drawn as if they had been counted.
+    measured = np.where((found >= math.ceil(level * 255)) & ~kept, 0, found).astype(np.uint8)
+    return Section(axis, index, at_um, (edges[rows], edges[columns]), grey, measured, plane.depth_um(*position))
+
+
+def _box(cut: Section, runs: pd.DataFrame, plane: Plane, depths: tuple[float, float], at_interface: bool) -> Box:
+    """Return the square of the zoom, around the largest cross-section in the zone."""
+    axes = [axis for axis in range(3) if axis != cut.axis]
+    high, wide = (n * edge for n, edge in zip(cut.grey.shape, cut.edges, strict=True))
+    diameter, middle = _largest_cross_section(cut, runs, axes[0], depths)
+    least = _BOX_LEAST_VOXELS * max(cut.edges)
+    side = min(max(_BOX_DIAMETERS * diameter, least), _BOX_MOST_SHARE * min(high, wide))
+    if middle is None:
+        inside = (cut.depth_um >= depths[0]) & (cut.depth_um < depths[1])
+        places = np.argwhere(inside) if inside.any() else np.array([[n / 2 for n in cut.grey.shape]])
+        middle = (places.mean(axis=0) + 0.5) * cut.edges
+    row, column = middle
+    if at_interface:
+        along = axes.index(plane.axis)
+        sign = math.copysign(1.0, plane.normal[plane.axis])
+        at = np.array([row, column])
+        cell = tuple(np.clip((at / cut.edges).astype(int), 0, np.array(cut.grey.shape) - 1))
+        depth = float(cut.depth_um[cell])
+        # The domain and a strip of substrate both belong into the picture.
+        side = min(max(side, (depth + diameter) / (1 - _BELOW_SUBSTRATE)), min(high, wide))
+        at[along] += sign * ((0.5 - _BELOW_SUBSTRATE) * side - depth)
+        row, column = at
+    side = min(side, high, wide)
+    left = min(max(column - side / 2, 0.0), wide - side)
+    top = min(max(row - side / 2, 0.0), high - side)
+    # Whole voxels, so that image and lines agree to the voxel.
+    pixel_high, pixel_wide = (max(1, round(side / edge)) for edge in cut.edges)
+    first_row = min(round(top / cut.edges[0]), cut.grey.shape[0] - pixel_high)
+    first_column = min(round(left / cut.edges[1]), cut.grey.shape[1] - pixel_wide)
+    return Box(
+        first_column * cut.edges[1], first_row * cut.edges[0], pixel_wide * cut.edges[1], pixel_high * cut.edges[0]
+    )
+
+
+def _largest_cross_section(
+    cut: Section, runs: pd.DataFrame, row_axis: int, depths: tuple[float, float]
+) -> tuple[float, NDArray[Any] | None]:
+    """Return diameter and centre (row, column) of the largest cross-section whose centre lies in the zone."""
+    if runs.empty:
+        return 0.0, None
+    length = runs["x_stop"] - runs["x_start"]
+    parts = pd.DataFrame(
+        {
+            "domain_id": runs["domain_id"],
+            "area": length,
+            "row": runs["zyx"[row_axis]] * length,
+            "column": (runs["x_start"] + runs["x_stop"] - 1) / 2 * length,
+        }
+    )
+    sums = parts.groupby("domain_id").sum()
+    middle = sums[["row", "column"]].to_numpy() / sums[["area"]].to_numpy()
+    depth = cut.depth_um[tuple(np.round(middle).astype(int).T)]
+    inside = (depth >= depths[0]) & (depth < depths[1])
+    if not inside.any():
+        return 0.0, None
+    best = int(np.argmax(np.where(inside, sums["area"], 0)))
+    area_um2 = sums["area"].iloc[best] * cut.edges[0] * cut.edges[1]
+    return 2 * math.sqrt(area_um2 / math.pi), (middle[best] + 0.5) * cut.edges
+
+
+def _contours(cut: Section, level: float, box: Box | None) -> tuple[str, int]:
+    """Return SVG path data of the domains' outlines, and how many outlines were left out."""
+    image = cut.probability
+    first = np.zeros(2)
+    if box is not None:
+        rows, columns = _pixels(box, cut.edges)
+        image, first = image[rows, columns], np.array([rows.start, columns.start])
+    # Between the last value outside and the first inside; padding closes the outlines at the picture's edge.
+    found = find_contours(np.pad(image, 1).astype(np.float32), math.ceil(level * 255) - 0.5)
+    found.sort(key=len, reverse=True)
+    digits = max(0, 1 - math.floor(math.log10(min(cut.edges))))
+    paths, points = [], 0
+    for outline in found:
+        line = approximate_polygon(outline, 0.05)
+        points += len(line)
+        if points > _MOST_POINTS:
+            break
+        # Padding shifts by one voxel, and the centre of a voxel lies half a voxel from its corner.
+        rows_columns = (line - 0.5 + first) * cut.edges
+        paths.append("M" + "L".join(f"{x:.{digits}f} {y:.{digits}f}" for y, x in rows_columns[:-1]) + "Z")
+    return "".join(paths), len(found) - len(paths)
+
+
+def _substrate_line(cut: Section, plane: Plane, view: Box) -> tuple[float, float, float, float] | None:
+    """Return the ends of the substrate plane inside a view, or None when it does not cross it."""
+    rows, columns = (axis for axis in range(3) if axis != cut.axis)
+    at = plane.offset_um - plane.normal[cut.axis] * cut.at_um
+    a, b = plane.normal[columns], plane.normal[rows]
+    ends: list[tuple[float, float]] = []
+    for x in (view.x, view.x + view.width):
+        if b and view.y <= (at - a * x) / b <= view.y + view.height:
+            ends.append((x, (at - a * x) / b))
+    for y in (view.y, view.y + view.height):
+        if a and view.x <= (at - b * y) / a <= view.x + view.width:
+            ends.append(((at - b * y) / a, y))
+    if len(ends) < 2:
+        return None
+    start, end = min(ends), max(ends)
+    return (*start, *end)
+
+
+def _grey_window(cut: Section) -> tuple[float, float]:
+    resin = cut.grey[cut.depth_um > 0]
+    black, white = np.percentile(resin if resin.size else cut.grey, _WINDOW)
+    return float(black), float(white) if white > black else float(black) + 1.0
+
+
+def _pixels(box: Box, edges: tuple[float, float]) -> tuple[slice, slice]:
+    row, column = round(box.y / edges[0]), round(box.x / edges[1])
+    return slice(row, row + round(box.height / edges[0])), slice(column, column + round(box.width / edges[1]))
+
+
+def _crop(image: NDArray[Any], box: Box, edges: tuple[float, float]) -> NDArray[Any]:
+    return image[_pixels(box, edges)]
+
+
+def _overview_png(grey: NDArray[Any], black: float, white: float) -> str:
+    factor = _OVERVIEW_PIXELS / max(grey.shape)
+    if factor >= 1:
+        return _png(grey, black, white)
+    shape = tuple(max(1, round(n * factor)) for n in grey.shape)
+    return _png(resize(grey, shape, anti_aliasing=True, preserve_range=True), black, white)
+
+
+def _png(grey: NDArray[Any], black: float, white: float) -> str:
+    scaled = np.clip((grey - black) / (white - black), 0, 1) * 255
+    return base64.b64encode(imagecodecs.png_encode(np.round(scaled).astype(np.uint8), level=9)).decode("ascii")
+
+
+def _bar(width_um: float) -> float:
+    """Return a scale bar of 1, 2 or 5 times a power of ten, about a fifth of the width."""
+    power = 10.0 ** math.floor(math.log10(width_um / 4))
+    return max(step * power for step in (1, 2, 5) if step * power <= width_um / 4)
