@@ -35,7 +35,7 @@ localrules:
 wildcard_constraints:
     sample="|".join(re.escape(sample) for sample in SCANS),
     model="|".join(re.escape(model) for model in CONFIG.models),
-    slab=r"z\d{5,}",
+    slab=r"z\d+",
 
 
 rule all:

@@ -92,7 +92,7 @@ def report_beamtime(samples: list[BeamtimeEntry], check: Path, title: str, out: 
     rows += [
         Row(sample, worst(flags), "", "", (), "", tuple(flags))
         for sample, flags in findings.items()
-        if sample not in names and sample != "-"
+        if flags and sample not in names and sample != "-"
     ]
     rows.sort(key=lambda row: _SEVERITY.index(row.state))  # stable: the order of the sheet within a kind
     states = [row.state for row in rows]

@@ -21,7 +21,7 @@ from ..logs import LOG
 from ..volume.plane import Plane
 from ..volume.store import Store, open_store
 from .figures import MOST_MARKERS, diameter_figure, profile_figure, scene_figure
-from .flags import Flag, domain_flags, interface_flags, profile_flags, segmentation_flags, zone_flags
+from .flags import domain_flags, interface_flags, profile_flags, segmentation_flags, zone_flags
 from .headline import Estimate, cards, count, depth_range, estimate, smallest_kept_um, summary
 from .overlays import Triplet, draw_triplet
 from .segmentation import read_segmentation
@@ -219,5 +219,3 @@ def _embedded(figure: go.Figure) -> Markup:
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)
 
-
-__all__ = ["Flag", "SampleFiles", "report_sample", "write_page"]

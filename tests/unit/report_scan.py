@@ -1,0 +1,208 @@
+"""A small scan with spheres, and everything the report reads, written as the stages before it would."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tomoprofile.report.page import SampleFiles
+from tomoprofile.report.tables import DIAMETERS
+from tomoprofile.volume.plane import Plane
+from tomoprofile.volume.store import create_store
+
+EDGE = 0.5
+LEVELS = {"low": 0.3, "calibrated": 0.45, "high": 0.7}
+ZONES = (("interface", 0.0, 9.0), ("bulk", 9.0, None))
+SHARD = 16
+
+
+def plant(plane: Plane, shape, n_small: int, n_large: int, rng) -> list[tuple[np.ndarray, float]]:
+    """Return (centre in um, diameter in um) of spheres that do not touch."""
+    spheres: list[tuple[np.ndarray, float]] = []
+    size = np.array(shape) * EDGE
+    reach = float(np.max([plane.depth_um(*corner) for corner in np.ndindex(2, 2, 2) for corner in [corner * size]]))
+    for count, low, high, first, last in ((n_large, 5.0, 6.0, 0.0, 9.0), (n_small, 1.8, 3.4, 10.0, reach)):
+        for _ in range(200 * count):
+            if count <= 0:
+                break
+            centre, diameter = rng.uniform(0, size), rng.uniform(low, high)
+            depth = plane.depth_um(*centre)
+            if not (first + diameter / 2 < depth < last):
+                continue
+            if any(np.linalg.norm(centre - other) < (diameter + d) / 2 + 1.2 for other, d in spheres):
+                continue
+            spheres.append((centre, diameter))
+            count -= 1
+    return spheres
+
+
+def paint(spheres, plane: Plane, shape, rng) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return grey values, probability and the number of the sphere of every voxel (0 for none)."""
+    z, y, x = np.meshgrid(*[(np.arange(n) + 0.5) * EDGE for n in shape], indexing="ij", sparse=True)
+    grey = rng.normal(120, 6, shape)
+    grey += np.where(plane.depth_um(z, y, x) < 0, 90, 0)
+    probability = np.zeros(shape)
+    owner = np.zeros(shape, np.int64)
+    for number, (centre, diameter) in enumerate(spheres, 1):
+        low = [max(0, int((c - diameter) / EDGE) - 2) for c in centre]
+        high = [min(n, int((c + diameter) / EDGE) + 3) for c, n in zip(centre, shape, strict=True)]
+        part = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        at = [(np.arange(a, b) + 0.5) * EDGE - c for a, b, c in zip(low, high, centre, strict=True)]
+        radius = np.sqrt(at[0][:, None, None] ** 2 + at[1][None, :, None] ** 2 + at[2][None, None, :] ** 2)
+        outside = (radius - diameter / 2) / EDGE
+        here = 1 / (1 + np.exp(np.clip(3 * outside, -30, 30)))
+        owner[part][here > probability[part]] = number
+        probability[part] = np.maximum(probability[part], here)
+        grey[part] += 35 * np.exp(-((outside - 0.8) ** 2)) - 45 * np.exp(-((outside + 0.8) ** 2))
+    return np.clip(grey, 0, 255).astype("uint8"), np.round(probability * 255).astype("uint8"), owner
+
+
+def write_runs(path: Path, mask: np.ndarray, level: float) -> None:
+    """Write a run file: one row group a shard."""
+    schema = pa.schema(
+        [(name, pa.int32()) for name in ("z", "y", "x_start", "x_stop")] + [("domain_id", pa.int64())],
+        metadata={
+            key: json.dumps(value)
+            for key, value in {
+                "level": level,
+                "connectivity": 26,
+                "min_voxels": 5,
+                "shape": mask.shape,
+                "voxel_size_um": [EDGE] * 3,
+                "n_domains": int(mask.max()),
+            }.items()
+        },
+    )
+    path.parent.mkdir(exist_ok=True)
+    with pq.ParquetWriter(path, schema) as writer:
+        for start in range(0, mask.shape[0], SHARD):
+            rows = []
+            for z, y in np.argwhere(mask[start : start + SHARD].any(axis=2)):
+                line = np.concatenate([[0], mask[start + z, y], [0]])
+                edges = np.flatnonzero(np.diff(line))
+                rows += [
+                    (start + z, y, a, b, line[a + 1]) for a, b in zip(edges, edges[1:], strict=False) if line[a + 1]
+                ]
+            columns = list(zip(*rows, strict=True)) or [[]] * 5
+            arrays = [pa.array(np.array(c, np.int64)).cast(f.type) for c, f in zip(columns, schema, strict=True)]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+
+
+def measure(mask: np.ndarray, plane: Plane) -> pd.DataFrame:
+    """Return the columns of domains.parquet that the report needs."""
+    ids, first = np.unique(mask[mask > 0], return_index=False), None
+    del first
+    voxels = np.bincount(mask.ravel())[ids]
+    places = np.argwhere(mask)
+    owners = mask[mask > 0]
+    centre = [np.bincount(owners, weights=(places[:, i] + 0.5) * EDGE)[ids] / voxels for i in range(3)]
+    volume = voxels * EDGE**3
+    table = pd.DataFrame({"domain_id": ids, "class": 1, "voxels": voxels, "volume_um3": volume})
+    table["equivalent_diameter_um"] = (6 * volume / math.pi) ** (1 / 3)
+    for axis, values in zip("zyx", centre, strict=True):
+        table[f"centroid_{axis}_um"] = values
+    table["depth_um"] = plane.depth_um(*centre)
+    table["edge_weight"] = 1.0
+    return table
+
+
+def estimate(mask, domains, depth, low, high, level) -> dict:
+    """Return one row of estimates for a range of depths."""
+    inside = (depth >= low) & (depth < high)
+    resin = float(inside.sum()) * EDGE**3
+    found = float((mask[inside] > 0).sum()) * EDGE**3
+    here = domains[(domains["depth_um"] >= low) & (domains["depth_um"] < high)]
+    values = {
+        "volume_ratio": found / resin if resin else 0.0,
+        "mean_equivalent_diameter_um": here["equivalent_diameter_um"].mean(),
+        "number_density_per_mm3": len(here) / resin * 1e9 if resin else 0.0,
+    }
+    row = {"level": level, "resin_um3": resin, "domain_um3": found, "n_domains": len(here)}
+    for name, value in values.items():
+        spread = value * 0.5 / math.sqrt(max(len(here), 1))
+        row |= {name: value, f"{name}_lo": value - spread, f"{name}_hi": value + spread}
+    quantiles = here["equivalent_diameter_um"].quantile([0, 0.1, 0.5, 0.9, 1]) if len(here) else [math.nan] * 5
+    row |= dict(zip(DIAMETERS, quantiles, strict=False)) | {DIAMETERS[-1]: here["equivalent_diameter_um"].max()}
+    row["flag"] = "few" if len(here) < 5 else ""
+    return row
+
+
+def write_scan(
+    folder: Path,
+    sample: str = "epoxy_1",
+    normal=(0.0, 1.0, 0.02),
+    shape=(40, 64, 48),
+    n_small: int = 40,
+    n_large: int = 2,
+    bin_um: float = 3.0,
+    zones=ZONES,
+    **record,
+) -> SampleFiles:
+    """Write all inputs of one report; ``record`` goes into interface.json."""
+    rng = np.random.default_rng(7)
+    axis = int(np.argmax(np.abs(normal)))
+    size = np.array(shape) * EDGE
+    start = 4.0 if normal[axis] > 0 else size[axis] - 4.0
+    plane = Plane.through(normal, float(np.dot(normal, size / 2) + (start - size[axis] / 2) * normal[axis]))
+    folder.mkdir(parents=True, exist_ok=True)
+    grey, probability, owner = paint(plant(plane, shape, n_small, n_large, rng), plane, shape, rng)
+    for name, data in (("volume", grey), ("probability", probability)):
+        store = create_store(folder / f"{name}.ome.zarr", shape, "uint8", (EDGE,) * 3, SHARD)
+        for first, stop in store.shards():
+            store.write(first, data[first:stop])
+    z, y, x = np.meshgrid(*[(np.arange(n) + 0.5) * EDGE for n in shape], indexing="ij", sparse=True)
+    depth = plane.depth_um(z, y, x)
+    bins, rows = [], []
+    end = float(depth.max())
+    for level, threshold in LEVELS.items():
+        mask = np.where(probability >= math.ceil(threshold * 255), owner, 0)
+        small = np.flatnonzero(np.bincount(mask.ravel()) < 5)
+        mask[np.isin(mask, small)] = 0
+        write_runs(folder / "objects" / f"{level}.parquet", mask, threshold)
+        domains = measure(mask, plane)
+        if level == "calibrated":
+            pq.write_table(pa.Table.from_pandas(domains, preserve_index=False), folder / "domains.parquet")
+        for low in np.arange(0, end - bin_um, bin_um):
+            ends = {"depth_um": low + bin_um / 2, "depth_lo_um": low, "depth_hi_um": low + bin_um}
+            bins.append(ends | estimate(mask, domains, depth, low, low + bin_um, level))
+        for zone, low, high in zones:
+            rows.append({"zone": zone, "from_um": low, "to_um": high or end})
+            rows[-1] |= estimate(mask, domains, depth, low, high or math.inf, level)
+    profile = pd.DataFrame(bins).drop(columns=list(DIAMETERS))
+    profile.loc[profile["depth_hi_um"] > end - 2 * bin_um, "flag"] = "far_end"
+    profile.to_parquet(folder / "profile.parquet", index=False)
+    pd.DataFrame(rows).to_parquet(folder / "zones.parquet", index=False)
+    plane.save(folder / "interface.json", **({"how": "fitted", "residual_um": 0.1, "warning": ""} | record))
+    return SampleFiles(
+        sample=sample,
+        volume=folder / "volume.ome.zarr",
+        probability=folder / "probability.ome.zarr",
+        objects={level: folder / "objects" / f"{level}.parquet" for level in LEVELS},
+        domains=folder / "domains.parquet",
+        profile=folder / "profile.parquet",
+        zones=folder / "zones.parquet",
+        interface=folder / "interface.json",
+        segmenter=write_bundle(folder / "bundle"),
+        provenance={"configuration": "0123456789abcdef", "seed": 1},
+    )
+
+
+def write_bundle(folder: Path, **metadata) -> Path:
+    """Write the metadata of a model bundle."""
+    path = folder / "configs" / "metadata.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record = {"decision_level": LEVELS["calibrated"], "calibrated": True, "held_out": {"dice": 0.9312, "iou": 0.8713}}
+    path.write_text(json.dumps(record | metadata))
+    return folder
+
+
+def write_threshold(path: Path) -> Path:
+    """Write threshold.json."""
+    path.write_text(json.dumps({"method": "otsu", "threshold": 101.5, "domains_are": "dark", "decision_level": 0.5}))
+    return path

@@ -1,0 +1,37 @@
+/* Draws the figures in the colours of the page, again when the theme changes or the page is printed. */
+(() => {
+  const themes = { light: ["#17202a", "#e4e8ec", "#aab4be"], dark: ["#e6ebf0", "#2b333c", "#596673"] };
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const touch = window.matchMedia("(pointer: coarse)").matches;
+  const template = (theme) => {
+    const [ink, grid, line] = themes[theme];
+    const axis = { gridcolor: grid, zerolinecolor: line, linecolor: line, tickcolor: line, ticks: "outside", showline: true };
+    const depth = { ...axis, backgroundcolor: "rgba(0,0,0,0)", showspikes: false };
+    return { layout: {
+      font: { color: ink, size: 13, family: "system-ui, -apple-system, 'Segoe UI', Roboto, Arial, sans-serif" },
+      hoverlabel: { bgcolor: theme === "dark" ? "#1b2128" : "#ffffff", font: { color: ink } },
+      xaxis: axis, yaxis: axis, scene: { xaxis: depth, yaxis: depth, zaxis: depth },
+    } };
+  };
+  const plots = [...document.querySelectorAll("[data-figure]")];
+  const paint = (theme) => plots.map((plot) => Plotly.relayout(plot, { template: template(theme) }));
+  const current = () => (dark.matches ? "dark" : "light");
+  for (const plot of plots) {
+    const figure = JSON.parse(document.getElementById(plot.dataset.figure).textContent);
+    figure.layout.template = template(current());
+    // A finger that scrolls the page must not zoom a plot.
+    if (touch && !figure.layout.scene) figure.layout.dragmode = false;
+    Plotly.newPlot(plot, figure.data, figure.layout, { responsive: true, displaylogo: false, displayModeBar: "hover" });
+  }
+  for (const button of document.querySelectorAll("[data-save]")) {
+    button.addEventListener("click", () => {
+      const plot = document.getElementById(button.dataset.save);
+      const { width, height } = plot.getBoundingClientRect();
+      const format = button.dataset.format;
+      Plotly.downloadImage(plot, { format, width, height, scale: format === "png" ? 3 : 1, filename: button.dataset.name });
+    });
+  }
+  dark.addEventListener("change", () => paint(current()));
+  window.addEventListener("beforeprint", () => paint("light"));
+  window.addEventListener("afterprint", () => paint(current()));
+})();
