@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -86,9 +87,7 @@ def write_runs(path: Path, mask: np.ndarray, level: float) -> None:
             for z, y in np.argwhere(mask[start : start + SHARD].any(axis=2)):
                 line = np.concatenate([[0], mask[start + z, y], [0]])
                 edges = np.flatnonzero(np.diff(line))
-                rows += [
-                    (start + z, y, a, b, line[a + 1]) for a, b in zip(edges, edges[1:], strict=False) if line[a + 1]
-                ]
+                rows += [(start + z, y, a, b, line[a + 1]) for a, b in pairwise(edges) if line[a + 1]]
             columns = list(zip(*rows, strict=True)) or [[]] * 5
             arrays = [pa.array(np.array(c, np.int64)).cast(f.type) for c, f in zip(columns, schema, strict=True)]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
@@ -96,8 +95,7 @@ def write_runs(path: Path, mask: np.ndarray, level: float) -> None:
 
 def measure(mask: np.ndarray, plane: Plane) -> pd.DataFrame:
     """Return the columns of domains.parquet that the report needs."""
-    ids, first = np.unique(mask[mask > 0], return_index=False), None
-    del first
+    ids = np.unique(mask[mask > 0])
     voxels = np.bincount(mask.ravel())[ids]
     places = np.argwhere(mask)
     owners = mask[mask > 0]

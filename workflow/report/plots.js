@@ -10,6 +10,7 @@
     return { layout: {
       font: { color: ink, size: 13, family: "system-ui, -apple-system, 'Segoe UI', Roboto, Arial, sans-serif" },
       hoverlabel: { bgcolor: theme === "dark" ? "#1b2128" : "#ffffff", font: { color: ink } },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: line, activecolor: ink },
       xaxis: axis, yaxis: axis, scene: { xaxis: depth, yaxis: depth, zaxis: depth },
     } };
   };
@@ -21,7 +22,9 @@
     figure.layout.template = template(current());
     // A finger that scrolls the page must not zoom a plot.
     if (touch && !figure.layout.scene) figure.layout.dragmode = false;
-    Plotly.newPlot(plot, figure.data, figure.layout, { responsive: true, displaylogo: false, displayModeBar: "hover" });
+    // Named one by one: the library's own set has a button that sends the data of the plot to its maker's server.
+    const modeBarButtons = [figure.layout.scene ? ["orbitRotation", "pan3d", "resetCameraDefault3d"] : ["zoom2d", "pan2d", "resetScale2d"]];
+    Plotly.newPlot(plot, figure.data, figure.layout, { responsive: true, displaylogo: false, plotlyServerURL: "", modeBarButtons });
   }
   for (const button of document.querySelectorAll("[data-save]")) {
     button.addEventListener("click", () => {

@@ -47,11 +47,11 @@ def profile_figure(profile: pd.DataFrame, zones: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(range=[min(0.0, float(bins["depth_lo_um"].min())), float(bins["depth_hi_um"].max())])
     figure.update_xaxes(title={"text": "Distance from the substrate (µm)"}, row=3, col=1)
     figure.update_yaxes(exponentformat="power", showexponent="all", nticks=6, automargin=True)
-    return _bare(figure, 780, hovermode="closest")
+    return _bare(figure, 780, hovermode="closest", margin={"l": 64, "r": 16, "t": 64, "b": 48})
 
 
 def diameter_figure(domains: pd.DataFrame, zones: pd.DataFrame) -> go.Figure:
-    """Return a histogram of equivalent diameters for each zone; domains cut by the sides of the scan are left out (P24)."""
+    """Return a histogram of equivalent diameters for each zone, of domains the scan's sides do not cut (P24)."""
     rows = at_level(zones, "calibrated")
     whole = domains[domains["edge_weight"] > 0]
     last = float(whole["equivalent_diameter_um"].max()) if len(whole) else 1.0
@@ -76,7 +76,7 @@ def diameter_figure(domains: pd.DataFrame, zones: pd.DataFrame) -> go.Figure:
         )
     figure.update_xaxes(range=[0, edges[-1]])
     figure.update_xaxes(title={"text": "Equivalent diameter (µm)"}, row=len(rows), col=1)
-    return _bare(figure, 90 + 170 * len(rows), bargap=0)
+    return _bare(figure, 90 + 170 * len(rows), bargap=0, margin={"l": 64, "r": 16, "t": 32, "b": 48})
 
 
 def scene_figure(domains: pd.DataFrame, plane: Plane, size_um: tuple[float, float, float]) -> go.Figure:
@@ -95,7 +95,7 @@ def scene_figure(domains: pd.DataFrame, plane: Plane, size_um: tuple[float, floa
     diameter = drawn["equivalent_diameter_um"].to_numpy(np.float32)
     points = [drawn[f"centroid_{axis}_um"].to_numpy(np.float32) for axis in "xyz"]
     # Plotly's markers are sized in pixels: this is about their true size in the first view.
-    pixels_per_um = _SCENE_PIXELS / (1.25 * math.hypot(*size_um))
+    pixels_per_um = _SCENE_PIXELS / (1.5 * math.hypot(*size_um))
     spheres = go.Scatter3d(
         x=points[0],
         y=points[1],
@@ -116,18 +116,15 @@ def scene_figure(domains: pd.DataFrame, plane: Plane, size_um: tuple[float, floa
     )
     figure = go.Figure(spheres)
     figure.add_trace(_substrate(plane, size_um))
-    up, eye = _camera(plane)
     axes = {
         f"{axis}axis": {"title": {"text": f"{axis} (µm)"}, "range": [0, size]}
         for axis, size in zip("zyx", size_um, strict=True)
     }
-    figure.update_layout(scene={**axes, "aspectmode": "data", "camera": {"up": up, "eye": eye}, "dragmode": "orbit"})
+    figure.update_layout(scene={**axes, "aspectmode": "data", "camera": _camera(plane), "dragmode": "orbit"})
     return _bare(figure, int(_SCENE_PIXELS), margin={"l": 0, "r": 0, "t": 0, "b": 0}, showlegend=False)
 
 
-def _points(
-    bins: pd.DataFrame, flagged: pd.Series, name: str, title: str, factor: float, colour: str
-) -> go.Scatter:
+def _points(bins: pd.DataFrame, flagged: pd.Series, name: str, title: str, factor: float, colour: str) -> go.Scatter:
     value, low, high = (bins[f"{name}{end}"].to_numpy(float) * factor for end in ("", "_lo", "_hi"))
     points = go.Scatter(x=bins["depth_um"], y=value, mode="lines+markers", line={"width": 1.4, "color": colour})
     symbols = np.where(flagged, "circle-open", "circle")
@@ -205,13 +202,14 @@ def _substrate(plane: Plane, size_um: tuple[float, float, float]) -> go.Surface:
     return surface.update(opacity=0.45, name="substrate", hovertemplate="substrate<extra></extra>")
 
 
-def _camera(plane: Plane) -> tuple[dict[str, float], dict[str, float]]:
-    """Return up and eye of the first view: the substrate lies at the bottom, seen from a little above."""
+def _camera(plane: Plane) -> dict[str, dict[str, float]]:
+    """Return the first view: the substrate lies at the bottom, seen from a little above."""
     sign = math.copysign(1.0, plane.normal[plane.axis])
-    up = dict.fromkeys("xyz", 0.0)
-    up["zyx"[plane.axis]] = sign
-    eye = dict(zip([name for name in "zyx" if name != "zyx"[plane.axis]], (1.35, 1.15), strict=True))
-    return up, {**eye, "zyx"[plane.axis]: 0.55 * sign}
+    depth = "zyx"[plane.axis]
+    eye = dict(zip("zyx".replace(depth, ""), (1.75, 1.4), strict=True))
+    # Axis titles take room below the scene, so it is moved up a little.
+    center = dict.fromkeys("xyz", 0.0) | {depth: -0.18 * sign}
+    return {"up": dict.fromkeys("xyz", 0.0) | {depth: sign}, "eye": {**eye, depth: 0.6 * sign}, "center": center}
 
 
 def _faint(colour: str) -> str:
@@ -221,8 +219,7 @@ def _faint(colour: str) -> str:
 
 def _bare(figure: go.Figure, height: int, **layout: Any) -> go.Figure:
     """Take away the library's own look; the page gives text and grid the colours of its theme."""
-    margin = {"l": 64, "r": 16, "t": 64, "b": 48} if height > 700 else {"l": 64, "r": 16, "t": 12, "b": 48}
     figure.update_layout(
         template=go.layout.Template(), height=height, paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)"
     )
-    return figure.update_layout(**{"margin": margin, **layout})
+    return figure.update_layout(**layout)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from .headline import length
 from .segmentation import Segmentation
 from .tables import at_level
 
@@ -95,7 +96,9 @@ def interface_flags(record: dict[str, Any], voxel_um: float | None = None) -> li
         flags.append(Flag("warning", "Substrate plane given by hand", text))
     tilt = record.get("tilt_deg")
     if isinstance(tilt, int | float) and tilt > _TILT_DEG:
-        text = f"The substrate is tilted by {tilt:.2g}° against the voxel grid. Depths follow the tilt; check the plane."
+        text = (
+            f"The substrate is tilted by {tilt:.2g}° against the voxel grid. Depths follow the tilt; check the plane."
+        )
         flags.append(Flag("warning", "Tilted substrate", text))
     residual = record.get("residual_um")
     if isinstance(residual, int | float) and voxel_um and residual > _RESIDUAL_VOXELS * voxel_um:
@@ -115,7 +118,7 @@ def segmentation_flags(segmentation: Segmentation) -> list[Flag]:
         flags.append(Flag("warning", "Segmented by a threshold", text))
     elif segmentation.calibrated is False:
         text = (
-            "No labelled slice was held out, so the decision level could not be set from data and no accuracy is known. "
+            "No labelled slice was held out, so the decision level is not set from data and no accuracy is known. "
             "Label one more slice."
         )
         flags.append(Flag("warning", "Uncalibrated decision level", text))
@@ -164,4 +167,4 @@ def _depths(bins: pd.DataFrame, flagged: pd.Series) -> str:
         else:
             stretches.append([row.depth_lo_um, row.depth_hi_um])
         end = row.depth_hi_um
-    return ", ".join(f"{start:g}–{stop:g}" for start, stop in stretches) + " µm"
+    return ", ".join(f"{length(start)}–{length(stop)}" for start, stop in stretches) + " µm"

@@ -46,11 +46,12 @@ class Estimate:
 
     @property
     def decimals(self) -> int:
-        """Digits after the point: two significant digits of half the interval, three of the value without one."""
+        """Digits after the point: those of half the interval that count, or three digits of the value without one."""
         scale = 10.0**self.power
         half = (self.hi - self.lo) / 2 / scale
         if math.isfinite(half) and half > 0:
-            return min(6, max(0, 1 - math.floor(math.log10(half))))
+            # One digit, two when it would be a 1 or 2: rounding then costs at most a fifth of the uncertainty.
+            return min(6, max(0, -math.floor(math.log10(half / 3))))
         value = abs(self.value) / scale
         return min(6, max(0, 2 - math.floor(math.log10(value)))) if math.isfinite(value) and value > 0 else 1
 
@@ -85,8 +86,7 @@ class Estimate:
     def _times(self, digits: str) -> str:
         if not self.power:
             return digits
-        grouped = f"({digits})" if "–" in digits else digits
-        return f"{grouped} × 10{str(self.power).translate(_SUPERSCRIPT)}"
+        return f"{digits} × 10{str(self.power).translate(_SUPERSCRIPT)}"
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,7 @@ class Card:
     """One headline number with what a reader must know about it."""
 
     title: str
+    place: str
     value: str
     unit: str
     interval: str
@@ -109,8 +110,13 @@ def count(number: float) -> str:
 def depth_range(start: float, stop: float | None) -> str:
     """Return a range of distances from the substrate in words."""
     if stop is None or not math.isfinite(stop):
-        return f"beyond {start:g} µm"
-    return f"{start:g}–{stop:g} µm"
+        return f"beyond {length(start)} µm"
+    return f"{length(start)}–{length(stop)} µm"
+
+
+def length(um: float) -> str:
+    """Return a length to a tenth of a micrometre, without a zero after the point."""
+    return f"{um:.1f}".removesuffix(".0")
 
 
 def estimate(zones: pd.DataFrame, zone: Any, column: str, factor: float = 1.0) -> Estimate:
@@ -157,35 +163,33 @@ def cards(zones: pd.DataFrame, objects: Objects, voxel_size_um: tuple[float, flo
     diameter = estimate(zones, plateau["zone"], "mean_equivalent_diameter_um")
     density = estimate(zones, plateau["zone"], "number_density_per_mm3")
     smallest = estimate(zones, first["zone"], "diameter_min_um")
-    number = Estimate(*[float(plateau["n_domains"])] * 3)
-    levels = at_counts(zones, plateau["zone"])
+    levels = [int(n) for n in zones.loc[zones["zone"] == plateau["zone"], "n_domains"]]
     dropped = smallest_kept_um(objects, voxel_size_um)
-    near = depth_range(first["from_um"], first["to_um"])
     return [
-        _card(f"Volume ratio, {place}", ratio, "%", _convention(ratio, "Share of the resin that is domain.")),
-        _card(f"Mean diameter, {place}", diameter, "µm", _convention(diameter, "Of the sphere of equal volume.")),
+        _card("Volume ratio", place, ratio, "%", _convention(ratio, "Share of the resin that is domain.")),
+        _card("Mean diameter", place, diameter, "µm", _convention(diameter, "Of the sphere of equal volume.")),
         _card(
-            f"Number density, {place}",
+            "Number density",
+            place,
             density,
-            "mm⁻³",
+            "per mm³",
             "Domains in a cubic millimetre of resin; those cut by the sides of the scan are corrected for.",
         ),
         Card(
-            f"Domains counted, {place}",
-            count(number.value),
+            "Domains counted",
+            place,
+            count(plateau["n_domains"]),
             "",
             "",
-            f"{count(min(levels))}–{count(max(levels))}" if levels else "",
+            f"{count(min(levels))}–{count(max(levels))}" if max(levels) > min(levels) else "",
             f"{count(calibrated['n_domains'].sum())} in all zones together.",
         ),
         _card(
-            f"Smallest domain near the substrate, {near}",
+            "Smallest domain near the substrate",
+            depth_range(first["from_um"], first["to_um"]),
             smallest,
             "µm",
-            f"One domain decides this number: see 10 % and median in the table of zones. Of {count(first['n_domains'])} "
-            f"domains; objects under {dropped:.1f} µm were dropped as noise."
-            if first["n_domains"]
-            else "No domain has its centre there.",
+            _of_smallest(int(first["n_domains"]), dropped),
         ),
     ]
 
@@ -197,15 +201,14 @@ def summary(zones: pd.DataFrame) -> str:
     ratio = estimate(zones, plateau["zone"], "volume_ratio", 100)
     diameter = estimate(zones, plateau["zone"], "mean_equivalent_diameter_um")
     text = f"At {_from(plateau)} from the substrate, domains take up {ratio.text} % of the resin"
-    text += f" and are {diameter.text} µm across on average." if math.isfinite(diameter.value) else "."
+    text += f"; they are {diameter.text} µm across on average." if math.isfinite(diameter.value) else "."
     if len(calibrated) > 1:
         near = estimate(zones, first["zone"], "diameter_min_um")
-        where = f"within {depth_range(first['from_um'], first['to_um'])} of it"
+        text += f" Nearest to the substrate ({depth_range(first['from_um'], first['to_um'])}), "
         text += (
-            f" Nearest to the substrate, {where}, the smallest of {count(first['n_domains'])} domains is "
-            f"{near.text} µm across."
+            f"the smallest of {count(first['n_domains'])} domains is {near.text} µm across."
             if math.isfinite(near.value)
-            else f" Nearest to the substrate, {where}, no whole domain was found."
+            else "no whole domain was found."
         )
     return text
 
@@ -215,20 +218,24 @@ def smallest_kept_um(objects: Objects, voxel_size_um: Iterable[float]) -> float:
     return float((6 * objects.min_voxels * np.prod(list(voxel_size_um)) / math.pi) ** (1 / 3))
 
 
-def at_counts(zones: pd.DataFrame, zone: Any) -> list[int]:
-    """Return the number of domains of one zone at every level."""
-    return [int(n) for n in zones.loc[zones["zone"] == zone, "n_domains"]]
-
-
 def _from(zone: pd.Series) -> str:
     stop = zone["to_um"]
     open_end = stop is None or not math.isfinite(stop)
-    return f"{zone['from_um']:g} µm and more" if open_end else f"{zone['from_um']:g} to {stop:g} µm"
+    return f"{length(zone['from_um'])} µm and more" if open_end else f"{length(zone['from_um'])} to {length(stop)} µm"
 
 
-def _card(title: str, number: Estimate, unit: str, caveat: str) -> Card:
+def _card(title: str, place: str, number: Estimate, unit: str, caveat: str) -> Card:
     known = math.isfinite(number.value)
-    return Card(title, number.text, unit if known else "", number.interval, number.band, caveat)
+    return Card(title, place, number.text, unit if known else "", number.interval, number.band, caveat)
+
+
+def _of_smallest(n_domains: int, dropped_um: float) -> str:
+    if not n_domains:
+        return "No domain has its centre there."
+    return (
+        f"One of {count(n_domains)} domains decides this number: see 10 % and median in the table of zones. Objects "
+        f"under {dropped_um:.1f} µm were dropped as noise."
+    )
 
 
 def _convention(number: Estimate, text: str) -> str:

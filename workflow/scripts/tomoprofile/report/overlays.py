@@ -23,6 +23,7 @@ from skimage.transform import resize
 
 from ..volume.plane import Plane
 from ..volume.store import Store
+from .headline import length
 from .tables import Objects
 
 _OVERVIEW_PIXELS = 1100  # longest side of the embedded overview; contours keep the full resolution
@@ -170,8 +171,8 @@ def draw_triplet(
     overview = Picture(whole, _overview_png(cut.grey, black, white), lines, box, substrate, _bar(whole.width))
     kind = "Slice z" if axis == 0 else "Cut y"
     caption = (
-        f"{kind} = {index}, the one with median coverage by domains between {depths[0]:g} µm "
-        f"{'and ' + format(depths[1], 'g') + ' µm' if math.isfinite(depths[1]) else 'and the end of the scan'}."
+        f"{kind} = {index}, the one with median coverage by domains between {length(depths[0])} µm and "
+        f"{length(depths[1]) + ' µm' if math.isfinite(depths[1]) else 'the end of the scan'}."
     )
     if not lines:
         caption += " No domain is cut here."

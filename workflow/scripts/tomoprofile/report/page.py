@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,13 +159,11 @@ def write_page(template: str, context: dict[str, Any], out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".partial")
     partial.write_text(text, encoding="utf-8")
-    os.replace(partial, out)
+    partial.replace(out)
     LOG.info("%s: %.1f MB", out, out.stat().st_size / 1e6)
 
 
-def _triplets(
-    files: SampleFiles, zones: pd.DataFrame, objects: Objects, plane: Plane, volume: Store
-) -> list[Triplet]:
+def _triplets(files: SampleFiles, zones: pd.DataFrame, objects: Objects, plane: Plane, volume: Store) -> list[Triplet]:
     rows = at_level(zones, "calibrated")
     probability = open_store(files.probability)
     shared = (volume, probability, files.objects["calibrated"], objects, plane)
@@ -218,4 +215,3 @@ def _embedded(figure: go.Figure) -> Markup:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)
-

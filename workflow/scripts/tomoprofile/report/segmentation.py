@@ -66,7 +66,7 @@ def read_segmentation(segmenter: Path) -> Segmentation:
         is_threshold=is_threshold,
         calibrated=calibrated if isinstance(calibrated, bool) else None,
         facts=dict(_scalars(record, skip=("held_out", "held_out_metrics", "network_data_format", "warnings"))),
-        held_out={name: value for name, value in _numbers(held_out)},
+        held_out=dict(_numbers(held_out)),
         warnings=(warnings,) if isinstance(warnings, str) else tuple(map(str, warnings)),
     )
 

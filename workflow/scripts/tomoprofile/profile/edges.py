@@ -1,0 +1,316 @@
+"""Where single columns of a scan pass from the substrate into the resin, and the plane through those points (P42).
+
+Two passes over the slices, with one shard in memory at a time. The first finds the axis and the side of the substrate
+and a rough plane in block means; the second looks along that axis, voxel by voxel, near the rough plane only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ..logs import progress
+from ..volume.store import Store
+
+COARSE = 192  # blocks along the longest axis at most, so that the memory does not grow with the scan
+COLUMNS = 256  # columns along a lateral axis at most, for the same reason
+COLUMN_VOXELS = 8  # side of a column: averages noise of single voxels away and smears 10 degrees of tilt by 1.4 voxels
+REACH = 6  # voxels on both sides of an edge that are compared; refraction rims fit in
+TOLERANCE = 3.0  # voxels from the plane within which a column agrees with it
+_TRIALS = 300
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Step:
+    """The change from substrate to resin in block means.
+
+    Attributes
+    ----------
+    axis : int
+        Axis of the depth: 0 z, 1 y, 2 x.
+    substrate_first : bool
+        Whether the substrate lies at small indices.
+    substrate, resin : float
+        Stored grey values far from the edge.
+    noise : float
+        Standard deviation of a block.
+    """
+
+    axis: int
+    substrate_first: bool
+    substrate: float
+    resin: float
+    noise: float
+
+    @property
+    def contrast(self) -> float:
+        """Substrate minus resin."""
+        return self.substrate - self.resin
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A surface ``c0 + c1 a + c2 b`` above the lateral axes a < b, in micrometres, and how well it fits."""
+
+    coefficients: tuple[float, float, float]
+    agrees: NDArray[np.bool_]
+    residual_um: float
+
+    def height_um(self, a_um: Floats, b_um: Floats) -> Floats:
+        """Return the position along the depth axis."""
+        c0, c1, c2 = self.coefficients
+        return c0 + c1 * a_um + c2 * b_um
+
+
+def lateral_axes(axis: int) -> tuple[int, int]:
+    """Return the two axes that are not the depth."""
+    a, b = (other for other in range(3) if other != axis)
+    return a, b
+
+
+def constant_outside(store: Store) -> float:
+    """Return the value with which a cylindrical reconstruction was filled up to the corners of its slices, or NaN.
+
+    Noise makes 36 equal voxels at the corners of a slice all but impossible where something was reconstructed.
+    """
+    middle = store.shape[0] // 2
+    image = store.read(middle, middle + 1)[0]
+    corners = np.stack([image[:3, :3], image[:3, -3:], image[-3:, :3], image[-3:, -3:]])
+    return float(corners.flat[0]) if np.all(corners == corners.flat[0]) else float("nan")
+
+
+def block_means(store: Store, side: int, outside: float) -> NDArray[np.float32]:
+    """Return means over cubes of ``side`` voxels; NaN where less than half a cube was reconstructed."""
+    shape = tuple(-(-n // side) for n in store.shape)
+    sums, counts = np.zeros(shape), np.zeros(shape, np.int32)
+    for first, data in progress(store.iter_shards(), len(store.shards()), "shards (rough)"):
+        _add_blocks(data, first, side, outside, sums, counts)
+    known = counts * 2 >= side**3
+    return np.divide(sums, counts, out=np.full(shape, np.nan), where=known).astype(np.float32)
+
+
+def find_step(means: NDArray[np.float32]) -> Step | None:
+    """Return the axis and side of the substrate, which is the brighter, denser part; None when nothing steps.
+
+    Of each axis, the mean profile is split where two constants describe it best in the sense of absolute deviations,
+    which the bright and dark rims of refraction contrast cannot dominate.
+    """
+    found: tuple[float, int, float, float] | None = None
+    for axis in range(3):
+        # Slices wholly outside the reconstruction stay out of the profile.
+        rows = np.moveaxis(means, axis, 0).reshape(means.shape[axis], -1)
+        known = np.isfinite(rows)
+        total = np.where(known, rows, 0).sum(axis=1, dtype=np.float64)
+        profile = total[known.any(axis=1)] / known.sum(axis=1)[known.any(axis=1)]
+        deviation = _deviation(profile)
+        for cut in range(1, len(profile)):
+            before, after = profile[:cut], profile[cut:]
+            gain = (deviation - _deviation(before) - _deviation(after)) / len(profile)
+            if found is None or gain > found[0]:
+                found = gain, axis, float(np.median(before)), float(np.median(after))
+    if found is None or found[2] == found[3]:
+        return None
+    _, axis, before_level, after_level = found
+    substrate, resin = max(before_level, after_level), min(before_level, after_level)
+    calm = means[np.isfinite(means) & (means < (substrate + resin) / 2)]
+    noise = 1.4826 * float(np.median(np.abs(calm - np.median(calm)))) if calm.size else 0.0
+    return Step(axis, before_level > after_level, substrate, resin, noise)
+
+
+def rough_sheet(means: NDArray[np.float32], side: int, step: Step, voxel_size_um: tuple[float, float, float]) -> Sheet:
+    """Return the surface at which the columns of block means change best from the one level to the other."""
+    columns = np.moveaxis(means, step.axis, -1)
+    middle, half = (step.substrate + step.resin) / 2, step.contrast / 2
+    # Clipping keeps the rims, which are many times higher than the step, from moving the edge.
+    votes = np.nan_to_num(np.clip((columns - middle) / half, -1, 1))
+    votes = votes if step.substrate_first else -votes
+    edge = np.concatenate([np.zeros((*votes.shape[:2], 1)), votes.cumsum(axis=-1)], axis=-1).argmax(axis=-1)
+    a, b = lateral_axes(step.axis)
+    known = np.isfinite(columns).any(axis=-1)
+    row, column = np.nonzero(known)
+    a_um, b_um = ((index + 0.5) * side * voxel_size_um[axis] for index, axis in ((row, a), (column, b)))
+    edge_um = edge[known] * side * voxel_size_um[step.axis]
+    return fit_sheet(a_um, b_um, edge_um, side * voxel_size_um[step.axis])
+
+
+def column_edges(store: Store, step: Step, rough: Sheet, side: int, outside: float) -> tuple[Floats, Floats, Floats]:
+    """Return lateral positions of columns and the position of their edge, all in micrometres.
+
+    The edge is where the grey value has fallen half way from its highest point on the side of the substrate to its
+    lowest point on the side of the resin: from the bright to the dark rim under refraction contrast, from level to level
+    without. It is NaN where nothing falls by as much as 0.3 of the contrast.
+
+    Parameters
+    ----------
+    store : Store
+        The scan.
+    step : Step
+        Axis, side and levels.
+    rough : Sheet
+        Where to look.
+    side : int
+        Voxels in a block of the rough surface.
+    outside : float
+        See :func:`constant_outside`.
+
+    Returns
+    -------
+    a_um, b_um, edge_um : arrays (n,)
+        One column each; columns not wholly reconstructed near the edge are left out.
+    """
+    a, b = lateral_axes(step.axis)
+    size = store.shape[a], store.shape[b]
+    sides = [max(-(-n // COLUMNS), min(COLUMN_VOXELS, max(n // 8, 1))) for n in size]
+    n_a, n_b = (n // s for n, s in zip(size, sides, strict=True))
+    a_um = (np.arange(n_a) + 0.5)[:, None] * sides[0] * store.voxel_size_um[a]
+    b_um = (np.arange(n_b) + 0.5)[None, :] * sides[1] * store.voxel_size_um[b]
+    edge_size = store.voxel_size_um[step.axis]
+    length = 2 * (3 * side + 2 * REACH) + 1
+    start = np.rint(rough.height_um(a_um, b_um) / edge_size).astype(np.int64) - length // 2
+    sums, counts = np.zeros((n_a, n_b, length)), np.zeros((n_a, n_b, length), np.int32)
+    for first, stop in progress(store.shards(), len(store.shards()), "shards (fine)"):
+        if step.axis == 0 and (stop <= start.min() or first >= start.max() + length):
+            continue
+        _add_windows(store.read(first, stop), first, step.axis, sides[0], sides[1], start, outside, sums, counts)
+    inside = (start[..., None] + np.arange(length) >= 0) & (
+        start[..., None] + np.arange(length) < store.shape[step.axis]
+    )
+    wanted = sides[0] * sides[1] * inside
+    # Beyond the ends of the scan its last voxel goes on, so that an edge near them is still seen.
+    whole = (counts == wanted).all(axis=-1) & (inside.sum(axis=-1) > 2 * REACH)
+    profile = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)[whole]
+    index = np.arange(length)[None, :]
+    low, high = -start[whole][:, None], store.shape[step.axis] - 1 - start[whole][:, None]
+    profile = np.take_along_axis(profile, np.clip(index, low, high), axis=1)
+    oriented = profile if step.substrate_first else profile[:, ::-1]
+    position = falling_edge(oriented, 0.3 * step.contrast)
+    position = position if step.substrate_first else length - position
+    grid = np.broadcast_to(a_um, whole.shape)[whole], np.broadcast_to(b_um, whole.shape)[whole]
+    return *grid, (start[whole] + position) * edge_size
+
+
+def falling_edge(profile: Floats, least: float) -> Floats:
+    """Return where each profile falls steepest, in voxels from the outer face of its first.
+
+    Parameters
+    ----------
+    profile : array (n, length)
+        Grey values, substrate first; longer than ``2 * REACH``.
+    least : float
+        Smallest fall that counts: difference of the means over ``REACH`` voxels on both sides.
+
+    Returns
+    -------
+    array (n,)
+        NaN where nothing falls enough.
+    """
+    n, length = profile.shape
+    sums = np.concatenate([np.zeros((n, 1)), profile.cumsum(axis=1)], axis=1)
+    means = (sums[:, REACH:] - sums[:, :-REACH]) / REACH
+    fall = means[:, :-REACH] - means[:, REACH:]
+    face = fall.argmax(axis=1)[:, None] + REACH
+    index = np.arange(length)[None, :]
+    bright = np.where((index >= face - REACH) & (index <= face), profile, -np.inf)
+    top = bright.argmax(axis=1)[:, None]
+    dark = np.where((index > top) & (index < face + REACH), profile, np.inf)
+    bottom = dark.argmin(axis=1)[:, None]
+    half = (bright.max(axis=1) + dark.min(axis=1))[:, None] / 2
+    here, following = profile[:, :-1], profile[:, 1:]
+    between = (index[:, :-1] >= top) & (index[:, :-1] < bottom)
+    crosses = between & (here >= half) & (following < half)
+    distance = np.where(crosses, np.abs(index[:, :-1] + 1 - face), length)
+    chosen = distance.argmin(axis=1)
+    rows = np.arange(n)
+    drop = here[rows, chosen] - following[rows, chosen]
+    enough = crosses.any(axis=1) & (fall.max(axis=1) >= least)
+    part = np.divide(here[rows, chosen] - half[:, 0], drop, out=np.zeros(n), where=enough)
+    return np.where(enough, chosen + 0.5 + part, np.nan)
+
+
+def fit_sheet(a_um: Floats, b_um: Floats, edge_um: Floats, tolerance_um: float) -> Sheet:
+    """Fit a surface that most points agree with: random sample consensus, then least squares on those that agree.
+
+    Parameters
+    ----------
+    a_um, b_um, edge_um : arrays (n,)
+        Lateral positions, and position along the depth axis; NaN counts as a point that does not agree.
+    tolerance_um : float
+        Distance along the depth axis within which a point agrees.
+
+    Returns
+    -------
+    Sheet
+        ``agrees`` as long as the input; ``residual_um`` is 1.4826 times the median absolute residual of all points that
+        have an edge: the standard deviation when it is Gaussian, and no outlier can hide by being left out.
+
+    Notes
+    -----
+    Fischler and Bolles, Commun. ACM 24 (1981) 381.
+    """
+    known = np.flatnonzero(np.isfinite(edge_um))
+    nothing = Sheet((float("nan"),) * 3, np.zeros(len(edge_um), bool), float("inf"))
+    if len(known) < 3:
+        return nothing
+    rng = np.random.default_rng(0)
+    design = np.stack([np.ones(len(known)), a_um[known], b_um[known]], axis=1)
+    judges = rng.permutation(len(known))[:2000]
+    triples = rng.integers(len(known), size=(_TRIALS, 3))
+    triples = triples[np.abs(np.linalg.det(design[triples])) > 1e-9 * np.ptp(a_um) * np.ptp(b_um)]
+    if not len(triples):
+        return nothing
+    tried = np.linalg.solve(design[triples], edge_um[known][triples][..., None])[..., 0]
+    misfit = np.abs(design[judges] @ tried.T - edge_um[known][judges][:, None])
+    best = tried[(misfit <= tolerance_um).sum(axis=0).argmax()]
+    for _ in range(5):
+        near = np.abs(edge_um[known] - design @ best) <= tolerance_um
+        best = np.linalg.lstsq(design[near], edge_um[known][near], rcond=None)[0]
+    residual = np.abs(edge_um[known] - design @ best)
+    agrees = np.zeros(len(edge_um), bool)
+    agrees[known] = residual <= tolerance_um
+    c0, c1, c2 = (float(value) for value in best)
+    return Sheet((c0, c1, c2), agrees, 1.4826 * float(np.median(residual)))
+
+
+def _deviation(values: Floats) -> float:
+    return float(np.abs(values - np.median(values)).sum())
+
+
+@njit(cache=True, nogil=True)
+def _add_blocks(data, first, side, outside, sums, counts):  # type: ignore[no-untyped-def]
+    for z in range(data.shape[0]):
+        i = (first + z) // side
+        for y in range(data.shape[1]):
+            j = y // side
+            for x in range(data.shape[2]):
+                value = float(data[z, y, x])
+                if value != outside and value == value:  # NaN is unequal to itself
+                    sums[i, j, x // side] += value
+                    counts[i, j, x // side] += 1
+
+
+@njit(cache=True, nogil=True)
+def _add_windows(data, first, axis, side_a, side_b, start, outside, sums, counts):  # type: ignore[no-untyped-def]
+    length = sums.shape[2]
+    for z in range(data.shape[0]):
+        for y in range(data.shape[1]):
+            for x in range(data.shape[2]):
+                if axis == 0:
+                    depth, a, b = first + z, y // side_a, x // side_b
+                elif axis == 1:
+                    depth, a, b = y, (first + z) // side_a, x // side_b
+                else:
+                    depth, a, b = x, (first + z) // side_a, y // side_b
+                if a >= sums.shape[0] or b >= sums.shape[1]:
+                    continue
+                k = depth - start[a, b]
+                if k < 0 or k >= length:
+                    continue
+                value = float(data[z, y, x])
+                if value != outside and value == value:  # NaN is unequal to itself
+                    sums[a, b, k] += value
+                    counts[a, b, k] += 1

@@ -1,0 +1,161 @@
+"""The plane between substrate and resin: found in the grey values, or taken from the sample sheet (P42)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..errors import ConfigError, Fault, StageError
+from ..logs import LOG
+from ..samples import parse_interface
+from ..volume.plane import Plane
+from ..volume.store import Store, open_store
+from . import edges
+
+MAX_TILT_DEG = 10.0
+MAX_RESIDUAL_VOXELS = 3.0
+LEAST_AGREEMENT = 0.6
+LEAST_COLUMNS = 9
+END_VOXELS = 5
+_REMEDY = (
+    "Look at the scan and write `slice:INDEX` or `plane:nz,ny,nx,offset_um` into the `interface` column of the sample "
+    "sheet."
+)
+
+
+def fit_interface(volume: Path, spec: str, out: Path) -> None:
+    """Find the plane from which depth is measured, and write ``interface.json``.
+
+    Parameters
+    ----------
+    volume : Path
+        Store of the grey values.
+    spec : str
+        Cell of the sample sheet. ``auto``: fit it. ``slice:N``: the outer face of slice N, resin at larger z;
+        ``slice:N:below``: its inner face, resin at smaller z. ``plane:nz,ny,nx,offset_um``: the points p with
+        n . p = offset, normal n of any length pointing into the resin.
+    out : Path
+        Receives the plane, ``how``, ``residual_um`` (robust standard deviation of columns, null when given by hand),
+        ``n_columns``, ``inlier_fraction``, ``warning``, and for fits the grey values of both sides.
+
+    Raises
+    ------
+    ConfigError
+        When the plane of the sample sheet leaves no resin in the scan.
+    StageError
+        When no plane was found that could be trusted.
+    """
+    store = open_store(volume)
+    try:
+        kind, numbers = parse_interface(spec)
+    except ValueError as error:
+        raise ConfigError(Fault("sample sheet: interface", repr(spec), str(error), "Correct the cell.")) from None
+    how: dict[str, Any] = {"residual_um": None, "n_columns": 0, "inlier_fraction": None, "warning": ""}
+    if kind == "auto":
+        plane, found = find_interface(store)
+        how |= found
+    elif kind == "slice":
+        index, sign = numbers
+        if not 0 <= index < store.shape[0]:
+            problem = f"the scan {volume} has the slices 0 to {store.shape[0] - 1}"
+            raise ConfigError(Fault("sample sheet: interface", spec, problem, "Correct the index."))
+        face = index if sign > 0 else index + 1
+        plane = Plane((sign, 0.0, 0.0), sign * face * store.voxel_size_um[0])
+    else:
+        nz, ny, nx, offset_um = numbers
+        plane = Plane.through((nz, ny, nx), offset_um)
+    if _depth_of_corners_um(store, plane).max() <= 0:
+        problem = f"no part of the scan {volume} lies on the side of the resin"
+        raise ConfigError(Fault("sample sheet: interface", spec, problem, "Reverse the normal or correct the offset."))
+    LOG.info("interface: %s, tilt %.2f degrees, %s", plane, plane.tilt_deg, how)
+    part = out.with_name(f".{out.name}.part")
+    plane.save(part, how=spec, **how, tomoprofile_version=__version__)
+    part.replace(out)
+
+
+def find_interface(store: Store) -> tuple[Plane, dict[str, Any]]:
+    """Fit the plane at which the brighter substrate, at one end of any axis, passes into the resin.
+
+    Returns
+    -------
+    plane : Plane
+        Its normal points into the resin.
+    how : dict
+        What ``interface.json`` tells about the fit.
+
+    Raises
+    ------
+    StageError
+        When there is no contrast, when the columns do not agree on a plane, when it is tilted by more than 10 degrees
+        or lies at the very end of the scan: depths from it would be wrong without anybody noticing.
+    """
+    where = str(store.path)
+
+    def refuse(problem: str, got: str = "") -> StageError:
+        return StageError(Fault(where, got, problem, _REMEDY))
+
+    outside = edges.constant_outside(store)
+    side = max(4, -(-max(store.shape) // edges.COARSE))
+    means = edges.block_means(store, side, outside)
+    step = edges.find_step(means)
+    if step is None or step.contrast <= step.noise:
+        raise refuse("no substrate was found: no end of the scan is brighter than the rest")
+    rough = edges.rough_sheet(means, side, step, store.voxel_size_um)
+    if not rough.agrees.any():
+        raise refuse("no substrate was found: its edge lies elsewhere in every column")
+    a_um, b_um, edge_um = edges.column_edges(store, step, rough, side, outside)
+    voxel_um = store.voxel_size_um[step.axis]
+    sheet = edges.fit_sheet(a_um, b_um, edge_um, edges.TOLERANCE * voxel_um)
+    share = float(sheet.agrees.mean()) if sheet.agrees.size else 0.0
+    if sheet.agrees.sum() < LEAST_COLUMNS or share < LEAST_AGREEMENT:
+        problem = f"the substrate's edge is no plane: {100 * share:.0f} % of {len(edge_um)} columns agree on one"
+        raise refuse(problem, f"needed {100 * LEAST_AGREEMENT:.0f} % and {LEAST_COLUMNS} columns")
+    if sheet.residual_um > MAX_RESIDUAL_VOXELS * voxel_um:
+        raise refuse("the substrate's edge deviates too far from a plane", f"{sheet.residual_um:.2f} um")
+    plane = _plane(step, sheet)
+    if plane.axis != step.axis or plane.tilt_deg > MAX_TILT_DEG:
+        raise refuse(f"the plane found is tilted by more than {MAX_TILT_DEG:g} degrees", f"{plane.tilt_deg:.1f} degrees")
+    middle = [n * edge / 2 for n, edge in zip(store.shape, store.voxel_size_um, strict=True)]
+    a, b = edges.lateral_axes(step.axis)
+    height = float(sheet.height_um(np.array(middle[a]), np.array(middle[b]))) / voxel_um
+    if not END_VOXELS <= height <= store.shape[step.axis] - END_VOXELS:
+        raise refuse("the plane found lies at the very end of the scan", f"voxel {height:.1f} along {'zyx'[step.axis]}")
+    grey = store.grey
+    how = {
+        "residual_um": sheet.residual_um,
+        "n_columns": len(edge_um),
+        "inlier_fraction": share,
+        "warning": _warning(store, plane, share),
+        "substrate_grey": grey.slope * step.substrate + grey.offset,
+        "resin_grey": grey.slope * step.resin + grey.offset,
+        "grey_unit": grey.unit,
+    }
+    return plane, how
+
+
+def _plane(step: edges.Step, sheet: edges.Sheet) -> Plane:
+    c0, c1, c2 = sheet.coefficients
+    a, b = edges.lateral_axes(step.axis)
+    sign = 1.0 if step.substrate_first else -1.0
+    normal = [0.0, 0.0, 0.0]
+    normal[step.axis], normal[a], normal[b] = sign, -sign * c1, -sign * c2
+    return Plane.through((normal[0], normal[1], normal[2]), sign * c0)
+
+
+def _warning(store: Store, plane: Plane, share: float) -> str:
+    warnings = []
+    if share < (1 + LEAST_AGREEMENT) / 2:
+        warnings.append(f"only {100 * share:.0f} % of the columns agree on the plane")
+    depth = _depth_of_corners_um(store, plane)
+    near = np.take(depth, 0 if plane.normal[plane.axis] > 0 else 1, axis=plane.axis)
+    if near.max() > 0:
+        warnings.append("the substrate leaves the scan at a corner, and domains are cut there")
+    return "; ".join(warnings)
+
+
+def _depth_of_corners_um(store: Store, plane: Plane) -> edges.Floats:
+    z, y, x = (np.array([0, n * edge]) for n, edge in zip(store.shape, store.voxel_size_um, strict=True))
+    return plane.depth_um(z[:, None, None], y[None, :, None], x[None, None, :])
