@@ -20,6 +20,12 @@
   for (const plot of plots) {
     const figure = JSON.parse(document.getElementById(plot.dataset.figure).textContent);
     figure.layout.template = template(current());
+    if (figure.layout.scene) {
+      // The first view fits the height; on a narrow screen it has to step back to fit the width.
+      const back = Math.max(1, figure.layout.height / plot.clientWidth);
+      for (const axis of "xyz") figure.layout.scene.camera.eye[axis] *= back;
+      figure.data[0].marker.sizeref = back;
+    }
     // A finger that scrolls the page must not zoom a plot.
     if (touch && !figure.layout.scene) figure.layout.dragmode = false;
     // Named one by one: the library's own set has a button that sends the data of the plot to its maker's server.

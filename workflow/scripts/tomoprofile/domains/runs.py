@@ -1,213 +1,238 @@
-"""Runs: stretches of foreground on one row. A scan is a few per cent foreground, so runs are small beside voxels.
+"""Runs of foreground in a stack of slices, and which of them touch.
 
-Rows are numbered ``(z - first) * n_rows + y`` inside a part, and runs are in raster order, so two rows that may touch
-are walked through side by side, once.
+A *run* is a stretch ``[x_start, x_stop)`` of foreground on one row (z, y). A segmented scan is a few per cent
+foreground, so runs take a small part of the memory and of the time that voxels would.
+
+Rows are numbered ``(z - z_first) * ny + y``; the runs of row r are those from ``row_ptr[r]`` up to ``row_ptr[r + 1]``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+_BLOCK = 64  # voxels that are compared at once: a vector instruction or two
+
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Runs:
-    """Runs of a part of a scan, in raster order.
+class RowRuns(NamedTuple):
+    """The runs of a stack of slices in raster order.
 
     Attributes
     ----------
-    z, y : array (n,) of int32
-        The row of each run.
-    x_start, x_stop : array (n,) of int32
+    row_ptr : int64 array (rows + 1,)
+        First run of each row.
+    x_start, x_stop : int32 array (runs,)
         First voxel, and one past the last.
-    domain_id : array (n,) of int64
-        What each run belongs to.
     """
 
-    z: NDArray[np.int32]
-    y: NDArray[np.int32]
-    x_start: NDArray[np.int32]
-    x_stop: NDArray[np.int32]
-    domain_id: Ints
+    row_ptr: Int64
+    x_start: Int32
+    x_stop: Int32
 
-    def __len__(self) -> int:
-        return len(self.z)
-
-    def part(self, chosen: Any) -> Runs:
-        """Return the chosen runs (slice or mask)."""
-        columns = (self.z, self.y, self.x_start, self.x_stop, self.domain_id)
-        return Runs(*(column[chosen] for column in columns))
-
-    def followed_by(self, other: Runs) -> Runs:
-        """Return these runs and then the other's."""
-        mine = (self.z, self.y, self.x_start, self.x_stop, self.domain_id)
-        others = (other.z, other.y, other.x_start, other.x_stop, other.domain_id)
-        return Runs(*(np.concatenate(pair) for pair in zip(mine, others, strict=True)))
+    def slices(self, first: int, stop: int, ny: int) -> tuple[RowRuns, slice]:
+        """Return the runs of the slices ``[first, stop)`` of this stack, and where they lie among all."""
+        row_ptr = self.row_ptr[first * ny : stop * ny + 1]
+        part = slice(int(row_ptr[0]), int(row_ptr[-1]))
+        return RowRuns(row_ptr - row_ptr[0], self.x_start[part], self.x_stop[part]), part
 
 
-def extract_runs(probability: NDArray[np.uint8], first: int, level: int) -> Runs:
-    """Return the runs of voxels at or above ``level``.
+def stack(upper: RowRuns, lower: RowRuns) -> RowRuns:
+    """Return two stacks as one, ``lower`` having the larger z."""
+    row_ptr = np.concatenate([upper.row_ptr, lower.row_ptr[1:] + upper.row_ptr[-1]])
+    return RowRuns(
+        row_ptr,
+        np.concatenate([upper.x_start, lower.x_start]),
+        np.concatenate([upper.x_stop, lower.x_stop]),
+    )
+
+
+def extract_runs(probability: NDArray[np.uint8], threshold: int) -> RowRuns:
+    """Return the runs of voxels whose probability is ``threshold`` or more.
 
     Parameters
     ----------
-    probability : array (z, y, x) of uint8
-        Whole slices.
-    first : int
-        Index of the first of them.
-    level : int
-        Least foreground value, 1 to 255.
+    probability : uint8 array (z, y, x)
+        Probability of being a domain, 255 = 1.
+    threshold : int
+        Smallest value of the foreground, 1..255.
     """
-    slices, rows, columns = probability.shape
-    flat = probability.reshape(slices * rows, columns)
-    offsets = np.zeros(slices * rows + 1, np.int64)
-    _count_runs(flat, level, offsets)
-    np.cumsum(offsets, out=offsets)
-    start = np.empty(offsets[-1], np.int32)
-    stop = np.empty(offsets[-1], np.int32)
-    _fill_runs(flat, level, offsets, start, stop)
-    row = np.repeat(np.arange(slices * rows), np.diff(offsets))
-    z = (row // rows + first).astype(np.int32)
-    return Runs(z, (row % rows).astype(np.int32), start, stop, np.zeros(len(start), np.int64))
+    nz, ny, _ = probability.shape
+    row_ptr = np.zeros(nz * ny + 1, np.int64)
+    _count_runs(probability, np.uint8(threshold), row_ptr)
+    np.cumsum(row_ptr, out=row_ptr)
+    edges = np.empty(2 * row_ptr[-1] + 1, np.int32)  # one more: the search writes before it knows
+    _find_edges(probability, np.uint8(threshold), row_ptr, edges)
+    return RowRuns(row_ptr, np.ascontiguousarray(edges[:-1:2]), np.ascontiguousarray(edges[1::2]))
 
 
-def row_offsets(runs: Runs, first: int, slices: int, rows: int) -> Ints:
-    """Return where the runs of each row of ``slices`` slices begin: array (slices * rows + 1,)."""
-    row = (runs.z.astype(np.int64) - first) * rows + runs.y
-    return np.searchsorted(row, np.arange(slices * rows + 1))
+def reach_of(connectivity: int) -> int:
+    """Return how far apart along x and y runs of neighbouring rows may lie and still touch: 0 for 6, 1 for 26."""
+    return 1 if connectivity == 26 else 0
 
 
-def unite_runs(runs: Runs, first: int, slices: int, rows: int, connectivity: int) -> Ints:
-    """Return for each run the number of its component, 0, 1, ... in the order of first voxels.
+def label_runs(runs: RowRuns, ny: int, connectivity: int) -> tuple[Int32, Int64]:
+    """Unite the touching runs of a stack of slices into components.
 
     Parameters
     ----------
-    runs : Runs
-        Of ``slices`` whole slices that begin with ``first``.
-    connectivity : {6, 26}
-        Faces only, or faces, edges and corners.
+    runs : RowRuns
+        Runs of the stack.
+    ny : int
+        Rows in a slice.
+    connectivity : int
+        6: voxels touch by faces; 26: also by edges and corners.
+
+    Returns
+    -------
+    component : int32 array (runs,)
+        Component of each run, numbered from 0 by first voxel in raster order.
+    voxels : int64 array (components,)
+        Voxels in each component.
     """
-    offsets = row_offsets(runs, first, slices, rows)
-    parent = np.arange(len(runs))
-    _unite(runs.x_start, runs.x_stop, offsets, slices, rows, connectivity, parent)
-    return _number(parent)
-
-
-def touching_pairs(above: Runs, below: Runs, rows: int, connectivity: int) -> NDArray[np.int64]:
-    """Return the pairs (id above, id below) of runs that touch across two neighbouring slices: array (n, 2)."""
-    upper, lower = (row_offsets(part, int(part.z[0]) if len(part) else 0, 1, rows) for part in (above, below))
-    pairs = _touching(above.x_start, above.x_stop, upper, below.x_start, below.x_stop, lower, rows, connectivity)
-    found = np.array(pairs, np.int64).reshape(-1, 2)
-    return np.column_stack([above.domain_id[found[:, 0]], below.domain_id[found[:, 1]]])
-
-
-@njit(cache=True, nogil=True)
-def _count_runs(flat, level, offsets):
-    for row in range(flat.shape[0]):
-        inside = False
-        count = 0
-        for x in range(flat.shape[1]):
-            foreground = flat[row, x] >= level
-            count += foreground and not inside
-            inside = foreground
-        offsets[row + 1] = count
+    parent = np.arange(len(runs.x_start), dtype=np.int32)
+    # Every run begins as its own component, and looking up a run's parent on the way to its root does no harm:
+    # one array serves as label and as forest.
+    unite_in_slices(*runs, ny, reach_of(connectivity), parent, parent)
+    unite_between_slices(*runs, ny, reach_of(connectivity), parent, parent)
+    flatten(parent)
+    n_components = _number_roots(parent)
+    voxels = np.zeros(n_components, np.int64)
+    _add_lengths(runs.x_start, runs.x_stop, parent, voxels)
+    return parent, voxels
 
 
 @njit(cache=True, nogil=True)
-def _fill_runs(flat, level, offsets, start, stop):
-    columns = flat.shape[1]
-    for row in range(flat.shape[0]):
-        index = offsets[row]
-        if index == offsets[row + 1]:
-            continue
-        inside = False
-        for x in range(columns):
-            foreground = flat[row, x] >= level
-            if foreground != inside:
-                if foreground:
-                    start[index] = x
-                else:
-                    stop[index] = x
-                    index += 1
-                inside = foreground
-        if inside:
-            stop[index] = columns
+def _count_runs(probability: Any, threshold: Any, row_ptr: Any) -> None:
+    """Write the number of runs of row r to ``row_ptr[r + 1]``; no branch, so the compiler makes vectors of it."""
+    nz, ny, nx = probability.shape
+    for z in range(nz):
+        for y in range(ny):
+            row = probability[z, y]
+            count = np.int64(row[0] >= threshold)
+            for x in range(1, nx):
+                count += (row[x] >= threshold) & (row[x - 1] < threshold)
+            row_ptr[z * ny + y + 1] = count
 
 
 @njit(cache=True, nogil=True)
-def _root(parent, index):
-    while parent[index] != index:
-        parent[index] = parent[parent[index]]
-        index = parent[index]
-    return index
-
-
-@njit(cache=True, nogil=True)
-def _join_rows(start, stop, i, i_end, j, j_end, reach, parent):
-    """Unite touching runs of two rows; ``reach`` 1 lets runs touch that meet only at a corner."""
-    while i < i_end and j < j_end:
-        if start[i] < stop[j] + reach and start[j] < stop[i] + reach:
-            a, b = _root(parent, i), _root(parent, j)
-            if a < b:
-                parent[b] = a
-            else:
-                parent[a] = b
-        if stop[i] < stop[j]:
-            i += 1
-        else:
-            j += 1
-
-
-@njit(cache=True, nogil=True)
-def _unite(start, stop, offsets, slices, rows, connectivity, parent):
-    reach = 1 if connectivity == 26 else 0
-    for z in range(slices):
-        for y in range(rows):
-            here = z * rows + y
-            i, i_end = offsets[here], offsets[here + 1]
-            if i == i_end:
+def _find_edges(probability: Any, threshold: Any, row_ptr: Any, edges: Any) -> None:
+    """Write start, stop, start, ... of all runs; blocks in which nothing changes are only counted."""
+    nz, ny, nx = probability.shape
+    k = 0
+    for z in range(nz):
+        for y in range(ny):
+            if row_ptr[z * ny + y + 1] == row_ptr[z * ny + y]:
                 continue
-            if y > 0:
-                _join_rows(start, stop, i, i_end, offsets[here - 1], offsets[here], reach, parent)
-            if z > 0:
-                for other in range(max(y - reach, 0), min(y + reach, rows - 1) + 1):
-                    there = (z - 1) * rows + other
-                    _join_rows(start, stop, i, i_end, offsets[there], offsets[there + 1], reach, parent)
+            row = probability[z, y]
+            inside = False
+            for block in range(0, nx, _BLOCK):
+                end = min(block + _BLOCK, nx)
+                if end - block == _BLOCK:
+                    foreground = np.int64(0)
+                    for x in range(block, block + _BLOCK):
+                        foreground += row[x] >= threshold
+                    if foreground == inside * _BLOCK:
+                        continue
+                for x in range(block, end):
+                    now = row[x] >= threshold
+                    edges[k] = x
+                    k += now != inside
+                    inside = now
+            edges[k] = nx
+            k += inside
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _root(parent: Any, item: Any) -> Any:
+    while parent[item] != item:
+        parent[item] = parent[parent[item]]
+        item = parent[item]
+    return item
 
 
 @njit(cache=True, nogil=True)
-def _number(parent):
-    # A parent never comes after its child, so its number is known when the child is reached.
-    number = np.empty(len(parent), np.int64)
-    count = 0
-    for index in range(len(parent)):
-        root = _root(parent, index)
-        if root == index:
-            number[index] = count
-            count += 1
+def _unite_rows(
+    a: Any, a_end: Any, b: Any, b_end: Any, x_start: Any, x_stop: Any, reach: Any, label: Any, parent: Any
+) -> None:
+    """Unite the runs ``[a, a_end)`` with those of ``[b, b_end)`` that they touch; the smaller root stays."""
+    while a < a_end and b < b_end:
+        if x_start[a] < x_stop[b] + reach and x_start[b] < x_stop[a] + reach:
+            one, other = _root(parent, label[a]), _root(parent, label[b])
+            if one < other:
+                parent[other] = one
+            elif other < one:
+                parent[one] = other
+        # The run that ends first cannot touch the next one of the other row: a gap lies between.
+        if x_stop[a] < x_stop[b]:
+            a += 1
         else:
-            number[index] = number[root]
-    return number
+            b += 1
 
 
 @njit(cache=True, nogil=True)
-def _touching(start_a, stop_a, upper, start_b, stop_b, lower, rows, connectivity):
-    reach = 1 if connectivity == 26 else 0
-    pairs = [(np.int64(0), np.int64(0)) for _ in range(0)]
-    for y in range(rows):
-        for other in range(max(y - reach, 0), min(y + reach, rows - 1) + 1):
-            i, i_end = upper[y], upper[y + 1]
-            j, j_end = lower[other], lower[other + 1]
-            while i < i_end and j < j_end:
-                if start_a[i] < stop_b[j] + reach and start_b[j] < stop_a[i] + reach:
-                    pairs.append((np.int64(i), np.int64(j)))
-                if stop_a[i] < stop_b[j]:
-                    i += 1
-                else:
-                    j += 1
-    return pairs
+def unite_in_slices(row_ptr: Any, x_start: Any, x_stop: Any, ny: Any, reach: Any, label: Any, parent: Any) -> None:
+    """Unite the labels of runs that touch within a slice.
+
+    Parameters
+    ----------
+    row_ptr, x_start, x_stop : arrays
+        As in :class:`RowRuns`.
+    ny : int
+        Rows in a slice.
+    reach : int
+        From :func:`reach_of`.
+    label : int array (runs,)
+        What is united.
+    parent : int array (labels,)
+        Forest of the labels, changed in place; a root is the smallest label of its tree.
+    """
+    for row in range(len(row_ptr) - 2):
+        if (row + 1) % ny:
+            _unite_rows(
+                row_ptr[row], row_ptr[row + 1], row_ptr[row + 1], row_ptr[row + 2],
+                x_start, x_stop, reach, label, parent,
+            )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def unite_between_slices(row_ptr: Any, x_start: Any, x_stop: Any, ny: Any, reach: Any, label: Any, parent: Any) -> None:
+    """Unite the labels of runs that touch across a z plane; parameters as in :func:`unite_in_slices`."""
+    for row in range(len(row_ptr) - 1 - ny):
+        y = row % ny
+        for other in range(row + ny - min(reach, y), row + ny + min(reach, ny - 1 - y) + 1):
+            _unite_rows(
+                row_ptr[row], row_ptr[row + 1], row_ptr[other], row_ptr[other + 1],
+                x_start, x_stop, reach, label, parent,
+            )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def flatten(parent: Any) -> None:
+    """Let every label point at its root; roots are smaller than what hangs from them, so one pass does."""
+    for item in range(len(parent)):
+        parent[item] = parent[parent[item]]
+
+
+@njit(cache=True, nogil=True)
+def _number_roots(parent: Any) -> Any:
+    """Replace roots of a flattened forest by 0, 1, ... in their order; return how many there are."""
+    n_roots = 0
+    for item in range(len(parent)):
+        if parent[item] == item:
+            parent[item] = n_roots
+            n_roots += 1
+        else:
+            parent[item] = parent[parent[item]]
+    return n_roots
+
+
+@njit(cache=True, nogil=True)
+def _add_lengths(x_start: Any, x_stop: Any, component: Any, voxels: Any) -> None:
+    for run in range(len(component)):
+        voxels[component[run]] += x_stop[run] - x_start[run]

@@ -1,188 +1,121 @@
-"""Topology: from probability to runs that know their domain, exactly, whatever the shards and slabs.
+"""From probabilities to objects: the topology, exact for any partition into shards and slabs.
 
-1. shard by shard: extract runs, unite those that touch, note what touches the slice before;
-2. unite across seams; add up sizes; only then drop what is too small; number the rest by first voxel;
-3. shard by shard: write the runs with their final ids, one row group a shard.
+One shard of probabilities is in memory at a time. Its runs wait in a temporary folder for their final numbers, which
+are known when the last shard has been seen.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import tempfile
+import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from .. import __version__
-from ..errors import Fault, InputError
+from ..errors import ConfigError, Fault
 from ..logs import LOG, progress
 from ..volume.store import open_store
-from .runs import Runs, extract_runs, touching_pairs, unite_runs
-
-SCHEMA = pa.schema(
-    [
-        ("z", pa.int32()),
-        ("y", pa.int32()),
-        ("x_start", pa.int32()),
-        ("x_stop", pa.int32()),
-        ("domain_id", pa.int64()),
-    ]
-)
-
-
-@dataclass(frozen=True)
-class ObjectsMetadata:
-    """What an objects file says about itself.
-
-    Attributes
-    ----------
-    level : float
-        Probability at and above which a voxel is foreground.
-    connectivity : int
-    min_voxels : int
-        Smaller objects were dropped.
-    shape : tuple of int
-        Voxels of the scan along (z, y, x).
-    voxel_size_um : tuple of float
-    n_domains : int
-    """
-
-    level: float
-    connectivity: int
-    min_voxels: int
-    shape: tuple[int, int, int]
-    voxel_size_um: tuple[float, float, float]
-    n_domains: int
+from .objects import ObjectsMetadata, Runs, write_objects
+from .runs import Int64, RowRuns, extract_runs, label_runs
+from .seams import Components
 
 
 def stitch_objects(probability: Path, level: float, connectivity: int, min_voxels: int, out: Path) -> int:
-    """Find every domain of a scan and write its runs.
+    """Find the objects of a scan and write them as runs with their domain.
 
     Parameters
     ----------
     probability : Path
-        Store of uint8, 255 for certain.
+        Store of probabilities (uint8, 255 = 1).
     level : float
-        Foreground is ``probability >= level``, between 0 and 1.
-    connectivity : {6, 26}
-        Which voxels touch.
+        Voxels with this probability or more are foreground; between 0 and 1.
+    connectivity : int
+        6: voxels touch by faces; 26: also by edges and corners.
     min_voxels : int
-        Smaller domains are dropped, after the merge.
+        Objects with fewer voxels are dropped, after the merge over all shards.
     out : Path
-        Parquet file of runs; see ``docs/outputs.md``.
+        Objects file to write (docs/outputs.md). Domains are numbered 1..n by their first voxel in raster order.
 
     Returns
     -------
     int
         Number of domains.
-    """
-    store = open_store(probability)
-    threshold = max(1, math.ceil(level * 255 - 1e-9))
-    rows = store.shape[1]
-    sizes: list[NDArray[np.int64]] = []
-    seams: list[NDArray[np.int64]] = []
-    total = 0
-    last: Runs | None = None
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".stitch-") as scratch:
-        parts: list[Path] = []
-        shards = store.shards()
-        for first, data in progress(store.iter_shards(), len(shards), "shards searched"):
-            runs = extract_runs(data, first, threshold)
-            component = unite_runs(runs, first, len(data), rows, connectivity) + total
-            runs = Runs(runs.z, runs.y, runs.x_start, runs.x_stop, component)
-            count = int(component.max() + 1 - total) if len(runs) else 0
-            length = (runs.x_stop - runs.x_start).astype(np.float64)  # exact: a shard has fewer than 2^53 voxels
-            sizes.append(np.bincount(component - total, length, count).astype(np.int64))
-            if last is not None:
-                seams.append(touching_pairs(last, runs.part(runs.z == first), rows, connectivity))
-            last = runs.part(runs.z == first + len(data) - 1)
-            total += count
-            parts.append(Path(scratch) / f"{first}.npy")
-            np.save(parts[-1], np.stack([runs.z, runs.y, runs.x_start, runs.x_stop, runs.domain_id]))
-        ids, n_domains = _final_ids(sizes, seams, total, min_voxels)
-        metadata = ObjectsMetadata(level, connectivity, min_voxels, store.shape, store.voxel_size_um, n_domains)
-        _write(parts, ids, metadata, out)
-    LOG.info("%d domains at level %.3f", n_domains, level)
-    return n_domains
-
-
-def _final_ids(
-    sizes: list[NDArray[np.int64]], seams: list[NDArray[np.int64]], total: int, min_voxels: int
-) -> tuple[NDArray[np.int64], int]:
-    """Return the id of each component, 0 for those dropped, and the number of domains.
-
-    Components are numbered by first voxel within a shard and shards come in order, so the least component of a domain
-    holds its first voxel, and the order of these is the order of first voxels.
-    """
-    pairs = np.concatenate(seams) if seams else np.zeros((0, 2), np.int64)
-    links = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(total, total))
-    _, domain = connected_components(links, directed=False)
-    voxels = np.zeros(total, np.int64)
-    np.add.at(voxels, domain, np.concatenate(sizes) if sizes else np.zeros(0, np.int64))
-    kept = voxels[domain] >= min_voxels
-    present, first = np.unique(domain[kept], return_index=True)
-    rank = np.empty(len(present), np.int64)
-    rank[np.argsort(first, kind="stable")] = np.arange(1, len(present) + 1)
-    ids = np.zeros(total, np.int64)
-    ids[kept] = rank[np.searchsorted(present, domain[kept])]
-    return ids, len(present)
-
-
-def _write(parts: list[Path], ids: NDArray[np.int64], metadata: ObjectsMetadata, out: Path) -> None:
-    values = {name: json.dumps(getattr(metadata, name)) for name in ObjectsMetadata.__dataclass_fields__}
-    schema = SCHEMA.with_metadata({"tomoprofile_version": __version__, **values})
-    partial = out.with_name(out.name + ".partial")
-    with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
-        for part in parts:
-            z, y, x_start, x_stop, component = np.load(part, allow_pickle=False)
-            domain_id = ids[component]
-            kept = domain_id > 0
-            if kept.any():
-                columns = [*(column[kept].astype(np.int32) for column in (z, y, x_start, x_stop)), domain_id[kept]]
-                writer.write_table(pa.table(columns, schema=schema), row_group_size=int(kept.sum()))
-    partial.replace(out)
-
-
-def read_objects_metadata(objects: Path) -> ObjectsMetadata:
-    """Return what an objects file says about itself.
 
     Raises
     ------
-    InputError
-        When it is no objects file.
+    ConfigError
+        When level, connectivity or size make no sense.
+    StoreError
+        When the store cannot be read.
     """
+    threshold = threshold_of(level)
+    if connectivity not in (6, 26) or min_voxels < 1:
+        got, remedy = f"connectivity {connectivity}, min_voxels {min_voxels}", "See config/README.md."
+        raise ConfigError(Fault("objects", got, "connectivity must be 6 or 26 and min_voxels at least 1", remedy))
+    store = open_store(probability)
+    shards = store.shards()
+    ny = store.shape[1]
+    components = Components(ny, connectivity)
+    with _temporary_folder(out) as folder:
+        firsts: list[int] = []
+        above: tuple[RowRuns, Int64] | None = None
+        for start, stop in progress(shards, len(shards), "shards searched for objects"):
+            runs = extract_runs(store.read(start, stop), threshold)
+            component, voxels = label_runs(runs, ny, connectivity)
+            first = components.add(voxels)
+            if above is not None:
+                runs_below, part = runs.slices(0, 1, ny)
+                components.unite_seam(*above, runs_below, component[part].astype(np.int64) + first)
+            runs_above, part = runs.slices(stop - start - 1, stop - start, ny)
+            above = runs_above, component[part].astype(np.int64) + first
+            firsts.append(first)
+            _save(folder, start, runs, component)
+        domain_id, n_domains = components.domains(min_voxels)
+        metadata = ObjectsMetadata(float(level), connectivity, min_voxels, store.shape, store.voxel_size_um, n_domains)
+        parts = zip(shards, firsts, strict=True)
+        write_objects(out, metadata, (_load(folder, start, ny, domain_id[first:]) for (start, _), first in parts))
+    LOG.info("%s: %d domains at probability %.3f", probability.parent.name, n_domains, level)
+    return n_domains
+
+
+def threshold_of(level: float) -> int:
+    """Return the smallest stored value that is foreground at a level of probability.
+
+    Raises
+    ------
+    ConfigError
+        When the level is not above 0 and at most 1.
+    """
+    if not 0 < level <= 1:
+        remedy = "Give a probability above 0 and at most 1."
+        raise ConfigError(Fault("level", repr(level), "this is no level of probability", remedy))
+    # Rounded first: 0.2 * 255 must be 51 on every machine, not a hair more.
+    return math.ceil(round(level * 255, 9))
+
+
+def _save(folder: Path, start: int, runs: RowRuns, component: np.ndarray) -> None:
+    for name, array in (*runs._asdict().items(), ("component", component)):
+        np.save(folder / f"{start}_{name}.npy", array, allow_pickle=False)
+
+
+def _load(folder: Path, start: int, ny: int, domain_id: Int64) -> Runs:
+    """Return the runs of the shard that begins at slice ``start``, without those of dropped objects."""
+    names = (*RowRuns._fields, "component")
+    row_ptr, x_start, x_stop, component = (np.load(folder / f"{start}_{name}.npy") for name in names)
+    row = np.repeat(np.arange(len(row_ptr) - 1, dtype=np.int32), np.diff(row_ptr))
+    runs = Runs(start + row // ny, row % ny, x_start, x_stop, domain_id[component])
+    return runs.at(runs.domain_id > 0)
+
+
+@contextmanager
+def _temporary_folder(out: Path) -> Iterator[Path]:
+    """Make an empty folder beside ``out`` and remove it in the end; a killed run may have left an earlier one."""
+    folder = out.with_name(out.name + ".runs")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     try:
-        raw: dict[bytes, Any] = pq.read_schema(objects).metadata or {}
-        values = {name: json.loads(raw[name.encode()]) for name in ObjectsMetadata.__dataclass_fields__}
-    except (OSError, KeyError, ValueError, pa.ArrowInvalid) as error:
-        problem = f"this is no objects file: {error}"
-        raise InputError(Fault(str(objects), "", problem, "Remove it and run the workflow again.")) from None
-    values |= {name: tuple(values[name]) for name in ("shape", "voxel_size_um")}
-    return ObjectsMetadata(**values)
-
-
-def count_parts(objects: Path) -> int:
-    """Return how many parts (shards with foreground) an objects file has."""
-    return pq.ParquetFile(objects).metadata.num_row_groups
-
-
-def read_part(objects: Path, index: int) -> Runs:
-    """Return the runs of one part: those of one shard, in raster order."""
-    table = pq.ParquetFile(objects).read_row_group(index)
-    return Runs(*(table.column(name).to_numpy() for name in SCHEMA.names))
-
-
-def iter_runs(objects: Path) -> Iterator[Runs]:
-    """Yield the runs of each shard that has any, in order; one shard is in memory at a time."""
-    for index in range(count_parts(objects)):
-        yield read_part(objects, index)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,199 +1,282 @@
-"""Geometry: sums over the runs of each domain. Sums of parts add up, so any partition gives the same table.
+"""Sums over the voxels of each domain, added up from runs.
 
-Everything that comes from positions is an integer in voxels. Each pair of neighbouring voxels has one owner, the part
-that holds the first of them in raster order, which therefore also looks at the slice after its last.
+Sums form a monoid: adding those of any parts of a scan gives those of the scan, bit for bit, because they are
+integers. A part owns the pairs of neighbours inside it; the pairs across a seam are counted when two parts meet. Along
+a run every moment has a closed form, so that only grey values and probabilities are looked up voxel by voxel.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from .runs import Runs, row_offsets
+from ..errors import Fault, StageError
+from .objects import Runs
+from .runs import Int64
+from .surface import DIRECTIONS
 
-# Half of the 26 neighbours, (dz, dy, dx), first in raster order; those along a row come first.
-DIRECTIONS = np.array(
-    [(0, 0, 1)] + [(0, 1, dx) for dx in (-1, 0, 1)] + [(1, dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
-)
-N_DIRECTIONS = len(DIRECTIONS)
-
-# Columns of the integer sums.
-VOXELS, SUM_Z, SUM_Y, SUM_X, SUM_ZZ, SUM_YY, SUM_XX, SUM_ZY, SUM_ZX, SUM_YX, SUM_PROBABILITY = range(11)
-PAIRS = 11
-N_SUMS = PAIRS + N_DIRECTIONS
-# Grey values of integer scans are summed around the middle of uint16, so that squares of 2^32 voxels fit into 63 bits.
-GREY_MIDDLE = 32768
+MOMENTS = ("1", "z", "y", "x", "zz", "yy", "xx", "zy", "zx", "yx")
+_NOWHERE = np.iinfo(np.int32).max
 
 
-@dataclass(frozen=True)
+def grey_reference(dtype: DTypeLike) -> np.int64 | np.float64:
+    """Return the value that grey sums are relative to: the middle of an integer type, 0 for floats.
+
+    So the squares of 16-bit values stay below 2^30 and their unsigned sums hold 2^34 voxels. The type of the reference
+    is the type of the sums: those of floats depend in their last bits on the order of the parts.
+    """
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        return np.float64(0)
+    info = np.iinfo(kind)
+    return np.int64((int(info.min) + int(info.max) + 1) // 2)
+
+
+@dataclass
 class Sums:
-    """Sums of a part, one row for each domain in it.
+    """Sums of domains; row i belongs to one domain.
 
     Attributes
     ----------
-    ids : array (n,) of int64
-        Ascending.
-    counts : array (n, N_SUMS) of int64
-        Voxels, first and second moments of voxel indices, probability, and pairs in 13 directions.
-    grey : array (n, 2) of int64 or float64
-        Sum and sum of squares of grey values; of integer scans around ``GREY_MIDDLE``.
-    grey_range : array (n, 2)
-        Least and largest grey value.
-    box : array (n, 6) of int32
-        z_start, y_start, x_start, z_stop, y_stop, x_stop.
+    moments : int64 array (domains, 10)
+        Sums of 1, z, y, x, zz, yy, xx, zy, zx, yx over voxel indices.
+    pairs : int64 array (domains, 13)
+        Pairs of voxels (p, p + k) of the domain for each of :data:`~.surface.DIRECTIONS`.
+    box : int32 array (domains, 6)
+        z, y, x of the first voxel, then of one past the last.
+    probability : int64 array (domains,)
+        Sum of stored probabilities (255 = 1).
+    grey : int64 or float64 array (domains, 2)
+        Sums of grey and of its square, relative to :func:`grey_reference`; the square is to be read as unsigned.
+    grey_range : int64 or float64 array (domains, 2)
+        Smallest and largest grey value, relative to the reference.
     """
 
-    ids: NDArray[np.int64]
-    counts: NDArray[np.int64]
-    grey: NDArray
-    grey_range: NDArray
+    moments: Int64
+    pairs: Int64
     box: NDArray[np.int32]
+    probability: Int64
+    grey: NDArray[Any]
+    grey_range: NDArray[Any]
 
-    def __add__(self, other: Sums) -> Sums:
-        """Add the sums of two parts; exact for integers, and the order does not matter to them."""
-        ids, place = np.unique(np.concatenate([self.ids, other.ids]), return_inverse=True)
-        mine, others = place[: len(self.ids)], place[len(self.ids) :]
-
-        def merged(name: str, add: np.ufunc, neutral: float) -> NDArray:
-            left, right = getattr(self, name), getattr(other, name)
-            total = np.full((len(ids), *left.shape[1:]), neutral, left.dtype)
-            total[mine] = left
-            total[others] = add(total[others], right)
-            return total
-
-        low, high = _limits(self.grey_range.dtype)
-        least = merged("grey_range", np.minimum, high)[:, 0]
-        largest = merged("grey_range", np.maximum, low)[:, 1]
-        box = np.concatenate(
-            [merged("box", np.minimum, np.iinfo(np.int32).max)[:, :3], merged("box", np.maximum, 0)[:, 3:]], axis=1
-        )
-        return Sums(
-            ids,
-            merged("counts", np.add, 0),
-            merged("grey", np.add, 0),
-            np.column_stack([least, largest]),
-            box,
+    @classmethod
+    def empty(cls, n_domains: int, grey_dtype: DTypeLike) -> Sums:
+        """Return the sums of ``n_domains`` domains without voxels."""
+        kind = grey_reference(grey_dtype).dtype
+        lowest, highest = (-np.inf, np.inf) if kind.kind == "f" else (np.iinfo(kind).min, np.iinfo(kind).max)
+        return cls(
+            np.zeros((n_domains, len(MOMENTS)), np.int64),
+            np.zeros((n_domains, len(DIRECTIONS)), np.int64),
+            np.tile(np.array([_NOWHERE] * 3 + [0] * 3, np.int32), (n_domains, 1)),
+            np.zeros(n_domains, np.int64),
+            np.zeros((n_domains, 2), kind),
+            np.tile(np.array([highest, lowest], kind), (n_domains, 1)),
         )
 
+    def add(self, rows: Int64, part: Sums) -> None:
+        """Add the sums of a part; ``rows`` says which row each of its domains has here, each at most once."""
+        self.moments[rows] += part.moments
+        self.pairs[rows] += part.pairs
+        self.probability[rows] += part.probability
+        self.grey[rows] += part.grey
+        for mine, its in ((self.box, part.box), (self.grey_range, part.grey_range)):
+            half = mine.shape[1] // 2
+            mine[rows, :half] = np.minimum(mine[rows, :half], its[:, :half])
+            mine[rows, half:] = np.maximum(mine[rows, half:], its[:, half:])
 
-def sum_part(
-    runs: Runs, beyond: Runs, grey: NDArray, probability: NDArray[np.uint8], first: int, n_domains: int
-) -> Sums:
-    """Add up one part.
+    @property
+    def voxels(self) -> Int64:
+        """Voxels of each domain."""
+        return self.moments[:, 0]
+
+    def refuse_overflow(self, shape: tuple[int, int, int], where: str) -> None:
+        """Raise an error when a domain is so large that a sum may not have fitted in 64 bits.
+
+        The limits are 2^63 / n^2 voxels, n being the longest side of the scan (2^39 for 4096 slices), and 2^34 voxels
+        for the squares of 16-bit grey values.
+
+        Raises
+        ------
+        StageError
+            When a domain is beyond them.
+        """
+        largest = int(self.voxels.max(initial=0))
+        limit = min(2**63 // max(shape) ** 2, 2**34)
+        if largest >= limit:
+            problem = f"a domain has {limit} voxels or more; its sums do not fit in 64 bits"
+            remedy = "This is no domain: look at the segmentation, or crop the substrate."
+            raise StageError(Fault(where, f"{largest} voxels", problem, remedy))
+
+
+def sums_of_part(runs: Runs, volume: NDArray[Any], probability: NDArray[np.uint8], first_z: int) -> tuple[Int64, Sums]:
+    """Add up what a stack of slices holds of each domain.
 
     Parameters
     ----------
     runs : Runs
-        Of the part's slices.
-    beyond : Runs
-        Of the slice after its last; may be empty.
-    grey, probability : array (z, y, x)
-        Of the part's slices.
-    first : int
-        Index of the first of them.
-    n_domains : int
-        Of the whole scan.
+        All runs of these slices, at least one.
+    volume, probability : arrays (z, y, x)
+        Grey values and stored probabilities of the slices.
+    first_z : int
+        The first of them in the scan.
+
+    Returns
+    -------
+    domain_id : int64 array (domains,)
+        Domains that occur, ascending.
+    sums : Sums
+        Their sums over this part, without the pairs that it forms with its neighbours.
     """
-    slices, rows, _ = grey.shape
-    ids = np.unique(runs.domain_id)
-    local = np.full(n_domains + 1, -1, np.int64)
-    local[ids] = np.arange(len(ids))
-    counts = np.zeros((len(ids), N_SUMS), np.int64)
-    whole = grey.dtype.kind == "u"
-    sums = np.zeros((len(ids), 2), np.int64 if whole else np.float64)
-    low, high = _limits(grey.dtype)
-    grey_range = np.empty((len(ids), 2), grey.dtype)
-    grey_range[:, 0], grey_range[:, 1] = high, low
-    box = np.empty((len(ids), 6), np.int32)
-    box[:, :3], box[:, 3:] = np.iinfo(np.int32).max, 0
-    columns = (runs.z, runs.y, runs.x_start, runs.x_stop, local[runs.domain_id])
-    _positions(*columns, counts, box)
-    _values(*columns, first, grey, probability, GREY_MIDDLE if whole else 0, counts, sums, grey_range)
-    both = runs.followed_by(beyond)
-    offsets = row_offsets(both, first, slices + 1, rows)
-    _pairs(both.x_start, both.x_stop, both.domain_id, offsets, slices, rows, local, counts)
-    return Sums(ids, counts, sums, grey_range, box)
+    domain_id, domain = _numbered(runs.domain_id)
+    ny = volume.shape[1]
+    sums = Sums.empty(len(domain_id), volume.dtype)
+    _add_geometry(runs.z, runs.y, runs.x_start, runs.x_stop, domain, sums.moments, sums.box, sums.pairs)
+    row_ptr = _row_pointers(runs, first_z, len(volume), ny)
+    _add_pairs(row_ptr, runs.x_start, runs.x_stop, ny, domain, sums.pairs, True)
+    reference = grey_reference(volume.dtype)
+    _add_values(
+        runs.z, runs.y, runs.x_start, runs.x_stop, domain, first_z,
+        volume, reference, probability, sums.grey, sums.grey_range, sums.probability,
+    )  # fmt: skip
+    return domain_id, sums
 
 
-def _limits(dtype: np.dtype) -> tuple[float, float]:
-    return (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+def pairs_across(upper: Runs, lower: Runs, ny: int) -> tuple[Int64, Int64]:
+    """Count the pairs of neighbours across the seam between two parts.
+
+    Parameters
+    ----------
+    upper, lower : Runs
+        Runs of the last slice of a part and of the slice that follows it.
+    ny : int
+        Rows in a slice.
+
+    Returns
+    -------
+    domain_id : int64 array (domains,)
+        Domains that occur, ascending.
+    pairs : int64 array (domains, 13)
+        Their pairs, to be added to those of the parts.
+    """
+    both = Runs(*(np.concatenate([getattr(upper, name), getattr(lower, name)]) for name in Runs.__dataclass_fields__))
+    domain_id, domain = _numbered(both.domain_id)
+    pairs = np.zeros((len(domain_id), len(DIRECTIONS)), np.int64)
+    row_ptr = _row_pointers(both, int(upper.z[0]), 2, ny)
+    _add_pairs(row_ptr, both.x_start, both.x_stop, ny, domain, pairs, False)
+    return domain_id, pairs
+
+
+def _row_pointers(runs: Runs, first_z: int, nz: int, ny: int) -> Int64:
+    row = (runs.z.astype(np.int64) - first_z) * ny + runs.y
+    return np.concatenate([[0], np.cumsum(np.bincount(row, minlength=nz * ny))])
+
+
+def _numbered(domain_id: Int64) -> tuple[Int64, NDArray[np.int32]]:
+    """Return the domains that occur, ascending, and the place of each run's domain among them.
+
+    Numbers that occur are ticked off in a table, which is several times faster than sorting the runs.
+    """
+    low = domain_id.min(initial=np.iinfo(np.int64).max)
+    table = np.zeros(max(0, int(domain_id.max(initial=low)) - int(low) + 1), np.int32)
+    table[domain_id - low] = 1
+    present = np.flatnonzero(table)
+    table[present] = np.arange(len(present), dtype=np.int32)
+    return present + low, table[domain_id - low]
 
 
 @njit(cache=True, nogil=True)
-def _positions(z, y, x_start, x_stop, local, counts, box):
-    for index in range(len(z)):
-        a, b = np.int64(x_start[index]), np.int64(x_stop[index])
-        n, zi, yi = b - a, np.int64(z[index]), np.int64(y[index])
-        x1 = (a + b - 1) * n // 2
-        x2 = (b - 1) * b * (2 * b - 1) // 6 - (a - 1) * a * (2 * a - 1) // 6
-        row = counts[local[index]]
-        row[0] += n
-        row[1] += n * zi
-        row[2] += n * yi
-        row[3] += x1
-        row[4] += n * zi * zi
-        row[5] += n * yi * yi
-        row[6] += x2
-        row[7] += n * zi * yi
-        row[8] += zi * x1
-        row[9] += yi * x1
-        row[11] += n - 1  # pairs along the row
-        edge = box[local[index]]
-        edge[0] = min(edge[0], zi)
-        edge[1] = min(edge[1], yi)
-        edge[2] = min(edge[2], a)
-        edge[3] = max(edge[3], zi + 1)
-        edge[4] = max(edge[4], yi + 1)
-        edge[5] = max(edge[5], b)
+def _add_geometry(z: Any, y: Any, x_start: Any, x_stop: Any, domain: Any, moments: Any, box: Any, pairs: Any) -> None:
+    """Add moments, box and the pairs along x of each run."""
+    for run in range(len(z)):
+        zz, yy, x0, x1 = np.int64(z[run]), np.int64(y[run]), np.int64(x_start[run]), np.int64(x_stop[run])
+        n = x1 - x0
+        sum_x = n * (x0 + x1 - 1) // 2
+        sum_xx = ((x1 - 1) * x1 * (2 * x1 - 1) - (x0 - 1) * x0 * (2 * x0 - 1)) // 6
+        m = moments[domain[run]]
+        m[0] += n
+        m[1] += n * zz
+        m[2] += n * yy
+        m[3] += sum_x
+        m[4] += n * zz * zz
+        m[5] += n * yy * yy
+        m[6] += sum_xx
+        m[7] += n * zz * yy
+        m[8] += zz * sum_x
+        m[9] += yy * sum_x
+        pairs[domain[run], 0] += n - 1
+        b = box[domain[run]]
+        b[0] = min(b[0], z[run])
+        b[1] = min(b[1], y[run])
+        b[2] = min(b[2], x_start[run])
+        b[3] = max(b[3], z[run] + 1)
+        b[4] = max(b[4], y[run] + 1)
+        b[5] = max(b[5], x_stop[run])
 
 
 @njit(cache=True, nogil=True)
-def _values(z, y, x_start, x_stop, local, first, grey, probability, middle, counts, sums, grey_range):
-    for index in range(len(z)):
-        here = local[index]
-        values = grey[z[index] - first, y[index]]
-        certain = probability[z[index] - first, y[index]]
-        low, high = grey_range[here, 0], grey_range[here, 1]
-        for x in range(x_start[index], x_stop[index]):
-            value = values[x]
+def _add_row_pairs(
+    a: Any, a_end: Any, b: Any, b_end: Any, x_start: Any, x_stop: Any, domain: Any, pairs: Any, k: Any
+) -> None:
+    """Add the pairs of two rows; their steps are ``DIRECTIONS[k : k + 3]``, along x by -1, 0 and 1."""
+    for run in range(a, a_end):
+        a0, a1 = x_start[run], x_stop[run]
+        while b < b_end and x_stop[b] < a0:
+            b += 1
+        other = b
+        while other < b_end and x_start[other] <= a1:
+            if domain[other] == domain[run]:
+                b0, b1 = x_start[other], x_stop[other]
+                p = pairs[domain[run]]
+                p[k] += max(0, min(a1, b1 + 1) - max(a0, b0 + 1))
+                p[k + 1] += max(0, min(a1, b1) - max(a0, b0))
+                p[k + 2] += max(0, min(a1, b1 - 1) - max(a0, b0 - 1))
+            other += 1
+
+
+@njit(cache=True, nogil=True)
+def _add_pairs(row_ptr: Any, x_start: Any, x_stop: Any, ny: Any, domain: Any, pairs: Any, within_slices: Any) -> None:
+    """Add the pairs of neighbouring rows: between slices, and also within them when asked."""
+    n_rows = len(row_ptr) - 1
+    for row in range(n_rows):
+        a, a_end = row_ptr[row], row_ptr[row + 1]
+        if a == a_end:
+            continue
+        y = row % ny
+        if within_slices and y + 1 < ny:
+            _add_row_pairs(a, a_end, a_end, row_ptr[row + 2], x_start, x_stop, domain, pairs, 1)
+        if row + ny < n_rows:
+            for dy in range(-1, 2):
+                if 0 <= y + dy < ny:
+                    below = row + ny + dy
+                    b, b_end = row_ptr[below], row_ptr[below + 1]
+                    _add_row_pairs(a, a_end, b, b_end, x_start, x_stop, domain, pairs, 7 + 3 * dy)
+
+
+@njit(cache=True, nogil=True)
+def _add_values(
+    z: Any, y: Any, x_start: Any, x_stop: Any, domain: Any, first_z: Any,
+    volume: Any, reference: Any, probability: Any, grey: Any, grey_range: Any, certainty: Any,
+) -> None:  # fmt: skip
+    """Add grey values and probabilities of each run's voxels."""
+    for run in range(len(z)):
+        row = volume[z[run] - first_z, y[run]]
+        row_p = probability[z[run] - first_z, y[run]]
+        owner = domain[run]
+        first = row[x_start[run]] - reference
+        total, squares, low, high, certain = reference - reference, reference - reference, first, first, np.int64(0)
+        for x in range(x_start[run], x_stop[run]):
+            value = row[x] - reference
+            total += value
+            squares += value * value
             low = min(low, value)
             high = max(high, value)
-            centred = value - middle
-            sums[here, 0] += centred
-            sums[here, 1] += centred * centred
-            counts[here, 10] += certain[x]
-        grey_range[here, 0] = low
-        grey_range[here, 1] = high
-
-
-@njit(cache=True, nogil=True)
-def _pairs(x_start, x_stop, domain_id, offsets, slices, rows, local, counts):
-    """Count pairs of voxels of one domain in neighbouring rows: overlaps of shifted runs."""
-    for z in range(slices):
-        for y in range(rows):
-            i_first, i_end = offsets[z * rows + y], offsets[z * rows + y + 1]
-            if i_first == i_end:
-                continue
-            for k in range(4):
-                dz = 0 if k == 0 else 1
-                dy = 1 if k == 0 else k - 2
-                if not 0 <= y + dy < rows:
-                    continue
-                there = (z + dz) * rows + y + dy
-                i, j, j_end = i_first, offsets[there], offsets[there + 1]
-                column = 12 + 3 * k  # direction dx = -1 of this row pair
-                while i < i_end and j < j_end:
-                    if domain_id[i] == domain_id[j]:
-                        here = local[domain_id[i]]
-                        for dx in range(-1, 2):
-                            low = max(x_start[i], x_start[j] - dx)
-                            high = min(x_stop[i], x_stop[j] - dx)
-                            if high > low:
-                                counts[here, column + 1 + dx] += high - low
-                    if x_stop[i] < x_stop[j]:
-                        i += 1
-                    else:
-                        j += 1
+            certain += row_p[x]
+        grey[owner, 0] += total
+        grey[owner, 1] += squares
+        grey_range[owner, 0] = min(grey_range[owner, 0], low)
+        grey_range[owner, 1] = max(grey_range[owner, 1], high)
+        certainty[owner] += certain

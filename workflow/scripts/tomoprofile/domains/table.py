@@ -1,239 +1,146 @@
-"""One row of measures for each domain, derived once from the merged sums.
-
-Definitions and sources: ``docs/outputs.md``.
-"""
+"""The table of domains: sums of every part in parallel, merged in order, measured once (P16)."""
 
 from __future__ import annotations
 
-import math
-from functools import reduce
+import dataclasses
+import json
 from pathlib import Path
 
 import dask
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
-from scipy.spatial import SphericalVoronoi
 
-from .. import __version__
-from ..errors import Fault, StoreError
-from ..logs import LOG
+from ..errors import Fault, InputError
+from ..logs import LOG, progress
 from ..volume.plane import Plane
-from ..volume.store import GreyScale, Store, open_store
-from . import sums as s
-from .runs import Runs
-from .stitch import ObjectsMetadata, count_parts, read_objects_metadata, read_part
-from .sums import DIRECTIONS, Sums, sum_part
+from ..volume.store import Store, open_store
+from . import measures
+from .objects import (
+    ObjectsMetadata,
+    Runs,
+    filled_row_groups,
+    read_objects_metadata,
+    read_runs,
+    refuse_split_slice,
+    whole_file,
+)
+from .runs import Int64
+from .sums import Sums, grey_reference, pairs_across, sums_of_part
 
-UNITS = {
-    "voxels": "1",
-    "volume_um3": "um3",
-    "equivalent_diameter_um": "um",
-    "surface_um2": "um2",
-    "depth_um": "um",
-    "tilt_deg": "degree",
-}
+_DOMAIN = 1  # class of a domain; classes of other kinds of objects would follow
+_PARTS_A_THREAD = 4  # handed to dask at once: enough to keep threads busy, and few results wait to be merged
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What one row group adds to the table.
+
+    Attributes
+    ----------
+    domain_id : int64 array (domains,)
+        Domains that occur in it.
+    sums : Sums
+        Their sums.
+    first, last : Runs
+        Runs of its first and its last slice, for the pairs across the seams.
+    """
+
+    domain_id: Int64
+    sums: Sums
+    first: Runs
+    last: Runs
 
 
 def measure_domains(objects: Path, volume: Path, probability: Path, interface: Path, out: Path, threads: int) -> None:
-    """Measure every domain of a scan; shards in parallel through Dask.
+    """Measure every domain of an objects file.
+
+    Integer columns, and those derived from integers, do not depend on how the scan is cut into shards. Grey values of
+    float scans may then differ in their last digits; they never depend on ``threads``.
 
     Parameters
     ----------
     objects : Path
-        Runs written by :func:`~tomoprofile.domains.stitch.stitch_objects`.
+        Objects file, of any level.
     volume, probability : Path
-        Stores of grey values and probability, of the same shape.
+        Stores of grey values and of probabilities (uint8, 255 = 1).
     interface : Path
-        ``interface.json``: the plane depth is measured from.
+        The substrate plane (``interface.json``).
     out : Path
-        The table, Parquet; columns in ``docs/outputs.md``.
+        Table to write, one row a domain (docs/outputs.md).
     threads : int
-        Shards at a time.
+        Parts that are read and added up at the same time; each holds one shard of both stores.
 
     Raises
     ------
-    StoreError
-        When the stores and the objects do not belong together.
+    InputError
+        When the objects file or the interface cannot be trusted, or the stores have another shape.
+    StageError
+        When a domain is too large for 64-bit sums.
     """
     metadata = read_objects_metadata(objects)
-    grey_store, probability_store, plane = open_store(volume), open_store(probability), Plane.load(interface)
-    for store in (grey_store, probability_store):
+    grey, certain = open_store(volume), open_store(probability)
+    plane = Plane.load(interface)
+    for store in (grey, certain):
         if store.shape != metadata.shape:
-            problem = f"the store has another shape than {objects} says"
-            got = "x".join(map(str, store.shape))
-            raise StoreError(Fault(str(store.path), got, problem, "Remove the results of this scan and run again."))
-    part = dask.delayed(_measure_part)
-    parts = [
-        part(objects, index, grey_store, probability_store, metadata.n_domains) for index in range(count_parts(objects))
-    ]
-    merged = dask.delayed(_add)
-    while len(parts) > 1:  # a tree, so that no more than a few sums are in memory at once
-        parts = [merged(parts[index : index + 2]) for index in range(0, len(parts), 2)]
-    total = dask.compute(*parts, scheduler="threads", num_workers=threads)[0] if parts else _nothing(grey_store)
-    table = derive_table(total, metadata, grey_store.grey, plane)
-    _write(table, metadata, out)
-    LOG.info("%d domains measured", len(table))
-
-
-def _add(parts: list[Sums]) -> Sums:
-    return reduce(Sums.__add__, parts)
-
-
-def _measure_part(objects: Path, index: int, grey: Store, probability: Store, n_domains: int) -> Sums:
-    runs = read_part(objects, index)
-    first = int(runs.z[0]) // grey.shard_slices * grey.shard_slices
-    stop = min(first + grey.shard_slices, grey.shape[0])
-    beyond = runs.part(slice(0, 0))
-    if index + 1 < count_parts(objects):
-        following = read_part(objects, index + 1)
-        beyond = following.part(following.z == stop)
-    return sum_part(runs, beyond, grey.read(first, stop), probability.read(first, stop), first, n_domains)
-
-
-def _nothing(grey: Store) -> Sums:
-    none = np.zeros(0, np.int32)
-    runs = Runs(none, none, none, none, none.astype(np.int64))
-    empty = np.zeros((1, 1, 1), np.uint8)
-    return sum_part(runs, runs, empty.astype(grey.dtype), empty, 0, 0)
-
-
-def direction_weights(spacing: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Return the share of all directions in space nearest to each of the 13, for a voxel spacing (z, y, x).
-
-    Areas of the Voronoi cells of the 26 directions on the unit sphere (Legland, Kiêu and Devaux 2007); sum 1.
-    """
-    ends = DIRECTIONS * np.asarray(spacing)
-    ends = ends / np.linalg.norm(ends, axis=1, keepdims=True)
-    areas = SphericalVoronoi(np.concatenate([ends, -ends])).calculate_areas()
-    return 2 * areas[: len(DIRECTIONS)] / (4 * math.pi)
-
-
-def crofton_surface(
-    voxels: NDArray[np.int64], pairs: NDArray[np.int64], spacing: tuple[float, float, float]
-) -> NDArray[np.float64]:
-    """Return surface areas from counts of voxels and of neighbouring pairs.
-
-    A line in direction k meets an object once for each voxel whose predecessor lies outside: V - P_k times in all.
-    Crofton: S = 4 * sum_k c_k (v / d_k) (V - P_k), with voxel volume v, spacing d_k along the direction and its weight
-    c_k. For spheres -0.4 % at a radius of 5 voxels, within -3 % at 2 to 3 (Legland, Kiêu and Devaux 2007).
-
-    Parameters
-    ----------
-    voxels : array (n,)
-    pairs : array (n, 13)
-        Pairs (p, p + direction) with both voxels in the object.
-    spacing : tuple of float
-        Voxel edges (z, y, x).
-    """
-    distance = np.linalg.norm(DIRECTIONS * np.asarray(spacing), axis=1)
-    weights = direction_weights(spacing) * math.prod(spacing) / distance
-    return 4 * (voxels[:, None] - pairs) @ weights
-
-
-def derive_table(total: Sums, metadata: ObjectsMetadata, grey: GreyScale, plane: Plane) -> pd.DataFrame:
-    """Return the table of domains from merged sums; columns in ``docs/outputs.md``."""
-    edges = np.asarray(metadata.voxel_size_um)
-    counts = total.counts
-    voxels = counts[:, s.VOXELS]
-    volume = voxels * edges.prod()
-    surface = crofton_surface(voxels, counts[:, s.PAIRS :], metadata.voxel_size_um)
-    mean = counts[:, s.SUM_Z : s.SUM_X + 1] / voxels[:, None]
-    centroid = (mean + 0.5) * edges
-    axes, longest = _axes(counts, edges)
-    normal = np.asarray(plane.normal)
-    box = total.box
-    lateral = [axis for axis in range(3) if axis != plane.axis]
-    table = {
-        "domain_id": total.ids,
-        "class": np.ones(len(voxels), np.int16),
-        "voxels": voxels,
-        "volume_um3": volume,
-        "equivalent_diameter_um": np.cbrt(6 * volume / math.pi),
-        "surface_um2": surface,
-        "sphericity": math.pi ** (1 / 3) * np.cbrt(6 * volume) ** 2 / surface,
-        "compactness": 36 * math.pi * volume**2 / surface**3,
-        **{f"centroid_{name}_um": centroid[:, axis] for axis, name in enumerate("zyx")},
-        "depth_um": plane.depth_um(*centroid.T),
-    }
-    for axis, name in enumerate("zyx"):
-        table |= {f"bbox_{name}_start": box[:, axis], f"bbox_{name}_stop": box[:, axis + 3]}
-    table |= {f"axis_{rank + 1}_um": axes[:, rank] for rank in range(3)}
-    table |= {
-        "elongation": axes[:, 1] / axes[:, 0],
-        "flatness": axes[:, 2] / axes[:, 1],
-        "tilt_deg": np.degrees(np.arccos(np.clip(np.abs(longest @ normal), 0, 1))),
-    }
-    table |= _grey_columns(total, voxels, grey)
-    table |= {
-        "confidence": counts[:, s.SUM_PROBABILITY] / (255 * voxels),
-        "on_border": (box[:, :3] == 0).any(1) | (box[:, 3:] == np.asarray(metadata.shape)).any(1),
-        "edge_weight": edge_weights(box, metadata.shape, lateral),
-    }
-    return pd.DataFrame(table)
-
-
-def _axes(counts: NDArray[np.int64], edges: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return semi-axes (n, 3), longest first, and the direction of the longest (n, 3).
-
-    The ellipsoid with the same second moments: a_i = sqrt(5 lambda_i), where a voxel itself contributes edge^2 / 12.
-    """
-    n = counts[:, s.VOXELS].astype(float)
-    first = counts[:, s.SUM_Z : s.SUM_X + 1] / n[:, None]
-    covariance = np.empty((len(n), 3, 3))
+            problem = f"the objects were found in a scan of {metadata.shape} voxels"
+            raise InputError(Fault(str(store.path), str(store.shape), problem, "Run the workflow again."))
+    sums = _merged_sums(objects, metadata, grey, certain, threads)
+    if not sums.voxels.all():
+        lost = 1 + int(np.argmin(sums.voxels > 0))
+        problem = f"the file promises {metadata.n_domains} domains, but one has no run"
+        raise InputError(Fault(str(objects), f"domain {lost}", problem, "Remove it and run the workflow again."))
+    sums.refuse_overflow(metadata.shape, str(objects))
+    edges = metadata.voxel_size_um
+    number = np.arange(1, metadata.n_domains + 1)
     columns = {
-        (0, 0): s.SUM_ZZ,
-        (1, 1): s.SUM_YY,
-        (2, 2): s.SUM_XX,
-        (0, 1): s.SUM_ZY,
-        (0, 2): s.SUM_ZX,
-        (1, 2): s.SUM_YX,
+        "domain_id": number,
+        "class": np.full(len(number), _DOMAIN, np.int16),
+        **measures.size_and_surface(sums, edges),
+        **measures.place(sums, edges, plane),
+        **measures.axes(sums, edges, plane),
+        **measures.values(sums, grey.grey, grey_reference(grey.dtype)),
+        **measures.border(sums, metadata.shape, plane),
     }
-    for (i, j), column in columns.items():
-        value = counts[:, column] / n - first[:, i] * first[:, j] + (i == j) / 12
-        covariance[:, i, j] = covariance[:, j, i] = value * edges[i] * edges[j]
-    values, vectors = np.linalg.eigh(covariance)
-    return np.sqrt(5 * np.maximum(values[:, ::-1], 0)), vectors[:, :, -1]
-
-
-def _grey_columns(total: Sums, voxels: NDArray[np.int64], grey: GreyScale) -> dict[str, NDArray[np.float64]]:
-    middle = s.GREY_MIDDLE if total.grey.dtype.kind == "i" else 0
-    mean = total.grey[:, 0] / voxels
-    variance = np.maximum(total.grey[:, 1] / voxels - mean**2, 0)
-    ends = np.sort(total.grey_range.astype(float) * grey.slope + grey.offset, axis=1)
-    return {
-        "grey_mean": (mean + middle) * grey.slope + grey.offset,
-        "grey_sd": np.sqrt(variance) * abs(grey.slope),
-        "grey_min": ends[:, 0],
-        "grey_max": ends[:, 1],
+    units = measures.UNITS | {name: grey.grey.unit for name in columns if name.startswith("grey_")}
+    entries = metadata.encoded() | {
+        "units": json.dumps(units),
+        "interface": json.dumps({"normal": plane.normal, "offset_um": plane.offset_um}),
     }
+    table = pa.table({name: pa.array(column) for name, column in columns.items()})
+    with whole_file(out) as partial:
+        pq.write_table(table.replace_schema_metadata(entries), partial, compression="zstd")
+    LOG.info("%s: %d domains measured", out, metadata.n_domains)
 
 
-def edge_weights(box: NDArray[np.int32], shape: tuple[int, int, int], lateral: list[int]) -> NDArray[np.float64]:
-    """Return Miles-Lantuéjoul weights for the faces along the substrate.
+def _merged_sums(objects: Path, metadata: ObjectsMetadata, volume: Store, probability: Store, threads: int) -> Sums:
+    """Return the sums of all domains, row i being domain i + 1; parts are merged in their order along z."""
+    total = Sums.empty(metadata.n_domains, volume.dtype)
+    groups = filled_row_groups(objects)
+    at_once = max(1, threads) * _PARTS_A_THREAD
+    batches = [groups[i : i + at_once] for i in range(0, len(groups), at_once)]
+    before: Part | None = None
+    for batch in progress(batches, len(batches), "batches of shards measured"):
+        tasks = [dask.delayed(_part)(objects, group, metadata, volume, probability) for group in batch]
+        for part in dask.compute(*tasks, scheduler="threads", num_workers=max(1, threads)):
+            total.add(part.domain_id - 1, part.sums)
+            if before is not None:
+                _add_seam(objects, total, before.last, part.first, metadata.shape[1])
+            before = part
+    return total
 
-    An object counts when it touches none of them; of all n - 1 positions of a box of b voxels whose reference point
-    lies in the window, n - b - 1 are such, and the weight makes up for the rest. 0 for objects that touch.
-    """
-    weight = np.ones(len(box))
-    for axis in lateral:
-        n, start, stop = shape[axis], box[:, axis].astype(float), box[:, axis + 3].astype(float)
-        free = n - (stop - start) - 1
-        inside = (start > 0) & (stop < n) & (free > 0)
-        weight = np.where(inside, weight * n / np.where(inside, free, 1), 0.0)
-    return weight
 
-
-def _write(table: pd.DataFrame, metadata: ObjectsMetadata, out: Path) -> None:
-    arrow = pa.Table.from_pandas(table, preserve_index=False)
-    facts = {"tomoprofile_version": __version__, "level": f"{metadata.level:.6g}"}
-    facts |= {"connectivity": str(metadata.connectivity), "min_voxels": str(metadata.min_voxels)}
-    facts |= {f"unit:{name}": unit for name, unit in UNITS.items()}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
-    pq.write_table(
-        arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **facts}), partial, compression="zstd"
+def _part(objects: Path, group: int, metadata: ObjectsMetadata, volume: Store, probability: Store) -> Part:
+    runs = read_runs(objects, group, metadata)
+    first_z, last_z = int(runs.z[0]), int(runs.z[-1])
+    domain_id, sums = sums_of_part(
+        runs, volume.read(first_z, last_z + 1), probability.read(first_z, last_z + 1), first_z
     )
-    partial.replace(out)
+    return Part(domain_id, sums, runs.at(runs.z == first_z), runs.at(runs.z == last_z))
+
+
+def _add_seam(objects: Path, total: Sums, upper: Runs, lower: Runs, ny: int) -> None:
+    refuse_split_slice(objects, int(upper.z[0]), int(lower.z[0]))
+    if lower.z[0] == upper.z[0] + 1:
+        domain_id, pairs = pairs_across(upper, lower, ny)
+        total.pairs[domain_id - 1] += pairs

@@ -142,8 +142,8 @@ def column_edges(store: Store, step: Step, rough: Sheet, side: int, outside: flo
     """Return lateral positions of columns and the position of their edge, all in micrometres.
 
     The edge is where the grey value has fallen half way from its highest point on the side of the substrate to its
-    lowest point on the side of the resin: from the bright to the dark rim under refraction contrast, from level to level
-    without. It is NaN where nothing falls by as much as 0.3 of the contrast.
+    lowest point on the side of the resin: from the bright to the dark rim under refraction contrast, from level to
+    level without. It is NaN where nothing falls by as much as 0.3 of the contrast.
 
     Parameters
     ----------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,9 +73,9 @@ def estimate(tallies: Tallies, voxel_um3: float, draws: Floats) -> dict[str, Est
 
     Notes
     -----
-    The interval is the expanded percentile interval of the block bootstrap: the levels of the percentiles are moved out so
-    that few blocks, whose resamples vary too little, get the width of a t interval (Hesterberg, Am. Stat. 69 (2015)
-    371). Blocks without resin in a range do not count there. With less than 4 blocks there is no interval.
+    The interval is the expanded percentile interval of the block bootstrap: the levels of the percentiles are moved
+    out so that few blocks, whose resamples vary too little, get the width of a t interval (Hesterberg, Am. Stat. 69
+    (2015) 371). Blocks without resin in a range do not count there. With less than 4 blocks there is no interval.
     """
     blocks = (tallies.resin > 0).sum(axis=1)
     per_mm3 = 1e9 / voxel_um3
@@ -106,6 +105,4 @@ def expanded_tail(n_blocks: int) -> float:
 
 
 def _divide(top: Floats, bottom: Floats) -> Floats:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return np.where(bottom > 0, top / bottom, np.nan)
+    return np.divide(top, bottom, out=np.full(bottom.shape, np.nan), where=bottom > 0)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
+from ..domains.objects import whole_file
 from ..errors import ConfigError, Fault, StageError
 from ..logs import LOG
 from ..samples import parse_interface
@@ -71,9 +72,8 @@ def fit_interface(volume: Path, spec: str, out: Path) -> None:
         problem = f"no part of the scan {volume} lies on the side of the resin"
         raise ConfigError(Fault("sample sheet: interface", spec, problem, "Reverse the normal or correct the offset."))
     LOG.info("interface: %s, tilt %.2f degrees, %s", plane, plane.tilt_deg, how)
-    part = out.with_name(f".{out.name}.part")
-    plane.save(part, how=spec, **how, tomoprofile_version=__version__)
-    part.replace(out)
+    with whole_file(out) as partial:
+        plane.save(partial, how=spec, **how, tomoprofile_version=__version__)
 
 
 def find_interface(store: Store) -> tuple[Plane, dict[str, Any]]:
@@ -117,7 +117,9 @@ def find_interface(store: Store) -> tuple[Plane, dict[str, Any]]:
         raise refuse("the substrate's edge deviates too far from a plane", f"{sheet.residual_um:.2f} um")
     plane = _plane(step, sheet)
     if plane.axis != step.axis or plane.tilt_deg > MAX_TILT_DEG:
-        raise refuse(f"the plane found is tilted by more than {MAX_TILT_DEG:g} degrees", f"{plane.tilt_deg:.1f} degrees")
+        raise refuse(
+            f"the plane found is tilted by more than {MAX_TILT_DEG:g} degrees", f"{plane.tilt_deg:.1f} degrees"
+        )
     middle = [n * edge / 2 for n, edge in zip(store.shape, store.voxel_size_um, strict=True)]
     a, b = edges.lateral_axes(step.axis)
     height = float(sheet.height_um(np.array(middle[a]), np.array(middle[b]))) / voxel_um

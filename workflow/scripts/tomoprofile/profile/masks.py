@@ -13,7 +13,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..errors import Fault, InputError
 from ..logs import progress
 from ..volume.plane import Plane
 
@@ -76,8 +75,8 @@ class Grid:
     view : FieldOfView
         Voxels outside are not counted.
     borders_um : array (n_layers + 1,)
-        Ascending; layer i holds depths in ``[borders_um[i], borders_um[i + 1])``. What lies before the first or behind the
-        last border is not counted: the substrate, or a guard.
+        Ascending; layer i holds depths in ``[borders_um[i], borders_um[i + 1])``. What lies before the first or behind
+        the last border is not counted: the substrate, or a guard.
     blocks : tuple of arrays
         For each axis and voxel index the share of the block number; the sum over axes is the number of the block.
     n_blocks : int
@@ -108,7 +107,7 @@ class Grid:
             if axis == plane.axis:
                 blocks.append(np.zeros(n, np.int64))
                 continue
-            pieces = max(1, min(n, int(n * voxel_size_um[axis] / block_um)))
+            pieces = max(1, min(n, int(n * voxel_size_um[axis] / block_um + 1e-9)))
             blocks.append((2 * np.arange(n) + 1) * pieces // (2 * n) * n_blocks)
             n_blocks *= pieces
         return cls(shape, voxel_size_um, plane, view, borders_um, (blocks[0], blocks[1], blocks[2]), n_blocks)
@@ -124,19 +123,10 @@ class Grid:
         Parameters
         ----------
         z, y, x_start, x_stop : arrays (n,) of int
-            Runs: columns ``[x_start, x_stop)`` on row y of slice z.
+            Runs: columns ``[x_start, x_stop)`` on row y of slice z, all inside the scan.
         tallies : array (n_layers, n_blocks) of int64
             Changed in place.
-
-        Raises
-        ------
-        InputError
-            When a run leaves the scan.
         """
-        for values, low, high in ((z, z, self.shape[0] - 1), (y, y, self.shape[1] - 1), (x_stop, x_start, self.shape[2])):
-            if len(values) and (low.min() < 0 or values.max() > high):
-                problem = f"runs leave the scan of {' x '.join(map(str, self.shape))} voxels"
-                raise InputError(Fault("objects", "", problem, "Remove the folder `objects` and run the workflow again."))
         nz, ny, nx = self.plane.normal
         edges = np.concatenate([[-np.inf], self.borders_um, [np.inf]])
         _count(
@@ -181,7 +171,9 @@ class Grid:
         """
         layer = np.searchsorted(self.borders_um, self.plane.depth_um(z_um, y_um, x_um), side="right") - 1
         block = np.zeros(len(layer), np.int64)
-        for position, edge, n, share in zip((z_um, y_um, x_um), self.voxel_size_um, self.shape, self.blocks, strict=True):
+        for position, edge, n, share in zip(
+            (z_um, y_um, x_um), self.voxel_size_um, self.shape, self.blocks, strict=True
+        ):
             block += share[np.clip((position / edge).astype(np.int64), 0, n - 1)]
         counts = (layer >= 0) & (layer < self.n_layers)
         counts &= self.view.holds(y_um, x_um, self.voxel_size_um, self.shape[2])

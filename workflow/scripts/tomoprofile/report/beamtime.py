@@ -14,7 +14,7 @@ from ..errors import Fault, InputError
 from .flags import Flag, interface_flags, worst, zone_flags
 from .headline import Estimate, count, depth_range, estimate
 from .page import write_page
-from .tables import at_level, read_record, read_zones
+from .tables import at_level, plateau, read_record, read_zones
 
 _SEVERITY = ("error", "warning", "note", "ok")
 _COLUMNS = ("sample", "item", "status", "message")
@@ -110,21 +110,23 @@ def report_beamtime(samples: list[BeamtimeEntry], check: Path, title: str, out: 
 def _load(entry: BeamtimeEntry, found: list[Flag], out: Path) -> tuple[dict[str, Any], list[Estimate]]:
     zones, record = read_zones(entry.zones), read_record(entry.interface)
     calibrated = at_level(zones, "calibrated")
-    first, plateau = calibrated.iloc[0], calibrated.iloc[-1]
-    flags = [*found, *interface_flags(record), *zone_flags(zones)]
-    if not calibrated["n_domains"].sum():
-        flags.insert(0, Flag("warning", "No domains", "Not a single domain was found in this scan."))
+    first, last = calibrated.iloc[0], calibrated.iloc[plateau(zones)]
+    flags = [*found, *interface_flags(record)]
+    if calibrated["n_domains"].sum():
+        flags += zone_flags(zones)
+    else:
+        flags.append(Flag("warning", "No domains", "Not a single domain was found in this scan."))
     numbers = [
-        estimate(zones, plateau["zone"], "volume_ratio", 100),
-        estimate(zones, plateau["zone"], "mean_equivalent_diameter_um"),
-        estimate(zones, plateau["zone"], "number_density_per_mm3"),
+        estimate(zones, last["zone"], "volume_ratio", 100),
+        estimate(zones, last["zone"], "mean_equivalent_diameter_um"),
+        estimate(zones, last["zone"], "number_density_per_mm3"),
         estimate(zones, first["zone"], "diameter_min_um"),
     ]
     row = {
         "sample": entry.sample,
         "state": worst(flags),
         "link": quote(Path(os.path.relpath(entry.report, out.parent)).as_posix()),
-        "place": depth_range(plateau["from_um"], plateau["to_um"]),
+        "place": depth_range(last["from_um"], last["to_um"]),
         "n_domains": count(calibrated["n_domains"].sum()),
         "flags": tuple(flag for flag in flags if flag.severity != "note"),
     }

@@ -22,6 +22,7 @@ _TITLES = ("Volume ratio (%)", "Mean diameter (µm)", "Number density (mm⁻³)"
 _FACTORS = (100.0, 1.0, 1.0)
 _SCENE_PIXELS = 560.0  # height of the scene on the page
 _BINS = 60
+_HEADING_PIXELS = 38.0  # above each histogram, for its name
 
 
 def profile_figure(profile: pd.DataFrame, zones: pd.DataFrame) -> go.Figure:
@@ -56,7 +57,8 @@ def diameter_figure(domains: pd.DataFrame, zones: pd.DataFrame) -> go.Figure:
     whole = domains[domains["edge_weight"] > 0]
     last = float(whole["equivalent_diameter_um"].max()) if len(whole) else 1.0
     edges = np.linspace(0.0, last * 1.02, _BINS + 1)
-    figure = make_subplots(rows=len(rows), cols=1, shared_xaxes=True, vertical_spacing=0.12 / len(rows))
+    height = 170 * len(rows)
+    figure = make_subplots(rows=len(rows), cols=1, shared_xaxes=True, vertical_spacing=_HEADING_PIXELS / height)
     palette = (_ORANGE, _GREEN, _BLUE)
     for number, row in enumerate(rows.itertuples(), start=1):
         stop = row.to_um if row.to_um is not None and math.isfinite(row.to_um) else math.inf
@@ -69,14 +71,14 @@ def diameter_figure(domains: pd.DataFrame, zones: pd.DataFrame) -> go.Figure:
         figure.update_yaxes(title={"text": "Domains"}, rangemode="tozero", nticks=5, automargin=True, row=number, col=1)
         figure.add_annotation(
             text=f"<b>{row.zone}</b>, {depth_range(row.from_um, row.to_um)}: {len(inside):,} domains".replace(",", " "),
-            **{"xref": "x domain", "yref": "y domain", "x": 1, "y": 1, "xanchor": "right", "yanchor": "top"},
+            **{"xref": "x domain", "yref": "y domain", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom"},
             showarrow=False,
             row=number,
             col=1,
         )
     figure.update_xaxes(range=[0, edges[-1]])
     figure.update_xaxes(title={"text": "Equivalent diameter (µm)"}, row=len(rows), col=1)
-    return _bare(figure, 90 + 170 * len(rows), bargap=0, margin={"l": 64, "r": 16, "t": 32, "b": 48})
+    return _bare(figure, height + 80, bargap=0, margin={"l": 64, "r": 16, "t": 32, "b": 48})
 
 
 def scene_figure(domains: pd.DataFrame, plane: Plane, size_um: tuple[float, float, float]) -> go.Figure:
@@ -108,7 +110,7 @@ def scene_figure(domains: pd.DataFrame, plane: Plane, size_um: tuple[float, floa
             "colorscale": "Viridis",
             "opacity": 1.0,
             "line": {"width": 0},
-            "colorbar": {"title": {"text": "Depth (µm)"}, "thickness": 12, "len": 0.7, "x": 1.0},
+            "colorbar": {"title": {"text": "Depth (µm)"}, "orientation": "h", "thickness": 10, "len": 0.6, "y": -0.08},
         },
         customdata=diameter,
         hovertemplate="diameter %{customdata:.2f} µm<br>depth %{marker.color:.1f} µm<extra></extra>",
@@ -121,7 +123,7 @@ def scene_figure(domains: pd.DataFrame, plane: Plane, size_um: tuple[float, floa
         for axis, size in zip("zyx", size_um, strict=True)
     }
     figure.update_layout(scene={**axes, "aspectmode": "data", "camera": _camera(plane), "dragmode": "orbit"})
-    return _bare(figure, int(_SCENE_PIXELS), margin={"l": 0, "r": 0, "t": 0, "b": 0}, showlegend=False)
+    return _bare(figure, int(_SCENE_PIXELS), margin={"l": 0, "r": 0, "t": 0, "b": 56}, showlegend=False)
 
 
 def _points(bins: pd.DataFrame, flagged: pd.Series, name: str, title: str, factor: float, colour: str) -> go.Scatter:

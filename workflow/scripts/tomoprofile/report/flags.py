@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from .headline import length
+from .headline import depth_range, length
 from .segmentation import Segmentation
-from .tables import at_level
+from .tables import at_level, plateau
 
 _TILT_DEG = 2.0  # phantoms and mounted samples stay below; more hints at a wrong plane
 _RESIDUAL_VOXELS = 1.0
@@ -22,6 +22,10 @@ _REASONS = {
     "far_end": (
         "Far end of the scan",
         "the far face of the scan cuts domains there, so large ones are missing and the mean is biased",
+    ),
+    "near_end": (
+        "Near end of the scan",
+        "the scan begins inside the resin and cuts domains there, so large ones are missing and the mean is biased",
     ),
     "few_blocks": ("No interval", "the field of view is too small for a 95 % interval"),
 }
@@ -59,13 +63,17 @@ def zone_flags(zones: pd.DataFrame) -> list[Flag]:
     """Return a warning for each reason that touches a whole zone, and for numbers that hang on the boundary level."""
     flags = []
     for row in at_level(zones, "calibrated").itertuples():
+        if math.isnan(row.volume_ratio):
+            text = f"The scan has no resin {depth_range(row.from_um, row.to_um)} from the substrate."
+            flags.append(Flag("warning", f"Zone {row.zone} not reached", text))
+            continue
         for reason in filter(None, str(row.flag).split(";")):
             title, text = _words(reason)
-            # Every scan ends somewhere: that the last zone meets the far face is no reason to distrust it.
-            severity = "note" if reason == "far_end" else "warning"
+            # Every scan ends somewhere: that a zone meets its end is no reason to distrust it.
+            severity = "note" if reason.endswith("_end") else "warning"
             flags.append(Flag(severity, f"{title} in zone {row.zone}", f"{text[0].upper()}{text[1:]}."))
-    plateau = zones[zones["zone"] == at_level(zones, "calibrated")["zone"].iloc[-1]]
-    low, high = plateau["volume_ratio"].min(), plateau["volume_ratio"].max()
+    last = zones[zones["zone"] == at_level(zones, "calibrated")["zone"].iloc[plateau(zones)]]
+    low, high = last["volume_ratio"].min(), last["volume_ratio"].max()
     if low > 0 and high / low > _BAND_FACTOR:
         text = (
             f"Between the boundary levels the volume ratio of the plateau changes from {100 * low:.2g} to "
@@ -88,7 +96,11 @@ def interface_flags(record: dict[str, Any], voxel_um: float | None = None) -> li
     flags = []
     if record.get("warning"):
         flags.append(Flag("warning", "Substrate plane", str(record["warning"])))
-    if str(record.get("how", "")).startswith("slice"):
+    how = str(record.get("how", ""))
+    if how.startswith("plane"):
+        text = "It was given in the sample sheet, not fitted to the scan: check the dashed line in the pictures."
+        flags.append(Flag("note", "Substrate plane given by hand", text))
+    if how.startswith("slice"):
         text = (
             "It was given as a slice, not fitted. A tilt of the substrate then smears every depth: half a degree over "
             "1 mm is 8.7 µm."

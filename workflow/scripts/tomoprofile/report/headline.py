@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .tables import LEVELS, Objects, at_level
+from ..domains.objects import ObjectsMetadata
+from .tables import LEVELS, at_level, plateau
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _THIN = "\N{NARROW NO-BREAK SPACE}"
@@ -144,27 +144,29 @@ def estimate(zones: pd.DataFrame, zone: Any, column: str, factor: float = 1.0) -
     return Estimate(float(rows.at["calibrated", column]) * factor, *ends, *band)
 
 
-def cards(zones: pd.DataFrame, objects: Objects, voxel_size_um: tuple[float, float, float]) -> list[Card]:
-    """Return the headline: the plateau, which is the last zone, and the smallest domain of the first (P24, P25).
+def cards(zones: pd.DataFrame, objects: ObjectsMetadata) -> list[Card]:
+    """Return the headline: the plateau, which is the last zone reached, and the smallest domain near the substrate.
 
     Parameters
     ----------
     zones : DataFrame
         ``zones.parquet``.
-    objects : Objects
+    objects : ObjectsMetadata
         Conditions of the calibrated level.
-    voxel_size_um : tuple of float
-        Voxel edges along (z, y, x), for the size below which objects were dropped.
+
+    Notes
+    -----
+    The plateau is what P25 speaks of, the smallest domain what P24 does.
     """
     calibrated = at_level(zones, "calibrated")
-    first, plateau = calibrated.iloc[0], calibrated.iloc[-1]
-    place = depth_range(plateau["from_um"], plateau["to_um"])
-    ratio = estimate(zones, plateau["zone"], "volume_ratio", 100)
-    diameter = estimate(zones, plateau["zone"], "mean_equivalent_diameter_um")
-    density = estimate(zones, plateau["zone"], "number_density_per_mm3")
+    first, last = calibrated.iloc[0], calibrated.iloc[plateau(zones)]
+    place = depth_range(last["from_um"], last["to_um"])
+    ratio = estimate(zones, last["zone"], "volume_ratio", 100)
+    diameter = estimate(zones, last["zone"], "mean_equivalent_diameter_um")
+    density = estimate(zones, last["zone"], "number_density_per_mm3")
     smallest = estimate(zones, first["zone"], "diameter_min_um")
-    levels = [int(n) for n in zones.loc[zones["zone"] == plateau["zone"], "n_domains"]]
-    dropped = smallest_kept_um(objects, voxel_size_um)
+    levels = [int(n) for n in zones.loc[zones["zone"] == last["zone"], "n_domains"]]
+    dropped = smallest_kept_um(objects)
     return [
         _card("Volume ratio", place, ratio, "%", _convention(ratio, "Share of the resin that is domain.")),
         _card("Mean diameter", place, diameter, "µm", _convention(diameter, "Of the sphere of equal volume.")),
@@ -178,7 +180,7 @@ def cards(zones: pd.DataFrame, objects: Objects, voxel_size_um: tuple[float, flo
         Card(
             "Domains counted",
             place,
-            count(plateau["n_domains"]),
+            count(last["n_domains"]),
             "",
             "",
             f"{count(min(levels))}–{count(max(levels))}" if max(levels) > min(levels) else "",
@@ -197,10 +199,10 @@ def cards(zones: pd.DataFrame, objects: Objects, voxel_size_um: tuple[float, flo
 def summary(zones: pd.DataFrame) -> str:
     """Return the finding in two sentences for readers who stop there."""
     calibrated = at_level(zones, "calibrated")
-    first, plateau = calibrated.iloc[0], calibrated.iloc[-1]
-    ratio = estimate(zones, plateau["zone"], "volume_ratio", 100)
-    diameter = estimate(zones, plateau["zone"], "mean_equivalent_diameter_um")
-    text = f"At {_from(plateau)} from the substrate, domains take up {ratio.text} % of the resin"
+    first, last = calibrated.iloc[0], calibrated.iloc[plateau(zones)]
+    ratio = estimate(zones, last["zone"], "volume_ratio", 100)
+    diameter = estimate(zones, last["zone"], "mean_equivalent_diameter_um")
+    text = f"At {_from(last)} from the substrate, domains take up {ratio.text} % of the resin"
     text += f"; they are {diameter.text} µm across on average." if math.isfinite(diameter.value) else "."
     if len(calibrated) > 1:
         near = estimate(zones, first["zone"], "diameter_min_um")
@@ -213,9 +215,9 @@ def summary(zones: pd.DataFrame) -> str:
     return text
 
 
-def smallest_kept_um(objects: Objects, voxel_size_um: Iterable[float]) -> float:
+def smallest_kept_um(objects: ObjectsMetadata) -> float:
     """Return the equivalent diameter of the smallest object that was kept, in micrometres."""
-    return float((6 * objects.min_voxels * np.prod(list(voxel_size_um)) / math.pi) ** (1 / 3))
+    return float((6 * objects.min_voxels * np.prod(objects.voxel_size_um) / math.pi) ** (1 / 3))
 
 
 def _from(zone: pd.Series) -> str:

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from skimage.measure import approximate_polygon, find_contours
 from skimage.transform import resize
 
+from ..domains.objects import ObjectsMetadata, iter_runs
 from ..volume.plane import Plane
 from ..volume.store import Store
 from .headline import length
-from .tables import Objects
 
 _OVERVIEW_PIXELS = 1100  # longest side of the embedded overview; contours keep the full resolution
 _MOST_POINTS = 150_000  # of contours in one picture, about 2 MB of text
@@ -128,7 +128,7 @@ def draw_triplet(
     volume: Store,
     probability: Store,
     run_file: Path,
-    objects: Objects,
+    objects: ObjectsMetadata,
     plane: Plane,
 ) -> Triplet:
     """Draw the triplet of one zone.
@@ -148,7 +148,7 @@ def draw_triplet(
         Grey values and probability of the scan.
     run_file : Path
         Run file of the calibrated level.
-    objects : Objects
+    objects : ObjectsMetadata
         Its conditions.
     plane : Plane
         The substrate.
@@ -157,7 +157,8 @@ def draw_triplet(
     stop = zone["to_um"] if zone["to_um"] is not None and math.isfinite(zone["to_um"]) else math.inf
     depths = (float(zone["from_um"]), float(stop))
     edges = volume.voxel_size_um
-    index = _median_section(run_file, axis, volume.shape[axis], edges, plane, depths)
+    chosen = _median_section(run_file, axis, volume.shape[axis], edges, plane, depths)
+    index = volume.shape[axis] // 2 if chosen is None else chosen
     runs = pq.read_table(run_file, filters=[("zyx"[axis], "==", index)]).to_pandas()
     cut = _read_section(volume, probability, runs, axis, index, objects.level, plane)
     box = _box(cut, runs, plane, depths, at_interface)
@@ -169,13 +170,12 @@ def draw_triplet(
     zoom_png, zoom_bar = _png(_crop(cut.grey, box, cut.edges), black, white), _bar(box.width)
     zoom_line = _substrate_line(cut, plane, box)
     overview = Picture(whole, _overview_png(cut.grey, black, white), lines, box, substrate, _bar(whole.width))
-    kind = "Slice z" if axis == 0 else "Cut y"
-    caption = (
-        f"{kind} = {index}, the one with median coverage by domains between {length(depths[0])} µm and "
-        f"{length(depths[1]) + ' µm' if math.isfinite(depths[1]) else 'the end of the scan'}."
-    )
-    if not lines:
-        caption += " No domain is cut here."
+    where = f"{length(depths[0])} µm and {length(stop) + ' µm' if math.isfinite(stop) else 'the end of the scan'}"
+    caption = f"{'Slice z' if axis == 0 else 'Cut y'} = {index}, the "
+    if chosen is None:
+        caption += f"middle one: no domain was found between {where}."
+    else:
+        caption += f"one with median coverage by domains between {where}."
     if hidden:
         caption += f" The {hidden} smallest contours are left out of the overview."
     return Triplet(
@@ -191,20 +191,18 @@ def draw_triplet(
 
 def _median_section(
     run_file: Path, axis: int, length: int, edges: tuple[float, ...], plane: Plane, depths: tuple[float, float]
-) -> int:
-    """Return the index along ``axis`` with median coverage of a range of depths; the middle one without any."""
+) -> int | None:
+    """Return the index along ``axis`` with median coverage of a range of depths; None when nothing covers it."""
     covered = np.zeros(length)
-    file = pq.ParquetFile(run_file)
-    for group in range(file.num_row_groups):
-        runs = file.read_row_group(group, columns=["z", "y", "x_start", "x_stop"]).to_pandas()
-        middle = (runs["x_start"] + runs["x_stop"]) / 2 * edges[2]
-        depth = plane.depth_um((runs["z"] + 0.5) * edges[0], (runs["y"] + 0.5) * edges[1], middle)
-        inside = runs[(depth >= depths[0]) & (depth < depths[1])]
-        lengths = inside["x_stop"] - inside["x_start"]
-        covered += np.bincount(inside["zyx"[axis]], weights=lengths, minlength=length)
+    for runs in iter_runs(run_file):
+        middle = (runs.x_start + runs.x_stop) / 2 * edges[2]
+        depth = plane.depth_um((runs.z + 0.5) * edges[0], (runs.y + 0.5) * edges[1], middle)
+        inside = (depth >= depths[0]) & (depth < depths[1])
+        lengths = (runs.x_stop - runs.x_start)[inside]
+        covered += np.bincount((runs.z, runs.y)[axis][inside], weights=lengths, minlength=length)
     filled = np.flatnonzero(covered)
     if not filled.size:
-        return length // 2
+        return None
     ordered = filled[np.argsort(covered[filled], kind="stable")]
     return int(ordered[(ordered.size - 1) // 2])
 
@@ -224,7 +222,7 @@ def _read_section(
     position[rows] = ((np.arange(grey.shape[0]) + 0.5) * edges[rows])[:, None]
     position[columns] = ((np.arange(grey.shape[1]) + 0.5) * edges[columns])[None, :]
     # Objects dropped as noise would be drawn as if they had been counted.
-    measured = np.where((found >= math.ceil(level * 255)) & ~kept, 0, found).astype(np.uint8)
+    measured = np.where((found >= _threshold(level)) & ~kept, 0, found).astype(np.uint8)
     return Section(axis, index, at_um, (edges[rows], edges[columns]), grey, measured, plane.depth_um(*position))
 
 
@@ -296,7 +294,7 @@ def _contours(cut: Section, level: float, box: Box | None) -> tuple[str, int]:
         rows, columns = _pixels(box, cut.edges)
         image, first = image[rows, columns], np.array([rows.start, columns.start])
     # Between the last value outside and the first inside; padding closes the outlines at the picture's edge.
-    found = find_contours(np.pad(image, 1).astype(np.float32), math.ceil(level * 255) - 0.5)
+    found = find_contours(np.pad(image, 1).astype(np.float32), _threshold(level) - 0.5)
     found.sort(key=len, reverse=True)
     digits = max(0, 1 - math.floor(math.log10(min(cut.edges))))
     paths, points = [], 0
@@ -327,6 +325,11 @@ def _substrate_line(cut: Section, plane: Plane, view: Box) -> tuple[float, float
         return None
     start, end = min(ends), max(ends)
     return (*start, *end)
+
+
+def _threshold(level: float) -> int:
+    """Return the smallest stored probability that is a domain, as `stitch_objects` takes it."""
+    return max(1, math.ceil(level * 255 - 1e-9))
 
 
 def _grey_window(cut: Section) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from .. import __version__
+from ..domains.objects import ObjectsMetadata, read_objects_metadata
 from ..logs import LOG
 from ..volume.plane import Plane
 from ..volume.store import Store, open_store
@@ -27,10 +28,9 @@ from .segmentation import read_segmentation
 from .tables import (
     DIAMETERS,
     ESTIMATES,
-    Objects,
     at_level,
+    plateau,
     read_domains,
-    read_objects,
     read_profile,
     read_record,
     read_zones,
@@ -104,16 +104,12 @@ def report_sample(files: SampleFiles, title: str, out: Path) -> None:
         When a store cannot be read.
     """
     profile, zones, domains = read_profile(files.profile), read_zones(files.zones), read_domains(files.domains)
-    levels = {name: read_objects(path) for name, path in files.objects.items()}
+    levels = {name: read_objects_metadata(path) for name, path in files.objects.items()}
     plane, record = Plane.load(files.interface), read_record(files.interface)
     volume, segmentation = open_store(files.volume), read_segmentation(files.segmenter)
-    flags = [
-        *segmentation_flags(segmentation),
-        *interface_flags(record, volume.voxel_size_um[plane.axis]),
-        *zone_flags(zones),
-        *domain_flags(domains),
-        *profile_flags(profile),
-    ]
+    flags = [*segmentation_flags(segmentation), *interface_flags(record, volume.voxel_size_um[plane.axis])]
+    if not domains.empty:  # without any, that a zone has few goes without saying
+        flags += [*zone_flags(zones), *domain_flags(domains), *profile_flags(profile)]
     LOG.info("%s: drawing slices", files.sample)
     context: dict[str, Any] = {
         "title": title,
@@ -122,7 +118,7 @@ def report_sample(files: SampleFiles, title: str, out: Path) -> None:
         "triplets": _triplets(files, zones, levels["calibrated"], plane, volume),
         "segmentation": segmentation,
         "levels": levels,
-        "dropped_um": smallest_kept_um(levels["calibrated"], volume.voxel_size_um),
+        "dropped_um": smallest_kept_um(levels["calibrated"]),
         "provenance": _provenance(files, volume, record, levels),
         "csv": base64.b64encode(profile.to_csv(index=False).encode()).decode("ascii"),
         "empty": domains.empty,
@@ -131,7 +127,7 @@ def report_sample(files: SampleFiles, title: str, out: Path) -> None:
         size = tuple(n * edge for n, edge in zip(volume.shape, volume.voxel_size_um, strict=True))
         context |= {
             "summary": summary(zones),
-            "cards": cards(zones, levels["calibrated"], volume.voxel_size_um),
+            "cards": cards(zones, levels["calibrated"]),
             "zones": list(_zone_rows(zones)),
             "plotly": Markup(get_plotlyjs()),
             "figures": {
@@ -163,12 +159,15 @@ def write_page(template: str, context: dict[str, Any], out: Path) -> None:
     LOG.info("%s: %.1f MB", out, out.stat().st_size / 1e6)
 
 
-def _triplets(files: SampleFiles, zones: pd.DataFrame, objects: Objects, plane: Plane, volume: Store) -> list[Triplet]:
+def _triplets(
+    files: SampleFiles, zones: pd.DataFrame, objects: ObjectsMetadata, plane: Plane, volume: Store
+) -> list[Triplet]:
     rows = at_level(zones, "calibrated")
+    first, last = rows.iloc[0], rows.iloc[plateau(zones)]
     probability = open_store(files.probability)
     shared = (volume, probability, files.objects["calibrated"], objects, plane)
-    bulk = draw_triplet(f"Far from the substrate: {rows['zone'].iloc[-1]}", rows.iloc[-1], False, *shared)
-    near = draw_triplet(f"At the substrate: {rows['zone'].iloc[0]}", rows.iloc[0], True, *shared)
+    bulk = draw_triplet(f"Far from the substrate: {last['zone']}", last, False, *shared)
+    near = draw_triplet(f"At the substrate: {first['zone']}", first, True, *shared)
     return [bulk, near]
 
 
@@ -187,7 +186,7 @@ def _zone_rows(zones: pd.DataFrame) -> Iterator[ZoneRow]:
 
 
 def _provenance(
-    files: SampleFiles, volume: Store, record: dict[str, Any], levels: dict[str, Objects]
+    files: SampleFiles, volume: Store, record: dict[str, Any], levels: dict[str, ObjectsMetadata]
 ) -> dict[str, str]:
     edges = " × ".join(f"{edge:g}" for edge in volume.voxel_size_um)
     facts = {"scan": files.sample, **{str(name): str(value) for name, value in files.provenance.items()}}

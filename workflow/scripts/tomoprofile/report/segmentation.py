@@ -9,6 +9,9 @@ from typing import Any
 
 from .tables import read_record
 
+# Said elsewhere on the page, or of use to programs only.
+_TOLD = ("held_out", "held_out_metrics", "decision_level", "calibrated", "network_data_format", "warning", "warnings")
+
 
 @dataclass(frozen=True)
 class Segmentation:
@@ -65,7 +68,7 @@ def read_segmentation(segmenter: Path) -> Segmentation:
         method=method,
         is_threshold=is_threshold,
         calibrated=calibrated if isinstance(calibrated, bool) else None,
-        facts=dict(_scalars(record, skip=("held_out", "held_out_metrics", "network_data_format", "warnings"))),
+        facts=dict(_scalars(record, skip=_TOLD)),
         held_out=dict(_numbers(held_out)),
         warnings=(warnings,) if isinstance(warnings, str) else tuple(map(str, warnings)),
     )

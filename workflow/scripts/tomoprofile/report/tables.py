@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ DIAMETERS = (
     "volume_weighted_diameter_um",
 )
 _COMMON = ("level", "n_domains", *(f"{name}{end}" for name in ESTIMATES for end in ("", "_lo", "_hi")))
-_PROFILE = ("depth_um", "depth_lo_um", "depth_hi_um", "flag", *_COMMON)
+_PROFILE = ("depth_um", "depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3", *_COMMON, "flag")
 _ZONES = ("zone", "from_um", "to_um", *_COMMON, *DIAMETERS)
 _DOMAINS = (
     "domain_id",
@@ -37,22 +36,6 @@ _DOMAINS = (
     "edge_weight",
 )
 _REMEDY = "Remove it and run the workflow again."
-
-
-@dataclass(frozen=True)
-class Objects:
-    """How the voxels of a run file became domains.
-
-    Attributes
-    ----------
-    level : float
-        Probability from which a voxel belongs to a domain.
-    min_voxels : int
-        Smaller objects were dropped.
-    """
-
-    level: float
-    min_voxels: int
 
 
 def read_profile(path: Path) -> pd.DataFrame:
@@ -69,7 +52,7 @@ def read_profile(path: Path) -> pd.DataFrame:
 
 
 def read_zones(path: Path) -> pd.DataFrame:
-    """Return ``zones.parquet`` in its own order, the last zone being the plateau.
+    """Return ``zones.parquet`` in its own order, nearest to the substrate first.
 
     Raises
     ------
@@ -96,21 +79,6 @@ def read_domains(path: Path) -> pd.DataFrame:
     return _read(path, _DOMAINS)
 
 
-def read_objects(path: Path) -> Objects:
-    """Return the conditions under which a run file was made, from its schema metadata.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be read or its metadata are not those of a run file.
-    """
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-        return Objects(float(json.loads(metadata[b"level"])), int(json.loads(metadata[b"min_voxels"])))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(Fault(str(path), "", f"this is no run file of domains: {error!r}", _REMEDY)) from None
-
-
 def software_version(path: Path) -> str:
     """Return the version of tomoprofile that wrote a Parquet file, or ``not available``."""
     metadata = pq.read_schema(path).metadata or {}
@@ -132,6 +100,12 @@ def read_record(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise InputError(Fault(str(path), type(record).__name__, "this is no JSON object", _REMEDY))
     return record
+
+
+def plateau(zones: pd.DataFrame) -> int:
+    """Return which of the zones, counted from 0, is the last that the scan reaches; 0 when it reaches none."""
+    reached = at_level(zones, "calibrated")["volume_ratio"].notna()
+    return int(reached[reached].index[-1]) if reached.any() else 0
 
 
 def at_level(table: pd.DataFrame, level: str) -> pd.DataFrame:

@@ -30,4 +30,6 @@ def find_label_files(folder: str | Path) -> list[LabelFile]:
     if not folder.is_dir():
         return []
     named = ((_NAME.search(path.name), path) for path in folder.iterdir())
-    return sorted((LabelFile(int(match[1]), path) for match, path in named if match), key=lambda file: (file.z, file.path))
+    return sorted(
+        (LabelFile(int(match[1]), path) for match, path in named if match), key=lambda file: (file.z, file.path)
+    )

@@ -1,0 +1,108 @@
+"""Every scan side by side: faults first, relative links, numbers of the zones."""
+
+import dataclasses
+from pathlib import Path
+from urllib.parse import unquote
+
+import pandas as pd
+import pytest
+from report_scan import write_scan
+from test_report_page import Page
+
+from tomoprofile.errors import InputError
+from tomoprofile.report.beamtime import BeamtimeEntry, report_beamtime
+
+HEADER = "sample\titem\tstatus\tmessage\n"
+
+
+def entry(results: Path, sample: str, **scan) -> BeamtimeEntry:
+    files = write_scan(results / sample, sample=sample, n_large=6, **scan)
+    return BeamtimeEntry(sample, files.zones, files.interface, results / sample / "report.html")
+
+
+@pytest.fixture(scope="module")
+def entries(tmp_path_factory):
+    results = tmp_path_factory.mktemp("results")
+    return [
+        entry(results, "fine_1"),
+        entry(results, "tilted", tilt_deg=5.0),
+        entry(results, "faulty"),
+        entry(results, "fine_2"),
+        entry(results, "empty", n_small=0) if False else entry(results, "by_hand", how="slice:9"),
+    ]
+
+
+def write(entries, tmp_path, check=HEADER, out=None):
+    (tmp_path / "check.tsv").write_text(check)
+    out = out or entries[0].report.parents[1] / "index.html"
+    report_beamtime(entries, tmp_path / "check.tsv", "Beamtime", out)
+    return Page(out.read_text()), out
+
+
+def order(page):
+    return [unquote(a["href"]).split("/")[-2] for a in page.all("a") if a["href"].endswith("report.html")]
+
+
+def test_faults_first_then_warnings_then_the_sheet(entries, tmp_path):
+    page, _ = write(entries, tmp_path, HEADER + "faulty\tscan\terror\trec00012.tif is truncated\n")
+    assert order(page) == ["faulty", "tilted", "by_hand", "fine_1", "fine_2"]
+    assert "1 with faults, 2 to look at, 2 without remarks" in page.text
+    assert "rec00012.tif is truncated" in page.text
+    unsorted, _ = write(entries, tmp_path)
+    assert order(unsorted) == ["tilted", "faulty", "by_hand", "fine_1", "fine_2"] or order(unsorted)[0] == "tilted"
+    assert order(unsorted) != order(page), "without the fault the order is another"
+
+
+def test_warnings_of_the_check(entries, tmp_path):
+    lines = "fine_2\tlabels\twarning\tno label files yet\n-\tdisk\twarning\tlittle room\nfine_1\tscan\tok\tfine\n"
+    page, _ = write(entries, tmp_path, HEADER + lines + "lost\tscan\terror\tdoes not exist\n")
+    assert "Check of the disk. little room" in page.text
+    assert order(page)[:3] == ["tilted", "by_hand", "fine_2"] or set(order(page)[:3]) == {"tilted", "by_hand", "fine_2"}
+    assert "lost fault no result" in page.text
+    assert page.text.index("lost fault") < page.text.index("tilted look")
+
+
+def test_links_are_relative_and_lead_to_the_reports(entries, tmp_path):
+    for entry in entries:
+        entry.report.write_text("x")
+    page, out = write(entries, tmp_path)
+    links = [a["href"] for a in page.all("a")]
+    assert len(links) == len(entries)
+    for link in links:
+        assert not link.startswith(("/", "file:", "http"))
+        assert (out.parent / unquote(link)).is_file()
+
+
+def test_loads_nothing(entries, tmp_path):
+    page, _ = write(entries, tmp_path)
+    assert [address for address in page.loads() if not address.endswith("report.html")] == []
+
+
+def test_numbers_are_those_of_the_zones(entries, tmp_path):
+    page, _ = write(entries, tmp_path)
+    zones = pd.read_parquet(entries[0].zones)
+    bulk = zones[(zones["zone"] == "bulk") & (zones["level"] == "calibrated")].iloc[0]
+    low, high = (f"{100 * bulk[f'volume_ratio_{end}']:.1f}" for end in ("lo", "hi"))
+    assert f"{100 * bulk['volume_ratio']:.1f} {low}–{high}" in page.text
+    assert f"{bulk['mean_equivalent_diameter_um']:.2f}" in page.text
+
+
+def test_a_scan_without_domains_is_a_warning(tmp_path):
+    files = write_scan(tmp_path / "none", n_small=0, n_large=0)
+    found = BeamtimeEntry("none", files.zones, files.interface, tmp_path / "none" / "report.html")
+    page, _ = write([found], tmp_path, out=tmp_path / "index.html")
+    assert "No domains" in page.text
+    assert "none 9–28 µm look" in page.text
+    assert "nan" not in page.text.lower().split()
+
+
+def test_odd_names(entries, tmp_path):
+    odd = dataclasses.replace(entries[0], sample="<b>&", report=tmp_path / "a b#c?" / "report.html")
+    page, _ = write([odd], tmp_path, out=tmp_path / "index.html")
+    assert page.all("b") == []
+    assert [a["href"] for a in page.all("a")] == ["a%20b%23c%3F/report.html"]
+
+
+def test_a_broken_check_is_named(entries, tmp_path):
+    with pytest.raises(InputError, match=r"check\.tsv.*no table of the check"):
+        write(entries, tmp_path, "a\tb\n1\t2\n")

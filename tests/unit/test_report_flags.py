@@ -1,0 +1,124 @@
+"""What a reader must know is said in words, at the right severity."""
+
+import math
+
+import pandas as pd
+import pytest
+from report_scan import write_bundle, write_scan, write_threshold
+
+from tomoprofile.errors import InputError
+from tomoprofile.report.flags import (
+    Flag,
+    domain_flags,
+    interface_flags,
+    profile_flags,
+    segmentation_flags,
+    worst,
+    zone_flags,
+)
+from tomoprofile.report.segmentation import read_segmentation
+from tomoprofile.report.tables import read_zones
+
+
+def bins(*flags):
+    rows = [
+        {"level": "calibrated", "depth_lo_um": 5.0 * i, "depth_hi_um": 5.0 * (i + 1), "flag": flag}
+        for i, flag in enumerate(flags)
+    ]
+    return pd.DataFrame([*rows, {"level": "low", "depth_lo_um": 0.0, "depth_hi_um": 5.0, "flag": "few_blocks"}])
+
+
+def test_reasons_of_bins_are_gathered_with_their_depths():
+    flags = profile_flags(bins("few", "few", "", "few;far_end", "far_end"))
+    assert [(flag.severity, flag.title) for flag in flags] == [
+        ("note", "Few domains"),
+        ("note", "Far end of the scan"),
+    ]
+    assert flags[0].text.startswith("0–10, 15–20 µm: fewer than 5 domains")
+    assert flags[1].text.startswith("15–25 µm: the far face")
+
+
+def test_reasons_of_the_band_levels_do_not_count():
+    assert profile_flags(bins("", "")) == []
+
+
+def test_an_unknown_reason_is_shown_rather_than_lost():
+    assert profile_flags(bins("too_dark"))[0].text.startswith("0–5 µm: too dark")
+
+
+@pytest.fixture
+def zones(tmp_path):
+    table = read_zones(write_scan(tmp_path).zones)
+    table["flag"] = ""
+    return table
+
+
+def test_zones_without_doubt(zones):
+    assert zone_flags(zones) == []
+
+
+def test_zones_with_doubts(zones):
+    zones.loc[zones["zone"] == "interface", "flag"] = "few;few_blocks"
+    zones.loc[zones["zone"] == "bulk", "flag"] = "far_end"
+    found = {flag.title: flag.severity for flag in zone_flags(zones)}
+    assert found == {
+        "Few domains in zone interface": "warning",
+        "No interval in zone interface": "warning",
+        "Far end of the scan in zone bulk": "note",
+    }
+
+
+def test_unreached_zone_and_wide_band(zones):
+    zones.loc[zones["level"] == "high", "volume_ratio"] *= 0.3
+    assert [flag.title for flag in zone_flags(zones)] == ["The boundary decides the result"]
+    zones.loc[zones["zone"] == "bulk", ["volume_ratio", "to_um"]] = math.nan
+    assert "Zone bulk not reached" in [flag.title for flag in zone_flags(zones)]
+
+
+def test_interface():
+    good = {"warning": "", "how": "auto", "tilt_deg": 0.8, "residual_um": 0.2}
+    assert interface_flags(good, 0.5) == []
+    assert [f.title for f in interface_flags(good | {"residual_um": 0.6}, 0.5)] == ["Rough or bent substrate"]
+    assert [f.title for f in interface_flags(good | {"tilt_deg": 2.1}, 0.5)] == ["Tilted substrate"]
+    assert [f.severity for f in interface_flags(good | {"how": "slice:3:below", "residual_um": None}, 0.5)] == [
+        "warning"
+    ]
+    assert [f.severity for f in interface_flags(good | {"how": "plane:0,1,0,3", "residual_um": None}, 0.5)] == ["note"]
+    assert interface_flags(good | {"warning": "12 % agree"})[0].text == "12 % agree"
+
+
+def test_segmentation(tmp_path):
+    calibrated = read_segmentation(write_bundle(tmp_path / "a"))
+    assert segmentation_flags(calibrated) == []
+    assert calibrated.held_out == {"dice": 0.9312, "iou": 0.8713}
+    unsure = read_segmentation(write_bundle(tmp_path / "b", calibrated=False, warnings=["level clipped to 0.7"]))
+    assert [flag.title for flag in segmentation_flags(unsure)] == ["Uncalibrated decision level", "Segmentation"]
+    threshold = read_segmentation(write_threshold(tmp_path / "threshold.json"))
+    assert threshold.is_threshold
+    assert threshold.facts["threshold"] == "101.5"
+    assert [flag.title for flag in segmentation_flags(threshold)] == ["Segmented by a threshold"]
+
+
+def test_facts_of_learning_are_flattened(tmp_path):
+    record = {"learning": {"steps": 300, "rate": 0.002}, "loss": list(range(300)), "parent": None}
+    facts = read_segmentation(write_bundle(tmp_path / "a", **record)).facts
+    assert facts == {"learning: steps": "300", "learning: rate": "0.002"}
+
+
+def test_a_missing_bundle_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere.*metadata\.json"):
+        read_segmentation(tmp_path / "nowhere")
+
+
+def test_one_object_that_dominates():
+    table = pd.DataFrame({"volume_um3": [10.0] * 20, "depth_um": range(20)})
+    assert domain_flags(table) == []
+    table.loc[7, "volume_um3"] = 500.0
+    assert "at 7 µm from the substrate, holds 72 %" in domain_flags(table)[0].text
+    assert domain_flags(table.iloc[:0]) == []
+
+
+def test_worst():
+    assert worst([]) == "ok"
+    assert worst([Flag("note", "", ""), Flag("warning", "", "")]) == "warning"
+    assert worst([Flag("warning", "", ""), Flag("error", "", "")]) == "error"

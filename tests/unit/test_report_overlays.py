@@ -1,0 +1,208 @@
+"""The pictures show what was measured, where it was measured."""
+
+import json
+import math
+import re
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from report_scan import EDGE, LEVELS, write_scan
+from skimage.measure import find_contours
+
+from tomoprofile.domains.objects import iter_runs, read_objects_metadata
+from tomoprofile.report import overlays
+from tomoprofile.report.overlays import draw_triplet, section
+from tomoprofile.report.tables import at_level, read_zones
+from tomoprofile.volume.plane import Plane
+from tomoprofile.volume.store import create_store, open_store
+
+ZONE = {"interface": 0, "bulk": 1}
+
+
+@pytest.fixture(scope="module", params=[(0.0, 1.0, 0.02), (1.0, 0.0, 0.03)], ids=["depth_y", "depth_z"])
+def scan(request, tmp_path_factory):
+    return write_scan(tmp_path_factory.mktemp("scan"), normal=request.param, shape=(48, 64, 56), n_small=40)
+
+
+def draw(files, zone="bulk"):
+    row = at_level(read_zones(files.zones), "calibrated").iloc[ZONE[zone]]
+    run_file = files.objects["calibrated"]
+    stores = (open_store(files.volume), open_store(files.probability))
+    plane = Plane.load(files.interface)
+    return draw_triplet(zone, row, zone == "interface", *stores, run_file, read_objects_metadata(run_file), plane)
+
+
+def outlines(picture):
+    """Return the polygons of a picture as arrays of (x, y) in micrometres."""
+    return [
+        np.array([[float(n) for n in point.split()] for point in part.rstrip("Z").split("L")])
+        for part in re.findall(r"M([^M]+)", picture.contours)
+    ]
+
+
+def area(polygon):
+    x, y = polygon.T
+    return abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
+
+
+def cut_of(files, triplet):
+    """Return axis and index of the section, from the caption, and the mask of its domains."""
+    kind, index = re.match(r"(Slice z|Cut y) = (\d+)", triplet.caption).groups()
+    axis, index = ("Slice z", "Cut y").index(kind), int(index)
+    mask = np.zeros(open_store(files.volume).shape, bool)
+    for runs in iter_runs(files.objects["calibrated"]):
+        for z, y, start, stop in zip(runs.z, runs.y, runs.x_start, runs.x_stop, strict=True):
+            mask[z, y, start:stop] = True
+    return axis, index, mask
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_section_is_the_plane_of_the_array(axis, tmp_path):
+    data = np.random.default_rng(1).integers(0, 255, (20, 18, 22)).astype("uint8")
+    store = create_store(tmp_path / "volume.ome.zarr", data.shape, "uint8", (1, 1, 1), 8)
+    for start, stop in store.shards():
+        store.write(start, data[start:stop])
+    for index in (0, 9, data.shape[axis] - 1):
+        np.testing.assert_array_equal(section(store, axis, index), np.take(data, index, axis))
+
+
+def test_contours_lie_where_the_domains_are(scan):
+    triplet = draw(scan)
+    axis, index, mask = cut_of(scan, triplet)
+    plane_mask = np.take(mask, index, axis)
+    rows, columns = np.nonzero(plane_mask)
+    polygons = outlines(triplet.pictures[0])
+    total = sum(area(polygon) for polygon in polygons)
+    # Outlines run between voxels, so their area is near that of the voxels but not the same.
+    assert total == pytest.approx(plane_mask.sum() * EDGE**2, rel=0.12)
+    centre = sum(area(p) * p.mean(axis=0) for p in polygons) / total
+    wanted = np.array([(columns + 0.5).mean(), (rows + 0.5).mean()]) * EDGE
+    assert centre == pytest.approx(wanted, abs=0.3 * EDGE)
+
+
+def test_contours_off_by_half_a_voxel_would_be_seen(scan, monkeypatch):
+    def shifted(image, level):
+        return [outline + 0.5 for outline in find_contours(image, level)]
+
+    monkeypatch.setattr(overlays, "find_contours", shifted)
+    with pytest.raises(AssertionError):
+        test_contours_lie_where_the_domains_are(scan)
+
+
+def test_zoom_has_the_contours_of_the_overview(scan):
+    overview, zoom, _ = draw(scan).pictures
+    box = zoom.view
+    inside = [
+        polygon
+        for polygon in outlines(overview)
+        if (polygon > [box.x + EDGE, box.y + EDGE]).all()
+        and (polygon < [box.x + box.width - EDGE, box.y + box.height - EDGE]).all()
+    ]
+    assert inside, "the box must hold a whole domain, or the test shows nothing"
+    drawn = [polygon.mean(axis=0) for polygon in outlines(zoom)]
+    for polygon in inside:
+        assert min(np.abs(polygon.mean(axis=0) - other).max() for other in drawn) < 0.1
+
+
+def test_box_of_the_bulk_holds_the_largest_cross_section_of_its_zone(scan):
+    triplet = draw(scan)
+    zone = at_level(read_zones(scan.zones), "calibrated").iloc[ZONE["bulk"]]
+    axis, index, _ = cut_of(scan, triplet)
+    runs = pq.read_table(scan.objects["calibrated"]).to_pandas()
+    runs = runs[runs["zyx"[axis]] == index]
+    size = (runs["x_stop"] - runs["x_start"]).groupby(runs["domain_id"]).sum()
+    domains = pd.read_parquet(scan.domains).set_index("domain_id")
+    deep = [i for i in size.index if domains.at[i, "depth_um"] > zone["from_um"] + 2]
+    largest = domains.loc[size[deep].idxmax()]
+    box = triplet.pictures[0].box
+    assert box.x <= largest["centroid_x_um"] <= box.x + box.width
+    row = largest["centroid_y_um" if axis == 0 else "centroid_z_um"]
+    assert box.y <= row <= box.y + box.height
+
+
+def test_box_at_the_interface_shows_substrate_and_resin(scan):
+    triplet = draw(scan, "interface")
+    plane = Plane.load(scan.interface)
+    axis, index, _ = cut_of(scan, triplet)
+    box = triplet.pictures[0].box
+    rows = "zy"[1 - axis] if axis else "y"
+    depths = []
+    for y in (box.y, box.y + box.height):
+        at = {"z": (index + 0.5) * EDGE, "y": (index + 0.5) * EDGE, "x": box.x + box.width / 2} | {rows: y}
+        depths.append(plane.depth_um(at["z"], at["y"], at["x"]))
+    assert min(depths) < -0.3
+    assert max(depths) > 4
+
+
+def test_substrate_line_lies_on_the_plane(scan):
+    triplet = draw(scan, "interface")
+    plane = Plane.load(scan.interface)
+    axis, index, _ = cut_of(scan, triplet)
+    for picture in triplet.pictures[:2]:
+        x1, y1, x2, y2 = picture.substrate
+        assert x2 - x1 == pytest.approx(picture.view.width), "it crosses the whole view"
+        for x, row in ((x1, y1), (x2, y2)):
+            place = (index + 0.5) * EDGE
+            depth = plane.depth_um(place, row, x) if axis == 0 else plane.depth_um(row, place, x)
+            assert depth == pytest.approx(0, abs=1e-9)
+
+
+def test_section_has_the_median_coverage_of_the_zone(scan):
+    axis, index, mask = cut_of(scan, draw(scan))
+    plane = Plane.load(scan.interface)
+    zone = at_level(read_zones(scan.zones), "calibrated").iloc[ZONE["bulk"]]
+    z, y, x = np.meshgrid(*[(np.arange(n) + 0.5) * EDGE for n in mask.shape], indexing="ij", sparse=True)
+    covered = (mask & (plane.depth_um(z, y, x) >= zone["from_um"])).sum(axis=tuple({0, 1, 2} - {axis}))
+    filled = np.sort(covered[covered > 0])
+    # Depth is taken at the middle of a run here and at every voxel there, so a few voxels may fall otherwise.
+    assert covered[index] == pytest.approx(filled[(len(filled) - 1) // 2], abs=6)
+
+
+def test_objects_that_were_dropped_are_not_drawn(scan, tmp_path):
+    before = outlines(draw(scan).pictures[0])
+    table = pq.read_table(scan.objects["calibrated"])
+    axis, index, _ = cut_of(scan, draw(scan))
+    frame = table.to_pandas()
+    present = frame.loc[frame["zyx"[axis]] == index, "domain_id"].unique()
+    kept = table.filter(~np.isin(frame["domain_id"].to_numpy(), present[:1]))
+    groups = pq.ParquetWriter(tmp_path / "calibrated.parquet", table.schema)
+    with groups:
+        groups.write_table(kept)
+    row = at_level(read_zones(scan.zones), "calibrated").iloc[ZONE["bulk"]]
+    stores = (open_store(scan.volume), open_store(scan.probability))
+    plane = Plane.load(scan.interface)
+    metadata = read_objects_metadata(scan.objects["calibrated"])
+    runs = kept.to_pandas()
+    cut = overlays._read_section(*stores, runs[runs["zyx"[axis]] == index], axis, index, metadata.level, plane)
+    lines, _ = overlays._contours(cut, metadata.level, None)
+    assert lines.count("M") == len(before) - 1
+    assert row["zone"] == "bulk"
+
+
+def test_scale_bar_is_a_round_length_that_fits():
+    for width in (0.7, 13.0, 64.0, 1024.0, 99999.0):
+        bar = overlays._bar(width)
+        assert width / 10 <= bar <= width / 4 * (1 + 1e-12)
+        assert bar / 10 ** math.floor(math.log10(bar) + 1e-12) == pytest.approx(1, rel=1e-9) or round(
+            bar / 10 ** math.floor(math.log10(bar)), 6
+        ) in (1, 2, 5)
+
+
+def test_crowded_pictures_leave_out_the_smallest_contours_and_say_so(scan, monkeypatch):
+    whole = outlines(draw(scan).pictures[0])
+    monkeypatch.setattr(overlays, "_MOST_POINTS", sum(map(len, whole)) // 2)
+    triplet = draw(scan)
+    fewer = outlines(triplet.pictures[0])
+    assert 0 < len(fewer) < len(whole)
+    assert f"The {len(whole) - len(fewer)} smallest contours are left out" in triplet.caption
+    assert min(area(p) for p in fewer) > 0.8 * min(area(p) for p in whole)
+
+
+def test_level_of_the_contours_is_that_of_the_run_file(scan):
+    metadata = pq.read_schema(scan.objects["calibrated"]).metadata
+    assert json.loads(metadata[b"level"]) == LEVELS["calibrated"]
+    assert overlays._threshold(0.6) == 153, "0.6 * 255 is 153 but for rounding"
+    assert overlays._threshold(0.45) == 115
+    assert overlays._threshold(0.0) == 1

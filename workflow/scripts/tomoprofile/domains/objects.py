@@ -1,0 +1,242 @@
+"""The objects file: runs of foreground with their domain, one Parquet row group a shard.
+
+Readers rely on the order of the rows and on row groups that end with a slice, not on the shards of any store: the
+file of another program fits as well.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numba import njit
+from numpy.typing import NDArray
+
+from .. import __version__
+from ..errors import Fault, InputError, StageError
+
+COLUMNS = {"z": np.int32, "y": np.int32, "x_start": np.int32, "x_stop": np.int32, "domain_id": np.int64}
+_SCHEMA = pa.schema([(name, pa.from_numpy_dtype(dtype)) for name, dtype in COLUMNS.items()])
+_UNITS = {"z": "voxel", "y": "voxel", "x_start": "voxel", "x_stop": "voxel"}
+_MOST_RUNS = 2**26  # the writer would split a larger row group in the middle of a slice
+_REMEDY = "docs/outputs.md describes the file; remove it and run the workflow again."
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of one row group, in raster order.
+
+    Attributes
+    ----------
+    z, y : int32 array (runs,)
+        Row of each run, in voxels.
+    x_start, x_stop : int32 array (runs,)
+        First voxel, and one past the last.
+    domain_id : int64 array (runs,)
+        Domain, from 1.
+    """
+
+    z: NDArray[np.int32]
+    y: NDArray[np.int32]
+    x_start: NDArray[np.int32]
+    x_stop: NDArray[np.int32]
+    domain_id: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+    def at(self, part: Any) -> Runs:
+        """Return some of the runs, chosen as numpy does it."""
+        return Runs(*(getattr(self, name)[part] for name in COLUMNS))
+
+
+@dataclass(frozen=True)
+class ObjectsMetadata:
+    """How voxels became domains.
+
+    Attributes
+    ----------
+    level : float
+        Probability from which a voxel belongs to a domain.
+    connectivity : int
+        6 or 26.
+    min_voxels : int
+        Smaller objects were dropped.
+    shape : tuple of int
+        Voxels of the scan along (z, y, x).
+    voxel_size_um : tuple of float
+        Voxel edges along (z, y, x) in micrometres.
+    n_domains : int
+        Domains are numbered 1..n_domains.
+    """
+
+    level: float
+    connectivity: int
+    min_voxels: int
+    shape: tuple[int, int, int]
+    voxel_size_um: tuple[float, float, float]
+    n_domains: int
+
+    def encoded(self) -> dict[str, str]:
+        """Return the entries of a Parquet schema that hold this, each value as JSON."""
+        return {name: json.dumps(value) for name, value in vars(self).items()} | {"tomoprofile_version": __version__}
+
+
+def read_objects_metadata(objects: Path) -> ObjectsMetadata:
+    """Return how voxels became domains.
+
+    Raises
+    ------
+    InputError
+        When the file is not an objects file.
+    """
+    try:
+        schema = pq.read_schema(objects)
+        stored = schema.metadata or {}
+        values = {name: json.loads(stored[name.encode()]) for name in ObjectsMetadata.__dataclass_fields__}
+        for name in COLUMNS:
+            schema.field(name)
+        nz, ny, nx = values["shape"]
+        ez, ey, ex = values["voxel_size_um"]
+        return ObjectsMetadata(
+            float(values["level"]),
+            int(values["connectivity"]),
+            int(values["min_voxels"]),
+            (int(nz), int(ny), int(nx)),
+            (float(ez), float(ey), float(ex)),
+            int(values["n_domains"]),
+        )
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise InputError(Fault(str(objects), "", f"this is no objects file: {error!r}", _REMEDY)) from None
+
+
+def filled_row_groups(objects: Path) -> list[int]:
+    """Return the numbers of the row groups that hold runs."""
+    metadata = pq.read_metadata(objects)
+    return [group for group in range(metadata.num_row_groups) if metadata.row_group(group).num_rows]
+
+
+def read_runs(objects: Path, group: int, metadata: ObjectsMetadata) -> Runs:
+    """Return the runs of one row group.
+
+    Parameters
+    ----------
+    objects : Path
+        Objects file.
+    group : int
+        Row group.
+    metadata : ObjectsMetadata
+        What the file says of itself.
+
+    Raises
+    ------
+    InputError
+        When runs lie outside the scan, overlap, are not in raster order, or name unknown domains.
+    """
+    try:
+        with pq.ParquetFile(objects) as file:
+            table = file.read_row_group(group, columns=list(COLUMNS), use_threads=False)
+        runs = Runs(*(table[name].to_numpy().astype(dtype, copy=False) for name, dtype in COLUMNS.items()))
+    except (OSError, ValueError) as error:
+        raise InputError(Fault(str(objects), f"row group {group}", f"it cannot be read: {error}", _REMEDY)) from None
+    bad = _first_fault(runs.z, runs.y, runs.x_start, runs.x_stop, runs.domain_id, metadata.shape, metadata.n_domains)
+    if bad >= 0:
+        got = ", ".join(f"{name}={getattr(runs, name)[bad]}" for name in COLUMNS)
+        problem = f"run {bad} of row group {group} is outside the scan, out of order, not maximal, or of no domain"
+        raise InputError(Fault(str(objects), got, problem, _REMEDY))
+    return runs
+
+
+def iter_runs(objects: Path) -> Iterator[Runs]:
+    """Yield the runs of one row group after the other, those without runs left out; one is in memory at a time.
+
+    Raises
+    ------
+    InputError
+        When the file is not an objects file, or its runs cannot be trusted.
+    """
+    metadata = read_objects_metadata(objects)
+    last_z = -1
+    for group in filled_row_groups(objects):
+        runs = read_runs(objects, group, metadata)
+        refuse_split_slice(objects, last_z, int(runs.z[0]))
+        last_z = int(runs.z[-1])
+        yield runs
+
+
+def refuse_split_slice(objects: Path, last_z: int, first_z: int) -> None:
+    """Raise an :class:`InputError` when a row group does not begin after the slice with which the one before ended."""
+    if first_z <= last_z:
+        problem = "row groups must end with a slice and follow each other along z"
+        raise InputError(Fault(str(objects), f"slice {first_z} after {last_z}", problem, _REMEDY))
+
+
+def write_objects(out: Path, metadata: ObjectsMetadata, shards: Iterable[Runs]) -> None:
+    """Write an objects file, one row group a shard, which may be empty.
+
+    Parameters
+    ----------
+    out : Path
+        The file; it appears when it is whole.
+    metadata : ObjectsMetadata
+        How voxels became domains.
+    shards : iterable of Runs
+        Runs of each shard in the order of z; one is in memory at a time.
+
+    Raises
+    ------
+    StageError
+        When there are too many runs for one row group: that is noise and no segmentation.
+    """
+    schema = _SCHEMA.with_metadata(metadata.encoded() | {"units": json.dumps(_UNITS)})
+    # Neighbouring rows differ little: differences take a byte where plain integers take four.
+    delta = dict.fromkeys(COLUMNS, "DELTA_BINARY_PACKED")
+    with (
+        whole_file(out) as partial,
+        pq.ParquetWriter(
+            partial, schema, compression="zstd", compression_level=1, use_dictionary=False, column_encoding=delta
+        ) as file,
+    ):
+        for runs in shards:
+            if len(runs) > _MOST_RUNS:
+                problem = f"a shard holds more than {_MOST_RUNS} runs of foreground: this is noise"
+                raise StageError(Fault(str(out), str(len(runs)), problem, "Look at the segmentation of this scan."))
+            table = pa.Table.from_arrays([pa.array(getattr(runs, name)) for name in COLUMNS], schema=schema)
+            file.write_table(table, row_group_size=max(1, len(runs)))
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path``; it becomes ``path`` when the block succeeds and vanishes when not."""
+    partial = path.with_name(path.name + ".partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@njit(cache=True, nogil=True)
+def _first_fault(z: Any, y: Any, x_start: Any, x_stop: Any, domain_id: Any, shape: Any, n_domains: Any) -> Any:
+    """Return the first run that must not be used as an index, -1 when all are fine."""
+    nz, ny, nx = shape
+    for run in range(len(z)):
+        inside = 0 <= z[run] < nz and 0 <= y[run] < ny and 0 <= x_start[run] < x_stop[run] <= nx
+        if not inside or not 1 <= domain_id[run] <= n_domains:
+            return run
+        if run:
+            row, before = z[run] * ny + y[run], z[run - 1] * ny + y[run - 1]
+            same_row = row == before
+            # Two domains may lie side by side on a row; a domain that does so with itself has a run too many.
+            gap = np.int64(domain_id[run] == domain_id[run - 1])
+            if row < before or (same_row and x_start[run] < x_stop[run - 1] + gap):
+                return run
+    return -1

@@ -1,0 +1,162 @@
+"""A model as a MONAI bundle: weights, metadata, inference configuration, model card.
+
+Reading takes plain data only: weights without pickles that run code, JSON that is never evaluated.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import monai
+import numpy as np
+import torch
+
+from .. import __version__
+from ..errors import Fault, InputError
+from .network import SliceNetwork
+
+FILES = ("models/model.pt", "configs/inference.json", "docs/README.md", "configs/metadata.json")
+
+
+def write_bundle(out: Path, network: SliceNetwork, facts: dict[str, Any], card: str) -> None:
+    """Write a bundle; the metadata come last, so a bundle with metadata is whole.
+
+    Parameters
+    ----------
+    out : Path
+        Its folder.
+    network : SliceNetwork
+    facts : dict
+        ``network`` (arguments of the network), ``normalisation``, ``decision_level``, conditions, metrics, ...
+    card : str
+        Model card, Markdown.
+    """
+    metadata = {
+        "version": __version__,
+        "monai_version": monai.__version__,
+        "pytorch_version": torch.__version__.split("+")[0],
+        "numpy_version": np.__version__,
+        "task": "domains in X-ray CT, slice by slice",
+        "description": "2-D U-Net fine-tuned on labelled slices of X-ray CT scans",
+        "network_data_format": {
+            "inputs": {
+                "image": {
+                    "type": "image",
+                    "format": "neighbouring slices as channels",
+                    "num_channels": facts["network"]["in_channels"],
+                    "spatial_shape": ["*", "*"],
+                    "dtype": "float32",
+                    "value_range": [-10, 10],
+                    "is_patch_data": True,
+                }
+            },
+            "outputs": {
+                "pred": {
+                    "type": "probabilities",
+                    "format": "logits",
+                    "num_channels": 1,
+                    "spatial_shape": ["*", "*"],
+                    "dtype": "float32",
+                    "value_range": [],
+                    "is_patch_data": True,
+                    "channel_def": {"0": "domain"},
+                }
+            },
+        },
+        "tomoprofile": facts,
+    }
+    inference = {
+        "network_def": {
+            "_target_": "tomoprofile.segment.network.SliceNetwork",
+            **facts["network"],
+            "pretrained": False,
+        },
+        "inferer": {
+            "_target_": "SlidingWindowInferer",
+            "roi_size": [facts["conditions"]["window"]] * 2,
+            "overlap": 0.25,
+            "mode": "gaussian",
+        },
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
+    try:
+        for name in FILES:
+            (scratch / name).parent.mkdir(parents=True, exist_ok=True)
+        torch.save({name: value.cpu() for name, value in network.state_dict().items()}, scratch / FILES[0])
+        (scratch / FILES[1]).write_text(json.dumps(inference, indent=2) + "\n")
+        (scratch / FILES[2]).write_text(card)
+        (scratch / FILES[3]).write_text(json.dumps(metadata, indent=2) + "\n")
+        for name in FILES:
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(scratch / name, out / name)  # noqa: PTH105 - both names are built here
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def read_facts(bundle: Path) -> dict[str, Any]:
+    """Return what a bundle knows about its model.
+
+    Raises
+    ------
+    InputError
+        When it is no bundle that tomoprofile wrote.
+    """
+    path = bundle / "configs" / "metadata.json"
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text())["tomoprofile"]
+        for key in ("network", "normalisation", "decision_level", "conditions"):
+            facts[key]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        problem = f"this is no model bundle of tomoprofile: {error}"
+        raise InputError(Fault(str(path), "", problem, "Name the folder of a model below results/models.")) from None
+    return facts
+
+
+def load_network(bundle: Path, in_channels: int | None = None) -> SliceNetwork:
+    """Return the network of a bundle with its weights.
+
+    Parameters
+    ----------
+    bundle : Path
+    in_channels : int, optional
+        How many slices the caller will show it.
+
+    Raises
+    ------
+    InputError
+        When weights are missing, hold anything but tensors, or do not fit.
+    """
+    arguments = read_facts(bundle)["network"]
+    if in_channels is not None and arguments["in_channels"] != in_channels:
+        got = f"{arguments['in_channels']} slices"
+        problem = f"the model sees another number of slices than the configuration says ({in_channels})"
+        remedy = "Set `neighbours` of the model to that of the bundle."
+        raise InputError(Fault(str(bundle), got, problem, remedy))
+    weights = bundle / "models" / "model.pt"
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        network = SliceNetwork(**arguments, pretrained=False)
+        network.load_state_dict(state, strict=True)
+    except Exception as error:
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        problem = f"the weights cannot be used: {text}"
+        remedy = "Only plain tensors that fit the network are loaded; train the model again."
+        raise InputError(Fault(str(weights), "", problem, remedy)) from None
+    return network
+
+
+def decision_level(segmenter: Path) -> float:
+    """Return the probability at and above which a voxel is a domain, from a bundle or a ``threshold.json``."""
+    if segmenter.is_dir():
+        return float(read_facts(segmenter)["decision_level"])
+    try:
+        return float(json.loads(segmenter.read_text())["decision_level"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        problem = f"this is no threshold file: {error}"
+        raise InputError(Fault(str(segmenter), "", problem, "Remove it and run the workflow again.")) from None

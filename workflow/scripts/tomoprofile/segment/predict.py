@@ -1,0 +1,123 @@
+"""Segment a slab, slice by slice, in blended windows.
+
+Every slice is predicted on its own with the same windows in the same batches, so the bytes do not depend on how the
+scan was cut into slabs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.inferers import SlidingWindowInferer
+from numpy.typing import NDArray
+
+from ..config import ThresholdConfig, UNetConfig
+from ..errors import Fault, InputError
+from ..logs import LOG, progress
+from ..volume.store import Store, open_store
+from .augment import normalise
+from .bundle import load_network, read_facts
+from .network import SliceNetwork, choose_device, choose_precision
+from .threshold import predict_by_threshold
+
+OVERLAP = 0.25
+WINDOWS_AT_ONCE = 4
+
+
+class SlicePredictor:
+    """A network, ready to turn slices into probabilities.
+
+    Parameters
+    ----------
+    network : SliceNetwork
+    window : int
+        Side in voxels of the windows; larger slices are covered with overlap and Gaussian weights.
+    """
+
+    def __init__(self, network: SliceNetwork, window: int) -> None:
+        self.device = choose_device()
+        self.precision = choose_precision(self.device)
+        self.network = network.to(self.device, memory_format=torch.channels_last).eval()
+        self.inferer = SlidingWindowInferer(
+            roi_size=(window, window),
+            sw_batch_size=WINDOWS_AT_ONCE,
+            overlap=OVERLAP,
+            mode="gaussian",
+            padding_mode="replicate",
+        )
+
+    @torch.inference_mode()
+    def probability(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probability (y, x) of the middle slice of a normalised stack (channels, y, x)."""
+        batch = torch.from_numpy(image)[None].to(self.device)
+        logits = self.inferer(batch, self._logits)
+        return torch.sigmoid(logits)[0, 0].cpu().numpy()
+
+    def _logits(self, windows: torch.Tensor) -> torch.Tensor:
+        windows = windows.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            return self.network(windows).float()
+
+
+def predict_slab(
+    volume: Path,
+    probability: Path,
+    segmenter: Path,
+    config: UNetConfig | ThresholdConfig,
+    start: int,
+    stop: int,
+    threads: int,
+) -> None:
+    """Write the probability of slices ``[start, stop)``, one shard in memory at a time.
+
+    Parameters
+    ----------
+    volume, probability : Path
+        Stores of grey values and of the result, uint8 with 255 for certain.
+    segmenter : Path
+        Model bundle, or ``threshold.json``.
+    config : UNetConfig or ThresholdConfig
+    start, stop : int
+        Whole shards.
+    threads : int
+        CPU threads.
+
+    Raises
+    ------
+    InputError
+        When the model does not fit the configuration or the scan.
+    """
+    torch.set_num_threads(threads)
+    grey, out = open_store(volume), open_store(probability)
+    if isinstance(config, ThresholdConfig):
+        predict_by_threshold(grey, out, segmenter, start, stop)
+        return
+    facts = read_facts(segmenter)
+    _compare_voxels(grey, facts, segmenter)
+    predictor = SlicePredictor(load_network(segmenter, 2 * config.neighbours + 1), config.window)
+    centre, spread = facts["normalisation"]["centre"], facts["normalisation"]["spread"]
+    k = config.neighbours
+    slices = iter(progress(range(start, stop), stop - start, "slices segmented"))
+    for first, end in grey.shards(start, stop):
+        part = grey.read_padded(first - k, end + k)
+        result = np.empty((end - first, *grey.shape[1:]), np.uint8)
+        for index in range(end - first):
+            next(slices)
+            stack = part[index : index + 2 * k + 1] * np.float32(grey.grey.slope) + np.float32(grey.grey.offset)
+            result[index] = np.rint(predictor.probability(normalise(stack, centre, spread)) * 255)
+        out.write(first, result)
+    next(slices, None)
+    LOG.info("slices %d..%d segmented on %s in %s", start, stop - 1, predictor.device, predictor.precision)
+
+
+def _compare_voxels(grey: Store, facts: dict, segmenter: Path) -> None:
+    """Refuse a scan whose voxels differ more than twofold from those the model learned on: domains look different."""
+    learned = np.asarray(facts["voxel_size_um"], float)
+    ratio = np.asarray(grey.voxel_size_um) / learned
+    if ratio.max() > 2 or ratio.min() < 0.5:
+        got = ", ".join(f"{edge:g}" for edge in grey.voxel_size_um)
+        problem = f"the model {segmenter} was trained on voxels of {', '.join(f'{edge:g}' for edge in learned)} um"
+        remedy = "Train a model on slices of this scan, or correct `voxel_size_um` in the sheet."
+        raise InputError(Fault(str(grey.path), f"{got} um", problem, remedy))

@@ -1,0 +1,151 @@
+"""Global thresholds: the baselines that are simple and do not recognise the interior of fringed domains (P21)."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+
+from ..config import ThresholdConfig
+from ..errors import Fault, InputError, StageError
+from ..logs import LOG, progress
+from ..volume.plane import Plane
+from ..volume.store import Store, open_store
+
+BINS = 4096
+REACH = 4.0  # the Gaussian is cut at this many sigma
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold and its conditions, as ``threshold.json`` holds them.
+
+    Attributes
+    ----------
+    value : float
+        Grey value as stored.
+    config : ThresholdConfig
+    plane : Plane
+        Voxels behind it are substrate, never domain.
+    """
+
+    value: float
+    config: ThresholdConfig
+    plane: Plane
+
+
+def fit_threshold(volume: Path, interface: Path, config: ThresholdConfig, out: Path) -> None:
+    """Find Otsu's threshold among the smoothed grey values of the resin, streaming twice over the scan.
+
+    Parameters
+    ----------
+    volume : Path
+        Store of grey values.
+    interface : Path
+        ``interface.json``; only voxels beyond the plane are resin.
+    config : ThresholdConfig
+    out : Path
+        ``threshold.json``.
+
+    Raises
+    ------
+    StageError
+        When the resin has a single grey value, or there is none.
+    """
+    store, plane = open_store(volume), Plane.load(interface)
+    low, high = math.inf, -math.inf
+    for _, values in _resin_values(store, plane, config.smooth_voxels):
+        if values.size:
+            # The extremes of fringes would leave a histogram of few bins for what matters.
+            ends = np.quantile(values, (0.001, 0.999))
+            low, high = min(low, float(ends[0])), max(high, float(ends[1]))
+    if not low < high:
+        problem = "there is no resin with different grey values beyond the interface"
+        raise StageError(Fault(str(volume), "", problem, "Correct the column `interface` of the sample sheet."))
+    edges = np.linspace(low, high, BINS + 1)
+    counts = np.zeros(BINS, np.int64)
+    for _, values in _resin_values(store, plane, config.smooth_voxels):
+        counts += np.histogram(np.clip(values, low, high), edges)[0]
+    value = float(threshold_otsu(hist=(counts, (edges[:-1] + edges[1:]) / 2)))
+    record = {"threshold": value, "decision_level": 0.5, **config.model_dump(mode="json")}
+    record |= {"normal": plane.normal, "offset_um": plane.offset_um}
+    partial = out.with_name(out.name + ".partial")
+    partial.write_text(json.dumps(record, indent=2) + "\n")
+    partial.replace(out)
+    LOG.info("Otsu's threshold: %.6g", value * store.grey.slope + store.grey.offset)
+
+
+def read_threshold(path: Path) -> Threshold:
+    """Read ``threshold.json``."""
+    try:
+        record: dict[str, Any] = json.loads(path.read_text())
+        config = ThresholdConfig.model_validate({key: record[key] for key in ThresholdConfig.model_fields})
+        return Threshold(float(record["threshold"]), config, Plane(tuple(record["normal"]), record["offset_um"]))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        problem = f"this is no threshold file: {error}"
+        raise InputError(Fault(str(path), "", problem, "Remove it and run the workflow again.")) from None
+
+
+def predict_by_threshold(grey: Store, out: Store, segmenter: Path, start: int, stop: int) -> None:
+    """Write 0 or 255 for slices ``[start, stop)``; each shard with a halo that makes it independent of its borders."""
+    threshold = read_threshold(segmenter)
+    shards = grey.shards(start, stop)
+    for first, end in progress(shards, len(shards), "shards segmented"):
+        if threshold.config.method == "threshold_fill":
+            mask = _filled(grey, threshold, first, end)
+        else:
+            mask = _mask(grey, threshold, first, end)
+        out.write(first, mask.astype(np.uint8) * np.uint8(255))
+
+
+def _smooth(store: Store, sigma: float, first: int, end: int) -> NDArray[np.float32]:
+    halo = math.ceil(REACH * sigma)
+    values = store.read_padded(first - halo, end + halo).astype(np.float32)
+    smooth = ndimage.gaussian_filter(values, sigma, truncate=REACH, mode="nearest") if sigma else values
+    return smooth[halo : halo + end - first]
+
+
+def _depth(store: Store, plane: Plane, first: int, end: int) -> NDArray[np.float64]:
+    z, y, x = ((np.arange(n) + 0.5) * edge for n, edge in zip(store.shape, store.voxel_size_um, strict=True))
+    return plane.depth_um(z[first:end, None, None], y[:, None], x)
+
+
+def _resin_values(store: Store, plane: Plane, sigma: float):
+    shards = store.shards()
+    for first, end in progress(shards, len(shards), "shards looked at"):
+        yield first, _smooth(store, sigma, first, end)[_depth(store, plane, first, end) > 0]
+
+
+def _mask(store: Store, threshold: Threshold, first: int, end: int) -> NDArray[np.bool_]:
+    smooth = _smooth(store, threshold.config.smooth_voxels, first, end)
+    mask = smooth < threshold.value if threshold.config.domains_are == "dark" else smooth > threshold.value
+    return mask & (_depth(store, threshold.plane, first, end) > 0)
+
+
+def _filled(store: Store, threshold: Threshold, first: int, end: int) -> NDArray[np.bool_]:
+    """Fill holes: background, connected by faces, shut in from all sides, and no longer than ``max_hole_um`` along z.
+
+    A hole that reaches into the shard then lies within as many slices around it, so the block that is looked at shows it
+    whole, whatever the borders of shards; background that runs into the ends of the block is longer, and stays open.
+    """
+    reach = math.ceil(threshold.config.max_hole_um / store.voxel_size_um[0])
+    low, high = max(first - reach - 1, 0), min(end + reach + 1, store.shape[0])
+    mask = _mask(store, threshold, low, high)
+    background, _ = ndimage.label(~mask)
+    boxes = ndimage.find_objects(background)
+    fill = np.zeros(len(boxes) + 1, bool)
+    _, rows, columns = mask.shape
+    for index, box in enumerate(boxes, start=1):
+        z, y, x = box
+        inside = (
+            z.start > 0 and z.stop < high - low and y.start > 0 and y.stop < rows and x.start > 0 and x.stop < columns
+        )
+        fill[index] = inside and z.stop - z.start <= reach
+    return (mask | fill[background])[first - low : end - low]
