@@ -106,7 +106,8 @@ def measure(mask: np.ndarray, plane: Plane) -> pd.DataFrame:
     for axis, values in zip("zyx", centre, strict=True):
         table[f"centroid_{axis}_um"] = values
     table["depth_um"] = plane.depth_um(*centre)
-    table["edge_weight"] = 1.0
+    x = table["centroid_x_um"]
+    table["edge_weight"] = np.where((x < 1.5) | (x > mask.shape[2] * EDGE - 1.5), 0.0, 1.1)
     return table
 
 
@@ -192,11 +193,20 @@ def write_scan(
 
 
 def write_bundle(folder: Path, **metadata) -> Path:
-    """Write the metadata of a model bundle."""
+    """Write the metadata of a model bundle, as fine_tune does."""
     path = folder / "configs" / "metadata.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    record = {"decision_level": LEVELS["calibrated"], "calibrated": True, "held_out": {"dice": 0.9312, "iou": 0.8713}}
-    path.write_text(json.dumps(record | metadata))
+    record = {
+        "network": {"in_channels": 3, "input_scale": 2},
+        "decision_level": LEVELS["calibrated"],
+        "calibrated": True,
+        "held_out": {"dice": 0.9312, "iou": 0.8713, "area_ratio": math.nan},
+        "conditions": {"steps": 300, "learning_rate": 0.002, "decoder_channels": [128, 64, 48, 32, 16]},
+        "base": "imagenet",
+        "labels": {"labels": {}, "training": ["epoxy_1 z00004"], "held_out": ["epoxy_1 z00030"]},
+        "learning_curve": [{"step": step, "loss": 1.5 / (1 + step / 20)} for step in range(0, 300, 10)],
+    }
+    path.write_text(json.dumps({"version": "0.1.0", "task": "domains", "tomoprofile": record | metadata}))
     return folder
 
 

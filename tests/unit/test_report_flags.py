@@ -88,21 +88,35 @@ def test_interface():
 
 
 def test_segmentation(tmp_path):
-    calibrated = read_segmentation(write_bundle(tmp_path / "a"))
-    assert segmentation_flags(calibrated) == []
-    assert calibrated.held_out == {"dice": 0.9312, "iou": 0.8713}
-    unsure = read_segmentation(write_bundle(tmp_path / "b", calibrated=False, warnings=["level clipped to 0.7"]))
-    assert [flag.title for flag in segmentation_flags(unsure)] == ["Uncalibrated decision level", "Segmentation"]
-    threshold = read_segmentation(write_threshold(tmp_path / "threshold.json"))
-    assert threshold.is_threshold
-    assert threshold.facts["threshold"] == "101.5"
-    assert [flag.title for flag in segmentation_flags(threshold)] == ["Segmented by a threshold"]
+    def titles(segmenter, sample="epoxy_1"):
+        return [flag.title for flag in segmentation_flags(read_segmentation(segmenter), sample)]
+
+    assert titles(write_bundle(tmp_path / "a")) == []
+    assert titles(write_bundle(tmp_path / "a"), "epoxy_2") == ["Model from another scan"]
+    assert titles(write_bundle(tmp_path / "a"), "epoxy") == ["Model from another scan"]
+    assert titles(write_bundle(tmp_path / "b", calibrated=False)) == ["Uncalibrated decision level"]
+    assert titles(write_bundle(tmp_path / "c", decision_level=0.7)) == ["Decision level at its limit"]
+    assert titles(write_threshold(tmp_path / "threshold.json")) == ["Segmented by a threshold"]
+
+
+def test_scores_that_are_no_numbers_are_left_out(tmp_path):
+    assert read_segmentation(write_bundle(tmp_path / "a")).held_out == {"dice": 0.9312, "iou": 0.8713}
 
 
 def test_facts_of_learning_are_flattened(tmp_path):
-    record = {"learning": {"steps": 300, "rate": 0.002}, "loss": list(range(300)), "parent": None}
-    facts = read_segmentation(write_bundle(tmp_path / "a", **record)).facts
-    assert facts == {"learning: steps": "300", "learning: rate": "0.002"}
+    facts = read_segmentation(write_bundle(tmp_path / "a", labels={"training": [f"a z{z}" for z in range(11)]})).facts
+    assert facts["conditions: steps"] == "300"
+    assert facts["conditions: learning rate"] == "0.002"
+    assert facts["labels: training"] == "a z0, a z1, a z2, a z3, a z4, a z5, a z6, a z7 and 3 more"
+    assert not any("curve" in name for name in facts)
+
+
+def test_a_bundle_of_another_program(tmp_path):
+    path = write_bundle(tmp_path / "a") / "configs" / "metadata.json"
+    path.write_text('{"task": "organs", "version": "1"}')
+    found = read_segmentation(tmp_path / "a")
+    assert (found.method, found.held_out, found.learning_curve) == ("organs", {}, ())
+    assert not found.calibrated
 
 
 def test_a_missing_bundle_is_named(tmp_path):

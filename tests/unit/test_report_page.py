@@ -181,11 +181,13 @@ def test_profile_figure_holds_the_calibrated_level_and_marks_flags(scan, page):
     assert max(drawn) == pytest.approx(100 * high["volume_ratio"].max())
 
 
-def test_histograms_and_scene_hold_every_whole_domain(scan, page):
+def test_histograms_hold_every_whole_domain_and_the_scene_all(scan, page):
     _, text = page
     domains = pd.read_parquet(scan.domains)
     drawn = figures(text)
-    assert sum(values(trace["y"]).sum() for trace in drawn["diameters"]["data"]) == len(domains)
+    whole = (domains["edge_weight"] > 0).sum()
+    assert 0 < whole < len(domains), "some are cut by the sides, or the test shows nothing"
+    assert sum(values(trace["y"]).sum() for trace in drawn["diameters"]["data"]) == whole
     spheres, substrate = drawn["scene"]["data"]
     assert sorted(values(spheres["x"])) == pytest.approx(sorted(domains["centroid_x_um"]), rel=1e-5)
     assert substrate["type"] == "surface"
@@ -217,15 +219,23 @@ def test_csv_is_the_profile(scan, page):
 
 
 def test_provenance_and_held_out_scores(page):
-    for words in ("0123456789abcdef", "0.5 × 0.5 × 0.5 µm", "dice 0.9312, iou 0.8713", "low 0.3, calibrated 0.45"):
+    for words in ("0123456789abcdef", "0.5 × 0.5 × 0.5 µm", "dice 0.9312, iou 0.8713 ", "low 0.3, calibrated 0.45"):
         assert words in page[0].text
 
 
+def test_learning_curve_and_conditions(page):
+    parsed, text = page
+    assert values(figures(text)["learning"]["data"][0]["y"])[0] == 1.5
+    assert "conditions: decoder channels 128, 64, 48, 32, 16" in parsed.text
+
+
 def test_missing_scores_are_not_invented(scan, tmp_path):
-    bundle = write_bundle(tmp_path / "bundle", held_out={}, calibrated=False)
-    parsed, _ = written(dataclasses.replace(scan, segmenter=bundle), tmp_path / "report.html")
+    bundle = write_bundle(tmp_path / "bundle", held_out={}, calibrated=False, learning_curve=[])
+    parsed, text = written(dataclasses.replace(scan, segmenter=bundle), tmp_path / "report.html")
     assert "accuracy on held-out labels not available" in parsed.text
+    assert "Learning curve: not available" in parsed.text
     assert "Uncalibrated decision level" in parsed.text
+    assert 'data-figure="figure-learning"' not in text
 
 
 def test_a_threshold_is_named_as_one(scan, page, tmp_path):
@@ -281,7 +291,7 @@ def test_a_zone_the_scan_does_not_reach(tmp_path):
 def test_names_cannot_become_markup(scan, tmp_path):
     name = '<script>alert("1")</script>&amp;'
     title = "</title><img src=x onerror=alert(2)>"
-    bundle = write_bundle(tmp_path / "bundle", parent="<b onclick=x>parent</b>")
+    bundle = write_bundle(tmp_path / "bundle", base="<b onclick=x>parent</b>")
     files = dataclasses.replace(scan, sample=name, segmenter=bundle, provenance={"<i>": "</script><s>"})
     zones = pd.read_parquet(scan.zones).replace({"zone": {"bulk": "</script><u>"}})
     zones.to_parquet(tmp_path / "zones.parquet", index=False)

@@ -160,15 +160,17 @@ def values(sums: Sums, grey: GreyScale, reference: np.int64 | np.float64) -> Col
 def border(sums: Sums, shape: tuple[int, int, int], plane: Plane) -> Columns:
     """Return which domains touch a face of the scan, and their Miles-Lantuejoul weights.
 
-    The weight undoes that large domains are cut more often: the product of n / (n - box + 1) over the two axes along
-    the substrate, 0 for domains that touch one of the four faces across them (Miles 1974; Lantuejoul 1980). A domain
-    that touches a face along the direction of depth keeps its weight and is on the border.
+    The weight undoes that large domains are cut more often. Along an axis of n voxels, a box of b voxels has
+    n - b - 1 places where it touches neither end, so that nothing of it can be missing, against n places in all: the
+    weight is the product of n / (n - b - 1) over the two axes along the substrate, and 0 for domains that touch one of
+    the four faces across them (Miles 1974; Lantuejoul 1980). A domain that touches a face along the direction of depth
+    keeps its weight and is on the border.
     """
     start, stop = sums.box[:, :3], sums.box[:, 3:]
     touches = (start == 0) | (stop == np.array(shape))
     weight = np.ones(len(start))
     for axis in range(3):
         if axis != plane.axis:
-            room = shape[axis] - (stop[:, axis] - start[:, axis]) + 1
-            weight *= np.where(touches[:, axis], 0.0, shape[axis] / room)
+            places = shape[axis] - (stop[:, axis] - start[:, axis]) - 1
+            weight *= np.where(touches[:, axis], 0.0, shape[axis] / np.maximum(places, 1))
     return {"on_border": touches.any(axis=1), "edge_weight": weight}

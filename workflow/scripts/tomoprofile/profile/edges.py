@@ -105,8 +105,10 @@ def find_step(means: NDArray[np.float32]) -> Step | None:
         # Slices wholly outside the reconstruction stay out of the profile.
         rows = np.moveaxis(means, axis, 0).reshape(means.shape[axis], -1)
         known = np.isfinite(rows)
-        total = np.where(known, rows, 0).sum(axis=1, dtype=np.float64)
-        profile = total[known.any(axis=1)] / known.sum(axis=1)[known.any(axis=1)]
+        total, number = np.where(known, rows, 0).sum(axis=1, dtype=np.float64), known.sum(axis=1)
+        profile = total[number > 0] / number[number > 0]
+        if not len(profile):
+            return None
         deviation = _deviation(profile)
         for cut in range(1, len(profile)):
             before, after = profile[:cut], profile[cut:]

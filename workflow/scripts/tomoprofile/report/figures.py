@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,15 @@ def scene_figure(domains: pd.DataFrame, plane: Plane, size_um: tuple[float, floa
     }
     figure.update_layout(scene={**axes, "aspectmode": "data", "camera": _camera(plane), "dragmode": "orbit"})
     return _bare(figure, int(_SCENE_PIXELS), margin={"l": 0, "r": 0, "t": 0, "b": 56}, showlegend=False)
+
+
+def learning_figure(curve: Sequence[tuple[int, float]]) -> go.Figure:
+    """Return the loss of training against the step."""
+    steps, losses = ([point[i] for point in curve] for i in (0, 1))
+    figure = go.Figure(go.Scatter(x=steps, y=losses, mode="lines", line={"width": 1.6, "color": _BLUE}))
+    figure.update_xaxes(title={"text": "Training step"})
+    figure.update_yaxes(title={"text": "Loss"}, rangemode="tozero", nticks=5, automargin=True)
+    return _bare(figure, 240, margin={"l": 64, "r": 16, "t": 32, "b": 48})
 
 
 def _points(bins: pd.DataFrame, flagged: pd.Series, name: str, title: str, factor: float, colour: str) -> go.Scatter:

@@ -16,6 +16,8 @@ _TILT_DEG = 2.0  # phantoms and mounted samples stay below; more hints at a wron
 _RESIDUAL_VOXELS = 1.0
 _SHARE_OF_ONE = 0.2  # a single object with more of all domain volume is a leak or a percolating network
 _BAND_FACTOR = 2.0
+_MOST_NAMES = 5
+_LEVEL_LIMITS = (0.3, 0.7)  # to which calibration is clipped
 
 _REASONS = {
     "few": ("Few domains", "fewer than 5 domains, so means and intervals there say little"),
@@ -119,22 +121,36 @@ def interface_flags(record: dict[str, Any], voxel_um: float | None = None) -> li
     return flags
 
 
-def segmentation_flags(segmentation: Segmentation) -> list[Flag]:
-    """Return what is doubtful about how domains were found."""
-    flags = []
+def segmentation_flags(segmentation: Segmentation, sample: str) -> list[Flag]:
+    """Return what is doubtful about how the domains of a scan were found."""
     if segmentation.is_threshold:
         text = (
             "A global threshold does not recognise the inside of domains with bright and dark rims: large domains come "
             "out too small or hollow. Use it as a baseline."
         )
-        flags.append(Flag("warning", "Segmented by a threshold", text))
-    elif segmentation.calibrated is False:
+        return [Flag("warning", "Segmented by a threshold", text)]
+    flags = []
+    if segmentation.labelled and sample not in segmentation.labelled:
+        # A network carried to another noise or distance can fail completely, and nothing in its output says so.
+        names = ", ".join(segmentation.labelled[:_MOST_NAMES])
+        more = len(segmentation.labelled) - _MOST_NAMES
+        text = (
+            f"No slice of this scan was labelled; the model learned from {names}{f' and {more} more' * (more > 0)}. How "
+            "well it does here is unknown: compare the outlines below with what you see, or label one slice."
+        )
+        flags.append(Flag("warning", "Model from another scan", text))
+    if not segmentation.calibrated:
         text = (
             "No labelled slice was held out, so the decision level is not set from data and no accuracy is known. "
             "Label one more slice."
         )
         flags.append(Flag("warning", "Uncalibrated decision level", text))
-    flags += [Flag("warning", "Segmentation", warning) for warning in segmentation.warnings]
+    elif segmentation.level in _LEVEL_LIMITS:
+        text = (
+            f"The level that agrees with the labels lies beyond {segmentation.level:g}: labels may be drawn too wide "
+            "or too tight, or the model is poor."
+        )
+        flags.append(Flag("warning", "Decision level at its limit", text))
     return flags
 
 

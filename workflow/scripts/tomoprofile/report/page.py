@@ -20,7 +20,7 @@ from ..domains.objects import ObjectsMetadata, read_objects_metadata
 from ..logs import LOG
 from ..volume.plane import Plane
 from ..volume.store import Store, open_store
-from .figures import MOST_MARKERS, diameter_figure, profile_figure, scene_figure
+from .figures import MOST_MARKERS, diameter_figure, learning_figure, profile_figure, scene_figure
 from .flags import domain_flags, interface_flags, profile_flags, segmentation_flags, zone_flags
 from .headline import Estimate, cards, count, depth_range, estimate, smallest_kept_um, summary
 from .overlays import Triplet, draw_triplet
@@ -107,7 +107,10 @@ def report_sample(files: SampleFiles, title: str, out: Path) -> None:
     levels = {name: read_objects_metadata(path) for name, path in files.objects.items()}
     plane, record = Plane.load(files.interface), read_record(files.interface)
     volume, segmentation = open_store(files.volume), read_segmentation(files.segmenter)
-    flags = [*segmentation_flags(segmentation), *interface_flags(record, volume.voxel_size_um[plane.axis])]
+    flags = [
+        *segmentation_flags(segmentation, files.sample),
+        *interface_flags(record, volume.voxel_size_um[plane.axis]),
+    ]
     if not domains.empty:  # without any, that a zone has few goes without saying
         flags += [*zone_flags(zones), *domain_flags(domains), *profile_flags(profile)]
     LOG.info("%s: drawing slices", files.sample)
@@ -134,6 +137,7 @@ def report_sample(files: SampleFiles, title: str, out: Path) -> None:
                 "profile": _embedded(profile_figure(profile, zones)),
                 "diameters": _embedded(diameter_figure(domains, zones)),
                 "scene": _embedded(scene_figure(domains, plane, size)),
+                "learning": _embedded(learning_figure(segmentation.learning_curve)),
             },
             "drawn": count(min(len(domains), MOST_MARKERS)),
             "found": count(len(domains)),

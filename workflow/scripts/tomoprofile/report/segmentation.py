@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 
 from .tables import read_record
 
-# Said elsewhere on the page, or of use to programs only.
-_TOLD = ("held_out", "held_out_metrics", "decision_level", "calibrated", "network_data_format", "warning", "warnings")
+_TOLD = ("held_out", "decision_level", "calibrated", "learning_curve")  # elsewhere on the page
+_MOST_PARTS = 8
+_METHODS = {"otsu": "global threshold (Otsu)", "threshold_fill": "global threshold, holes filled"}
 
 
 @dataclass(frozen=True)
@@ -22,26 +24,32 @@ class Segmentation:
     method : str
         In words.
     is_threshold : bool
-    calibrated : bool or None
-        Whether the decision level was set on held-out labels; None when the record does not say.
+    level : float
+        Decision level of the record; NaN when it does not say.
+    calibrated : bool
+        Whether the level was set on held-out labels.
     facts : dict of str to str
         Conditions of learning or of the threshold, in the order of the record.
     held_out : dict of str to float
         Scores on labelled slices that training never saw; empty when there are none.
-    warnings : tuple of str
-        As the record has them.
+    labelled : tuple of str
+        Scans with labelled slices behind the model; empty when the record does not say.
+    learning_curve : tuple of (int, float)
+        Step and loss.
     """
 
     method: str
     is_threshold: bool
-    calibrated: bool | None
+    level: float
+    calibrated: bool
     facts: dict[str, str] = field(default_factory=dict)
     held_out: dict[str, float] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+    labelled: tuple[str, ...] = ()
+    learning_curve: tuple[tuple[int, float], ...] = ()
 
 
 def read_segmentation(segmenter: Path) -> Segmentation:
-    """Read what is known about the segmentation; keys that a record lacks are left out.
+    """Read what is known about the segmentation; what a record does not say is left out, never made up.
 
     Parameters
     ----------
@@ -53,48 +61,57 @@ def read_segmentation(segmenter: Path) -> Segmentation:
     InputError
         When the record cannot be read.
     """
-    is_threshold = segmenter.suffix == ".json"
-    record = read_record(segmenter if is_threshold else segmenter / "configs" / "metadata.json")
-    held_out = record.get("held_out") or record.get("held_out_metrics")
-    warnings = record.get("warnings") or record.get("warning") or ()
-    calibrated = record.get("calibrated")
-    if is_threshold:
-        method = {"otsu": "global threshold (Otsu)", "threshold_fill": "global threshold, holes filled"}.get(
-            str(record.get("method")), "global threshold"
-        )
-    else:
-        method = "fine-tuned 2-D U-Net, slice by slice"
+    if segmenter.suffix == ".json":
+        record = read_record(segmenter)
+        method = _METHODS.get(str(record.get("method")), "global threshold")
+        return Segmentation(method, True, _number(record.get("decision_level")), False, dict(_scalars(record)))
+    metadata = read_record(segmenter / "configs" / "metadata.json")
+    # A bundle of another program has no such section.
+    record = _section(metadata, "tomoprofile")
+    labels = _section(record, "labels")
+    slices = [*labels.get("training", ()), *labels.get("held_out", ())]
+    curve = [
+        (point["step"], _number(point.get("loss"))) for point in record.get("learning_curve", ()) if "step" in point
+    ]
+    scores = {name.replace("_", " "): _number(value) for name, value in _section(record, "held_out").items()}
     return Segmentation(
-        method=method,
-        is_threshold=is_threshold,
-        calibrated=calibrated if isinstance(calibrated, bool) else None,
-        facts=dict(_scalars(record, skip=_TOLD)),
-        held_out=dict(_numbers(held_out)),
-        warnings=(warnings,) if isinstance(warnings, str) else tuple(map(str, warnings)),
+        method="fine-tuned 2-D U-Net, slice by slice" if record else str(metadata.get("task", "model bundle")),
+        is_threshold=False,
+        level=_number(record.get("decision_level")),
+        calibrated=record.get("calibrated") is True,
+        facts=dict(_scalars(record)),
+        held_out={name: value for name, value in scores.items() if math.isfinite(value)},
+        labelled=tuple(dict.fromkeys(name.rpartition(" ")[0] for name in slices)),
+        learning_curve=tuple(curve),
     )
 
 
-def _scalars(record: dict[str, Any], skip: tuple[str, ...], prefix: str = "") -> Iterator[tuple[str, str]]:
+def _section(record: dict[str, Any], name: str) -> dict[str, Any]:
+    found = record.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+
+
+def _scalars(record: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for name, value in record.items():
         words = f"{prefix}{name.replace('_', ' ')}"
-        if name in skip or value in (None, "", [], {}):
+        if (name in _TOLD and not prefix) or value in (None, "", [], {}):
             continue
         if isinstance(value, dict):
             if not prefix:  # one level is enough for people; the bundle itself has the rest
-                yield from _scalars(value, (), f"{words}: ")
-        elif isinstance(value, bool):
-            yield words, "yes" if value else "no"
-        elif isinstance(value, float):
-            yield words, f"{value:.5g}"
+                yield from _scalars(value, f"{words}: ")
         elif isinstance(value, list):
-            if len(value) <= 12 and not any(isinstance(part, dict | list) for part in value):
-                yield words, ", ".join(f"{part:.5g}" if isinstance(part, float) else str(part) for part in value)
+            more = len(value) - _MOST_PARTS
+            parts = ", ".join(map(_word, value[:_MOST_PARTS]))
+            yield words, f"{parts} and {more} more" if more > 0 else parts
         else:
-            yield words, str(value)
+            yield words, _word(value)
 
 
-def _numbers(record: Any) -> Iterator[tuple[str, float]]:
-    if isinstance(record, dict):
-        for name, value in record.items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                yield name.replace("_", " "), float(value)
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)

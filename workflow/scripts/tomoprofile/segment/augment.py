@@ -65,7 +65,7 @@ class CropSampler:
 
 
 def normalise(image: NDArray, centre: float, spread: float) -> NDArray[np.float32]:
-    """Return grey values in robust standard deviations, cut at 10: a substrate's fringes are a hundred times a domain's.
+    """Return grey values in robust standard deviations, cut at 10: the substrate's fringes dwarf those of domains.
 
     Parameters
     ----------

@@ -6,8 +6,8 @@ from typing import Any
 
 TEMPLATE = """# Model {name}
 
-A 2-D U-Net ({encoder} encoder, started from `{base}`) that gives each voxel of an X-ray CT scan the probability of being
-a domain. It looks at {in_channels} neighbouring slices at a time.
+A 2-D U-Net ({encoder} encoder, started from `{base}`) that gives each voxel of an X-ray CT scan the probability of
+being a domain. It looks at {in_channels} neighbouring slices at a time.
 
 - Trained on: {training}
 - Held out: {held_out}
@@ -17,8 +17,9 @@ a domain. It looks at {in_channels} neighbouring slices at a time.
 
 ## When not to trust it
 
-Another voxel size, distance, energy, noise or sample looks different to the network, which does not say so by itself. Look at
-the contours in the report of every scan; one new labelled slice of such a scan mends the model in seconds to minutes.
+Another voxel size, distance, energy, noise or sample looks different to the network, which does not say so by itself.
+Look at the contours in the report of every scan; one new labelled slice of such a scan mends the model
+within minutes.
 
 ## Learning conditions
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,7 @@ def _depth(store: Store, plane: Plane, first: int, end: int) -> NDArray[np.float
     return plane.depth_um(z[first:end, None, None], y[:, None], x)
 
 
-def _resin_values(store: Store, plane: Plane, sigma: float):
+def _resin_values(store: Store, plane: Plane, sigma: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
     shards = store.shards()
     for first, end in progress(shards, len(shards), "shards looked at"):
         yield first, _smooth(store, sigma, first, end)[_depth(store, plane, first, end) > 0]
@@ -132,8 +133,8 @@ def _mask(store: Store, threshold: Threshold, first: int, end: int) -> NDArray[n
 def _filled(store: Store, threshold: Threshold, first: int, end: int) -> NDArray[np.bool_]:
     """Fill holes: background, connected by faces, shut in from all sides, and no longer than ``max_hole_um`` along z.
 
-    A hole that reaches into the shard then lies within as many slices around it, so the block that is looked at shows it
-    whole, whatever the borders of shards; background that runs into the ends of the block is longer, and stays open.
+    A hole that reaches into the shard then lies within as many slices around it, so the block that is looked at shows
+    it whole, whatever the borders of shards; background that runs into the ends of the block is longer, and stays open.
     """
     reach = math.ceil(threshold.config.max_hole_um / store.voxel_size_um[0])
     low, high = max(first - reach - 1, 0), min(end + reach + 1, store.shape[0])

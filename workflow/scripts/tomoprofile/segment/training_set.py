@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from ..config import UNetConfig
 from ..errors import Fault, InputError, StageError
 from ..logs import LOG
 from ..volume.store import open_store
-from .label_files import find_label_files
+from .label_files import LabelFile, find_label_files
 from .labels import DOMAIN, read_label
 
 HELD_OUT_SHARE = 5  # one labelled slice in five is held out, at least one
@@ -112,11 +113,9 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
         store = open_store(scan.volume)
         voxel_size = store.voxel_size_um
         files = find_label_files(scan.labels)
-        held_out = choose_held_out([file.z for file in files])
+        labelled = {file.z: _label_inside(file, store.shape) for file in files}
+        held_out = choose_held_out(labelled)
         for file in files:
-            if file.z >= store.shape[0]:
-                problem = f"slice {file.z} is outside the scan (0..{store.shape[0] - 1})"
-                raise InputError(Fault(str(file.path), f"z{file.z:05d}", problem, "Correct the number in its name."))
             gap = min((abs(file.z - z) for z in held_out), default=config.guard_slices)
             if file.z not in held_out and gap < config.guard_slices:
                 LOG.warning(
@@ -125,8 +124,7 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
                 continue
             stack = store.read_padded(file.z - config.neighbours, file.z + config.neighbours + 1)
             image = (stack * np.float32(store.grey.slope) + np.float32(store.grey.offset)).astype(np.float32)
-            label = read_label(file.path, store.shape[1:])
-            slices.append(LabelledSlice(scan.sample, file.z, file.z in held_out, image, label))
+            slices.append(LabelledSlice(scan.sample, file.z, file.z in held_out, image, labelled[file.z]))
             facts["labels"][f"{scan.sample} z{file.z:05d}"] = hashlib.sha256(file.path.read_bytes()).hexdigest()
     if not any(not item.held_out for item in slices):
         # A guard wider than the scan would leave nothing to learn from.
@@ -150,15 +148,37 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
     LOG.info("training on %s, held out %s", ", ".join(facts["training"]), ", ".join(facts["held_out"]) or "nothing")
 
 
-def choose_held_out(labelled: list[int]) -> set[int]:
-    """Return the slices to hold out: the last of them in z, one in five, at least one when there are two or more.
+def choose_held_out(labelled: dict[int, NDArray[np.uint8]]) -> set[int]:
+    """Return the slices to hold out: one in five, at least one when there are two or more, all at one end in z.
 
-    At one end, so that the guard gap costs as few training slices as can be; never random slices, whose neighbours
-    would be in the training set.
+    At an end, so that the guard gap costs as few training slices as can be; never random slices, whose neighbours would
+    be in the training set. Of the two ends the one with the smaller domains: what is rare must be seen to be learned,
+    and a large domain near the substrate may be in one labelled slice only.
+
+    Parameters
+    ----------
+    labelled : dict
+        Masks by slice index.
     """
     if len(labelled) < 2:
         return set()
-    return set(sorted(labelled)[-max(1, round(len(labelled) / HELD_OUT_SHARE)) :])
+    order = sorted(labelled)
+    count = max(1, round(len(order) / HELD_OUT_SHARE))
+    ends = (order[-count:], order[:count])
+    return set(min(ends, key=lambda end: max(_largest_domain(labelled[z]) for z in end)))
+
+
+def _label_inside(file: LabelFile, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    if file.z >= shape[0]:
+        problem = f"slice {file.z} is outside the scan (0..{shape[0] - 1})"
+        raise InputError(Fault(str(file.path), f"z{file.z:05d}", problem, "Correct the number in the file name."))
+    return read_label(file.path, shape[1:])
+
+
+def _largest_domain(label: NDArray[np.uint8]) -> int:
+    """Return the number of pixels of the largest domain in a mask."""
+    parts, count = ndimage.label(label == DOMAIN)
+    return int(np.bincount(parts.ravel())[1:].max()) if count else 0
 
 
 def read_training_set(path: Path) -> TrainingSet:

@@ -1,0 +1,66 @@
+"""Shapes of known size, and the way from a mask to its table, through real stores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tomoprofile.domains.stitch import stitch_objects
+from tomoprofile.domains.table import measure_domains
+from tomoprofile.volume.plane import Plane
+from tomoprofile.volume.store import GreyScale, create_store
+
+PLANE = Plane.through((1.0, 0.0, 0.0), 0.0)
+
+
+def write_store(path: Path, image, shard_slices=8, voxel_size_um=(1.0, 1.0, 1.0), grey=None) -> Path:
+    """Write an image as a store."""
+    store = create_store(path, image.shape, image.dtype, voxel_size_um, shard_slices, grey)
+    for start, stop in store.shards():
+        store.write(start, image[start:stop])
+    return path
+
+
+def measure(
+    folder: Path,
+    mask,
+    *,
+    grey=None,
+    probability=None,
+    scale: GreyScale | None = None,
+    voxel_size_um=(1.0, 1.0, 1.0),
+    plane: Plane = PLANE,
+    connectivity=26,
+    min_voxels=1,
+    shard_slices=8,
+    threads=2,
+) -> pd.DataFrame:
+    """Return the table of a mask; the files of an earlier call in the same folder are written over."""
+    certain = np.where(mask, 255, 0).astype("uint8") if probability is None else probability
+    grey = np.zeros(mask.shape, "uint8") if grey is None else grey
+    write_store(folder / "probability", certain, shard_slices, voxel_size_um)
+    write_store(folder / "volume", grey, shard_slices, voxel_size_um, scale)
+    plane.save(folder / "interface.json")
+    stitch_objects(folder / "probability", 0.5, connectivity, min_voxels, folder / "objects.parquet")
+    inputs = (folder / name for name in ("objects.parquet", "volume", "probability", "interface.json"))
+    measure_domains(*inputs, folder / "domains.parquet", threads)
+    return pd.read_parquet(folder / "domains.parquet")
+
+
+def ellipsoid(semi_axes_um, voxel_size_um=(1.0, 1.0, 1.0), rotation=None, offset=(0.0, 0.0, 0.0)):
+    """Return the mask of an ellipsoid whose voxels are those with their centre inside, with two voxels around it."""
+    reach = [int(np.ceil(max(semi_axes_um) / edge)) + 3 for edge in voxel_size_um]
+    at = np.meshgrid(
+        *((np.arange(-n, n + 1) + o) * edge for n, o, edge in zip(reach, offset, voxel_size_um, strict=True)),
+        indexing="ij",
+    )
+    points = np.stack(at, axis=-1) @ (np.eye(3) if rotation is None else rotation)
+    return (points**2 / np.array(semi_axes_um) ** 2).sum(axis=-1) <= 1
+
+
+def rotation_zx(degrees: float):
+    """Return the matrix that turns the z axis by an angle towards x; columns are the turned axes."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])

@@ -1,0 +1,172 @@
+"""Surface, sphericity and shape of bodies whose measures are known (A9)."""
+
+import math
+
+import numpy as np
+import pytest
+from domains_scan import ellipsoid, measure, rotation_zx
+from skimage.measure import marching_cubes, mesh_surface_area
+
+from tomoprofile.domains import measures, sums
+from tomoprofile.domains.surface import DIRECTIONS, direction_weights
+
+# Relative error allowed on average over places of the centre, by radius in voxels.
+ALLOWED = {2.0: 0.03, 3.0: 0.03, 5.0: 0.01, 10.0: 0.005}
+
+
+def spheres(radius, places=12):
+    rng = np.random.default_rng(7)
+    return [ellipsoid((radius,) * 3, offset=rng.uniform(-0.5, 0.5, 3)) for _ in range(places)]
+
+
+def assert_surface_of_spheres(surfaces, radius):
+    error = np.mean(surfaces) / (4 * math.pi * radius**2) - 1
+    assert abs(error) <= ALLOWED[radius], f"{100 * error:+.2f} %"
+
+
+def assert_sphericity_of_spheres(sphericity):
+    assert np.all(np.abs(np.asarray(sphericity) - 1) <= 0.05)
+
+
+@pytest.mark.parametrize("radius", ALLOWED)
+def test_surface_of_spheres(tmp_path, radius):
+    found = [measure(tmp_path, mask).iloc[0] for mask in spheres(radius)]
+    assert_surface_of_spheres([row["surface_um2"] for row in found], radius)
+    if radius >= 3:  # 6 voxels diameter
+        assert_sphericity_of_spheres([row["sphericity"] for row in found])
+    for row in found:
+        assert row["compactness"] == pytest.approx(row["sphericity"] ** 3, rel=1e-12)
+
+
+@pytest.mark.parametrize("radius", [5.0, 10.0])
+def test_mutant_marching_cubes_fails_both_gates(radius):
+    masks = spheres(radius, places=4)
+    surfaces = np.array([mesh_surface_area(*marching_cubes(mask.astype(float), 0.5)[:2]) for mask in masks])
+    with pytest.raises(AssertionError):
+        assert_surface_of_spheres(surfaces, radius)
+    voxels = np.array([mask.sum() for mask in masks])
+    with pytest.raises(AssertionError):
+        assert_sphericity_of_spheres(np.cbrt(math.pi * (6 * voxels) ** 2) / surfaces)
+
+
+def test_mutant_with_equal_weights_fails_the_gate(tmp_path, monkeypatch):
+    monkeypatch.setattr("tomoprofile.domains.surface.direction_weights", lambda _: np.full(13, 1 / 13))
+    elongated = (1.0, 0.5, 0.5)
+    mask = ellipsoid((5.0, 5.0, 5.0), elongated)
+    wrong = measure(tmp_path, mask, voxel_size_um=elongated)["surface_um2"][0]
+    monkeypatch.undo()
+    right = measure(tmp_path, mask, voxel_size_um=elongated)["surface_um2"][0]
+    assert right == pytest.approx(4 * math.pi * 25, rel=0.01)
+    assert wrong != pytest.approx(4 * math.pi * 25, rel=0.01)
+
+
+def test_weights_of_cubic_voxels_are_the_published_ones():
+    """Legland, Kieu, Devaux 2007: edges, face diagonals and body diagonals."""
+    published = {1: 0.04577789120476, 2: 0.03698062787608, 3: 0.03519563978232}
+    for step, weight in zip(DIRECTIONS, direction_weights((0.5, 0.5, 0.5)), strict=True):
+        assert weight == pytest.approx(2 * published[np.abs(step).sum()], rel=1e-8)
+
+
+@pytest.mark.parametrize("edges", [(1.0, 1.0, 1.0), (2.0, 0.5, 0.7), (0.2, 1.0, 3.0)])
+def test_weights_are_shares_of_the_sphere(edges):
+    weights = direction_weights(edges)
+    assert weights.sum() == pytest.approx(1, abs=1e-12)
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(200_000, 3))
+    steps = np.array(DIRECTIONS) * edges
+    nearest = np.abs(points @ (steps / np.linalg.norm(steps, axis=1, keepdims=True)).T).argmax(axis=1)
+    np.testing.assert_allclose(weights, np.bincount(nearest, minlength=13) / len(points), atol=0.004)
+
+
+@pytest.mark.parametrize("edges", [(1.0, 0.5, 0.5), (0.5, 1.0, 0.75)])
+def test_a_sphere_in_anisotropic_voxels(tmp_path, edges):
+    row = measure(tmp_path, ellipsoid((6.0, 6.0, 6.0), edges), voxel_size_um=edges).iloc[0]
+    assert row["equivalent_diameter_um"] == pytest.approx(12, rel=0.005)
+    assert row["sphericity"] == pytest.approx(1, abs=0.02)
+    assert row["axis_1_um"] == pytest.approx(6, rel=0.01)
+    assert row["axis_3_um"] == pytest.approx(6, rel=0.01)
+
+
+def test_the_face_of_the_cut_counts(tmp_path):
+    """Half a ball at the border: half the sphere and the disc of the cut."""
+    mask = ellipsoid((10.0, 10.0, 10.0), offset=(0.5, 0.0, 0.0))
+    half = mask[mask.shape[0] // 2 :]
+    row = measure(tmp_path, half).iloc[0]
+    assert row["surface_um2"] == pytest.approx(3 * math.pi * 100, rel=0.02)
+    assert row["on_border"]
+
+
+@pytest.mark.parametrize("tilt", [0.0, 30.0, 75.0, 90.0])
+def test_axes_and_tilt_of_an_ellipsoid(tmp_path, tilt):
+    row = measure(tmp_path, ellipsoid((12.0, 8.0, 5.0), rotation=rotation_zx(tilt))).iloc[0]
+    assert row["axis_1_um"] == pytest.approx(12, rel=0.01)
+    assert row["axis_2_um"] == pytest.approx(8, rel=0.01)
+    assert row["axis_3_um"] == pytest.approx(5, rel=0.01)
+    assert row["elongation"] == pytest.approx(8 / 12, rel=0.01)
+    assert row["flatness"] == pytest.approx(5 / 8, rel=0.01)
+    assert row["tilt_deg"] == pytest.approx(tilt, abs=0.7)
+
+
+def test_a_cylinder(tmp_path):
+    """Variance of a cylinder: L^2 / 12 along it, r^2 / 4 across."""
+    z, y, x = np.ogrid[-20:20, -9:10, -9:10]
+    mask = np.pad((y**2 + x**2 <= 49) & (z > -100), 2)
+    row = measure(tmp_path, mask).iloc[0]
+    assert row["axis_1_um"] == pytest.approx(math.sqrt(5 / 12) * 40, rel=1e-9)
+    assert row["axis_2_um"] == pytest.approx(math.sqrt(5 / 4) * 7, rel=0.01)
+    assert row["surface_um2"] == pytest.approx(2 * math.pi * 7 * 40 + 2 * math.pi * 49, rel=0.05)
+    assert row["tilt_deg"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_brick_has_the_axes_of_a_brick_and_a_voxel_is_one(tmp_path):
+    """With edge^2 / 12 the covariance is that of the solid, exactly, even for one voxel."""
+    edges = (1.0, 0.5, 0.25)
+    for size in ((1, 1, 1), (3, 5, 17)):
+        mask = np.pad(np.ones(size, bool), 1)
+        row = measure(tmp_path, mask, voxel_size_um=edges).iloc[0]
+        expected = sorted((math.sqrt(5 / 12) * n * e for n, e in zip(size, edges, strict=True)), reverse=True)
+        assert [row[f"axis_{i}_um"] for i in (1, 2, 3)] == pytest.approx(expected, rel=1e-12)
+
+
+def giant(side: int, corner: int):
+    """Return the sums of a cube of voxels, in closed form and whole numbers of any size."""
+    volume = side**3
+    one = sum(range(corner, corner + side))
+    two = sum(i * i for i in range(corner, corner + side))
+    cube = sums.Sums.empty(1, "uint16")
+    cube.moments[0] = [volume, *[one * side**2] * 3, *[two * side**2] * 3, *[one * one * side] * 3]
+    cube.box[0] = [corner] * 3 + [corner + side] * 3
+    cube.grey[0, 0] = -volume * 2**15
+    cube.grey[:, 1:].view(np.uint64)[0, 0] = volume * 2**30  # all voxels 0, the farthest from the reference
+    cube.grey_range[0] = -(2**15)
+    return cube
+
+
+def test_sums_of_a_giant_fit():
+    """2^33 voxels at indices up to 4096: the sums reach 2^57, grey squares 2^63, and nothing is lost."""
+    cube = giant(2048, 2048)
+    cube.refuse_overflow((4096, 4096, 4096), "objects")
+    expected = 2048**2 / 12
+    np.testing.assert_allclose(measures.covariance(cube, (1, 1, 1)), np.eye(3)[None] * expected, atol=1e-6)
+    values = measures.values(cube, measures.GreyScale(), sums.grey_reference("uint16"))
+    assert (values["grey_mean"][0], values["grey_sd"][0], values["grey_min"][0]) == (0, 0, 0)
+    signed = cube.grey[0, 1] / cube.voxels[0]
+    assert signed < 0, "the mutant that reads squares as signed numbers is wrong here"
+
+
+def test_sums_beyond_64_bits_are_refused():
+    cube = giant(1024, 0)
+    cube.refuse_overflow((1024, 1024, 1024), "objects")
+    with pytest.raises(sums.StageError, match="64 bits"):
+        cube.refuse_overflow((100_000, 1024, 1024), "objects")
+    cube.moments[0, 0] = 2**34
+    with pytest.raises(sums.StageError, match="crop the substrate"):
+        cube.refuse_overflow((1024, 1024, 1024), "objects")
+
+
+def test_mutant_without_shift_loses_the_axes_of_a_small_domain_far_away():
+    cube = giant(2, 60_000_000)
+    exact = measures.covariance(cube, (1, 1, 1))[0, 0, 0]
+    assert exact == 4 / 12
+    naive = cube.moments[0, 4] / 8 - (cube.moments[0, 1] / 8) ** 2 + 1 / 12
+    assert naive != pytest.approx(4 / 12, abs=0.01)

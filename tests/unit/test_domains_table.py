@@ -1,0 +1,310 @@
+"""Columns, borders, depths, grey values and the files of the two stages."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from domains_scan import measure, write_store
+
+from tomoprofile import __version__
+from tomoprofile.domains import stitch
+from tomoprofile.domains.objects import Runs, iter_runs, read_objects_metadata, write_objects
+from tomoprofile.domains.stitch import stitch_objects, threshold_of
+from tomoprofile.domains.table import measure_domains
+from tomoprofile.errors import ConfigError, InputError, StoreError
+from tomoprofile.volume.plane import Plane
+from tomoprofile.volume.store import GreyScale
+
+COLUMNS = """domain_id class voxels volume_um3 equivalent_diameter_um surface_um2 sphericity compactness
+centroid_z_um centroid_y_um centroid_x_um depth_um bbox_z_start bbox_z_stop bbox_y_start bbox_y_stop bbox_x_start
+bbox_x_stop axis_1_um axis_2_um axis_3_um elongation flatness tilt_deg grey_mean grey_sd grey_min grey_max confidence
+on_border edge_weight""".split()
+TYPES = {"domain_id": "int64", "class": "int16", "voxels": "int64", "on_border": "bool", "bbox_x_stop": "int32"}
+
+
+def brick(shape, *parts):
+    mask = np.zeros(shape, bool)
+    for part in parts:
+        mask[part] = True
+    return mask
+
+
+def test_columns_types_and_units(tmp_path):
+    mask = brick((12, 9, 9), np.s_[7:10, 2:5, 2:6])
+    table = measure(tmp_path, mask, scale=GreyScale(2.0, 1.0, "1/cm"))
+    assert list(table.columns) == COLUMNS
+    assert {name: str(table[name].dtype) for name in TYPES} == TYPES
+    metadata = pq.read_schema(tmp_path / "domains.parquet").metadata
+    units = json.loads(metadata[b"units"])
+    assert metadata[b"tomoprofile_version"].decode() == __version__
+    assert (units["surface_um2"], units["grey_sd"], units["tilt_deg"]) == ("um^2", "1/cm", "degree")
+    assert {name for name in COLUMNS if name.endswith(("_um", "_um2", "_um3", "_deg"))} <= set(units)
+    objects = read_objects_metadata(tmp_path / "objects.parquet")
+    assert (objects.shape, objects.level, objects.connectivity) == ((12, 9, 9), 0.5, 26)
+    assert (objects.min_voxels, objects.n_domains, objects.voxel_size_um) == (1, 1, (1.0, 1.0, 1.0))
+
+
+@pytest.mark.parametrize("grey", ["uint8", "uint16", "float32"])
+def test_no_foreground_gives_an_empty_table_of_the_same_schema(tmp_path, grey):
+    mask = np.zeros((10, 6, 7), bool)
+    assert measure(tmp_path, mask, grey=mask.astype(grey)).empty
+    empty = pq.read_schema(tmp_path / "domains.parquet")
+    mask[2:4, 2:4, 2:4] = True
+    assert len(measure(tmp_path, mask, grey=mask.astype(grey))) == 1
+    full = pq.read_schema(tmp_path / "domains.parquet")
+    assert empty.remove_metadata() == full.remove_metadata()
+
+
+@pytest.mark.parametrize("connectivity", [6, 26])
+def test_everything_is_foreground(tmp_path, connectivity):
+    shape, edges = (9, 6, 7), (1.0, 0.5, 0.25)
+    row = measure(tmp_path, np.ones(shape, bool), voxel_size_um=edges, connectivity=connectivity, shard_slices=2).iloc[
+        0
+    ]
+    assert row["voxels"] == math.prod(shape)
+    assert row["volume_um3"] == math.prod(shape) * math.prod(edges)
+    assert tuple(row[f"centroid_{a}_um"] for a in "zyx") == (4.5, 1.5, 0.875)
+    assert tuple(row[f"bbox_{a}_stop"] for a in "zyx") == shape
+    assert row["on_border"]
+    assert row["edge_weight"] == 0
+
+
+def test_one_voxel(tmp_path):
+    mask = brick((5, 6, 7), np.s_[2, 3, 4])
+    row = measure(tmp_path, mask, voxel_size_um=(2.0, 1.0, 1.0)).iloc[0]
+    assert row["voxels"] == 1
+    assert tuple(row[f"centroid_{a}_um"] for a in "zyx") == (5.0, 3.5, 4.5)
+    assert row["depth_um"] == 5.0
+    assert row["grey_sd"] == 0
+    assert not row["on_border"]
+
+
+def test_depth_is_the_signed_distance_to_a_tilted_plane(tmp_path):
+    plane = Plane.through((math.cos(0.1), math.sin(0.1), 0.0), 3.0)
+    mask = brick((12, 20, 8), np.s_[1, 1:3, 2:4], np.s_[8:10, 15, 3])
+    table = measure(tmp_path, mask, plane=plane)
+    expected = [math.cos(0.1) * z + math.sin(0.1) * y - 3.0 for z, y in ((1.5, 2.0), (9.0, 15.5))]
+    assert list(table["depth_um"]) == pytest.approx(expected, abs=1e-12)
+    assert table["depth_um"][0] < 0 < table["depth_um"][1]
+    by_slice_index = table["centroid_z_um"] - 3.0
+    assert not np.allclose(by_slice_index, expected, atol=0.5), "the mutant that ignores the tilt must be seen (A7)"
+
+
+@pytest.mark.parametrize("slope", [0.5, -0.5])
+def test_grey_values_are_physical_whatever_the_sign_of_the_slope(tmp_path, slope):
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 2**16, (6, 7, 8)).astype("uint16")
+    mask = brick(grey.shape, np.s_[1:4, 2:5, 3:6])
+    row = measure(tmp_path, mask, grey=grey, scale=GreyScale(slope, -7.0, "1/cm"), shard_slices=2).iloc[0]
+    physical = slope * grey[mask].astype(float) - 7.0
+    assert row["grey_mean"] == pytest.approx(physical.mean(), rel=1e-12)
+    assert row["grey_sd"] == pytest.approx(physical.std(), rel=1e-10)
+    assert (row["grey_min"], row["grey_max"]) == (physical.min(), physical.max())
+
+
+def test_confidence_is_the_mean_probability(tmp_path):
+    mask = brick((4, 5, 6), np.s_[1:3, 2, 2:4])
+    probability = np.where(mask, 200, 0).astype("uint8")
+    probability[1, 2, 2] = 240
+    assert measure(tmp_path, mask, probability=probability)["confidence"][0] == pytest.approx(210 / 255)
+
+
+@pytest.mark.parametrize(("box", "cut"), [((3, 1), False), ((3, 2), False), ((4, 6), False), ((2, 9), True)])
+def test_edge_weights_undo_what_the_border_hides(tmp_path, box, cut):
+    """At all places a box may have, weights of those that are surely whole add up to the number of places."""
+    n, depth_axis = 12, np.s_[2:4]
+    total = mutant = 0.0
+    places = range(1 - max(box), n)
+    for along in (0, 1):  # the weight is a product: one axis at a time, the other one centred
+        total = mutant = 0.0
+        for place in places:
+            mask = np.zeros((6, n, n + 1), bool)
+            sides = [np.s_[2:4], np.s_[2:4]]
+            sides[along] = np.s_[max(place, 0) : max(place + box[along], 0)]
+            mask[(depth_axis, *sides)] = True
+            if not mask.any():
+                continue
+            row = measure(tmp_path, mask, plane=Plane.through((1.0, 0.02, 0.0), 0.0)).iloc[0]
+            other = (n, n + 1)[1 - along]
+            total += row["edge_weight"] / (other / (other - 2 - 1))
+            length = (n, n + 1)[along]
+            mutant += (row["edge_weight"] > 0) * length / (length - box[along] + 1)
+        length = (n, n + 1)[along]
+        assert total == pytest.approx(length)
+        assert mutant < 0.95 * length, "one place too many on either side must be seen"
+    assert cut == (box[1] > 8)
+
+
+def test_only_lateral_faces_take_the_weight_away(tmp_path):
+    mask = brick((10, 12, 14), np.s_[0:2, 4:6, 4:7], np.s_[4:6, 0:2, 4:7], np.s_[7:9, 5:8, 8:10])
+    across_z = measure(tmp_path, mask)
+    assert list(across_z["on_border"]) == [True, True, False]
+    assert list(across_z["edge_weight"]) == pytest.approx([12 / 9 * 14 / 10, 0, 12 / 8 * 14 / 11])
+    across_y = measure(tmp_path, mask, plane=Plane.through((0.0, -1.0, 0.1), -5.0))
+    assert list(across_y["edge_weight"]) == pytest.approx([0, 10 / 7 * 14 / 10, 10 / 7 * 14 / 11])
+
+
+def test_threads_do_not_change_anything(tmp_path):
+    rng = np.random.default_rng(3)
+    mask, grey = rng.random((40, 10, 11)) < 0.2, rng.normal(size=(40, 10, 11)).astype("float32")
+    tables = [measure(tmp_path, mask, grey=grey, shard_slices=2, threads=n) for n in (1, 3)]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+def test_volume_and_probability_may_have_other_shards(tmp_path):
+    rng = np.random.default_rng(4)
+    mask, grey = rng.random((20, 10, 11)) < 0.2, rng.integers(0, 255, (20, 10, 11)).astype("uint8")
+    expected = measure(tmp_path, mask, grey=grey, shard_slices=4)
+    write_store(tmp_path / "volume7", grey, 7)
+    inputs = (tmp_path / name for name in ("objects.parquet", "volume7", "probability", "interface.json"))
+    measure_domains(*inputs, tmp_path / "again.parquet", 1)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "again.parquet"), expected, check_exact=True)
+
+
+def test_one_row_group_a_shard_even_when_empty(tmp_path):
+    measure(tmp_path, brick((20, 6, 6), np.s_[9:11, 2:4, 2:4]), shard_slices=4)
+    file = pq.ParquetFile(tmp_path / "objects.parquet")
+    rows = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    assert rows == [0, 0, 4, 0, 0]
+    assert [len(runs) for runs in iter_runs(tmp_path / "objects.parquet")] == [4]
+
+
+def test_probability_at_the_level_is_foreground_and_just_below_is_not(tmp_path):
+    image = np.zeros((3, 4, 8), "uint8")
+    image[1, 1, 1:4] = (178, 179, 255)
+    write_store(tmp_path / "p", image)
+    stitch_objects(tmp_path / "p", 0.7, 26, 1, tmp_path / "o.parquet")
+    (runs,) = iter_runs(tmp_path / "o.parquet")
+    assert (runs.x_start[0], runs.x_stop[0]) == (2, 4)  # 0.7 * 255 = 178.5
+
+
+def test_every_stored_value_is_a_level_of_its_own():
+    assert [threshold_of(value / 255) for value in range(1, 256)] == list(range(1, 256))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"level": 0.0}, {"level": 1.2}, {"level": float("nan")}, {"connectivity": 18}, {"min_voxels": 0}]
+)
+def test_settings_without_sense_are_refused(tmp_path, wrong):
+    write_store(tmp_path / "p", np.zeros((3, 4, 5), "uint8"))
+    settings = {"level": 0.5, "connectivity": 26, "min_voxels": 1} | wrong
+    with pytest.raises(ConfigError):
+        stitch_objects(tmp_path / "p", **settings, out=tmp_path / "o.parquet")
+
+
+def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
+    mask = brick((16, 6, 6), np.s_[2:14, 2:4, 2:4])
+    write_store(tmp_path / "p", np.where(mask, 255, 0).astype("uint8"), 4)
+    (tmp_path / "o.parquet.runs").mkdir()  # of a run that was killed
+    (tmp_path / "o.parquet.runs" / "0_x_start.npy").write_bytes(b"rubbish")
+    load = stitch._load
+
+    def fail(folder, start, ny, domain_id):
+        if start == 8:
+            raise OSError("disk full")
+        return load(folder, start, ny, domain_id)
+
+    monkeypatch.setattr(stitch, "_load", fail)
+    with pytest.raises(OSError, match="disk full"):
+        stitch_objects(tmp_path / "p", 0.5, 26, 1, tmp_path / "o.parquet")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p"]
+    monkeypatch.undo()
+    assert stitch_objects(tmp_path / "p", 0.5, 26, 1, tmp_path / "o.parquet") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["o.parquet", "p"]
+
+
+# The objects file of another program is welcome, but nothing in it is used as an index before it is checked.
+
+
+def write_runs(folder, *groups, n_domains=2):
+    """Write runs (z, y, x_start, x_stop, domain_id) into the objects file of a measured scan of (8, 6, 7) voxels."""
+    measure(folder, brick((8, 6, 7), np.s_[1, 1, 1:3], np.s_[4, 3, 2:4]))
+    metadata = read_objects_metadata(folder / "objects.parquet")
+    types = (np.int32,) * 4 + (np.int64,)
+    shards = [
+        Runs(*(np.array(column, kind) for column, kind in zip(zip(*rows, strict=True), types, strict=True)))
+        for rows in groups
+    ]
+    own = {**vars(metadata), "n_domains": n_domains}
+    write_objects(folder / "objects.parquet", type(metadata)(**own), shards)
+
+
+def measure_again(folder):
+    inputs = (folder / name for name in ("objects.parquet", "volume", "probability", "interface.json"))
+    measure_domains(*inputs, folder / "domains.parquet", 1)
+    return pd.read_parquet(folder / "domains.parquet")
+
+
+def test_touching_domains_of_another_program_are_measured_apart(tmp_path):
+    """Two bricks side by side, as a watershed would cut them: each has the surface of a brick alone."""
+    rows = [(z, y, x, x + 2, 1 + (x > 2)) for z in (1, 2) for y in (1, 2) for x in (1, 3)]
+    write_runs(tmp_path, rows)
+    found = measure_again(tmp_path)
+    assert list(found["voxels"]) == [8, 8]
+    alone = measure(tmp_path, brick((8, 6, 7), np.s_[1:3, 1:3, 1:3]))["surface_um2"][0]
+    assert list(found["surface_um2"]) == pytest.approx([alone, alone], rel=1e-12)
+
+
+BAD_RUNS = {
+    "z beyond the scan": [(8, 1, 1, 3, 1)],
+    "negative row": [(1, -1, 1, 3, 1)],
+    "x beyond the scan": [(1, 1, 5, 8, 1)],
+    "empty run": [(1, 1, 3, 3, 1)],
+    "unknown domain": [(1, 1, 1, 3, 3)],
+    "no domain": [(1, 1, 1, 3, 0)],
+    "overlap": [(1, 1, 1, 3, 1), (1, 1, 2, 4, 2)],
+    "not maximal": [(1, 1, 1, 3, 1), (1, 1, 3, 4, 1)],
+    "not in raster order": [(1, 2, 1, 3, 1), (1, 1, 1, 3, 2)],
+}
+
+
+@pytest.mark.parametrize("rows", BAD_RUNS.values(), ids=BAD_RUNS)
+def test_runs_that_cannot_be_trusted_are_refused(tmp_path, rows):
+    write_runs(tmp_path, rows)
+    with pytest.raises(InputError, match=r"run \d of row group 0"):
+        measure_again(tmp_path)
+    with pytest.raises(InputError, match=r"run \d of row group 0"):
+        list(iter_runs(tmp_path / "objects.parquet"))
+
+
+def test_a_slice_in_two_row_groups_is_refused(tmp_path):
+    write_runs(tmp_path, [(1, 1, 1, 3, 1)], [(1, 2, 1, 3, 2)])
+    with pytest.raises(InputError, match="must end with a slice"):
+        measure_again(tmp_path)
+    with pytest.raises(InputError, match="must end with a slice"):
+        list(iter_runs(tmp_path / "objects.parquet"))
+
+
+def test_a_promised_domain_without_runs_is_refused(tmp_path):
+    write_runs(tmp_path, [(1, 1, 1, 3, 1)], [(3, 2, 1, 3, 3)], n_domains=3)
+    with pytest.raises(InputError, match="domain 2"):
+        measure_again(tmp_path)
+
+
+def test_what_is_no_objects_file_is_refused(tmp_path):
+    path = tmp_path / "objects.parquet"
+    for write in (
+        lambda: None,
+        lambda: path.write_bytes(b"rubbish"),
+        lambda: pq.write_table(pa.table({"z": [1]}), path),
+    ):
+        write()
+        with pytest.raises(InputError, match="no objects file"):
+            read_objects_metadata(path)
+
+
+def test_inputs_that_do_not_fit_are_refused(tmp_path):
+    measure(tmp_path, brick((8, 6, 7), np.s_[1, 1, 1:3]))
+    write_store(tmp_path / "other", np.zeros((8, 6, 8), "uint8"))
+    files = [tmp_path / name for name in ("objects.parquet", "volume", "probability", "interface.json")]
+    for place in (1, 2):
+        wrong = [tmp_path / "other" if i == place else path for i, path in enumerate(files)]
+        with pytest.raises(InputError, match=r"scan of \(8, 6, 7\) voxels"):
+            measure_domains(*wrong, tmp_path / "out.parquet", 1)
+    with pytest.raises(StoreError):
+        measure_domains(files[0], tmp_path / "nowhere", files[2], files[3], tmp_path / "out.parquet", 1)
+    assert not (tmp_path / "out.parquet").exists()
