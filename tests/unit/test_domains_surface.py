@@ -11,7 +11,8 @@ from tomoprofile.domains import measures, sums
 from tomoprofile.domains.surface import DIRECTIONS, direction_weights
 
 # Relative error allowed on average over places of the centre, by radius in voxels.
-ALLOWED = {2.0: 0.03, 3.0: 0.03, 5.0: 0.01, 10.0: 0.005}
+ALLOWED = {2.0: 0.06, 3.0: 0.03, 5.0: 0.012, 10.0: 0.004}
+PLACE = (0.13, 0.29, -0.41)  # of a centre: off the grid, where all voxels of a shell do not enter at once
 
 
 def spheres(radius, places=12):
@@ -80,7 +81,7 @@ def test_weights_are_shares_of_the_sphere(edges):
 
 @pytest.mark.parametrize("edges", [(1.0, 0.5, 0.5), (0.5, 1.0, 0.75)])
 def test_a_sphere_in_anisotropic_voxels(tmp_path, edges):
-    row = measure(tmp_path, ellipsoid((6.0, 6.0, 6.0), edges), voxel_size_um=edges).iloc[0]
+    row = measure(tmp_path, ellipsoid((6.0, 6.0, 6.0), edges, offset=PLACE), voxel_size_um=edges).iloc[0]
     assert row["equivalent_diameter_um"] == pytest.approx(12, rel=0.005)
     assert row["sphericity"] == pytest.approx(1, abs=0.02)
     assert row["axis_1_um"] == pytest.approx(6, rel=0.01)
@@ -89,21 +90,20 @@ def test_a_sphere_in_anisotropic_voxels(tmp_path, edges):
 
 def test_the_face_of_the_cut_counts(tmp_path):
     """Half a ball at the border: half the sphere and the disc of the cut."""
-    mask = ellipsoid((10.0, 10.0, 10.0), offset=(0.5, 0.0, 0.0))
+    mask = ellipsoid((20.0, 20.0, 20.0), offset=(0.5, 0.2, -0.3))
     half = mask[mask.shape[0] // 2 :]
     row = measure(tmp_path, half).iloc[0]
-    assert row["surface_um2"] == pytest.approx(3 * math.pi * 100, rel=0.02)
+    # Planes of voxels are 7 % low (13 directions), so the gate is wide; without the cut it would be 33 % less.
+    assert row["surface_um2"] == pytest.approx(3 * math.pi * 400, rel=0.05)
     assert row["on_border"]
 
 
 @pytest.mark.parametrize("tilt", [0.0, 30.0, 75.0, 90.0])
 def test_axes_and_tilt_of_an_ellipsoid(tmp_path, tilt):
-    row = measure(tmp_path, ellipsoid((12.0, 8.0, 5.0), rotation=rotation_zx(tilt))).iloc[0]
-    assert row["axis_1_um"] == pytest.approx(12, rel=0.01)
-    assert row["axis_2_um"] == pytest.approx(8, rel=0.01)
-    assert row["axis_3_um"] == pytest.approx(5, rel=0.01)
-    assert row["elongation"] == pytest.approx(8 / 12, rel=0.01)
-    assert row["flatness"] == pytest.approx(5 / 8, rel=0.01)
+    row = measure(tmp_path, ellipsoid((12.0, 8.0, 5.0), rotation=rotation_zx(tilt), offset=PLACE)).iloc[0]
+    assert [row[f"axis_{i}_um"] for i in (1, 2, 3)] == pytest.approx([12, 8, 5], abs=0.1)
+    assert row["elongation"] == pytest.approx(8 / 12, rel=0.02)
+    assert row["flatness"] == pytest.approx(5 / 8, rel=0.02)
     assert row["tilt_deg"] == pytest.approx(tilt, abs=0.7)
 
 
@@ -113,7 +113,7 @@ def test_a_cylinder(tmp_path):
     mask = np.pad((y**2 + x**2 <= 49) & (z > -100), 2)
     row = measure(tmp_path, mask).iloc[0]
     assert row["axis_1_um"] == pytest.approx(math.sqrt(5 / 12) * 40, rel=1e-9)
-    assert row["axis_2_um"] == pytest.approx(math.sqrt(5 / 4) * 7, rel=0.01)
+    assert row["axis_2_um"] == pytest.approx(math.sqrt(5 / 4) * 7, rel=0.02)
     assert row["surface_um2"] == pytest.approx(2 * math.pi * 7 * 40 + 2 * math.pi * 49, rel=0.05)
     assert row["tilt_deg"] == pytest.approx(0, abs=1e-6)
 

@@ -64,7 +64,6 @@ def test_zones_with_doubts(zones):
     assert found == {
         "Few domains in zone interface": "warning",
         "No interval in zone interface": "warning",
-        "Far end of the scan in zone bulk": "note",
     }
 
 

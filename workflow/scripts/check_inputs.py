@@ -1,7 +1,5 @@
 """Open every input and tell every fault before anything is computed."""
 
-from snakemake.script import snakemake
-
 from tomoprofile.check import check_inputs, write_findings
 from tomoprofile.config import read_config
 from tomoprofile.logs import rule_logging

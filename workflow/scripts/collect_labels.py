@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from tomoprofile.config import UNetConfig
 from tomoprofile.logs import rule_logging
 from tomoprofile.segment.training_set import LabelledScan, collect_labels

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from tomoprofile.logs import rule_logging
 from tomoprofile.samples import Scan
 from tomoprofile.volume.convert import convert_slab, write_marker

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from tomoprofile.logs import rule_logging
 from tomoprofile.profile.interface import fit_interface
 

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from tomoprofile.config import ThresholdConfig
 from tomoprofile.logs import rule_logging
 from tomoprofile.segment.threshold import fit_threshold

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from tomoprofile.domains.table import measure_domains
 from tomoprofile.logs import rule_logging
 

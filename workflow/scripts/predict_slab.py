@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from tomoprofile.config import ThresholdConfig, UNetConfig
 from tomoprofile.logs import rule_logging
 from tomoprofile.segment.predict import predict_slab

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from tomoprofile.config import ProfileConfig
 from tomoprofile.logs import rule_logging
 from tomoprofile.profile.depth import profile_depth

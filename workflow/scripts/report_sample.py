@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from tomoprofile import __version__
 from tomoprofile.config import digest
 from tomoprofile.logs import rule_logging

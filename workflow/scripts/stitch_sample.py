@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from tomoprofile.config import ObjectsConfig
 from tomoprofile.domains.stitch import stitch_objects
 from tomoprofile.logs import rule_logging

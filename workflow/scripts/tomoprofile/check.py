@@ -16,6 +16,7 @@ import numpy as np
 
 from .config import Config, ThresholdConfig, UNetConfig
 from .errors import Fault, InputError, TomoprofileError
+from .files import whole_file
 from .logs import LOG, progress
 from .samples import Scan, parse_interface
 from .segment.label_files import find_label_files
@@ -85,13 +86,10 @@ def write_findings(findings: Iterable[Finding], out: str | Path) -> None:
     errors = [finding for finding in findings if finding.status == "error"]
     if errors:
         raise CheckError(errors)
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     lines = ["sample\titem\tstatus\tmessage"]
     lines += [f"{f.sample}\t{f.item}\t{f.status}\t{' '.join(f.message.split())}" for f in findings]
-    partial = out.with_name(out.name + ".partial")
-    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    partial.replace(out)
+    with whole_file(out) as partial:
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 class CheckError(TomoprofileError):

@@ -46,6 +46,11 @@ def rule_logging(path: str | Path) -> Iterator[logging.Logger]:
     handler = logging.FileHandler(path, mode="w")
     handler.setFormatter(_FORMAT)
     LOG.addHandler(handler)
+    # Long work shows on the terminal how far it is, under the name of its rule and wildcards.
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setFormatter(logging.Formatter(f"{path.parent.name} {path.stem}: %(message)s"))
+    terminal.addFilter(_for_terminal)
+    LOG.addHandler(terminal)
     LOG.setLevel(logging.INFO)
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").addHandler(handler)
@@ -55,7 +60,6 @@ def rule_logging(path: str | Path) -> Iterator[logging.Logger]:
         LOG.info("done in %.1f s", time.monotonic() - started)
     except TomoprofileError as error:
         LOG.error("%s", error)
-        print(error, file=sys.stderr)
         raise SystemExit(1) from error
     except BaseException:
         LOG.exception("stopped")
@@ -63,10 +67,16 @@ def rule_logging(path: str | Path) -> Iterator[logging.Logger]:
     finally:
         logging.getLogger("py.warnings").removeHandler(handler)
         LOG.removeHandler(handler)
+        LOG.removeHandler(terminal)
         handler.close()
 
 
-def progress(items: Iterable[Item], total: int, what: str, every_s: float = 5.0) -> Iterator[Item]:
+def _for_terminal(record: logging.LogRecord) -> bool:
+    # A traceback goes to the log alone: Python itself shows it on the terminal.
+    return not record.exc_info and (getattr(record, "progress", False) or record.levelno >= logging.WARNING)
+
+
+def progress(items: Iterable[Item], total: int, what: str, every_s: float = 10.0) -> Iterator[Item]:
     """Pass ``items`` on and log how far we are, how fast, and when it will be done.
 
     Parameters
@@ -87,4 +97,4 @@ def progress(items: Iterable[Item], total: int, what: str, every_s: float = 5.0)
         if now - last >= every_s or done == total:
             last = now
             left = (now - started) / done * (total - done)
-            LOG.info("%s %d of %d, about %.0f s left", what, done, total, left)
+            LOG.info("%s %d of %d, about %.0f s left", what, done, total, left, extra={"progress": done < total})

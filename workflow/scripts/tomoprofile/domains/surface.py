@@ -48,8 +48,8 @@ def crofton_surface(
 ) -> NDArray[np.float64]:
     """Return the surface of objects in square micrometres.
 
-    Against spheres: -0.4 % at a radius of 5 voxels, -0.2 % at 10, within 3 % at 2 to 3. Of what the border of the scan
-    cuts, the face of the cut is counted too.
+    Against spheres, on average over places of the centre: -5 % at a radius of 2 voxels, -2 % at 3, -0.6 % at 5,
+    -0.1 % at 10. Planes of voxels read 7 % low. Of what the border of the scan cuts, the face of the cut is counted too.
 
     Parameters
     ----------

@@ -9,8 +9,8 @@ import numpy as np
 import tifffile
 
 from ..errors import Fault, InputError
+from ..files import whole_file
 from ..logs import LOG
-from .files import whole_file
 from .geometry import DOMAIN
 
 

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..errors import ConfigError, Fault, InputError
+from ..files import whole_file
 from .scan import Phantom
 from .truth import profile_table
 
@@ -28,18 +28,6 @@ _PROJECTIONS = 1800  # what the headers tell; nothing is computed from it
 _GREY_LEVELS = 65535
 _ARTIST = 315  # TIFF tag
 _UNITS = {"_um": "um", "_um3": "um^3", "voxels": "voxels", "volume_ratio": "1"}
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a name to write to, and move the file to ``path`` when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_scan(phantom: Phantom, folder: str | Path, form: str) -> Path:

@@ -23,11 +23,12 @@ _REASONS = {
     "few": ("Few domains", "fewer than 5 domains, so means and intervals there say little"),
     "far_end": (
         "Far end of the scan",
-        "the far face of the scan cuts domains there, so large ones are missing and the mean is biased",
+        "the far face of the scan cuts domains there, so mean diameter and number density leave those depths out",
     ),
     "near_end": (
         "Near end of the scan",
-        "the scan begins inside the resin and cuts domains there, so large ones are missing and the mean is biased",
+        "the scan begins inside the resin and cuts domains there, so mean diameter and number density leave those "
+        "depths out",
     ),
     "few_blocks": ("No interval", "the field of view is too small for a 95 % interval"),
 }
@@ -71,9 +72,9 @@ def zone_flags(zones: pd.DataFrame) -> list[Flag]:
             continue
         for reason in filter(None, str(row.flag).split(";")):
             title, text = _words(reason)
-            # Every scan ends somewhere: that a zone meets its end is no reason to distrust it.
-            severity = "note" if reason.endswith("_end") else "warning"
-            flags.append(Flag(severity, f"{title} in zone {row.zone}", f"{text[0].upper()}{text[1:]}."))
+            # Every scan ends somewhere: the bins say where, and that a zone meets its end is no reason to distrust it.
+            if not reason.endswith("_end"):
+                flags.append(Flag("warning", f"{title} in zone {row.zone}", f"{text[0].upper()}{text[1:]}."))
     last = zones[zones["zone"] == at_level(zones, "calibrated")["zone"].iloc[plateau(zones)]]
     low, high = last["volume_ratio"].min(), last["volume_ratio"].max()
     if low > 0 and high / low > _BAND_FACTOR:
@@ -135,8 +136,8 @@ def segmentation_flags(segmentation: Segmentation, sample: str) -> list[Flag]:
         names = ", ".join(segmentation.labelled[:_MOST_NAMES])
         more = len(segmentation.labelled) - _MOST_NAMES
         text = (
-            f"No slice of this scan was labelled; the model learned from {names}{f' and {more} more' * (more > 0)}. How "
-            "well it does here is unknown: compare the outlines below with what you see, or label one slice."
+            f"No slice of this scan was labelled; the model learned from {names}{f' and {more} more' * (more > 0)}. "
+            "How well it does here is unknown: compare the outlines below with what you see, or label one slice."
         )
         flags.append(Flag("warning", "Model from another scan", text))
     if not segmentation.calibrated:

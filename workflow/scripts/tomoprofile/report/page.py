@@ -17,6 +17,7 @@ from plotly.offline import get_plotlyjs
 
 from .. import __version__
 from ..domains.objects import ObjectsMetadata, read_objects_metadata
+from ..files import whole_file
 from ..logs import LOG
 from ..volume.plane import Plane
 from ..volume.store import Store, open_store
@@ -156,10 +157,8 @@ def write_page(template: str, context: dict[str, Any], out: Path) -> None:
         lstrip_blocks=True,
     )
     text = environment.get_template(template).render(version=__version__, **context)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(out)
+    with whole_file(out) as partial:
+        partial.write_text(text, encoding="utf-8")
     LOG.info("%s: %.1f MB", out, out.stat().st_size / 1e6)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tifffile
 
+from ..files import whole_file
 from ..logs import LOG
 from ..volume.store import open_store
 
@@ -36,7 +37,6 @@ def pick_slices(volume: Path, sample: str, n_slices: int, out_tsv: Path) -> None
         name = f"{sample}_z{z:05d}.tif"
         tifffile.imwrite(out_tsv.parent / name, store.read(z, z + 1)[0])
         lines.append(f"{z}\t{name}")
-    partial = out_tsv.with_name(out_tsv.name + ".partial")
-    partial.write_text("\n".join(lines) + "\n")
-    partial.replace(out_tsv)
+    with whole_file(out_tsv) as partial:
+        partial.write_text("\n".join(lines) + "\n")
     LOG.info("%s: slices %s exported for labelling into %s", sample, ", ".join(map(str, chosen)), out_tsv.parent)

@@ -16,6 +16,7 @@ from skimage.filters import threshold_otsu
 
 from ..config import ThresholdConfig
 from ..errors import Fault, InputError, StageError
+from ..files import whole_file
 from ..logs import LOG, progress
 from ..volume.plane import Plane
 from ..volume.store import Store, open_store
@@ -77,9 +78,8 @@ def fit_threshold(volume: Path, interface: Path, config: ThresholdConfig, out: P
     value = float(threshold_otsu(hist=(counts, (edges[:-1] + edges[1:]) / 2)))
     record = {"threshold": value, "decision_level": 0.5, **config.model_dump(mode="json")}
     record |= {"normal": plane.normal, "offset_um": plane.offset_um}
-    partial = out.with_name(out.name + ".partial")
-    partial.write_text(json.dumps(record, indent=2) + "\n")
-    partial.replace(out)
+    with whole_file(out) as partial:
+        partial.write_text(json.dumps(record, indent=2) + "\n")
     LOG.info("Otsu's threshold: %.6g", value * store.grey.slope + store.grey.offset)
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional
 from .. import __version__
 from ..config import UNetConfig, digest
 from ..errors import Fault, InputError
+from ..files import whole_file
 from ..logs import LOG, progress
 from .augment import CropSampler, normalise
 from .bundle import load_network, write_bundle
@@ -215,15 +216,9 @@ def _train(
             LOG.info("step %d: loss %.3f", step + 1, float(loss.detach()))
             state: dict[str, Any] = {"identity": identity, "step": step + 1, "curve": json.dumps(curve)}
             state |= {"network": network.state_dict(), "optimiser": optimiser.state_dict()}
-            _write_checkpoint(checkpoint, state | {"schedule": schedule.state_dict()})
+            with whole_file(checkpoint) as partial:
+                torch.save(state | {"schedule": schedule.state_dict()}, partial)
     return curve
-
-
-def _write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    torch.save(state, partial)
-    partial.replace(path)
 
 
 def _read_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from ..config import UNetConfig
 from ..errors import Fault, InputError, StageError
+from ..files import whole_file
 from ..logs import LOG
 from ..volume.store import open_store
 from .label_files import LabelFile, find_label_files
@@ -203,10 +204,8 @@ def _save(training: TrainingSet, out: Path) -> None:
     arrays = {"record": np.array(json.dumps(record))}
     for n, item in enumerate(training.slices):
         arrays |= {f"image_{n}": item.image, f"label_{n}": item.label}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial.npz")
-    np.savez(partial, **arrays)
-    partial.replace(out)
+    with whole_file(out) as partial:
+        np.savez(partial, **arrays)
 
 
 def _nothing_labelled(scan: LabelledScan) -> Fault:

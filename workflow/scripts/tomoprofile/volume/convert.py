@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import Fault, InputError
+from ..files import whole_file
 from ..logs import LOG, progress
 from ..samples import Scan
 from .readers import ScanReader, open_raw
@@ -59,10 +60,8 @@ def convert_slab(scan: Scan, volume: str | Path, start: int, stop: int) -> None:
 
 def write_marker(path: str | Path, **facts: object) -> None:
     """Say in a small file beside a store that a slab of it is complete."""
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(facts, sort_keys=True) + "\n")
-    partial.replace(path)
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(facts, sort_keys=True) + "\n")
 
 
 def _refuse_missing_values(scan: Scan, first: int, slices: np.ndarray) -> None:

@@ -1,0 +1,23 @@
+"""Files appear whole or not at all, whatever kills the job that writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path``; it becomes ``path`` when the block succeeds and vanishes when not.
+
+    The name keeps its ending, because many writers choose the format by it. Missing folders are made.
+    """
+    path = Path(path)
+    partial = path.with_name(f".partial-{path.name}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
