@@ -119,7 +119,7 @@ def test_confidence_is_the_mean_probability(tmp_path):
 @pytest.mark.parametrize("box", [1, 2, 6, 9])
 @pytest.mark.parametrize("axis", [1, 2])
 def test_edge_weights_undo_what_the_border_hides(tmp_path, box, axis):
-    """Over all places that a box may have, the weights add up to the number of places inside a window without border."""
+    """Over all places that a box may have, the weights add up to the number of places without a border."""
     shape, plane = (6, 12, 13), Plane.through((1.0, 0.02, 0.0), 0.0)
     length, across = shape[axis], shape[3 - axis]
     across_weight = across / (across - 2 - 1)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..errors import Fault, InputError, StageError
+from ..files import whole_file
 
 COLUMNS = {"z": np.int32, "y": np.int32, "x_start": np.int32, "x_stop": np.int32, "domain_id": np.int64}
 _SCHEMA = pa.schema([(name, pa.from_numpy_dtype(dtype)) for name, dtype in COLUMNS.items()])
@@ -210,18 +210,6 @@ def write_objects(out: Path, metadata: ObjectsMetadata, shards: Iterable[Runs]) 
                 raise StageError(Fault(str(out), str(len(runs)), problem, "Look at the segmentation of this scan."))
             table = pa.Table.from_arrays([pa.array(getattr(runs, name)) for name in COLUMNS], schema=schema)
             file.write_table(table, row_group_size=max(1, len(runs)))
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path``; it becomes ``path`` when the block succeeds and vanishes when not."""
-    partial = path.with_name(path.name + ".partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @njit(cache=True, nogil=True)

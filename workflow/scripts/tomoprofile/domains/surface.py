@@ -49,7 +49,7 @@ def crofton_surface(
     """Return the surface of objects in square micrometres.
 
     Against spheres, on average over places of the centre: -5 % at a radius of 2 voxels, -2 % at 3, -0.6 % at 5,
-    -0.1 % at 10. Planes of voxels read 7 % low. Of what the border of the scan cuts, the face of the cut is counted too.
+    -0.1 % at 10. Planes of voxels read 7 % low. Of what the border of the scan cuts, the face of the cut counts too.
 
     Parameters
     ----------

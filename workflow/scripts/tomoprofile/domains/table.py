@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import Fault, InputError
+from ..files import whole_file
 from ..logs import LOG, progress
 from ..volume.plane import Plane
 from ..volume.store import Store, open_store
@@ -23,7 +24,6 @@ from .objects import (
     read_objects_metadata,
     read_runs,
     refuse_split_slice,
-    whole_file,
 )
 from .runs import Int64
 from .sums import Sums, grey_reference, pairs_across, sums_of_part

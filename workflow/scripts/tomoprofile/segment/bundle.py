@@ -6,7 +6,6 @@ Reading takes plain data only: weights without pickles that run code, JSON that 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -92,9 +91,10 @@ def write_bundle(out: Path, network: SliceNetwork, facts: dict[str, Any], card: 
         (scratch / FILES[1]).write_text(json.dumps(inference, indent=2) + "\n")
         (scratch / FILES[2]).write_text(card)
         (scratch / FILES[3]).write_text(json.dumps(metadata, indent=2) + "\n")
+        (out / FILES[-1]).unlink(missing_ok=True)  # never an earlier model's metadata beside these weights
         for name in FILES:
             (out / name).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(scratch / name, out / name)  # noqa: PTH105 - both names are built here
+            (scratch / name).replace(out / name)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -29,10 +29,12 @@ def read_label(path: str | Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
         When it is unreadable, not 2-D, of another size, or holds other values.
     """
     try:
-        mask = np.squeeze(tifffile.imread(path))
+        mask = tifffile.imread(path)
     except Exception as error:
         remedy = "Save the mask again as an 8-bit TIFF."
         raise InputError(Fault(str(path), "", f"the label file cannot be read as TIFF: {error}", remedy)) from None
+    if mask.ndim == 3 and mask.shape[0] == 1:  # one page of a stack
+        mask = mask[0]
     if mask.shape != tuple(shape):
         got = "x".join(map(str, mask.shape))
         problem = f"the label file has another size than the slices of the scan ({shape[0]}x{shape[1]})"

@@ -21,7 +21,8 @@ from ..logs import LOG, progress
 from ..volume.plane import Plane
 from ..volume.store import Store, open_store
 
-BINS = 4096
+BINS = 1 << 16
+TAILS = (0.001, 0.999)  # beyond these shares lie the fringes of the substrate, a hundred times a domain's
 REACH = 4.0  # the Gaussian is cut at this many sigma
 
 
@@ -46,6 +47,8 @@ class Threshold:
 def fit_threshold(volume: Path, interface: Path, config: ThresholdConfig, out: Path) -> None:
     """Find Otsu's threshold among the smoothed grey values of the resin, streaming twice over the scan.
 
+    Counts and extremes are exact sums over voxels, so the threshold does not depend on the size of shards.
+
     Parameters
     ----------
     volume : Path
@@ -63,19 +66,17 @@ def fit_threshold(volume: Path, interface: Path, config: ThresholdConfig, out: P
     """
     store, plane = open_store(volume), Plane.load(interface)
     low, high = math.inf, -math.inf
-    for _, values in _resin_values(store, plane, config.smooth_voxels):
-        if values.size:
-            # The extremes of fringes would leave a histogram of few bins for what matters.
-            ends = np.quantile(values, (0.001, 0.999))
-            low, high = min(low, float(ends[0])), max(high, float(ends[1]))
+    for values in _resin_values(store, plane, config.smooth_voxels):
+        low = min(low, float(values.min(initial=math.inf)))
+        high = max(high, float(values.max(initial=-math.inf)))
     if not low < high:
         problem = "there is no resin with different grey values beyond the interface"
         raise StageError(Fault(str(volume), "", problem, "Correct the column `interface` of the sample sheet."))
-    edges = np.linspace(low, high, BINS + 1)
     counts = np.zeros(BINS, np.int64)
-    for _, values in _resin_values(store, plane, config.smooth_voxels):
-        counts += np.histogram(np.clip(values, low, high), edges)[0]
-    value = float(threshold_otsu(hist=(counts, (edges[:-1] + edges[1:]) / 2)))
+    for values in _resin_values(store, plane, config.smooth_voxels):
+        counts += np.histogram(values, BINS, (low, high))[0]
+    centres = low + (np.arange(BINS) + 0.5) * (high - low) / BINS
+    value = float(threshold_otsu(hist=_without_tails(counts, centres)))
     record = {"threshold": value, "decision_level": 0.5, **config.model_dump(mode="json")}
     record |= {"normal": plane.normal, "offset_um": plane.offset_um}
     with whole_file(out) as partial:
@@ -113,21 +114,41 @@ def _smooth(store: Store, sigma: float, first: int, end: int) -> NDArray[np.floa
     return smooth[halo : halo + end - first]
 
 
-def _depth(store: Store, plane: Plane, first: int, end: int) -> NDArray[np.float64]:
+def _resin(store: Store, plane: Plane, index: int) -> NDArray[np.bool_]:
+    """Return which voxels (y, x) of a slice lie beyond the interface."""
     z, y, x = ((np.arange(n) + 0.5) * edge for n, edge in zip(store.shape, store.voxel_size_um, strict=True))
-    return plane.depth_um(z[first:end, None, None], y[:, None], x)
+    return np.asarray(plane.depth_um(z[index], y[:, None], x) > 0)
 
 
-def _resin_values(store: Store, plane: Plane, sigma: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def _resin_values(store: Store, plane: Plane, sigma: float) -> Iterator[NDArray[np.float32]]:
+    """Yield the smoothed grey values of the resin, slice by slice."""
     shards = store.shards()
     for first, end in progress(shards, len(shards), "shards looked at"):
-        yield first, _smooth(store, sigma, first, end)[_depth(store, plane, first, end) > 0]
+        for z, smooth in enumerate(_smooth(store, sigma, first, end), start=first):
+            yield smooth[_resin(store, plane, z)]
+
+
+def _without_tails(counts: NDArray[np.int64], centres: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
+    """Return the histogram between the tails; what lies in them is counted at their ends."""
+    share = np.cumsum(counts) / counts.sum()
+    first, last = (int(np.searchsorted(share, tail)) for tail in TAILS)
+    kept = counts[first : last + 1].copy()
+    kept[0] += counts[:first].sum()
+    kept[-1] += counts[last + 1 :].sum()
+    return kept, centres[first : last + 1]
 
 
 def _mask(store: Store, threshold: Threshold, first: int, end: int) -> NDArray[np.bool_]:
-    smooth = _smooth(store, threshold.config.smooth_voxels, first, end)
-    mask = smooth < threshold.value if threshold.config.domains_are == "dark" else smooth > threshold.value
-    return mask & (_depth(store, threshold.plane, first, end) > 0)
+    mask = np.empty((end - first, *store.shape[1:]), bool)
+    # In parts, because grey values and depths take many times the memory of a mask, and a halo may be long.
+    for low in range(first, end, store.shard_slices):
+        high = min(low + store.shard_slices, end)
+        smooth = _smooth(store, threshold.config.smooth_voxels, low, high)
+        dark = threshold.config.domains_are == "dark"
+        part = smooth < threshold.value if dark else smooth > threshold.value
+        for z in range(low, high):
+            mask[z - first] = part[z - low] & _resin(store, threshold.plane, z)
+    return mask
 
 
 def _filled(store: Store, threshold: Threshold, first: int, end: int) -> NDArray[np.bool_]:

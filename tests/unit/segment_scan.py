@@ -1,0 +1,58 @@
+"""A small simulated scan with labelled slices, shared by the tests of segmentation."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from tomoprofile.phantom.scan import Phantom, PhantomSettings, simulate
+from tomoprofile.segment.training_set import LabelledScan
+from tomoprofile.volume.store import create_store
+
+
+@dataclass(frozen=True)
+class SegmentScan:
+    folder: Path
+    phantom: Phantom
+
+    @property
+    def volume(self):
+        return self.folder / "volume.ome.zarr"
+
+    @property
+    def interface(self):
+        return self.folder / "interface.json"
+
+    @property
+    def truth(self):
+        return self.phantom.labels == 1
+
+    def label(self, name, slices, change=lambda mask: mask):
+        """Write true masks of some slices; returns the labelled scan."""
+        folder = self.folder / name
+        folder.mkdir()
+        for z in slices:
+            mask = change(self.truth[z].astype(np.uint8))
+            tifffile.imwrite(folder / f"x_z{z:05d}.tif", mask)
+        return LabelledScan("x", self.volume, folder)
+
+    def empty(self, name, shard_slices=8):
+        """Create a store for probabilities."""
+        path = self.folder / name
+        create_store(path, self.truth.shape, "uint8", (0.5, 0.5, 0.5), shard_slices)
+        return path
+
+
+def build(folder):
+    phantom = simulate(PhantomSettings.of_kind("A", size=(48, 128, 96), seed=2))
+    scan = SegmentScan(folder, phantom)
+    store = create_store(scan.volume, phantom.grey.shape, "float32", (0.5, 0.5, 0.5), 8)
+    for start, stop in store.shards():
+        store.write(start, phantom.grey[start:stop])
+    phantom.plane.save(scan.interface)
+    return scan
+
+
+def dice(found, truth):
+    return 2 * (found & truth).sum() / (found.sum() + truth.sum())

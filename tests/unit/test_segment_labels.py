@@ -1,0 +1,153 @@
+import numpy as np
+import pytest
+import tifffile
+from segment_scan import build
+
+from tomoprofile.config import ThresholdConfig, UNetConfig
+from tomoprofile.errors import InputError, StageError
+from tomoprofile.segment.augment import CropSampler
+from tomoprofile.segment.label_files import find_label_files
+from tomoprofile.segment.labels import IGNORE, read_label
+from tomoprofile.segment.pick import pick_slices
+from tomoprofile.segment.prelabel import prelabel
+from tomoprofile.segment.training_set import LabelledScan, choose_held_out, collect_labels, read_training_set
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("scan"))
+
+
+def test_label_files_are_found_by_the_slice_index_in_their_names(tmp_path):
+    for name in ("b_z00010.tif", "a_z00009.TIFF", "notes_z1.txt", "mask12.tif"):
+        (tmp_path / name).write_bytes(b"")
+    assert [file.z for file in find_label_files(tmp_path)] == [9, 10]
+    assert find_label_files(tmp_path / "missing") == []
+
+
+@pytest.mark.parametrize(
+    ("mask", "told"),
+    [
+        (np.zeros((4, 6), "uint8"), ["4x6", "5x6"]),
+        (np.full((5, 6), 2, "uint8"), ["2", "0 (background), 1 (domain) and 255 (ignore)"]),
+        (np.zeros((5, 6, 3), "uint8"), ["5x6x3", "another size"]),
+    ],
+)
+def test_wrong_masks_name_file_value_and_remedy(tmp_path, mask, told):
+    path = tmp_path / "a_z00001.tif"
+    tifffile.imwrite(path, mask)
+    with pytest.raises(InputError) as caught:
+        read_label(path, (5, 6))
+    for part in ["a_z00001.tif", *told]:
+        assert part in str(caught.value)
+
+
+def test_a_mask_that_is_no_tiff(tmp_path):
+    path = tmp_path / "a_z00001.tif"
+    path.write_bytes(b"GIF89a")
+    with pytest.raises(InputError, match="cannot be read as TIFF"):
+        read_label(path, (5, 6))
+
+
+def test_masks_of_any_integer_type_are_read(tmp_path):
+    path = tmp_path / "a_z00001.tif"
+    mask = np.array([[0, 1, IGNORE]], "uint16")
+    tifffile.imwrite(path, mask)
+    assert (read_label(path, (1, 3)) == mask).all()
+
+
+def test_picked_slices_are_spread_and_unchanged(scan, tmp_path):
+    pick_slices(scan.volume, "x", 3, tmp_path / "slices.tsv")
+    lines = (tmp_path / "slices.tsv").read_text().splitlines()
+    assert lines == ["slice\tfile", "8\tx_z00008.tif", "24\tx_z00024.tif", "40\tx_z00040.tif"]
+    assert (tifffile.imread(tmp_path / "x_z00024.tif") == scan.phantom.grey[24]).all()
+
+
+def test_prelabels_are_a_beginning_and_never_overwrite(scan, tmp_path):
+    pick_slices(scan.volume, "x", 2, tmp_path / "slices.tsv")
+    config = ThresholdConfig(method="otsu")
+    written = prelabel(tmp_path / "slices.tsv", tmp_path / "labels", config)
+    assert [path.name for path in written] == ["x_z00012.tif", "x_z00036.tif"]
+    assert read_label(written[0], scan.truth.shape[1:]).any()
+    tifffile.imwrite(written[0], np.ones(scan.truth.shape[1:], "uint8"))
+    assert prelabel(tmp_path / "slices.tsv", tmp_path / "labels", config) == []
+    assert tifffile.imread(written[0]).all()
+
+
+def disc(size):
+    mask = np.zeros((40, 40), np.uint8)
+    mask[5 : 5 + size, 5 : 5 + size] = 1
+    return mask
+
+
+def test_what_is_held_out_lies_at_the_end_with_the_smaller_domains():
+    assert choose_held_out({3: disc(1)}) == set()
+    assert choose_held_out({3: disc(2), 30: disc(9), 60: disc(2)}) == {60}
+    assert choose_held_out({3: disc(2), 30: disc(2), 60: disc(9)}) == {3}
+    assert choose_held_out({z: disc(2 + (z > 50)) for z in range(0, 100, 10)}) == {0, 10}
+
+
+def test_slices_near_a_held_out_one_do_not_train(scan, tmp_path):
+    labelled = scan.label("near", (4, 20, 36, 44))
+    collect_labels([labelled], UNetConfig(guard_slices=12), tmp_path / "t.npz")
+    training = read_training_set(tmp_path / "t.npz")
+    held_out = {item.z for item in training.part(held_out=True)}
+    trained = {item.z for item in training.part(held_out=False)}
+    assert len(held_out) == 1
+    assert min(abs(z - other) for z in held_out for other in trained) >= 12
+    assert len(trained) < 3, "the guard must cost the slice beside the held-out one"
+    collect_labels([labelled], UNetConfig(guard_slices=0), tmp_path / "u.npz")
+    assert len(read_training_set(tmp_path / "u.npz").part(held_out=False)) == 3
+
+
+def test_a_stack_holds_the_neighbours_in_physical_units(scan, tmp_path):
+    collect_labels([scan.label("one", (0, 30))], UNetConfig(guard_slices=5), tmp_path / "t.npz")
+    training = read_training_set(tmp_path / "t.npz")
+    by_z = {item.z: item for item in training.slices}
+    assert np.allclose(by_z[30].image, scan.phantom.grey[29:32])
+    assert np.allclose(by_z[0].image[:2], scan.phantom.grey[[0, 0]]), "the first slice stands in for the one before"
+    assert training.facts["training"]
+    assert len(training.facts["labels"]) == 2
+
+
+def test_nothing_labelled_says_what_to_do(scan):
+    with pytest.raises(StageError) as caught:
+        collect_labels([LabelledScan("x", scan.volume, scan.folder / "none")], UNetConfig(), scan.folder / "t.npz")
+    assert "to_label" in str(caught.value)
+    assert "run the same command again" in str(caught.value)
+    assert not (scan.folder / "t.npz").exists()
+
+
+def test_no_domain_in_any_label(scan):
+    labelled = scan.label("blank", (8, 40), change=np.zeros_like)
+    with pytest.raises(InputError, match="no label file that trains contains a domain"):
+        collect_labels([labelled], UNetConfig(guard_slices=4), scan.folder / "t.npz")
+
+
+def test_a_guard_wider_than_the_scan(scan):
+    with pytest.raises(StageError, match="guard_slices"):
+        collect_labels([scan.label("wide", (8, 40))], UNetConfig(guard_slices=40), scan.folder / "t.npz")
+
+
+def test_a_step_draws_the_same_crops_again_and_labels_move_with_images(scan, tmp_path):
+    collect_labels([scan.label("draw", (8, 40))], UNetConfig(guard_slices=4), tmp_path / "t.npz")
+    training = read_training_set(tmp_path / "t.npz")
+    sampler = CropSampler(training, 64, 8, seed=3)
+    images, labels = sampler.draw(7)
+    again, _ = CropSampler(training, 64, 8, seed=3).draw(7)
+    assert (images == again).all()
+    assert (images != sampler.draw(8)[0]).any()
+    assert images.shape == (8, 3, 64, 64)
+    assert set(np.unique(labels)) <= {0, 1}
+    # Domains are darker than what surrounds them: if labels were flipped otherwise than images, they would not be.
+    inside, outside = images[:, 1][labels == 1].mean(), images[:, 1][labels == 0].mean()
+    assert inside < outside - 1
+    mismatched = images[:, 1][np.flip(labels, 1) == 1].mean()
+    assert mismatched > inside + 1
+
+
+def test_slices_smaller_than_a_crop_are_padded_with_ignored_voxels(scan, tmp_path):
+    collect_labels([scan.label("pad", (8, 40))], UNetConfig(guard_slices=4), tmp_path / "t.npz")
+    _, labels = CropSampler(read_training_set(tmp_path / "t.npz"), 128, 2, seed=0).draw(0)
+    assert labels.shape == (2, 128, 128)
+    assert (labels == IGNORE).mean() == pytest.approx(32 / 128)

@@ -1,0 +1,222 @@
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from segment_scan import build, dice
+
+from tomoprofile.config import UNetConfig
+from tomoprofile.errors import InputError
+from tomoprofile.segment import train
+from tomoprofile.segment.bundle import decision_level, load_network, read_facts
+from tomoprofile.segment.encoder import EfficientNetLite0
+from tomoprofile.segment.network import SliceNetwork
+from tomoprofile.segment.predict import predict_slab
+from tomoprofile.segment.train import calibrate, fine_tune, masked_loss
+from tomoprofile.segment.training_set import collect_labels, read_training_set
+from tomoprofile.volume.store import open_store
+
+QUICK = UNetConfig(steps=60, crop=64, guard_slices=8, decoder_channels=(64, 32, 16, 16, 16), window=96)
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("scan"))
+
+
+@pytest.fixture(scope="module")
+def training_set(scan):
+    path = scan.folder / "training.npz"
+    collect_labels([scan.label("labels", (8, 24, 40))], QUICK, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def bundle(scan, training_set):
+    out = scan.folder / "models" / "quick"
+    fine_tune(training_set, QUICK, 1, out, threads=2)
+    return out
+
+
+def segmented(scan, bundle, name, slab, config=QUICK):
+    out = scan.empty(name)
+    for start in range(0, 48, slab):
+        predict_slab(scan.volume, out, bundle, config, start, start + slab, threads=2)
+    return open_store(out).read(0, 48)
+
+
+def test_the_encoder_starts_from_imagenet_and_spreads_over_any_number_of_slices():
+    ours, scratch = (EfficientNetLite0(3, pretrained).stem[0].weight for pretrained in (True, False))
+    assert ours.std() > 1.5 * scratch.std()
+    assert not torch.allclose(ours, scratch)
+    wide = EfficientNetLite0(5, True)
+    assert wide.stem[0].weight.shape[1] == 5
+    assert torch.allclose(wide.stem[0].weight.sum(1), ours.sum(1), atol=1e-5)
+    features = wide(torch.zeros(1, 5, 64, 96))
+    assert [tuple(feature.shape[2:]) for feature in features] == [(32, 48), (16, 24), (8, 12), (4, 6), (2, 3)]
+
+
+def test_batch_norm_follows_quickly_everywhere():
+    network = SliceNetwork(3, 2, (64, 32, 16, 16, 16), True)
+    momenta = {layer.momentum for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)}
+    assert momenta == {0.1}
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3])
+def test_logits_have_the_size_of_the_slice(scale):
+    network = SliceNetwork(3, scale, (32, 16, 16, 16, 16), False).eval()
+    with torch.no_grad():
+        assert network(torch.zeros(2, 3, 64, 96)).shape == (2, 1, 64, 96)
+
+
+def test_ignored_voxels_do_not_matter_and_others_do():
+    rng = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, 1, 8, 8, generator=rng)
+    label = (torch.rand(1, 8, 8, generator=rng) > 0.5).to(torch.uint8)
+    label[0, :4] = 255
+    changed = logits.clone()
+    changed[0, 0, :4] += 5
+    assert masked_loss(logits, label) == masked_loss(changed, label)
+    changed[0, 0, 4:] += 5
+    assert masked_loss(logits, label) != masked_loss(changed, label)
+
+
+def test_few_steps_on_two_slices_find_domains_in_slices_never_seen(scan, bundle):
+    probability = segmented(scan, bundle, "trained.ome.zarr", 8)
+    level = decision_level(bundle)
+    unseen = slice(28, 36)
+    found = probability[unseen] >= level * 255
+    assert dice(found, scan.truth[unseen]) > 0.8
+
+
+def test_a_network_that_was_hardly_trained_does_not(scan, training_set):
+    """The mutant of the test above."""
+    out = scan.folder / "models" / "untrained"
+    fine_tune(training_set, QUICK.model_copy(update={"steps": 1}), 1, out, threads=2)
+    probability = segmented(scan, out, "untrained.ome.zarr", 8)
+    assert dice(probability[28:36] >= 128, scan.truth[28:36]) < 0.4
+
+
+def test_the_same_bytes_whatever_the_slabs(scan, bundle):
+    assert (segmented(scan, bundle, "by8.ome.zarr", 8) == segmented(scan, bundle, "by24.ome.zarr", 24)).all()
+
+
+def test_windows_blend_without_seams(scan, bundle):
+    """Small windows change little; without overlap and weights the borders of windows would show."""
+    small = segmented(scan, bundle, "small.ome.zarr", 48, QUICK.model_copy(update={"window": 64}))
+    large = segmented(scan, bundle, "large.ome.zarr", 48, QUICK.model_copy(update={"window": 128}))
+    level = decision_level(bundle) * 255
+    assert ((small >= level) != (large >= level)).mean() < 0.01
+
+
+def test_the_level_gives_held_out_slices_their_labelled_area(training_set, bundle):
+    training = read_training_set(training_set)
+    calibration = calibrate(load_network(bundle), training, QUICK)
+    assert calibration.level == pytest.approx(decision_level(bundle), abs=0.02)
+    facts = read_facts(bundle)
+    assert facts["calibrated"]
+    if 0.3 < calibration.level < 0.7:
+        assert calibration.metrics["area_ratio"] == pytest.approx(1, abs=0.02)
+
+
+def test_one_label_is_enough_to_train_but_not_to_calibrate(scan):
+    path = scan.folder / "one.npz"
+    collect_labels([scan.label("single", (24,))], QUICK, path)
+    out = scan.folder / "models" / "single"
+    fine_tune(path, QUICK.model_copy(update={"steps": 2}), 1, out, threads=2)
+    facts = read_facts(out)
+    assert facts["calibrated"] is False
+    assert facts["decision_level"] == 0.5
+    assert "not calibrated" in (out / "docs/README.md").read_text()
+
+
+def test_the_bundle_tells_how_the_model_was_made(bundle):
+    metadata = json.loads((bundle / "configs/metadata.json").read_text())
+    facts = metadata["tomoprofile"]
+    assert facts["conditions"]["steps"] == 60
+    assert facts["conditions"]["seed"] == 1
+    assert facts["voxel_size_um"] == [0.5, 0.5, 0.5]
+    assert len(facts["labels"]["labels"]) == 3
+    assert facts["learning_curve"][0]["loss"] > facts["learning_curve"][-1]["loss"]
+    assert 0 < facts["held_out"]["dice"] <= 1
+    assert {"version", "monai_version", "network_data_format"} <= set(metadata)
+    assert not bundle.with_name("quick.checkpoint.pt").exists()
+
+
+def test_a_run_that_was_killed_continues_and_gives_the_same_model(scan, training_set, monkeypatch):
+    config = QUICK.model_copy(update={"steps": 6})
+    monkeypatch.setattr(train, "CHECKPOINT_STEPS", 2)
+    whole, broken = scan.folder / "models" / "whole", scan.folder / "models" / "broken"
+    fine_tune(training_set, config, 5, whole, threads=2)
+    draw, drawn = train.CropSampler.draw, []
+
+    def killed_at_step_4(self, step):
+        drawn.append(step)
+        if step == 4 and drawn.count(4) == 1:
+            raise KeyboardInterrupt
+        return draw(self, step)
+
+    monkeypatch.setattr(train.CropSampler, "draw", killed_at_step_4)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(training_set, config, 5, broken, threads=2)
+    assert not (broken / "configs/metadata.json").exists()
+    fine_tune(training_set, config, 5, broken, threads=2)
+    assert drawn == [0, 1, 2, 3, 4, 4, 5], "it must go on from its checkpoint, not from the beginning"
+    one, other = (load_network(path).state_dict() for path in (whole, broken))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_an_earlier_bundle_is_a_base(scan, training_set, bundle):
+    out = scan.folder / "models" / "carried"
+    config = QUICK.model_copy(update={"base": str(bundle), "steps": 1, "learning_rate": 1e-9})
+    fine_tune(training_set, config, 1, out, threads=2)
+    mine, theirs = load_network(out), load_network(bundle)
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(mine.parameters(), theirs.parameters(), strict=True))
+    assert read_facts(out)["base"] == str(bundle)
+
+
+def test_weights_that_run_code_are_refused(bundle, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (print, ("code was run",))
+
+    copy = tmp_path / "evil"
+    (copy / "configs").mkdir(parents=True)
+    (copy / "models").mkdir()
+    (copy / "configs/metadata.json").write_bytes((bundle / "configs/metadata.json").read_bytes())
+    (copy / "models/model.pt").write_bytes(pickle.dumps({"x": Evil()}))
+    with pytest.raises(InputError, match="weights cannot be used"):
+        load_network(copy)
+
+
+def test_a_bundle_for_other_channels_or_voxels_is_refused(scan, bundle, tmp_path):
+    with pytest.raises(InputError, match="neighbours"):
+        segmented(scan, bundle, "channels.ome.zarr", 48, QUICK.model_copy(update={"neighbours": 2}))
+    copy = tmp_path / "coarse"
+    copy.mkdir()
+    for name in ("models", "configs"):
+        (copy / name).symlink_to(bundle / name)
+    metadata = json.loads((bundle / "configs/metadata.json").read_text())
+    metadata["tomoprofile"]["voxel_size_um"] = [2.0, 2.0, 2.0]
+    (copy / "configs").unlink()
+    (copy / "configs").mkdir()
+    (copy / "configs/metadata.json").write_text(json.dumps(metadata))
+    with pytest.raises(InputError, match="trained on voxels of 2, 2, 2 um"):
+        segmented(scan, copy, "coarse.ome.zarr", 48)
+
+
+def test_not_a_bundle(tmp_path):
+    with pytest.raises(InputError, match="no model bundle"):
+        decision_level(tmp_path)
+    (tmp_path / "threshold.json").write_text("{}")
+    with pytest.raises(InputError, match="no threshold file"):
+        decision_level(tmp_path / "threshold.json")
+
+
+def test_random_numbers_are_used_from_the_seed_alone(training_set):
+    np.random.seed(0)  # noqa: NPY002 - a global state that must not matter
+    one = train.CropSampler(read_training_set(training_set), 64, 2, 1).draw(0)[0]
+    np.random.seed(1)  # noqa: NPY002
+    other = train.CropSampler(read_training_set(training_set), 64, 2, 1).draw(0)[0]
+    assert (one == other).all()
