@@ -39,10 +39,11 @@ wildcard_constraints:
 
 
 rule all:
-    """The beamtime at a glance, with a report for each scan."""
+    """The beamtime at a glance; for each scan its tables and its report, each made again when it is lost."""
     default_target: True
     input:
         f"{RESULTS}/index.html",
+        expand(f"{RESULTS}/{{sample}}/{{product}}", sample=SCANS, product=PRODUCTS),
 
 
 rule pick:

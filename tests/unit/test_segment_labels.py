@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import tifffile
-from segment_scan import build
+from segment_scan import build, dice
 
 from tomoprofile.config import ThresholdConfig, UNetConfig
 from tomoprofile.errors import InputError, StageError
@@ -11,6 +11,7 @@ from tomoprofile.segment.labels import IGNORE, read_label
 from tomoprofile.segment.pick import pick_slices
 from tomoprofile.segment.prelabel import prelabel
 from tomoprofile.segment.training_set import LabelledScan, choose_held_out, collect_labels, read_training_set
+from tomoprofile.volume.store import create_store
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,8 @@ def test_prelabels_are_a_beginning_and_never_overwrite(scan, tmp_path):
     config = ThresholdConfig(method="otsu")
     written = prelabel(tmp_path / "slices.tsv", tmp_path / "labels", config)
     assert [path.name for path in written] == ["x_z00012.tif", "x_z00036.tif"]
-    assert read_label(written[0], scan.truth.shape[1:]).any()
+    deep = np.arange(128) > 50  # beyond the fringes of the substrate
+    assert dice(read_label(written[0], scan.truth.shape[1:])[deep] == 1, scan.truth[12][deep]) > 0.5
     tifffile.imwrite(written[0], np.ones(scan.truth.shape[1:], "uint8"))
     assert prelabel(tmp_path / "slices.tsv", tmp_path / "labels", config) == []
     assert tifffile.imread(written[0]).all()
@@ -122,6 +124,24 @@ def test_no_domain_in_any_label(scan):
     labelled = scan.label("blank", (8, 40), change=np.zeros_like)
     with pytest.raises(InputError, match="no label file that trains contains a domain"):
         collect_labels([labelled], UNetConfig(guard_slices=4), scan.folder / "t.npz")
+
+
+def test_two_masks_of_one_slice(scan):
+    labelled = scan.label("twice", (8, 40))
+    tifffile.imwrite(labelled.labels / "mine_z00040.tif", scan.truth[40].astype("uint8"))
+    with pytest.raises(InputError, match=r"slice 40 has a mask already: mine_z00040\.tif") as caught:
+        collect_labels([labelled], UNetConfig(guard_slices=4), scan.folder / "t.npz")
+    assert "x_z00040.tif" in str(caught.value)
+
+
+def test_scans_of_other_voxel_size_need_their_own_model(scan, tmp_path):
+    store = create_store(tmp_path / "coarse.ome.zarr", scan.truth.shape, "float32", (1.0, 1.0, 1.0), 48)
+    coarse = LabelledScan("coarse", store.path, scan.label("coarse", (24,)).labels)
+    with pytest.raises(InputError, match="different models"):
+        collect_labels([scan.label("fine", (8, 40)), coarse], UNetConfig(), tmp_path / "t.npz")
+    unlabelled = LabelledScan("coarse", store.path, tmp_path / "none")
+    collect_labels([scan.label("fine2", (8, 40)), unlabelled], UNetConfig(guard_slices=4), tmp_path / "t.npz")
+    assert read_training_set(tmp_path / "t.npz").voxel_size_um == (0.5, 0.5, 0.5)
 
 
 def test_a_guard_wider_than_the_scan(scan):

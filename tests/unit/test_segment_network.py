@@ -4,6 +4,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from segment_scan import build, dice
 
 from tomoprofile.config import UNetConfig
@@ -15,7 +16,7 @@ from tomoprofile.segment.network import SliceNetwork
 from tomoprofile.segment.predict import predict_slab
 from tomoprofile.segment.train import calibrate, fine_tune, masked_loss
 from tomoprofile.segment.training_set import collect_labels, read_training_set
-from tomoprofile.volume.store import open_store
+from tomoprofile.volume.store import create_store, open_store
 
 QUICK = UNetConfig(steps=60, crop=64, guard_slices=8, decoder_channels=(64, 32, 16, 16, 16), window=96)
 
@@ -110,14 +111,40 @@ def test_windows_blend_without_seams(scan, bundle):
     assert ((small >= level) != (large >= level)).mean() < 0.01
 
 
-def test_the_level_gives_held_out_slices_their_labelled_area(training_set, bundle):
+def shifted(bundle, by):
+    """Return the trained network, too sure or too shy: the last layer's bias moved."""
+    network = load_network(bundle)
+    last = [layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d)][-1]
+    with torch.no_grad():
+        last.bias += by
+    return network
+
+
+@pytest.mark.parametrize("shift", [-0.4, 0.4])
+def test_the_level_gives_held_out_slices_their_labelled_area(training_set, bundle, shift, monkeypatch):
     training = read_training_set(training_set)
-    calibration = calibrate(load_network(bundle), training, QUICK)
+    calibration = calibrate(shifted(bundle, shift), training, QUICK)
+    assert calibration.calibrated
+    assert calibration.metrics["area_ratio"] == pytest.approx(1, abs=0.02)
+    # The mutant: the level that the network had before.
+    other = calibrate(shifted(bundle, -shift), training, QUICK).level
+    assert (calibration.level - other) * shift > 0.05
+    monkeypatch.setattr(train, "LEVELS", (other, other))
+    wrong = calibrate(shifted(bundle, shift), training, QUICK).metrics["area_ratio"]
+    assert (wrong - 1) * shift > 0.02
+
+
+def test_a_level_that_is_not_believable_is_cut_with_a_warning(training_set, bundle, caplog):
+    calibration = calibrate(shifted(bundle, 6), read_training_set(training_set), QUICK)
+    assert calibration.level == 0.7
+    assert calibration.metrics["area_ratio"] > 1
+    assert "outside 0.3..0.7" in caplog.text
+
+
+def test_the_bundle_holds_the_calibrated_level(training_set, bundle):
+    calibration = calibrate(load_network(bundle), read_training_set(training_set), QUICK)
+    assert read_facts(bundle)["calibrated"]
     assert calibration.level == pytest.approx(decision_level(bundle), abs=0.02)
-    facts = read_facts(bundle)
-    assert facts["calibrated"]
-    if 0.3 < calibration.level < 0.7:
-        assert calibration.metrics["area_ratio"] == pytest.approx(1, abs=0.02)
 
 
 def test_one_label_is_enough_to_train_but_not_to_calibrate(scan):
@@ -165,6 +192,34 @@ def test_a_run_that_was_killed_continues_and_gives_the_same_model(scan, training
     assert drawn == [0, 1, 2, 3, 4, 4, 5], "it must go on from its checkpoint, not from the beginning"
     one, other = (load_network(path).state_dict() for path in (whole, broken))
     assert all(torch.equal(one[name], other[name]) for name in one)
+    # The mutant: momenta of the optimiser forgotten.
+    drawn.clear()
+    monkeypatch.setattr(torch.optim.AdamW, "load_state_dict", lambda *_: None)
+    forgetful = scan.folder / "models" / "forgetful"
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(training_set, config, 5, forgetful, threads=2)
+    fine_tune(training_set, config, 5, forgetful, threads=2)
+    other = load_network(forgetful).state_dict()
+    assert not all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_checkpoint_of_other_conditions_is_ignored(scan, training_set, monkeypatch):
+    monkeypatch.setattr(train, "CHECKPOINT_STEPS", 1)
+    out = scan.folder / "models" / "changed"
+    draw, drawn = train.CropSampler.draw, []
+
+    def killed_at_step_1(self, step):
+        drawn.append(step)
+        if drawn == [0, 1]:
+            raise KeyboardInterrupt
+        return draw(self, step)
+
+    monkeypatch.setattr(train.CropSampler, "draw", killed_at_step_1)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(training_set, QUICK.model_copy(update={"steps": 2}), 1, out, threads=2)
+    assert out.with_name("changed.checkpoint.pt").exists()
+    fine_tune(training_set, QUICK.model_copy(update={"steps": 2}), 2, out, threads=2)
+    assert drawn == [0, 1, 0, 1], "another seed must begin from the start"
 
 
 def test_an_earlier_bundle_is_a_base(scan, training_set, bundle):
@@ -174,6 +229,34 @@ def test_an_earlier_bundle_is_a_base(scan, training_set, bundle):
     mine, theirs = load_network(out), load_network(bundle)
     assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(mine.parameters(), theirs.parameters(), strict=True))
     assert read_facts(out)["base"] == str(bundle)
+
+
+def test_anything_that_speaks_monai_bundles_can_use_the_model(scan, bundle):
+    parser = ConfigParser()
+    parser.read_config(bundle / "configs/inference.json")
+    parser.read_meta(bundle / "configs/metadata.json")
+    network = parser.get_parsed_content("network_def").eval()
+    network.load_state_dict(torch.load(bundle / "models/model.pt", weights_only=True), strict=True)
+    grey = parser["_meta_::tomoprofile::normalisation"]
+    image = np.clip((scan.phantom.grey[31:34] - grey["centre"]) / grey["spread"], -10, 10).astype("float32")
+    with torch.no_grad():
+        logits = parser.get_parsed_content("inferer")(torch.from_numpy(image)[None], network)
+    found = torch.sigmoid(logits)[0, 0].numpy() >= decision_level(bundle)
+    assert dice(found, scan.truth[32]) > 0.8
+
+
+def test_slices_smaller_than_a_window(scan, bundle):
+    """A window larger than the slice must not change the result, nor sides that 32 does not divide."""
+    store = create_store(scan.folder / "narrow.ome.zarr", (8, 70, 50), "float32", (0.5, 0.5, 0.5), 8)
+    store.write(0, scan.phantom.grey[28:36, 50:120, 20:70])
+    found = []
+    for window in (96, 256):
+        out = create_store(scan.folder / f"narrow{window}.ome.zarr", (8, 70, 50), "uint8", (0.5, 0.5, 0.5), 8)
+        config = QUICK.model_copy(update={"window": window})
+        predict_slab(store.path, out.path, bundle, config, 0, 8, threads=2)
+        found.append(out.read(0, 8))
+    assert (found[0] == found[1]).all()
+    assert dice(found[0] >= decision_level(bundle) * 255, scan.truth[28:36, 50:120, 20:70]) > 0.75
 
 
 def test_weights_that_run_code_are_refused(bundle, tmp_path):
@@ -220,3 +303,14 @@ def test_random_numbers_are_used_from_the_seed_alone(training_set):
     np.random.seed(1)  # noqa: NPY002
     other = train.CropSampler(read_training_set(training_set), 64, 2, 1).draw(0)[0]
     assert (one == other).all()
+
+
+def test_held_out_slices_without_a_domain_calibrate_nothing(scan, bundle, caplog):
+    path = scan.folder / "blank.npz"
+    mask = iter((scan.truth[8], scan.truth[24], np.full_like(scan.truth[40], 255, dtype="uint8")))
+    collect_labels([scan.label("blank", (8, 24, 40), change=lambda _: next(mask).astype("uint8"))], QUICK, path)
+    training = read_training_set(path)
+    assert [item.z for item in training.part(held_out=True)] == [40]
+    calibration = calibrate(load_network(bundle), training, QUICK)
+    assert (calibration.level, calibration.calibrated, calibration.metrics) == (0.5, False, {})
+    assert "contain no domain" in caplog.text

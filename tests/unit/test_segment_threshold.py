@@ -2,11 +2,12 @@ import json
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from segment_scan import build, dice
+from skimage.filters import threshold_otsu
 
 from tomoprofile.config import ThresholdConfig
 from tomoprofile.errors import StageError
-from tomoprofile.segment import threshold as stage
 from tomoprofile.segment.bundle import decision_level
 from tomoprofile.segment.predict import predict_slab
 from tomoprofile.segment.threshold import fit_threshold
@@ -65,14 +66,63 @@ def test_filling_restores_the_interior_that_a_threshold_misses(tmp_path):
     assert (plain & sphere).sum() < 0.75 * sphere.sum(), "a bare threshold leaves the interior out (P21)"
 
 
-def test_filling_does_not_depend_on_slabs_but_without_its_halo_it_would(tmp_path, monkeypatch):
+def test_filling_does_not_depend_on_slabs_but_without_its_halo_it_would(tmp_path):
     sphere = hollow_spheres(tmp_path, 10)
-    config = ThresholdConfig(method="threshold_fill", smooth_voxels=1, max_hole_um=20)
+    config = ThresholdConfig(method="threshold_fill", smooth_voxels=0, max_hole_um=20)
     one, other = filled(tmp_path, 4, config), filled(tmp_path, 20, config)
     assert (one == other).all()
-    assert one[19, 15, 15]
-    monkeypatch.setattr(stage.math, "ceil", lambda _: 0)
-    assert not filled(tmp_path, 8, config.model_copy(update={"smooth_voxels": 0}))[sphere].all()
+    assert (one == sphere).all()
+    # The mutant: each slab on its own, as if it was a scan.
+    whole = open_store(tmp_path / "hollow.ome.zarr")
+    apart = []
+    for start in range(0, 40, 8):
+        part = create_store(tmp_path / "part.ome.zarr", (8, 30, 30), "uint8", (1.0, 1.0, 1.0), 4)
+        part.write(0, whole.read(start, start + 8))
+        out = create_store(tmp_path / "part_filled.ome.zarr", (8, 30, 30), "uint8", (1.0, 1.0, 1.0), 4)
+        predict_slab(part.path, out.path, tmp_path / "threshold.json", config, 0, 8, 1)
+        apart.append(out.read(0, 8) > 0)
+    assert (np.concatenate(apart) & sphere).sum() < 0.75 * sphere.sum()
+
+
+@pytest.mark.parametrize("method", ["otsu", "threshold_fill"])
+def test_smoothed_masks_do_not_depend_on_shards_and_slabs(scan, tmp_path, method):
+    config = ThresholdConfig(method=method, max_hole_um=5)
+    masks, thresholds = [], []
+    for shard, slab in ((8, 8), (8, 48), (12, 24), (48, 48)):
+        store = create_store(tmp_path / f"v{shard}.ome.zarr", scan.truth.shape, "float32", (0.5, 0.5, 0.5), shard)
+        for start, stop in store.shards():
+            store.write(start, scan.phantom.grey[start:stop])
+        fit_threshold(store.path, scan.interface, config, tmp_path / "threshold.json")
+        thresholds.append(json.loads((tmp_path / "threshold.json").read_text())["threshold"])
+        out = create_store(tmp_path / "out.ome.zarr", scan.truth.shape, "uint8", (0.5, 0.5, 0.5), shard)
+        for start in range(0, 48, slab):
+            predict_slab(store.path, out.path, tmp_path / "threshold.json", config, start, start + slab, 1)
+        masks.append(out.read(0, 48))
+    assert len(set(thresholds)) == 1
+    assert masks[0].any()
+    assert all((mask == masks[0]).all() for mask in masks)
+
+
+def test_fringes_of_the_substrate_do_not_decide_the_threshold(scan):
+    """P21 asks for an honest baseline: Otsu's method on the bare histogram separates the substrate's fringes."""
+    fit_threshold(scan.volume, scan.interface, OTSU, scan.folder / "honest.json")
+    honest = json.loads((scan.folder / "honest.json").read_text())["threshold"]
+    z, y, x = ((np.arange(n) + 0.5) * 0.5 for n in scan.truth.shape)
+    resin = scan.phantom.plane.depth_um(z[:, None, None], y[:, None], x) > 0
+    smooth = ndimage.gaussian_filter(scan.phantom.grey, 1.0)
+    bare = threshold_otsu(smooth[resin])
+    deep = np.arange(128) > 50
+    assert dice(smooth[:, deep] < honest, scan.truth[:, deep]) > 0.6
+    assert dice(smooth[:, deep] < bare, scan.truth[:, deep]) < 0.1
+
+
+def test_bright_domains_are_found_as_dark_ones_are(scan, tmp_path):
+    for name, sign, config in (("d", 1, OTSU), ("b", -1, OTSU.model_copy(update={"domains_are": "bright"}))):
+        store = create_store(tmp_path / f"{name}.ome.zarr", scan.truth.shape, "float32", (0.5, 0.5, 0.5), 48)
+        store.write(0, sign * scan.phantom.grey)
+        fit_threshold(store.path, scan.interface, config, tmp_path / f"{name}.json")
+    dark, bright = (json.loads((tmp_path / f"{name}.json").read_text())["threshold"] for name in "db")
+    assert bright == pytest.approx(-dark, abs=0.05)
 
 
 def test_holes_longer_than_allowed_and_open_ones_stay(tmp_path):

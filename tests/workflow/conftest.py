@@ -39,9 +39,11 @@ class Project:
         return done
 
     def snakemake(self, *arguments: object, ok: bool = True) -> str:
-        """Run the workflow; returns everything it said."""
-        profile = ("--profile", ROOT / "profiles/default", "--cores", "2", "--snakefile", ROOT / "Snakefile")
-        done = self.run("snakemake", *map(str, (*profile, *arguments)))
+        """Run the workflow with the default profile; returns everything it said."""
+        return self._workflow("--profile", ROOT / "profiles/default", *arguments, ok=ok)
+
+    def _workflow(self, *arguments: object, ok: bool = True) -> str:
+        done = self.run("snakemake", *map(str, ("--cores", 2, "--snakefile", ROOT / "Snakefile", *arguments)))
         said = done.stdout + done.stderr
         assert (done.returncode == 0) == ok, said + self.logs()
         return said
@@ -51,9 +53,10 @@ class Project:
         found = sorted((self.folder / "results").rglob("logs/**/*.log"))
         return "\n".join(f"--- {path}\n" + "\n".join(path.read_text().splitlines()[-30:]) for path in found)
 
-    def planned(self, *arguments: object) -> set[str]:
+    def planned(self) -> set[str]:
         """Return ``rule wildcards`` of every job that a run would do now."""
-        said = self.snakemake("--dry-run", "--quiet", "none", *arguments)
+        # Without the profile, which is quiet; with what it says of changes.
+        said = self._workflow("--dry-run", "--rerun-triggers", "input", "params", "mtime")
         jobs: set[str] = set()
         rule = ""
         for line in said.splitlines():

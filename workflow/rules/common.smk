@@ -25,6 +25,7 @@ except TomoprofileError as error:
     raise WorkflowError(f"The configuration cannot be used:\n{error}") from None
 
 RESULTS = CONFIG.results
+PRODUCTS = ("domains.parquet", "profile.parquet", "zones.parquet", "report.html")
 BYTES_PER_VOXEL = {"uint8": 1, "uint16": 2, "float32": 4}
 
 

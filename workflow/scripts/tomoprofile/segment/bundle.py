@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from .. import __version__
 from ..errors import Fault, InputError
 from .network import SliceNetwork
 
+# MONAI's own, by name; nothing is fetched from there.
+SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
+PACKAGES = ("efficientnet-lite-pytorch",)
 FILES = ("models/model.pt", "configs/inference.json", "docs/README.md", "configs/metadata.json")
 
 
@@ -36,12 +40,16 @@ def write_bundle(out: Path, network: SliceNetwork, facts: dict[str, Any], card: 
         Model card, Markdown.
     """
     metadata = {
+        "schema": SCHEMA,
         "version": __version__,
         "monai_version": monai.__version__,
         "pytorch_version": torch.__version__.split("+")[0],
         "numpy_version": np.__version__,
+        "optional_packages_version": {name: version(name) for name in PACKAGES},
         "task": "domains in X-ray CT, slice by slice",
         "description": "2-D U-Net fine-tuned on labelled slices of X-ray CT scans",
+        "authors": "the owners of the labels",
+        "copyright": "as the owners of scans and labels decide",
         "network_data_format": {
             "inputs": {
                 "image": {
@@ -56,8 +64,8 @@ def write_bundle(out: Path, network: SliceNetwork, facts: dict[str, Any], card: 
             },
             "outputs": {
                 "pred": {
-                    "type": "probabilities",
-                    "format": "logits",
+                    "type": "logits",
+                    "format": "segmentation",
                     "num_channels": 1,
                     "spatial_shape": ["*", "*"],
                     "dtype": "float32",

@@ -34,7 +34,7 @@ def model_card(name: str, facts: dict[str, Any]) -> str:
         f"On held-out slices: Dice {metrics['dice']:.3f}, IoU {metrics['iou']:.3f}, predicted / labelled area "
         f"{metrics['area_ratio']:.3f}"
         if metrics
-        else "Errors are unknown, because no labelled slice was held out"
+        else "Errors are unknown, because no labelled domain was held out"
     )
     return TEMPLATE.format(
         name=name,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from monai.inferers import SlidingWindowInferer
+from monai.inferers import sliding_window_inference
 from numpy.typing import NDArray
 
 from ..config import ThresholdConfig, UNetConfig
@@ -23,6 +23,7 @@ from .network import SliceNetwork, choose_device, choose_precision
 from .threshold import predict_by_threshold
 
 OVERLAP = 0.25
+STRIDE = 32  # sides that the five halvings of the encoder divide
 WINDOWS_AT_ONCE = 4
 
 
@@ -33,27 +34,30 @@ class SlicePredictor:
     ----------
     network : SliceNetwork
     window : int
-        Side in voxels of the windows; larger slices are covered with overlap and Gaussian weights.
+        Side in voxels of the windows; larger slices are covered with overlap and Gaussian weights, and for smaller
+        ones the windows shrink with them.
     """
 
     def __init__(self, network: SliceNetwork, window: int) -> None:
         self.device = choose_device()
         self.precision = choose_precision(self.device)
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()
-        self.inferer = SlidingWindowInferer(
-            roi_size=(window, window),
+        self.window = window
+
+    @torch.inference_mode()
+    def probability(self, image: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Return the probability (y, x) of the middle slice of a normalised stack (channels, y, x); 255 is certain."""
+        batch = torch.from_numpy(image)[None].to(self.device)
+        logits = sliding_window_inference(
+            batch,
+            roi_size=[min(self.window, -(-side // STRIDE) * STRIDE) for side in image.shape[1:]],
             sw_batch_size=WINDOWS_AT_ONCE,
+            predictor=self._logits,
             overlap=OVERLAP,
             mode="gaussian",
             padding_mode="replicate",
         )
-
-    @torch.inference_mode()
-    def probability(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the probability (y, x) of the middle slice of a normalised stack (channels, y, x)."""
-        batch = torch.from_numpy(image)[None].to(self.device)
-        logits = self.inferer(batch, self._logits)
-        return torch.sigmoid(logits)[0, 0].cpu().numpy()
+        return (torch.sigmoid(logits) * 255).round()[0, 0].to(torch.uint8).cpu().numpy()
 
     def _logits(self, windows: torch.Tensor) -> torch.Tensor:
         windows = windows.contiguous(memory_format=torch.channels_last)
@@ -106,7 +110,7 @@ def predict_slab(
         for index in range(end - first):
             next(slices)
             stack = part[index : index + 2 * k + 1] * np.float32(grey.grey.slope) + np.float32(grey.grey.offset)
-            result[index] = np.rint(predictor.probability(normalise(stack, centre, spread)) * 255)
+            result[index] = predictor.probability(normalise(stack, centre, spread))
         out.write(first, result)
     next(slices, None)
     LOG.info("slices %d..%d segmented on %s in %s", start, stop - 1, predictor.device, predictor.precision)

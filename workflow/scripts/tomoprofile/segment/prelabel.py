@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import tifffile
 from scipy import ndimage
-from skimage.filters import threshold_otsu
 
 from ..config import ThresholdConfig
 from ..logs import LOG
+from .threshold import BINS, otsu
 
 
 def prelabel(slices_tsv: str | Path, labels: str | Path, config: ThresholdConfig) -> list[Path]:
@@ -43,7 +43,8 @@ def prelabel(slices_tsv: str | Path, labels: str | Path, config: ThresholdConfig
         )
         for name in files
     }
-    threshold = threshold_otsu(np.concatenate([image.ravel() for image in smooth.values()]))
+    counts, edges = np.histogram(np.concatenate([image.ravel() for image in smooth.values()]), BINS)
+    threshold = otsu(counts, (edges[:-1] + edges[1:]) / 2, config.domains_are)
     written = []
     for name, image in smooth.items():
         out = labels / Path(name).with_suffix(".tif")

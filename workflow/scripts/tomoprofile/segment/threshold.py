@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,8 @@ from ..volume.plane import Plane
 from ..volume.store import Store, open_store
 
 BINS = 1 << 16
-TAILS = (0.001, 0.999)  # beyond these shares lie the fringes of the substrate, a hundred times a domain's
+# Robust standard deviations from the matrix, towards the domains and away from them, that Otsu's method looks at.
+TOWARDS, AWAY = 15, 3
 REACH = 4.0  # the Gaussian is cut at this many sigma
 
 
@@ -76,12 +77,44 @@ def fit_threshold(volume: Path, interface: Path, config: ThresholdConfig, out: P
     for values in _resin_values(store, plane, config.smooth_voxels):
         counts += np.histogram(values, BINS, (low, high))[0]
     centres = low + (np.arange(BINS) + 0.5) * (high - low) / BINS
-    value = float(threshold_otsu(hist=_without_tails(counts, centres)))
+    value = otsu(counts, centres, config.domains_are)
     record = {"threshold": value, "decision_level": 0.5, **config.model_dump(mode="json")}
     record |= {"normal": plane.normal, "offset_um": plane.offset_um}
     with whole_file(out) as partial:
         partial.write_text(json.dumps(record, indent=2) + "\n")
     LOG.info("Otsu's threshold: %.6g", value * store.grey.slope + store.grey.offset)
+
+
+def otsu(counts: NDArray[np.int64], centres: NDArray[np.float64], domains_are: Literal["dark", "bright"]) -> float:
+    """Return Otsu's threshold between the matrix, which is most of the histogram, and the domains.
+
+    Grey values far from the matrix are counted as if they were nearer: otherwise the fringes of the substrate, a
+    hundred times as strong as those of a domain, or the substrate itself would be the second class.
+
+    Parameters
+    ----------
+    counts, centres : array
+        Histogram of grey values.
+    domains_are : {"dark", "bright"}
+        Grey of the domains against the matrix.
+    """
+    matrix = _weighted_median(counts, centres)
+    distance = np.abs(centres - matrix)
+    order = np.argsort(distance)
+    spread = 1.4826 * _weighted_median(counts[order], distance[order])
+    if spread == 0:  # noiseless: there is no measure of what is far
+        spread = float(np.sqrt(np.average(distance**2, weights=counts)))
+    below, above = (TOWARDS, AWAY) if domains_are == "dark" else (AWAY, TOWARDS)
+    near = (centres >= matrix - below * spread) & (centres <= matrix + above * spread)
+    first, last = np.flatnonzero(near)[[0, -1]]
+    kept = counts[first : last + 1].copy()
+    kept[0] += counts[:first].sum()
+    kept[-1] += counts[last + 1 :].sum()
+    return float(threshold_otsu(hist=(kept, centres[first : last + 1])))
+
+
+def _weighted_median(counts: NDArray[np.int64], values: NDArray[np.float64]) -> float:
+    return float(values[np.searchsorted(np.cumsum(counts), counts.sum() / 2)])
 
 
 def read_threshold(path: Path) -> Threshold:
@@ -128,16 +161,6 @@ def _resin_values(store: Store, plane: Plane, sigma: float) -> Iterator[NDArray[
             yield smooth[_resin(store, plane, z)]
 
 
-def _without_tails(counts: NDArray[np.int64], centres: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
-    """Return the histogram between the tails; what lies in them is counted at their ends."""
-    share = np.cumsum(counts) / counts.sum()
-    first, last = (int(np.searchsorted(share, tail)) for tail in TAILS)
-    kept = counts[first : last + 1].copy()
-    kept[0] += counts[:first].sum()
-    kept[-1] += counts[last + 1 :].sum()
-    return kept, centres[first : last + 1]
-
-
 def _mask(store: Store, threshold: Threshold, first: int, end: int) -> NDArray[np.bool_]:
     mask = np.empty((end - first, *store.shape[1:]), bool)
     # In parts, because grey values and depths take many times the memory of a mask, and a halo may be long.
@@ -157,7 +180,7 @@ def _filled(store: Store, threshold: Threshold, first: int, end: int) -> NDArray
     A hole that reaches into the shard then lies within as many slices around it, so the block that is looked at shows
     it whole, whatever the borders of shards; background that runs into the ends of the block is longer, and stays open.
     """
-    reach = math.ceil(threshold.config.max_hole_um / store.voxel_size_um[0])
+    reach = math.floor(threshold.config.max_hole_um / store.voxel_size_um[0] + 1e-6)
     low, high = max(first - reach - 1, 0), min(end + reach + 1, store.shape[0])
     mask = _mask(store, threshold, low, high)
     background, _ = ndimage.label(~mask)

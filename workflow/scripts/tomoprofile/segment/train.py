@@ -39,7 +39,7 @@ class Calibration:
     ----------
     level : float
     calibrated : bool
-        False when nothing was held out: then the level is 0.5 and nothing is known of the model's errors.
+        False when no domain was held out: then the level is 0.5 and nothing is known of the model's errors.
     metrics : dict
         Dice, IoU, and predicted over labelled area at the level.
     """
@@ -140,8 +140,10 @@ def calibrate(network: SliceNetwork, training: TrainingSet, config: UNetConfig) 
     chance, truth = np.concatenate(probability), np.concatenate(label)
     if not truth.any():
         LOG.warning("the held-out slices contain no domain: the decision level is not calibrated")
-        return Calibration(0.5, False, _scores(chance >= 0.5, truth))
-    wanted = float(np.quantile(chance, 1 - truth.mean()))
+        return Calibration(0.5, False, {})
+    # Voxels at or above each stored value 1 ... 255; the level lies half a step below the best.
+    area = np.cumsum(np.bincount(chance, minlength=256)[::-1])[::-1][1:]
+    wanted = (float(np.abs(area - truth.sum()).argmin()) + 0.5) / 255
     level = float(np.clip(wanted, *LEVELS))
     if level != wanted:
         LOG.warning(
@@ -149,7 +151,7 @@ def calibrate(network: SliceNetwork, training: TrainingSet, config: UNetConfig) 
             wanted,
             *LEVELS,
         )
-    scores = _scores(chance >= level, truth)
+    scores = _scores(chance >= level * 255, truth)
     LOG.info("held out: Dice %.3f, IoU %.3f; decision level %.3f", scores["dice"], scores["iou"], level)
     return Calibration(level, True, scores)
 
@@ -158,9 +160,9 @@ def _scores(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> dict[str, flo
     both, either = float((found & truth).sum()), float((found | truth).sum())
     area = float(found.sum() + truth.sum())
     return {
-        "dice": 2 * both / area if area else 1.0,
-        "iou": both / either if either else 1.0,
-        "area_ratio": float(found.sum()) / float(truth.sum()) if truth.any() else float("nan"),
+        "dice": 2 * both / area,
+        "iou": both / either,
+        "area_ratio": float(found.sum()) / float(truth.sum()),
         "labelled_fraction": float(truth.mean()),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -109,11 +110,15 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
     """
     slices: list[LabelledSlice] = []
     facts: dict[str, Any] = {"labels": {}}
-    voxel_size = (1.0, 1.0, 1.0)
+    voxel_size: tuple[float, float, float] | None = None
     for scan in scans:
-        store = open_store(scan.volume)
-        voxel_size = store.voxel_size_um
         files = find_label_files(scan.labels)
+        if not files:
+            continue
+        store = open_store(scan.volume)
+        voxel_size = voxel_size or store.voxel_size_um
+        _check_one_scale(scan, store.voxel_size_um, voxel_size)
+        _check_one_mask_a_slice(files)
         labelled = {file.z: _label_inside(file, store.shape) for file in files}
         held_out = choose_held_out(labelled)
         for file in files:
@@ -127,13 +132,13 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
             image = (stack * np.float32(store.grey.slope) + np.float32(store.grey.offset)).astype(np.float32)
             slices.append(LabelledSlice(scan.sample, file.z, file.z in held_out, image, labelled[file.z]))
             facts["labels"][f"{scan.sample} z{file.z:05d}"] = hashlib.sha256(file.path.read_bytes()).hexdigest()
-    if not any(not item.held_out for item in slices):
-        # A guard wider than the scan would leave nothing to learn from.
-        if slices:
-            problem = f"every labelled slice is nearer than {config.guard_slices} slices to a held-out one"
-            remedy = "Label slices farther apart, or lower `guard_slices` of the model."
-            raise StageError(Fault("models: guard_slices", str(config.guard_slices), problem, remedy))
+    if voxel_size is None:
         raise StageError(*(_nothing_labelled(scan) for scan in scans))
+    if all(item.held_out for item in slices):
+        # Training on them all the same would make held-out scores a lie.
+        problem = f"every labelled slice is nearer than {config.guard_slices} slices to a held-out one"
+        remedy = "Label slices farther apart, or lower `guard_slices` of the model."
+        raise StageError(Fault("models: guard_slices", str(config.guard_slices), problem, remedy))
     if not any((item.label == DOMAIN).any() for item in slices if not item.held_out):
         where = ", ".join(str(scan.labels) for scan in scans)
         raise InputError(Fault(where, "", "no label file that trains contains a domain", "Mark domains with 1."))
@@ -167,6 +172,25 @@ def choose_held_out(labelled: dict[int, NDArray[np.uint8]]) -> set[int]:
     count = max(1, round(len(order) / HELD_OUT_SHARE))
     ends = (order[-count:], order[:count])
     return set(min(ends, key=lambda end: max(_largest_domain(labelled[z]) for z in end)))
+
+
+def _check_one_scale(scan: LabelledScan, edges: tuple[float, ...], others: tuple[float, ...]) -> None:
+    if not np.allclose(edges, others, rtol=0.02):
+        got, known = ("x".join(f"{edge:g}" for edge in sizes) for sizes in (edges, others))
+        problem = f"the scan {scan.sample} has other voxels than the first labelled one of its model ({known} um)"
+        remedy = "Give scans of different voxel size different models in the sample sheet."
+        raise InputError(Fault(str(scan.volume), f"{got} um", problem, remedy))
+
+
+def _check_one_mask_a_slice(files: list[LabelFile]) -> None:
+    remedy = "Keep one of them in the folder."
+    faults = [
+        Fault(str(second.path), f"z{second.z:05d}", f"slice {first.z} has a mask already: {first.path.name}", remedy)
+        for first, second in pairwise(files)
+        if first.z == second.z
+    ]
+    if faults:
+        raise InputError(*faults)
 
 
 def _label_inside(file: LabelFile, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
