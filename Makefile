@@ -11,7 +11,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-DEMO := snakemake --configfile config/demo/config.yaml --profile profiles/default --cores $(CORES)
+DEMO := snakemake --configfile config/demo/config.yaml --cores $(CORES)
 
 .PHONY: help env demo test test-gpu lint format schema bench clean
 

@@ -40,7 +40,7 @@ class Project:
 
     def snakemake(self, *arguments: object, ok: bool = True) -> str:
         """Run the workflow with the default profile; returns everything it said."""
-        return self._workflow("--profile", ROOT / "profiles/default", *arguments, ok=ok)
+        return self._workflow("--workflow-profile", ROOT / "profiles/default", *arguments, ok=ok)
 
     def _workflow(self, *arguments: object, ok: bool = True) -> str:
         done = self.run("snakemake", *map(str, ("--cores", 2, "--snakefile", ROOT / "Snakefile", *arguments)))
@@ -56,7 +56,7 @@ class Project:
     def planned(self) -> set[str]:
         """Return ``rule wildcards`` of every job that a run would do now."""
         # Without the profile, which is quiet; with what it says of changes.
-        said = self._workflow("--dry-run", "--rerun-triggers", "input", "params", "mtime")
+        said = self._workflow("--workflow-profile", "none", "--dry-run", "--rerun-triggers", "input", "params", "mtime")
         jobs: set[str] = set()
         rule = ""
         for line in said.splitlines():
