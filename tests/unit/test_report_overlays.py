@@ -14,7 +14,7 @@ from skimage.measure import find_contours
 
 from tomoprofile.domains.objects import iter_runs, read_objects_metadata
 from tomoprofile.report import overlays
-from tomoprofile.report.overlays import draw_triplet, section
+from tomoprofile.report.overlays import draw_triplet
 from tomoprofile.report.tables import at_level, read_zones
 from tomoprofile.volume.plane import Plane
 from tomoprofile.volume.store import create_store, open_store
@@ -67,13 +67,13 @@ def cut_of(files, triplet):
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_section_is_the_plane_of_the_array(axis, tmp_path):
+def test_a_cut_is_the_plane_of_the_array(axis, tmp_path):
     data = np.random.default_rng(1).integers(0, 255, (20, 18, 22)).astype("uint8")
     store = create_store(tmp_path / "volume.ome.zarr", data.shape, "uint8", (1, 1, 1), 8)
     for start, stop in store.shards():
         store.write(start, data[start:stop])
     for index in (0, 9, data.shape[axis] - 1):
-        np.testing.assert_array_equal(section(store, axis, index), np.take(data, index, axis))
+        np.testing.assert_array_equal(store.cut(axis, index), np.take(data, index, axis))
 
 
 def test_contours_lie_where_the_domains_are(scan):

@@ -94,6 +94,10 @@ def label_outside(folder):
     (folder / "labels/a_z00004.tif").rename(folder / "labels/a_z00099.tif")
 
 
+def second_label(folder):
+    (folder / "labels/b_z00004.tif").write_bytes((folder / "labels/a_z00004.tif").read_bytes())
+
+
 def empty_labels(folder):
     for path in (folder / "labels").iterdir():
         tifffile.imwrite(path, np.zeros(SHAPE[1:], "uint8"))
@@ -108,6 +112,7 @@ def empty_labels(folder):
         (shrink_label, ["a_z00004.tif", "39", "40"]),
         (wrong_label_values, ["a_z00004.tif", "7"]),
         (label_outside, ["a_z00099.tif", "outside the scan", "0..5"]),
+        (second_label, ["a_z00004.tif", "slice 4 has two label files", "b_z00004.tif"]),
         (empty_labels, ["labels", "no label file contains a domain"]),
     ],
 )

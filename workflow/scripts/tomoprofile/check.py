@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +179,10 @@ def _check_labels(scan: Scan) -> list[Finding]:
         return [Finding(scan.sample, "labels", "warning", text)]
     faults: list[Fault] = []
     foreground = 0
+    for file, other in pairwise(files):
+        if file.z == other.z:
+            problem = f"slice {file.z} has two label files, this one and {other.path.name}"
+            faults.append(Fault(str(file.path), f"z{file.z:05d}", problem, "Keep one of them in the folder."))
     for file in files:
         if not 0 <= file.z < scan.slices:
             problem = f"slice {file.z} is outside the scan (0..{scan.slices - 1})"

@@ -16,12 +16,12 @@ import imagecodecs
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-import zarr
 from numpy.typing import NDArray
 from skimage.measure import approximate_polygon, find_contours
 from skimage.transform import resize
 
 from ..domains.objects import ObjectsMetadata, iter_runs
+from ..domains.stitch import threshold_of
 from ..volume.plane import Plane
 from ..volume.store import Store
 from .headline import length
@@ -108,17 +108,6 @@ class Section:
     grey: NDArray[Any]
     probability: NDArray[np.uint8]
     depth_um: NDArray[Any]
-
-
-def section(store: Store, axis: int, index: int) -> NDArray[Any]:
-    """Return the voxels with ``index`` along a volume axis, as a 2-D array of the other two axes in their order.
-
-    Only the chunks that the cut meets are read, so a cut across slices needs no whole volume in memory.
-    """
-    array: Any = zarr.open_array(str(store.path / "0"), mode="r")
-    where: list[Any] = [slice(None)] * 3
-    where[axis] = index
-    return np.asarray(array[tuple(where)])
 
 
 def draw_triplet(
@@ -212,17 +201,17 @@ def _read_section(
 ) -> Section:
     rows, columns = (other for other in range(3) if other != axis)
     edges = volume.voxel_size_um
-    grey = section(volume, axis, index).astype(np.float32) * volume.grey.slope + volume.grey.offset
+    grey = volume.cut(axis, index).astype(np.float32) * volume.grey.slope + volume.grey.offset
     kept = np.zeros(grey.shape, bool)
     for row, start, stop in runs[["zyx"[rows], "x_start", "x_stop"]].itertuples(index=False):
         kept[row, start:stop] = True
-    found = section(probability, axis, index)
+    found = probability.cut(axis, index)
     position: list[Any] = [0.0, 0.0, 0.0]
     position[axis] = at_um = (index + 0.5) * edges[axis]
     position[rows] = ((np.arange(grey.shape[0]) + 0.5) * edges[rows])[:, None]
     position[columns] = ((np.arange(grey.shape[1]) + 0.5) * edges[columns])[None, :]
     # Objects dropped as noise would be drawn as if they had been counted.
-    measured = np.where((found >= _threshold(level)) & ~kept, 0, found).astype(np.uint8)
+    measured = np.where((found >= threshold_of(level)) & ~kept, 0, found).astype(np.uint8)
     return Section(axis, index, at_um, (edges[rows], edges[columns]), grey, measured, plane.depth_um(*position))
 
 
@@ -294,7 +283,7 @@ def _contours(cut: Section, level: float, box: Box | None) -> tuple[str, int]:
         rows, columns = _pixels(box, cut.edges)
         image, first = image[rows, columns], np.array([rows.start, columns.start])
     # Between the last value outside and the first inside; padding closes the outlines at the picture's edge.
-    found = find_contours(np.pad(image, 1).astype(np.float32), _threshold(level) - 0.5)
+    found = find_contours(np.pad(image, 1).astype(np.float32), threshold_of(level) - 0.5)
     found.sort(key=len, reverse=True)
     digits = max(0, 1 - math.floor(math.log10(min(cut.edges))))
     paths, points = [], 0
@@ -325,11 +314,6 @@ def _substrate_line(cut: Section, plane: Plane, view: Box) -> tuple[float, float
         return None
     start, end = min(ends), max(ends)
     return (*start, *end)
-
-
-def _threshold(level: float) -> int:
-    """Return the smallest stored probability that is a domain, as `stitch_objects` takes it."""
-    return max(1, math.ceil(level * 255 - 1e-9))
 
 
 def _grey_window(cut: Section) -> tuple[float, float]:

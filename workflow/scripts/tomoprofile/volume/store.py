@@ -175,6 +175,12 @@ class Store:
         """Return slices ``[start, stop)`` as an array (z, y, x)."""
         return self._array[start:stop]
 
+    def cut(self, axis: int, index: int) -> NDArray[Any]:
+        """Return the plane with ``index`` along ``axis``, the other two axes in their order; reads only its chunks."""
+        where: list[Any] = [slice(None)] * 3
+        where[axis] = index
+        return np.asarray(self._array[tuple(where)])
+
     def read_padded(self, start: int, stop: int) -> NDArray[Any]:
         """Return slices ``[start, stop)``; beyond the ends of the scan its first or last slice is repeated."""
         inside = self.read(max(start, 0), min(stop, self.shape[0]))
