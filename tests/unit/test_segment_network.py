@@ -259,6 +259,12 @@ def test_slices_smaller_than_a_window(scan, bundle):
     assert dice(found[0] >= decision_level(bundle) * 255, scan.truth[28:36, 50:120, 20:70]) > 0.75
 
 
+def test_a_base_with_another_decoder_is_refused(training_set, bundle, tmp_path):
+    config = QUICK.model_copy(update={"base": str(bundle), "decoder_channels": (32, 16, 16, 16, 16)})
+    with pytest.raises(InputError, match="decoder_channels"):
+        fine_tune(training_set, config, 1, tmp_path / "model", threads=2)
+
+
 def test_weights_that_run_code_are_refused(bundle, tmp_path):
     class Evil:
         def __reduce__(self):

@@ -19,7 +19,7 @@ from ..errors import Fault, InputError
 from ..files import whole_file
 from ..logs import LOG, progress
 from .augment import CropSampler, normalise
-from .bundle import load_network, write_bundle
+from .bundle import load_network, read_facts, write_bundle
 from .card import model_card
 from .labels import DOMAIN, IGNORE
 from .network import SliceNetwork, choose_device, choose_precision
@@ -171,7 +171,13 @@ def _initial_network(config: UNetConfig) -> SliceNetwork:
     in_channels = 2 * config.neighbours + 1
     if config.base in {"imagenet", "none"}:
         return SliceNetwork(in_channels, config.input_scale, config.decoder_channels, config.base == "imagenet")
-    network = load_network(Path(config.base), in_channels)
+    base = Path(config.base)
+    decoder = tuple(read_facts(base)["network"]["decoder_channels"])
+    if decoder != config.decoder_channels:
+        problem = f"the base {base} has another decoder: {list(decoder)}"
+        remedy = "Set `decoder_channels` to that of the base."
+        raise InputError(Fault("models: decoder_channels", str(list(config.decoder_channels)), problem, remedy))
+    network = load_network(base, in_channels)
     network.input_scale = config.input_scale
     return network
 
