@@ -16,7 +16,7 @@ DEMO := snakemake --configfile config/demo/config.yaml --cores $(CORES)
 .PHONY: help env demo test test-gpu lint format schema bench clean
 
 help:
-	@echo "make demo      simulate a scan, run every stage, compare the result with the truth (about 10 minutes)"
+	@echo "make demo      simulate a scan, run every stage, compare the result with the truth (about 5 minutes)"
 	@echo "make test      all tests"
 	@echo "make test-gpu  the tests that need a CUDA device"
 	@echo "make lint      ruff, snakefmt and snakemake --lint"

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..config import ProfileConfig, Zone
-from ..domains.objects import ObjectsMetadata, filled_row_groups, iter_runs, read_objects_metadata, whole_file
+from ..domains.objects import ObjectsMetadata, filled_row_groups, iter_runs, read_objects_metadata
 from ..errors import Fault, InputError, StageError
+from ..files import whole_file
 from ..logs import LOG, progress
 from ..volume.plane import Plane
 from .estimators import LEAST_BLOCKS, Estimate, Tallies, draw_blocks, estimate

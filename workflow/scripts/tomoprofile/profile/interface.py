@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..domains.objects import whole_file
 from ..errors import ConfigError, Fault, StageError
+from ..files import whole_file
 from ..logs import LOG
 from ..samples import parse_interface
 from ..volume.plane import Plane
