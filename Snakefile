@@ -59,7 +59,10 @@ rule check:
 
 
 onsuccess:
-    print(f"\nDone. Open {RESULTS}/index.html\n")
+    if Path(f"{RESULTS}/index.html").exists():
+        print(f"\nDone. Open {RESULTS}/index.html\n")
+    else:
+        print(f"\nDone. Slices to label, if any: {RESULTS}/SAMPLE/to_label. After labelling, run `snakemake`.\n")
 
 
 onerror:

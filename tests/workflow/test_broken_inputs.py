@@ -176,6 +176,17 @@ def test_no_labels_yet_is_a_warning_that_tells_what_comes_next(broken):
     assert "label them and run again" in said
 
 
+def test_without_labels_a_run_proposes_slices_and_stops_with_what_to_do(broken):
+    for path in (broken.folder / "labels").iterdir():
+        path.unlink()
+    check(broken, broken.row)
+    said = broken.snakemake(ok=False)
+    assert "no slice of a is labelled yet" in said
+    assert "save each mask under the same name into labels" in said
+    assert len(list((broken.folder / "results/a/to_label").glob("a_z*.tif"))) == 3
+    assert not (broken.folder / "results/models").exists()
+
+
 def test_slices_normalised_one_by_one_are_suspected(broken):
     for path in (broken.folder / "raw").iterdir():
         image = tifffile.imread(path)
