@@ -138,6 +138,7 @@ def test_a_file_that_failed_does_not_appear(tmp_path):
 
 def test_truth_reads_back(phantom, truth):
     assert np.array_equal(tifffile.imread(truth / "labels.tif"), phantom.labels)
+    np.testing.assert_allclose(tifffile.imread(truth / "occupancy.tif") / 255, phantom.occupancy, atol=0.5 / 255 + 1e-6)
     assert Plane.load(truth / "interface.json") == phantom.plane
     settings = json.loads((truth / "settings.json").read_text())
     assert settings["tomoprofile_version"] == __version__

@@ -73,8 +73,8 @@ def write_scan(phantom: Phantom, folder: str | Path, form: str) -> Path:
 def write_truth(phantom: Phantom, folder: str | Path) -> None:
     """Write everything that is true of the scan.
 
-    ``objects.parquet``, ``labels.tif`` (0 matrix, 1 domain, 2 void, 3 substrate), ``interface.json``,
-    ``profile.parquet`` (bins of 1 um) and, last, ``settings.json``.
+    ``objects.parquet``, ``labels.tif`` (0 matrix, 1 domain, 2 void, 3 substrate), ``occupancy.tif`` (share of each voxel
+    filled by domains, 255 = 1), ``interface.json``, ``profile.parquet`` (bins of 1 um) and, last, ``settings.json``.
 
     Parameters
     ----------
@@ -88,8 +88,10 @@ def write_truth(phantom: Phantom, folder: str | Path) -> None:
     _write_table(folder / "objects.parquet", phantom.objects)
     profile = profile_table(phantom.labels, phantom.objects, settings.voxel_um, phantom.plane)
     _write_table(folder / "profile.parquet", profile)
-    with whole_file(folder / "labels.tif") as part:
-        tifffile.imwrite(part, phantom.labels, compression="zlib", photometric="minisblack", metadata={"axes": "ZYX"})
+    occupancy = np.rint(phantom.occupancy * 255).astype(np.uint8)
+    for name, image in (("labels.tif", phantom.labels), ("occupancy.tif", occupancy)):
+        with whole_file(folder / name) as part:
+            tifffile.imwrite(part, image, compression="zlib", photometric="minisblack", metadata={"axes": "ZYX"})
     with whole_file(folder / "interface.json") as part:
         phantom.plane.save(part, how="simulated", residual_um=0.0)
     with whole_file(folder / "settings.json") as part:
