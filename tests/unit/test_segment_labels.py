@@ -129,7 +129,8 @@ def test_no_domain_in_any_label(scan):
 def test_two_masks_of_one_slice(scan):
     labelled = scan.label("twice", (8, 40))
     tifffile.imwrite(labelled.labels / "mine_z00040.tif", scan.truth[40].astype("uint8"))
-    with pytest.raises(InputError, match=r"slice 40 has a mask already: mine_z00040\.tif") as caught:
+    told = r"mine_z00040\.tif: slice 40 has two label files, this one and x_z00040\.tif"
+    with pytest.raises(InputError, match=told) as caught:
         collect_labels([labelled], UNetConfig(guard_slices=4), scan.folder / "t.npz")
     assert "x_z00040.tif" in str(caught.value)
 

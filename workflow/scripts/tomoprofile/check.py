@@ -10,7 +10,6 @@ import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +19,7 @@ from .errors import Fault, InputError, TomoprofileError
 from .files import whole_file
 from .logs import LOG, progress
 from .samples import Scan, parse_interface
-from .segment.label_files import find_label_files
-from .segment.labels import read_label
+from .segment.labels import DOMAIN, read_labels
 from .volume.readers import RawScan, ScanReader, open_raw
 
 _PEEK = 8  # slices looked at for their range of grey values
@@ -173,32 +171,18 @@ def _doubts(scan: Scan, raw: RawScan, reader: ScanReader) -> list[str]:
 def _check_labels(scan: Scan) -> list[Finding]:
     if not scan.labels:
         return []
-    files = find_label_files(Path(scan.labels))
-    if not files:
+    try:
+        masks = read_labels(scan.labels, scan.shape)
+    except InputError as error:
+        return _errors(scan.sample, "labels", error.faults)
+    if not masks:
         text = f"no label files in {scan.labels} yet: the run will propose slices, label them and run again"
         return [Finding(scan.sample, "labels", "warning", text)]
-    faults: list[Fault] = []
-    foreground = 0
-    for file, other in pairwise(files):
-        if file.z == other.z:
-            problem = f"slice {file.z} has two label files, this one and {other.path.name}"
-            faults.append(Fault(str(file.path), f"z{file.z:05d}", problem, "Keep one of them in the folder."))
-    for file in files:
-        if not 0 <= file.z < scan.slices:
-            problem = f"slice {file.z} is outside the scan (0..{scan.slices - 1})"
-            faults.append(Fault(str(file.path), f"z{file.z:05d}", problem, "Correct the number in the file name."))
-            continue
-        try:
-            foreground += int((read_label(file.path, scan.shape[1:]) == 1).sum())
-        except InputError as error:
-            faults += error.faults
-    if not faults and not foreground:
+    if not any((mask == DOMAIN).any() for mask in masks.values()):
         remedy = "Mark domains with the value 1."
-        faults.append(Fault(scan.labels, "", "no label file contains a domain", remedy))
-    if faults:
-        return _errors(scan.sample, "labels", faults)
-    slices = ", ".join(str(file.z) for file in files)
-    return [Finding(scan.sample, "labels", "ok", f"{len(files)} labelled slices: {slices}")]
+        return _errors(scan.sample, "labels", [Fault(scan.labels, "", "no label file contains a domain", remedy)])
+    slices = ", ".join(map(str, masks))
+    return [Finding(scan.sample, "labels", "ok", f"{len(masks)} labelled slices: {slices}")]
 
 
 def _check_model(name: str, config: Config, scans: list[Scan]) -> list[Finding]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -223,9 +222,3 @@ def json_schema() -> dict[str, Any]:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "tomoprofile configuration"
     return schema
-
-
-def resolve(path: str, folder: Path) -> Path:
-    """Return ``path`` as given when absolute, else below ``folder``."""
-    given = Path(path).expanduser()
-    return given if given.is_absolute() else folder / given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,46 @@ import tifffile
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
+from .label_files import find_label_files
 
 BACKGROUND, DOMAIN, IGNORE = 0, 1, 255
+
+
+def read_labels(folder: str | Path, shape: tuple[int, int, int]) -> dict[int, NDArray[np.uint8]]:
+    """Return the masks of a scan by slice index; none when the folder is missing or holds none.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Masks ``*_z00123.tif``.
+    shape : tuple of int
+        Voxels of the scan along (z, y, x).
+
+    Raises
+    ------
+    InputError
+        With every fault of every file: two masks of one slice, a slice outside the scan, or a mask that
+        :func:`read_label` refuses.
+    """
+    files = find_label_files(folder)
+    faults: list[Fault] = []
+    for file, other in pairwise(files):
+        if file.z == other.z:
+            problem = f"slice {file.z} has two label files, this one and {other.path.name}"
+            faults.append(Fault(str(file.path), f"z{file.z:05d}", problem, "Keep one of them in the folder."))
+    masks: dict[int, NDArray[np.uint8]] = {}
+    for file in files:
+        if file.z >= shape[0]:
+            problem = f"slice {file.z} is outside the scan (0..{shape[0] - 1})"
+            faults.append(Fault(str(file.path), f"z{file.z:05d}", problem, "Correct the number in the file name."))
+            continue
+        try:
+            masks[file.z] = read_label(file.path, shape[1:])
+        except InputError as error:
+            faults += error.faults
+    if faults:
+        raise InputError(*faults)
+    return masks
 
 
 def read_label(path: str | Path, shape: tuple[int, int]) -> NDArray[np.uint8]:

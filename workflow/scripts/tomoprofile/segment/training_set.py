@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ from ..errors import Fault, InputError, StageError
 from ..files import whole_file
 from ..logs import LOG
 from ..volume.store import open_store
-from .label_files import LabelFile, find_label_files
-from .labels import DOMAIN, read_label
+from .label_files import find_label_files
+from .labels import DOMAIN, read_labels
 
 HELD_OUT_SHARE = 5  # one labelled slice in five is held out, at least one
 
@@ -118,8 +117,7 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
         store = open_store(scan.volume)
         voxel_size = voxel_size or store.voxel_size_um
         _check_one_scale(scan, store.voxel_size_um, voxel_size)
-        _check_one_mask_a_slice(files)
-        labelled = {file.z: _label_inside(file, store.shape) for file in files}
+        labelled = read_labels(scan.labels, store.shape)
         held_out = choose_held_out(labelled)
         for file in files:
             gap = min((abs(file.z - z) for z in held_out), default=config.guard_slices)
@@ -180,24 +178,6 @@ def _check_one_scale(scan: LabelledScan, edges: tuple[float, ...], others: tuple
         problem = f"the scan {scan.sample} has other voxels than the first labelled one of its model ({known} um)"
         remedy = "Give scans of different voxel size different models in the sample sheet."
         raise InputError(Fault(str(scan.volume), f"{got} um", problem, remedy))
-
-
-def _check_one_mask_a_slice(files: list[LabelFile]) -> None:
-    remedy = "Keep one of them in the folder."
-    faults = [
-        Fault(str(second.path), f"z{second.z:05d}", f"slice {first.z} has a mask already: {first.path.name}", remedy)
-        for first, second in pairwise(files)
-        if first.z == second.z
-    ]
-    if faults:
-        raise InputError(*faults)
-
-
-def _label_inside(file: LabelFile, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    if file.z >= shape[0]:
-        problem = f"slice {file.z} is outside the scan (0..{shape[0] - 1})"
-        raise InputError(Fault(str(file.path), f"z{file.z:05d}", problem, "Correct the number in the file name."))
-    return read_label(file.path, shape[1:])
 
 
 def _largest_domain(label: NDArray[np.uint8]) -> int:

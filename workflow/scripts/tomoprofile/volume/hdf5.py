@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
 from .store import GreyScale
+from .units import MICROMETRES
 
 SUFFIXES = (".h5", ".hdf5", ".hdf", ".nx", ".nxs")
-_TO_UM = {"um": 1.0, "µm": 1.0, "μm": 1.0, "micrometer": 1.0, "micron": 1.0, "nm": 1e-3, "mm": 1e3, "m": 1e6}
 
 
 def image_datasets(path: Path) -> list[str]:
@@ -85,7 +85,7 @@ def _voxel_size(item: h5py.Dataset) -> tuple[float, float, float] | None:
         if not isinstance(axis, h5py.Dataset) or axis.ndim != 1 or len(axis) < 2:
             return None
         unit = axis.attrs.get("units", "")
-        factor = _TO_UM.get(unit.decode() if isinstance(unit, bytes) else str(unit))
+        factor = MICROMETRES.get(unit.decode() if isinstance(unit, bytes) else str(unit))
         if factor is None:
             return None
         edges.append(float(axis[1] - axis[0]) * factor)

@@ -18,19 +18,9 @@ from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
 from .store import GreyScale
+from .units import MICROMETRES
 
 SUFFIXES = (".tif", ".tiff")
-# ImageJ writes the micro sign as an escape of six characters.
-_TO_UM = {
-    "\\u00B5m": 1.0,
-    "um": 1.0,
-    "µm": 1.0,
-    "micron": 1.0,
-    "microns": 1.0,
-    "micrometer": 1.0,
-    "nm": 1e-3,
-    "mm": 1e3,
-}
 _FAULTS_SHOWN = 5
 
 
@@ -217,7 +207,7 @@ def _meaning(tif: tifffile.TiffFile) -> tuple[tuple[float, float, float] | None,
     if page.dtype == np.float32 and len(numbers) >= 6 and numbers[0] > 0:
         return (numbers[0],) * 3, GreyScale(1.0, 0.0, "1/cm")
     if tif.imagej_metadata:
-        factor = _TO_UM.get(str(tif.imagej_metadata.get("unit", "")))
+        factor = MICROMETRES.get(str(tif.imagej_metadata.get("unit", "")))
         x, y = _edge(tags, "XResolution"), _edge(tags, "YResolution")
         if factor and x and y:
             z = float(tif.imagej_metadata.get("spacing", x))
