@@ -30,6 +30,8 @@ localrules:
     all,
     pick,
     check,
+    create_store,
+    discard_stores,
 
 
 wildcard_constraints:
@@ -44,6 +46,7 @@ rule all:
     input:
         f"{RESULTS}/index.html",
         expand(f"{RESULTS}/{{sample}}/{{product}}", sample=SCANS, product=PRODUCTS),
+        expand(f"{RESULTS}/{{sample}}/discarded.json", sample=SCANS if CONFIG.keep == "minimal" else []),
 
 
 rule pick:
@@ -58,15 +61,24 @@ rule check:
         f"{RESULTS}/check.tsv",
 
 
+onstart:
+    refuse_double_run(Path.cwd(), on_cluster=workflow.non_local_exec)
+    begin_run(CONFIG, list(SCANS.values()), snakemake.__version__)
+
+
 onsuccess:
+    end_run(RESULTS)
     if Path(f"{RESULTS}/index.html").exists():
-        print(f"\nDone. Open {RESULTS}/index.html\n")
+        print(f"\nDone. Open {RESULTS}/index.html\n`tomoprofile status {RESULTS}` tells what each scan took.\n")
     else:
         print(f"\nDone. Slices to label, if any: {RESULTS}/SAMPLE/to_label. After labelling, run `snakemake`.\n")
 
 
 onerror:
+    run = end_run(RESULTS)
+    print(f"\n{status_text(run, read_status(run))}\n")
+    write_index_of_unfinished_run()
     print(
-        f"\nNot finished: the messages above name the rule and its log. Mend the cause and run the same command "
-        f"again; finished work is kept. Logs: {RESULTS}/logs/\n"
+        "Not finished. Mend the cause and run the same command again: finished work is kept, and what was half done is "
+        "done again. Snakemake's own log, last line below, tells of jobs that could not even start.\n"
     )

@@ -22,7 +22,7 @@ def test_an_empty_configuration_has_every_default():
         ({"stor": {}}, ["stor", "unknown key", "Did you mean `store`?"]),
         ({"store": {"shard_slice": 8}}, ["store.shard_slice", "8", "Did you mean `shard_slices`?"]),
         ({"store": {"slab_slices": "many"}}, ["store.slab_slices", "'many'", "integer"]),
-        ({"store": {"slab_slices": 100}}, ["slab_slices=100", "not a multiple of shard_slices=32"]),
+        ({"store": {"slab_slices": 100}}, ["slab_slices=100", "not a multiple of shard_slices=64"]),
         ({"models": {"m": {"method": "unet", "steps": -1}}}, ["models.m.steps", "-1", "greater than or equal to 1"]),
         ({"models": {"m": {"method": "magic"}}}, ["models.m", "magic", "otsu"]),
         ({"models": {}}, ["models", "at least 1"]),

@@ -17,7 +17,9 @@ HEADER = "sample\titem\tstatus\tmessage\n"
 
 def entry(results: Path, sample: str, **scan) -> BeamtimeEntry:
     files = write_scan(results / sample, sample=sample, n_large=6, **scan)
-    return BeamtimeEntry(sample, files.zones, files.interface, results / sample / "report.html")
+    report = results / sample / "report.html"
+    report.write_text("x")
+    return BeamtimeEntry(sample, files.zones, files.interface, report)
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +64,6 @@ def test_warnings_of_the_check(entries, tmp_path):
 
 
 def test_links_are_relative_and_lead_to_the_reports(entries, tmp_path):
-    for entry in entries:
-        entry.report.write_text("x")
     page, out = write(entries, tmp_path)
     links = [a["href"] for a in page.all("a")]
     assert len(links) == len(entries)
@@ -88,7 +88,8 @@ def test_numbers_are_those_of_the_zones(entries, tmp_path):
 
 def test_a_scan_without_domains_is_a_warning(tmp_path):
     files = write_scan(tmp_path / "none", n_small=0, n_large=0)
-    found = BeamtimeEntry("none", files.zones, files.interface, tmp_path / "none" / "report.html")
+    (tmp_path / "none/report.html").write_text("x")
+    found = BeamtimeEntry("none", files.zones, files.interface, tmp_path / "none/report.html")
     page, _ = write([found], tmp_path, out=tmp_path / "index.html")
     assert "No domains" in page.text
     assert "none 9–28 µm look" in page.text
@@ -97,6 +98,8 @@ def test_a_scan_without_domains_is_a_warning(tmp_path):
 
 def test_odd_names(entries, tmp_path):
     odd = dataclasses.replace(entries[0], sample="<b>&", report=tmp_path / "a b#c?" / "report.html")
+    odd.report.parent.mkdir()
+    odd.report.write_text("x")
     page, _ = write([odd], tmp_path, out=tmp_path / "index.html")
     assert page.all("b") == []
     assert [a["href"] for a in page.all("a")] == ["a%20b%23c%3F/report.html"]
@@ -105,3 +108,17 @@ def test_odd_names(entries, tmp_path):
 def test_a_broken_check_is_named(entries, tmp_path):
     with pytest.raises(InputError, match=r"check\.tsv.*no table of the check"):
         write(entries, tmp_path, "a\tb\n1\t2\n")
+
+
+def test_done_failed_and_missing_scans_are_listed(entries, tmp_path):
+    nowhere = tmp_path / "nowhere"
+    lost = BeamtimeEntry("lost", nowhere, nowhere, nowhere)
+    heading, text = "predict_slab z00512 failed, SLURM job 7 on cpu1", "log: predict.log\n  ERROR <no room> left"
+    broken = dataclasses.replace(lost, sample="broken", troubles=((heading, text),))
+    stale = dataclasses.replace(entries[0], troubles=((heading, text),))
+    page, out = write([*entries[1:], lost, broken, stale], tmp_path)
+    assert "5 of 7 scans have results." in page.text
+    assert "lost missing no result" in page.text
+    assert "broken failed no result" in page.text
+    assert "ERROR <no room> left" in page.text
+    assert "fine_1 9–28 µm failed" in page.text, "what was computed earlier is still shown"

@@ -109,3 +109,48 @@ def test_slabs_hold_whole_shards_and_cover_the_scan():
     assert neighbour_slabs("z00032", 70, 32) == ["z00000", "z00032", "z00064"]
     assert neighbour_slabs("z00000", 70, 32) == ["z00000", "z00032"]
     assert shard_bounds(32, 70, 16) == [(32, 48), (48, 64), (64, 70)]
+
+
+def complete(store, image):
+    fill(store, image)
+    for name, (start, stop) in {"z00000": (0, 16), "z00016": (16, 22)}.items():
+        store.complete(store.path / "slabs" / f"{name}.json", start, stop, sha256="x")
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+@pytest.mark.parametrize(
+    ("damage", "read"),
+    [
+        (truncate, lambda store: store.read(9, 10)),
+        (lambda path: path.unlink(), lambda store: store.read(0, 16)),
+        (lambda path: path.write_bytes(b""), lambda store: store.cut(1, 4)),
+        (truncate, lambda store: store.cut(0, 8)),
+        (truncate, lambda store: store.read_padded(-1, 9)),
+    ],
+)
+def test_a_damaged_shard_is_never_read_and_its_slab_is_written_again(store, image, damage, read):
+    complete(store, image)
+    damage(store.shard_path(8))
+    again = open_store(store.path)
+    assert (again.read(16, 22) == image[16:]).all(), "other shards are not concerned"
+    with pytest.raises(StoreError, match=r"0/c/1/0/0: the shard was damaged.*z00000\.json was removed"):
+        read(again)
+    assert [path.name for path in (store.path / "slabs").iterdir()] == ["z00016.json"]
+    with pytest.raises(StoreError, match="its slab is not complete"):
+        read(open_store(store.path))
+
+
+def test_without_the_comparison_a_missing_shard_is_zeros(store, image):
+    """The mutant: Zarr reads a shard that is not there as its fill value."""
+    complete(store, image)
+    store.shard_path(8).unlink()
+    assert (store._array[8:16] == 0).all()
+
+
+def test_another_layout_forgets_the_records_with_the_shards(store, image):
+    complete(store, image)
+    create_store(store.path, SHAPE, "uint16", (1.0, 0.5, 0.5), 4)
+    assert not (store.path / "slabs").exists()

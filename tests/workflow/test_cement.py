@@ -28,7 +28,10 @@ def test_voids_in_cement_do_not_depend_on_the_slabs(project):
         project.tomoprofile("prelabel", f"{results}/{sample}/to_label/slices.tsv", f"labels/{sample}")
         project.snakemake()
         tables[slab_slices] = (project.folder / results / sample / "domains.parquet").read_bytes()
-        assert len(list((project.folder / results / sample / "predict").glob("*.json"))) == 128 // slab_slices
+        assert (
+            len(list((project.folder / results / sample / "probability.ome.zarr/slabs").glob("*.json")))
+            == 128 // slab_slices
+        )
     assert tables[16] == tables[64]
     domains = pd.read_parquet(project.folder / "results/64" / sample / "domains.parquet")
     zones = pd.read_parquet(project.folder / "results/64" / sample / "zones.parquet")

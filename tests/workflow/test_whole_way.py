@@ -81,7 +81,7 @@ def test_deleting_intermediates_alone_redoes_nothing(finished):
 def test_a_lost_slab_is_redone_with_what_follows_and_nothing_else(finished):
     sample = finished.folder / "results/unet"
     before = digests(sample)
-    (sample / "predict/z00032.json").unlink()
+    (sample / "probability.ome.zarr/slabs/z00032.json").unlink()
     (sample / "domains.parquet").unlink()
     assert finished.planned() == {
         "predict_slab unet z00032",

@@ -5,17 +5,23 @@ Nothing heavy is imported and no data file is opened here: every cluster job par
 
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
+import snakemake
+
 from snakemake.exceptions import WorkflowError
 
-sys.path.insert(0, str(Path(workflow.current_basedir).parent / "scripts"))
+SCRIPTS = str(Path(workflow.current_basedir).parent / "scripts")
+sys.path.insert(0, SCRIPTS)
 
 from tomoprofile.config import read_config
 from tomoprofile.errors import TomoprofileError
+from tomoprofile.runs import begin_run, end_run, refuse_double_run
 from tomoprofile.samples import read_samples
 from tomoprofile.segment.label_files import find_label_files
+from tomoprofile.status import PRODUCTS, read_status, status_text
 from tomoprofile.volume.slabs import neighbour_slabs, slab_bounds, slab_names
 
 try:
@@ -25,7 +31,6 @@ except TomoprofileError as error:
     raise WorkflowError(f"The configuration cannot be used:\n{error}") from None
 
 RESULTS = CONFIG.results
-PRODUCTS = ("domains.parquet", "profile.parquet", "zones.parquet", "report.html")
 BYTES_PER_VOXEL = {"uint8": 1, "uint16": 2, "float32": 4}
 
 
@@ -45,6 +50,11 @@ def model_settings(wildcards):
     return CONFIG.models[model].model_dump(mode="json")
 
 
+def unless_kept(path):
+    """Return an output that goes when its last reader is done, unless the configuration keeps everything."""
+    return path if CONFIG.keep == "all" else temp(path)
+
+
 def slabs_of(scan):
     """Return the names of all slabs of a scan."""
     return slab_names(scan.slices, CONFIG.store.slab_slices)
@@ -58,27 +68,30 @@ def slab_range(wildcards):
 def raw_scan(wildcards):
     """Return the raw scan as input.
 
-    One that is missing before the first check is left to check_inputs, which says what to do; one that was archived
+    One that is missing is left to the check, which says what to do and does not stop the others; one that was archived
     after its conversion is no reason to convert it again.
     """
     path = scan_of(wildcards).path
-    return path if os.path.exists(path) or os.path.exists(f"{RESULTS}/check.tsv") else []
+    record = f"{RESULTS}/{wildcards.sample}/volume.ome.zarr/slabs/{wildcards.slab}.json"
+    return path if os.path.exists(path) or os.path.exists(record) else []
 
 
 def converted(wildcards):
-    """Return the markers of all converted slabs of a scan."""
-    return [f"{RESULTS}/{wildcards.sample}/convert/{slab}.json" for slab in slabs_of(scan_of(wildcards))]
+    """Return the records of all converted slabs of a scan."""
+    return [f"{RESULTS}/{wildcards.sample}/volume.ome.zarr/slabs/{slab}.json" for slab in slabs_of(scan_of(wildcards))]
 
 
 def converted_around(wildcards):
-    """Return the markers of the slab and its neighbours, whose slices the network sees at the slab's ends."""
+    """Return the records of the slab and its neighbours, whose slices the network sees at the slab's ends."""
     slabs = neighbour_slabs(wildcards.slab, scan_of(wildcards).slices, CONFIG.store.slab_slices)
-    return [f"{RESULTS}/{wildcards.sample}/convert/{slab}.json" for slab in slabs]
+    return [f"{RESULTS}/{wildcards.sample}/volume.ome.zarr/slabs/{slab}.json" for slab in slabs]
 
 
 def predicted(wildcards):
-    """Return the markers of all segmented slabs of a scan."""
-    return [f"{RESULTS}/{wildcards.sample}/predict/{slab}.json" for slab in slabs_of(scan_of(wildcards))]
+    """Return the records of all segmented slabs of a scan."""
+    return [
+        f"{RESULTS}/{wildcards.sample}/probability.ome.zarr/slabs/{slab}.json" for slab in slabs_of(scan_of(wildcards))
+    ]
 
 
 def labelled_scans(wildcards):
@@ -139,3 +152,10 @@ def scan_minutes(base, gigavoxels_per_minute):
         return int((base + voxels / 1e9 / gigavoxels_per_minute) * 2 ** (attempt - 1))
 
     return minutes
+
+
+def write_index_of_unfinished_run():
+    """Write the beamtime's page of what there is, in a process of its own: the libraries behind it are heavy."""
+    if Path(f"{RESULTS}/check.tsv").exists():
+        command = [sys.executable, "-m", "tomoprofile.cli", "index", RESULTS]
+        subprocess.run(command, env=os.environ | {"PYTHONPATH": SCRIPTS}, check=False)

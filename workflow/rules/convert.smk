@@ -2,7 +2,7 @@
 
 
 rule create_store:
-    """Write the metadata of a scan's two stores, which many jobs fill afterwards."""
+    """Write the metadata of a scan's two stores, which many jobs fill afterwards; not for a scan with faults."""
     input:
         check=ancient(f"{RESULTS}/check.tsv"),
     output:
@@ -12,6 +12,8 @@ rule create_store:
         f"{RESULTS}/logs/create_store/{{sample}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/create_store/{{sample}}.tsv"
+    # What the check found wrong is so the second time, too.
+    retries: 0
     conda:
         "../../envs/conda.yaml"
     threads: 1
@@ -32,7 +34,7 @@ rule convert_slab:
         raw=raw_scan,
         store=ancient(f"{RESULTS}/{{sample}}/volume.ome.zarr/zarr.json"),
     output:
-        marker=f"{RESULTS}/{{sample}}/convert/{{slab}}.json",
+        record=f"{RESULTS}/{{sample}}/volume.ome.zarr/slabs/{{slab}}.json",
     log:
         f"{RESULTS}/logs/convert_slab/{{sample}}.{{slab}}.log",
     benchmark:

@@ -4,13 +4,13 @@
 rule stitch_sample:
     """Unite what touches across slices, shards and slabs; at the calibrated level and the two that bracket it."""
     input:
-        markers=predicted,
+        slabs=predicted,
         segmenter=segmenter,
         probability=ancient(f"{RESULTS}/{{sample}}/probability.ome.zarr/zarr.json"),
     output:
-        low=ensure(f"{RESULTS}/{{sample}}/objects/low.parquet", non_empty=True),
-        calibrated=ensure(f"{RESULTS}/{{sample}}/objects/calibrated.parquet", non_empty=True),
-        high=ensure(f"{RESULTS}/{{sample}}/objects/high.parquet", non_empty=True),
+        low=unless_kept(ensure(f"{RESULTS}/{{sample}}/objects/low.parquet", non_empty=True)),
+        calibrated=unless_kept(ensure(f"{RESULTS}/{{sample}}/objects/calibrated.parquet", non_empty=True)),
+        high=unless_kept(ensure(f"{RESULTS}/{{sample}}/objects/high.parquet", non_empty=True)),
     log:
         f"{RESULTS}/logs/stitch_sample/{{sample}}.log",
     benchmark:
@@ -41,9 +41,9 @@ rule measure_domains:
         volume=ancient(f"{RESULTS}/{{sample}}/volume.ome.zarr/zarr.json"),
         probability=ancient(f"{RESULTS}/{{sample}}/probability.ome.zarr/zarr.json"),
     output:
-        low=ensure(f"{RESULTS}/{{sample}}/band/low.parquet", non_empty=True),
+        low=unless_kept(ensure(f"{RESULTS}/{{sample}}/band/low.parquet", non_empty=True)),
         calibrated=ensure(f"{RESULTS}/{{sample}}/domains.parquet", non_empty=True),
-        high=ensure(f"{RESULTS}/{{sample}}/band/high.parquet", non_empty=True),
+        high=unless_kept(ensure(f"{RESULTS}/{{sample}}/band/high.parquet", non_empty=True)),
     log:
         f"{RESULTS}/logs/measure_domains/{{sample}}.log",
     benchmark:

@@ -4,7 +4,7 @@
 rule fit_interface:
     """Fit the plane between substrate and resin, from which depth is measured (P42)."""
     input:
-        markers=converted,
+        slabs=converted,
         store=ancient(f"{RESULTS}/{{sample}}/volume.ome.zarr/zarr.json"),
     output:
         interface=ensure(f"{RESULTS}/{{sample}}/interface.json", non_empty=True),

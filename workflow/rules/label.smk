@@ -4,7 +4,7 @@
 rule pick_slices:
     """Export a few slices, spread over the scan, for a person to label."""
     input:
-        markers=converted,
+        slabs=converted,
         store=ancient(f"{RESULTS}/{{sample}}/volume.ome.zarr/zarr.json"),
     output:
         table=ensure(f"{RESULTS}/{{sample}}/to_label/slices.tsv", non_empty=True),
@@ -29,8 +29,8 @@ rule collect_labels:
     """Gather the labelled slices of a model's scans into one training set, split by slab with a guard gap."""
     input:
         labels=label_files,
-        markers=lambda wildcards: [
-            f"{RESULTS}/{scan.sample}/convert/{slab}.json"
+        slabs=lambda wildcards: [
+            f"{RESULTS}/{scan.sample}/volume.ome.zarr/slabs/{slab}.json"
             for scan in labelled_scans(wildcards)
             for slab in slabs_of(scan)
         ],
@@ -38,11 +38,13 @@ rule collect_labels:
             f"{RESULTS}/{scan.sample}/to_label/slices.tsv" for scan in labelled_scans(wildcards)
         ],
     output:
-        training_set=ensure(f"{RESULTS}/training/{{model}}.npz", non_empty=True),
+        training_set=unless_kept(ensure(f"{RESULTS}/training/{{model}}.npz", non_empty=True)),
     log:
         f"{RESULTS}/logs/collect_labels/{{model}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/collect_labels/{{model}}.tsv"
+    # Labels that are missing or wrong are so the second time, too.
+    retries: 0
     conda:
         "../../envs/conda.yaml"
     threads: 1

@@ -12,6 +12,8 @@ rule report_sample:
         zones=f"{RESULTS}/{{sample}}/zones.parquet",
         interface=f"{RESULTS}/{{sample}}/interface.json",
         segmenter=segmenter,
+        converted=converted,
+        predicted=predicted,
         volume=ancient(f"{RESULTS}/{{sample}}/volume.ome.zarr/zarr.json"),
         probability=ancient(f"{RESULTS}/{{sample}}/probability.ome.zarr/zarr.json"),
     output:
@@ -21,6 +23,7 @@ rule report_sample:
             category="Scans",
             labels={"scan": "{sample}"},
         ),
+        provenance=ensure(f"{RESULTS}/{{sample}}/provenance.json", non_empty=True),
     log:
         f"{RESULTS}/logs/report_sample/{{sample}}.log",
     benchmark:
@@ -38,6 +41,32 @@ rule report_sample:
         algorithm_version=1,
     script:
         "../scripts/report_sample.py"
+
+
+rule discard_stores:
+    """Remove the stores of a finished scan: only with `keep: minimal`."""
+    input:
+        page=f"{RESULTS}/{{sample}}/report.html",
+        converted=converted,
+        predicted=predicted,
+        volume=ancient(f"{RESULTS}/{{sample}}/volume.ome.zarr/zarr.json"),
+        probability=ancient(f"{RESULTS}/{{sample}}/probability.ome.zarr/zarr.json"),
+    output:
+        record=f"{RESULTS}/{{sample}}/discarded.json",
+    log:
+        f"{RESULTS}/logs/discard_stores/{{sample}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/discard_stores/{{sample}}.tsv"
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        algorithm_version=1,
+    script:
+        "../scripts/discard_stores.py"
 
 
 rule report_beamtime:

@@ -31,7 +31,7 @@ rule fine_tune:
 rule fit_threshold:
     """Find Otsu's threshold in the resin of one scan: the baseline (P21)."""
     input:
-        markers=converted,
+        slabs=converted,
         store=ancient(f"{RESULTS}/{{sample}}/volume.ome.zarr/zarr.json"),
         interface=f"{RESULTS}/{{sample}}/interface.json",
     output:
@@ -57,11 +57,11 @@ rule predict_slab:
     """Segment one slab, slice by slice, into whole shards of probability."""
     input:
         segmenter=segmenter,
-        markers=converted_around,
+        slabs=converted_around,
         volume=ancient(f"{RESULTS}/{{sample}}/volume.ome.zarr/zarr.json"),
         probability=ancient(f"{RESULTS}/{{sample}}/probability.ome.zarr/zarr.json"),
     output:
-        marker=f"{RESULTS}/{{sample}}/predict/{{slab}}.json",
+        record=f"{RESULTS}/{{sample}}/probability.ome.zarr/slabs/{{slab}}.json",
     log:
         f"{RESULTS}/logs/predict_slab/{{sample}}.{{slab}}.log",
     benchmark:

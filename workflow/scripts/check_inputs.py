@@ -8,4 +8,4 @@ from tomoprofile.samples import read_samples
 with rule_logging(snakemake.log[0]):
     config = read_config(snakemake.params.config)
     scans = read_samples(snakemake.input.sheet, config.models)
-    write_findings(check_inputs(config, scans), snakemake.output.table)
+    write_findings(check_inputs(config, scans), scans, snakemake.output.table)

@@ -4,9 +4,11 @@ from pathlib import Path
 
 from tomoprofile.logs import rule_logging
 from tomoprofile.samples import Scan
-from tomoprofile.volume.convert import convert_slab, write_marker
+from tomoprofile.volume.convert import convert_slab
+from tomoprofile.volume.store import open_store
 
 with rule_logging(snakemake.log[0]):
     start, stop = snakemake.params.slices
-    convert_slab(Scan.model_validate(snakemake.params.scan), Path(snakemake.input.store).parent, start, stop)
-    write_marker(snakemake.output.marker, start=start, stop=stop)
+    volume = Path(snakemake.input.store).parent
+    digest = convert_slab(Scan.model_validate(snakemake.params.scan), volume, start, stop)
+    open_store(volume).complete(snakemake.output.record, start, stop, sha256=digest)

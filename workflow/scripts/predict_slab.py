@@ -5,19 +5,20 @@ from pathlib import Path
 from tomoprofile.config import ThresholdConfig, UNetConfig
 from tomoprofile.logs import rule_logging
 from tomoprofile.segment.predict import predict_slab
-from tomoprofile.volume.convert import write_marker
+from tomoprofile.volume.store import open_store
 
 with rule_logging(snakemake.log[0]):
     start, stop = snakemake.params.slices
     settings = snakemake.params.model
     kind = UNetConfig if settings["method"] == "unet" else ThresholdConfig
-    predict_slab(
+    probability = Path(snakemake.input.probability).parent
+    facts = predict_slab(
         Path(snakemake.input.volume).parent,
-        Path(snakemake.input.probability).parent,
+        probability,
         Path(snakemake.params.segmenter),
         kind.model_validate(settings),
         start,
         stop,
         snakemake.threads,
     )
-    write_marker(snakemake.output.marker, start=start, stop=stop)
+    open_store(probability).complete(snakemake.output.record, start, stop, **facts)

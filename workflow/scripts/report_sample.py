@@ -1,30 +1,35 @@
-"""The self-contained page of one scan."""
+"""The self-contained page of one scan, and where its numbers come from."""
 
 from pathlib import Path
 
-from tomoprofile import __version__
-from tomoprofile.config import digest
 from tomoprofile.logs import rule_logging
+from tomoprofile.provenance import write_provenance
 from tomoprofile.report.page import SampleFiles, report_sample
 
 with rule_logging(snakemake.log[0]):
     found = snakemake.input
+    domains, profile, zones = Path(found.domains), Path(found.profile), Path(found.zones)
+    volume, segmenter = Path(found.volume).parent, Path(snakemake.params.segmenter)
+    config, scan = snakemake.params.config, snakemake.params.scan
+    out = Path(snakemake.output.provenance)
+    provenance = write_provenance(scan, config, segmenter, volume, [domains, profile, zones], out)
     files = SampleFiles(
         sample=snakemake.wildcards.sample,
-        volume=Path(found.volume).parent,
+        volume=volume,
         probability=Path(found.probability).parent,
         objects={"low": Path(found.low), "calibrated": Path(found.calibrated), "high": Path(found.high)},
-        domains=Path(found.domains),
-        profile=Path(found.profile),
-        zones=Path(found.zones),
+        domains=domains,
+        profile=profile,
+        zones=zones,
         interface=Path(found.interface),
-        segmenter=Path(snakemake.params.segmenter),
+        segmenter=segmenter,
         provenance={
-            "tomoprofile": __version__,
-            "configuration": digest(snakemake.params.config),
-            "raw scan": snakemake.params.scan["path"],
-            "model": snakemake.params.scan["model"],
-            "seed": snakemake.params.config["seed"],
+            "tomoprofile": provenance["software"]["tomoprofile"],
+            "configuration": provenance["config_digest"],
+            "raw scan": scan["path"],
+            "model": scan["model"],
+            "seed": config["seed"],
+            "everything else": out.name,
         },
     )
-    report_sample(files, snakemake.params.config["report"]["title"], Path(snakemake.output.page))
+    report_sample(files, config["report"]["title"], Path(snakemake.output.page))

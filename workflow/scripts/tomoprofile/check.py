@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,25 +70,42 @@ def check_inputs(config: Config, scans: list[Scan]) -> list[Finding]:
     return findings
 
 
-def write_findings(findings: Iterable[Finding], out: str | Path) -> None:
+def write_findings(findings: Sequence[Finding], scans: Sequence[Scan], out: str | Path) -> None:
     """Write ``check.tsv``: columns sample, item, status, message.
+
+    A scan with faults does not stop the others: its row says what is wrong, and the workflow leaves it out.
 
     Raises
     ------
     CheckError
-        With every error found; then nothing is written, because a run must not start.
+        With every error found, when no scan is left to compute or the fault is one of the whole run; then nothing is
+        written, because a run must not start.
     """
-    findings = list(findings)
     for finding in findings:
-        if finding.status == "warning":
+        if finding.status != "ok":
             LOG.warning("%s: %s: %s", finding.sample, finding.item, finding.message)
     errors = [finding for finding in findings if finding.status == "error"]
-    if errors:
+    faulty = {finding.sample for finding in errors}
+    if "-" in faulty or faulty >= {scan.sample for scan in scans}:
         raise CheckError(errors)
     lines = ["sample\titem\tstatus\tmessage"]
     lines += [f"{f.sample}\t{f.item}\t{f.status}\t{' '.join(f.message.split())}" for f in findings]
     with whole_file(out) as partial:
         partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def require_faultless(sample: str, check: str | Path) -> None:
+    """Refuse to begin with a scan in which the check found faults.
+
+    Raises
+    ------
+    CheckError
+        With what ``check.tsv`` says of the scan.
+    """
+    rows = [line.split("\t") for line in Path(check).read_text(encoding="utf-8").splitlines()[1:]]
+    errors = [Finding(*row) for row in rows if row[0] == sample and row[2] == "error"]
+    if errors:
+        raise CheckError(errors)
 
 
 class CheckError(TomoprofileError):
@@ -99,7 +116,8 @@ class CheckError(TomoprofileError):
         self.errors = errors
 
     def __str__(self) -> str:
-        lines = [f"{len(self.errors)} faults in the inputs; nothing was computed:"]
+        count = "1 fault" if len(self.errors) == 1 else f"{len(self.errors)} faults"
+        lines = [f"{count} in the inputs; nothing was computed:"]
         return "\n".join(lines + [f"  {error.sample}: {error.item}: {error.message}" for error in self.errors])
 
 

@@ -43,6 +43,14 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--config", type=Path, default=Path("config/config.yaml"))
     check.set_defaults(run=_check)
 
+    status = commands.add_parser("status", help="how far each scan is, what failed and what it took")
+    status.add_argument("results", type=Path, nargs="?", default=Path("results"))
+    status.set_defaults(run=_status)
+
+    index = commands.add_parser("index", help="write index.html of an unfinished run: done, failed and missing scans")
+    index.add_argument("results", type=Path, nargs="?", default=Path("results"))
+    index.set_defaults(run=_index)
+
     phantom = commands.add_parser("phantom", help="simulate a scan with known truth")
     phantom.add_argument("folder", type=Path, help="receives raw/ and truth/")
     phantom.add_argument("--kind", choices=("A", "B"), default="A")
@@ -98,7 +106,7 @@ def _scan(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     import yaml
 
-    from .check import check_inputs, write_findings
+    from .check import CheckError, check_inputs, write_findings
     from .config import read_config
     from .samples import read_samples
 
@@ -114,10 +122,32 @@ def _check(options: argparse.Namespace) -> None:
         except ConfigError as more:
             raise ConfigError(*error.faults, *more.faults) from None
         raise
-    findings = check_inputs(config, read_samples(config.samples, config.models))
+    scans = read_samples(config.samples, config.models)
+    findings = check_inputs(config, scans)
+    errors = [finding for finding in findings if finding.status == "error"]
+    if errors:
+        raise CheckError(errors)
     out = Path(config.results) / "check.tsv"
-    write_findings(findings, out)
+    write_findings(findings, scans, out)
     LOG.info("%d checks passed; see %s. Next: `snakemake`.", len(findings), out)
+
+
+def _status(options: argparse.Namespace) -> None:
+    from .runs import read_run
+    from .status import read_status, status_text
+
+    run = read_run(options.results)
+    print(status_text(run, read_status(run)))
+
+
+def _index(options: argparse.Namespace) -> None:
+    from .index import write_index
+    from .runs import read_run
+
+    run = read_run(options.results)
+    out = run.results / "index.html"
+    write_index(run, out)
+    LOG.info("done, failed and missing scans: %s", out)
 
 
 def _phantom(options: argparse.Namespace) -> None:
@@ -157,3 +187,7 @@ def _schema(_: argparse.Namespace) -> None:
     from .config import json_schema
 
     print(json.dumps(json_schema(), indent=2))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -24,7 +24,7 @@ class Section(BaseModel):
 class StoreConfig(Section):
     """How volumes lie on disk, and what one job works on."""
 
-    shard_slices: int = Field(32, ge=1, le=1024, description="Whole slices in one shard, which is one file.")
+    shard_slices: int = Field(64, ge=1, le=1024, description="Whole slices in one shard, which is one file.")
     slab_slices: int = Field(
         256, ge=1, description="Slices one job converts or segments; a multiple of `shard_slices`."
     )
@@ -157,6 +157,9 @@ class Config(Section):
     samples: str = Field("config/samples.tsv", description="The sample sheet: one row a scan.")
     results: str = Field("results", description="Folder that receives everything.")
     seed: int = Field(1, ge=0, description="Seed of training and bootstrap.")
+    keep: Literal["minimal", "standard", "all"] = Field(
+        "all", description="What stays on disk once a scan is finished; what goes is computed again when needed."
+    )
     store: StoreConfig = StoreConfig()
     pick: PickConfig = PickConfig()
     models: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], ModelConfig] = Field(
@@ -167,6 +170,15 @@ class Config(Section):
     objects: ObjectsConfig = ObjectsConfig()
     profile: ProfileConfig = ProfileConfig()
     report: ReportConfig = ReportConfig()
+
+    @model_validator(mode="after")
+    def _neighbours_lie_in_the_next_slab(self) -> Config:
+        reach = max((model.neighbours for model in self.models.values() if isinstance(model, UNetConfig)), default=0)
+        if self.store.slab_slices < reach:
+            raise ValueError(
+                f"store.slab_slices={self.store.slab_slices} is less than the {reach} neighbours of a model"
+            )
+        return self
 
 
 def read_config(raw: dict[str, Any], source: str = "config/config.yaml") -> Config:

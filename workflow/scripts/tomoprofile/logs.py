@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import socket
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -35,11 +38,13 @@ def rule_logging(path: str | Path) -> Iterator[logging.Logger]:
     path : str or Path
         The rule's ``log:`` file; its folder is made when missing.
 
+    The first line says where the job runs and the last one how long it took: :mod:`tomoprofile.status` reads both.
+
     Raises
     ------
     SystemExit
-        With status 1 after a :class:`TomoprofileError`, whose message also goes to stderr without a traceback:
-        the user's input is at fault, not the program. Any other exception passes through, logged.
+        With status 1 after a :class:`TomoprofileError` or on a full disk; the message also goes to stderr without a
+        traceback, because the program is not at fault. Any other exception passes through, logged.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,10 +61,18 @@ def rule_logging(path: str | Path) -> Iterator[logging.Logger]:
     logging.getLogger("py.warnings").addHandler(handler)
     started = time.monotonic()
     try:
+        LOG.info("started %s", _place())
         yield LOG
         LOG.info("done in %.1f s", time.monotonic() - started)
     except TomoprofileError as error:
         LOG.error("%s", error)
+        raise SystemExit(1) from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            LOG.exception("stopped")
+            raise
+        where = error.filename or "results"
+        LOG.error("%s: %s. Make room, then run the same command again; nothing half-written was left.", where, error)
         raise SystemExit(1) from error
     except BaseException:
         LOG.exception("stopped")
@@ -69,6 +82,13 @@ def rule_logging(path: str | Path) -> Iterator[logging.Logger]:
         LOG.removeHandler(handler)
         LOG.removeHandler(terminal)
         handler.close()
+
+
+def _place() -> str:
+    words = [f"on {os.environ.get('SLURMD_NODENAME') or socket.gethostname()}"]
+    names = {"SLURM_JOB_ID": "SLURM job", "CUDA_VISIBLE_DEVICES": "GPU"}
+    words += [f"{name} {os.environ[variable]}" for variable, name in names.items() if os.environ.get(variable)]
+    return ", ".join(words)
 
 
 def _for_terminal(record: logging.LogRecord) -> bool:

@@ -16,13 +16,14 @@ from .headline import Estimate, count, depth_range, estimate
 from .page import write_page
 from .tables import at_level, plateau, read_record, read_zones
 
-_SEVERITY = ("error", "warning", "note", "ok")
+_LABELS = {"error": "fault", "warning": "look", "note": "fine", "ok": "fine"}
+_SEVERITY = tuple(_LABELS)
 _COLUMNS = ("sample", "item", "status", "message")
 
 
 @dataclass(frozen=True)
 class BeamtimeEntry:
-    """The results of one scan that the beamtime compares.
+    """One scan of the beamtime.
 
     Attributes
     ----------
@@ -32,12 +33,20 @@ class BeamtimeEntry:
         Its tables.
     report : Path
         Its own page, which is linked.
+    troubles : tuple of (str, str)
+        What failed in the last run: heading, and text of several lines.
     """
 
     sample: str
     zones: Path
     interface: Path
     report: Path
+    troubles: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def has_results(self) -> bool:
+        """Whether there is something to compare."""
+        return all(path.exists() for path in (self.zones, self.interface, self.report))
 
 
 @dataclass(frozen=True)
@@ -52,10 +61,11 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Row:
-    """One scan of the table; without results it has only flags."""
+    """One scan of the table; without results it has only flags. ``label`` is the word for its state."""
 
     sample: str
     state: str
+    label: str
     link: str
     place: str
     quantities: tuple[Quantity, ...]
@@ -65,6 +75,8 @@ class Row:
 
 def report_beamtime(samples: list[BeamtimeEntry], check: Path, title: str, out: Path) -> None:
     """Write ``index.html``: scans with faults first, then those with warnings, then the rest, each in sheet order.
+
+    A scan without results is listed as failed, with the end of the log, or as missing.
 
     Parameters
     ----------
@@ -83,14 +95,15 @@ def report_beamtime(samples: list[BeamtimeEntry], check: Path, title: str, out: 
     """
     findings = _read_check(check)
     names = {entry.sample for entry in samples}
-    loaded = [_load(entry, findings.get(entry.sample, []), out) for entry in samples]
+    loaded = [_load(entry, findings.get(entry.sample, []), out) for entry in samples if entry.has_results]
     scales = [_scale([numbers[i] for _, numbers in loaded]) for i in range(4)]
     rows = [
         Row(**{**row, "quantities": tuple(_place(n, s) for n, s in zip(numbers, scales, strict=True))})
         for row, numbers in loaded
     ]
+    rows += [_without_results(entry, findings.get(entry.sample, [])) for entry in samples if not entry.has_results]
     rows += [
-        Row(sample, worst(flags), "", "", (), "", tuple(flags))
+        Row(sample, worst(flags), _LABELS[worst(flags)], "", "", (), "", tuple(flags))
         for sample, flags in findings.items()
         if flags and sample not in names and sample != "-"
     ]
@@ -100,6 +113,7 @@ def report_beamtime(samples: list[BeamtimeEntry], check: Path, title: str, out: 
         "title": title,
         "rows": rows,
         "general": findings.get("-", []),
+        "n_done": len(loaded),
         "n_faults": states.count("error"),
         "n_warnings": states.count("warning"),
         "n_fine": states.count("ok") + states.count("note"),
@@ -111,7 +125,7 @@ def _load(entry: BeamtimeEntry, found: list[Flag], out: Path) -> tuple[dict[str,
     zones, record = read_zones(entry.zones), read_record(entry.interface)
     calibrated = at_level(zones, "calibrated")
     first, last = calibrated.iloc[0], calibrated.iloc[plateau(zones)]
-    flags = [*found, *interface_flags(record)]
+    flags = [*_trouble_flags(entry), *found, *interface_flags(record)]
     if calibrated["n_domains"].sum():
         flags += zone_flags(zones)
     else:
@@ -125,12 +139,26 @@ def _load(entry: BeamtimeEntry, found: list[Flag], out: Path) -> tuple[dict[str,
     row = {
         "sample": entry.sample,
         "state": worst(flags),
+        "label": "failed" if entry.troubles else _LABELS[worst(flags)],
         "link": quote(Path(os.path.relpath(entry.report, out.parent)).as_posix()),
         "place": depth_range(last["from_um"], last["to_um"]),
         "n_domains": count(calibrated["n_domains"].sum()),
         "flags": tuple(flag for flag in flags if flag.severity != "note"),
     }
     return row, numbers
+
+
+def _trouble_flags(entry: BeamtimeEntry) -> list[Flag]:
+    return [Flag("error", heading, text) for heading, text in entry.troubles]
+
+
+def _without_results(entry: BeamtimeEntry, found: list[Flag]) -> Row:
+    flags = [*_trouble_flags(entry), *found]
+    failed = worst(flags) == "error"
+    if not failed:
+        text = "Nothing of this scan failed; it was not its turn yet, or it waits for what failed elsewhere."
+        flags.append(Flag("error", "No result yet", text))
+    return Row(entry.sample, "error", "failed" if failed else "missing", "", "", (), "", tuple(flags))
 
 
 def _scale(numbers: list[Estimate]) -> float:

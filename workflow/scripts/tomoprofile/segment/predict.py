@@ -73,7 +73,7 @@ def predict_slab(
     start: int,
     stop: int,
     threads: int,
-) -> None:
+) -> dict[str, str]:
     """Write the probability of slices ``[start, stop)``, one shard in memory at a time.
 
     Parameters
@@ -88,6 +88,11 @@ def predict_slab(
     threads : int
         CPU threads.
 
+    Returns
+    -------
+    dict
+        Device and precision it was computed with.
+
     Raises
     ------
     InputError
@@ -97,7 +102,7 @@ def predict_slab(
     grey, out = open_store(volume), open_store(probability)
     if isinstance(config, ThresholdConfig):
         predict_by_threshold(grey, out, segmenter, start, stop)
-        return
+        return {"device": "cpu", "precision": "float32"}
     facts = read_facts(segmenter)
     _compare_voxels(grey, facts, segmenter)
     predictor = SlicePredictor(load_network(segmenter, 2 * config.neighbours + 1), config.window)
@@ -113,7 +118,9 @@ def predict_slab(
             result[index] = predictor.probability(normalise(stack, centre, spread))
         out.write(first, result)
     next(slices, None)
-    LOG.info("slices %d..%d segmented on %s in %s", start, stop - 1, predictor.device, predictor.precision)
+    device, precision = str(predictor.device), str(predictor.precision).removeprefix("torch.")
+    LOG.info("slices %d..%d segmented on %s in %s", start, stop - 1, device, precision)
+    return {"device": device, "precision": precision}
 
 
 def _compare_voxels(grey: Store, facts: dict, segmenter: Path) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import Fault, InputError
-from ..files import whole_file
 from ..logs import LOG, progress
 from ..samples import Scan
 from .readers import ScanReader, open_raw
@@ -35,8 +34,21 @@ def create_stores(scan: Scan, shard_slices: int, volume: str | Path, probability
     create_store(probability, scan.shape, "uint8", scan.voxel_size_um, shard_slices, certain, {"source": source})
 
 
-def convert_slab(scan: Scan, volume: str | Path, start: int, stop: int) -> None:
+def convert_slab(scan: Scan, volume: str | Path, start: int, stop: int) -> str:
     """Copy slices ``[start, stop)`` of the raw scan into the store, unchanged, one shard in memory at a time.
+
+    Parameters
+    ----------
+    scan : Scan
+    volume : str or Path
+        The store.
+    start, stop : int
+        Whole shards.
+
+    Returns
+    -------
+    str
+        SHA-256 of the slab's grey values in C order, by which anyone can show later which raw data a result came from.
 
     Raises
     ------
@@ -50,18 +62,15 @@ def convert_slab(scan: Scan, volume: str | Path, start: int, stop: int) -> None:
         problem = f"the scan has another shape than the sample sheet says ({'x'.join(map(str, store.shape))})"
         raise InputError(Fault(scan.path, got, problem, "Run `tomoprofile scan` again."))
     shards = store.shards(start, stop)
+    seen = hashlib.sha256()
     for first, end in progress(shards, len(shards), "shards converted"):
         slices = reader.read(first, end)
         if slices.dtype.kind == "f":
             _refuse_missing_values(scan, first, slices)
+        seen.update(slices)
         store.write(first, slices)
     LOG.info("%s: slices %d..%d converted", scan.sample, start, stop - 1)
-
-
-def write_marker(path: str | Path, **facts: object) -> None:
-    """Say in a small file beside a store that a slab of it is complete."""
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps(facts, sort_keys=True) + "\n")
+    return seen.hexdigest()
 
 
 def _refuse_missing_values(scan: Scan, first: int, slices: np.ndarray) -> None:

@@ -2,13 +2,16 @@
 
 One shard is one file with ``shard_slices`` whole slices. Two writers inside one shard would lose voxels without a
 word, so :meth:`Store.write` refuses anything that does not cover whole shards.
+
+A slab that is complete has a record ``slabs/<slab>.json`` in the store, with the size of each of its shards. Zarr reads
+a missing shard as zeros and may read garbage from one that was cut short, so every read compares sizes first.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from .. import __version__
 from ..errors import Fault, StoreError
+from ..files import whole_file
 from .slabs import shard_bounds
 
 CHUNK = 256  # voxels along y and x: with 16 slices 1 MiB of uint8, which compresses and seeks well
@@ -83,7 +87,8 @@ def create_store(
         dimension_names=("z", "y", "x"),
     )
     if earlier != _array_metadata(path):
-        shutil.rmtree(path / "0" / "c", ignore_errors=True)
+        for part in (path / "0" / "c", path / "slabs"):
+            shutil.rmtree(part, ignore_errors=True)
     axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"]
     scale = [{"type": "scale", "scale": [float(edge) for edge in voxel_size_um]}]
     group.attrs.update(
@@ -106,6 +111,17 @@ def create_store(
         }
     )
     return open_store(path)
+
+
+def discard_stores(stores: Sequence[Path], record: Path) -> None:
+    """Remove stores and write down how many files and bytes that freed."""
+    files = [path for store in stores for path in store.rglob("*") if path.is_file()]
+    freed: dict[str, Any] = {"stores": [store.name for store in stores], "files": len(files)}
+    freed["bytes"] = sum(path.stat().st_size for path in files)
+    for store in stores:
+        shutil.rmtree(store)
+    with whole_file(record) as partial:
+        partial.write_text(json.dumps(freed) + "\n")
 
 
 def _array_metadata(path: Path) -> str | None:
@@ -162,6 +178,7 @@ class Store:
         self.shard_slices: int = array.shards[0]
         self.attributes: dict[str, Any] = own
         self.grey = GreyScale(**own["grey"])
+        self._whole: set[int] = set()
 
     def shards(self, start: int = 0, stop: int | None = None) -> list[tuple[int, int]]:
         """Return first and one past last slice of each shard in ``[start, stop)``."""
@@ -172,13 +189,22 @@ class Store:
         return self.path / "0" / "c" / str(start // self.shard_slices) / "0" / "0"
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Return slices ``[start, stop)`` as an array (z, y, x)."""
+        """Return slices ``[start, stop)`` as an array (z, y, x).
+
+        Raises
+        ------
+        StoreError
+            When a shard is missing or is not as long as it was when its slab was completed. The record of that slab is
+            removed, so that the workflow writes it again.
+        """
+        self._require_whole(start, stop)
         return self._array[start:stop]
 
     def cut(self, axis: int, index: int) -> NDArray[Any]:
         """Return the plane with ``index`` along ``axis``, the other two axes in their order; reads only its chunks."""
         where: list[Any] = [slice(None)] * 3
         where[axis] = index
+        self._require_whole(*((index, index + 1) if axis == 0 else (0, self.shape[0])))
         return np.asarray(self._array[tuple(where)])
 
     def read_padded(self, start: int, stop: int) -> NDArray[Any]:
@@ -218,6 +244,48 @@ class Store:
             problem = f"slices must be {self.dtype} {self.shape[1:]}"
             raise StoreError(Fault(str(self.path), got, problem, "Run `tomoprofile scan` again: the raw scan changed."))
         self._array[start:stop] = data
+
+    def complete(self, record: str | Path, start: int, stop: int, **facts: object) -> None:
+        """Record that slices ``[start, stop)`` are complete.
+
+        Parameters
+        ----------
+        record : str or Path
+            ``slabs/<slab>.json`` in this store.
+        start, stop : int
+            Whole shards.
+        **facts
+            What else should be known of the slab.
+        """
+        sizes = {str(first): self.shard_path(first).stat().st_size for first, _ in self.shards(start, stop)}
+        with whole_file(record) as partial:
+            partial.write_text(json.dumps({"start": start, "stop": stop, "shard_bytes": sizes, **facts}) + "\n")
+
+    def _require_whole(self, start: int, stop: int) -> None:
+        touched = range(start - start % self.shard_slices, stop, self.shard_slices)
+        unknown = [first for first in touched if first not in self._whole]
+        # A store that came from elsewhere, or that is being written by hand, has no records to compare with.
+        if not unknown or not (self.path / "slabs").is_dir():
+            return
+        recorded: dict[str, tuple[int, Path]] = {}
+        for record in (self.path / "slabs").glob("*.json"):
+            for first, size in json.loads(record.read_text())["shard_bytes"].items():
+                recorded[first] = size, record
+        for first in unknown:
+            size, record = recorded.get(str(first), (-1, None))
+            shard = self.shard_path(first)
+            found = shard.stat().st_size if shard.is_file() else 0
+            if size != found:
+                raise self._damaged(shard, found, size, record)
+            self._whole.add(first)
+
+    def _damaged(self, shard: Path, found: int, size: int, record: Path | None) -> StoreError:
+        if record is None:
+            return StoreError(Fault(str(shard), "", "its slab is not complete", "Run the same command again."))
+        record.unlink(missing_ok=True)
+        problem = f"the shard was damaged after it was written: {size} bytes were recorded"
+        remedy = f"{record.name} was removed, so the same command writes this slab again, and what depends on it."
+        return StoreError(Fault(str(shard), f"{found} bytes", problem, remedy))
 
     def iter_shards(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, NDArray[Any]]]:
         """Yield (first slice, data) of each shard in ``[start, stop)``; one shard is in memory at a time."""
