@@ -58,12 +58,18 @@ rule pick:
 rule check:
     """Every input opened, every fault told at once."""
     input:
-        f"{RESULTS}/check.tsv",
+        expand(f"{RESULTS}/{{sample}}/check.tsv", sample=SCANS),
 
 
 onstart:
-    refuse_double_run(Path.cwd(), on_cluster=workflow.non_local_exec)
+    try:
+        findings = check_run(CONFIG, list(SCANS.values()))
+        require(findings)
+        refuse_double_run(Path.cwd(), on_cluster=workflow.non_local_exec)
+    except TomoprofileError as error:
+        raise WorkflowError(f"Nothing was begun.\n{error}") from None
     begin_run(CONFIG, list(SCANS.values()), snakemake.__version__)
+    print("Estimate: " + next(f.message for f in findings if (f.sample, f.item) == ("-", "needs")), flush=True)
 
 
 onsuccess:

@@ -21,6 +21,8 @@ from pathlib import Path
 
 PACKAGES = ("slurmctld", "slurmd", "slurmdbd", "slurm-client", "munge", "mariadb-server")
 PROGRAMS = ("slurmctld", "slurmd", "slurmdbd", "squeue", "munged", "mariadbd")
+# Snakemake's job step drops SLURM_CONF, so a job finds its cluster only here: a link, for as long as the cluster runs.
+SYSTEM_CONF = Path("/etc/slurm/slurm.conf")
 CPU_NODES, GPU_NODE = ("cpu1", "cpu2"), "gpu1"
 ACCOUNT = "beamline"
 
@@ -68,6 +70,7 @@ AccountingStorageHost=127.0.0.1
 AccountingStoragePort={port}
 AccountingStoragePass={munge}
 AccountingStorageTRES=gres/gpu
+AccountingStoreFlags=job_comment
 AccountingStorageEnforce=associations
 """
 
@@ -122,7 +125,7 @@ class Cluster:
     folder: Path
     environment: dict[str, str]
     ports: list[int]
-    processes: dict[str, subprocess.Popen] = field(default_factory=dict)
+    daemons: dict[str, subprocess.Popen] = field(default_factory=dict)
 
     def run(self, *command: str, check: bool = True) -> str:
         """Run a command of SLURM; returns what it said."""
@@ -168,8 +171,8 @@ class Cluster:
 
     def kill_node(self, node: str) -> None:
         """End a node as a power failure would: its daemon and everything that it runs, at once."""
-        daemon = self.processes.pop(node)
-        steps = self._steps_of(node)
+        daemon = self.daemons.pop(node)
+        steps = [*self._step_daemons(node), *self.processes(SLURMD_NODENAME=node)]
         for pid in (daemon.pid, *steps):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -178,13 +181,13 @@ class Cluster:
     def start(self, name: str, *command: str, **options: object) -> None:
         """Start a daemon in the foreground; :meth:`stop` ends it."""
         with (self.folder / f"{name}.out").open("w") as out:
-            self.processes[name] = subprocess.Popen(
+            self.daemons[name] = subprocess.Popen(
                 command, env=self.environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True, **options
             )
 
     def stop(self, name: str, seconds: float = 15) -> None:
         """End one daemon by its process id."""
-        process = self.processes.pop(name)
+        process = self.daemons.pop(name)
         process.terminate()
         try:
             process.wait(seconds)
@@ -194,32 +197,36 @@ class Cluster:
 
     def shut_down(self) -> None:
         """Cancel all jobs and end every daemon, the last one started first."""
-        if "slurmctld" in self.processes:
+        if "slurmctld" in self.daemons:
             self.run("scancel", "--user=root", check=False)
             with contextlib.suppress(ClusterError):
                 wait_for(lambda: not self.jobs("RUNNING", "COMPLETING", "PENDING"), "the end of all jobs", 20)
-        for node in [name for name in self.processes if name in (*CPU_NODES, GPU_NODE)]:
+        for node in [name for name in self.daemons if name in (*CPU_NODES, GPU_NODE)]:
             self.kill_node(node)
-        for name in reversed(list(self.processes)):
+        for name in reversed(list(self.daemons)):
             self.stop(name)
 
-    def _steps_of(self, node: str) -> list[int]:
-        """Return the processes of a node's jobs: each has the node's name in its environment."""
-        wanted = f"SLURMD_NODENAME={node}".encode()
-        configured = f"SLURM_CONF={self.folder}".encode()
+    def processes(self, **variables: str) -> list[int]:
+        """Return the processes of jobs that have these variables in their environment; SLURM's own are left out."""
+        wanted = {f"{name}={value}".encode() for name, value in variables.items()}
         found = []
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                variables = (process / "environ").read_bytes()
-                line = (process / "cmdline").read_bytes()
-                own = configured in variables
-                if own and (wanted in variables or (b"slurmstepd" in line and self._runs_on(line, node))):
+                ours = (process / "comm").read_text().strip() not in ("slurmstepd", "srun")
+                if ours and wanted <= set((process / "environ").read_bytes().split(b"\0")):
                     found.append(int(process.name))
         return found
 
-    def _runs_on(self, line: bytes, node: str) -> bool:
-        job = line.partition(b"[")[2].partition(b".")[0].decode()
-        return node in self.run("squeue", "-h", "-o", "%N", "-j", job, check=False)
+    def _step_daemons(self, node: str) -> list[int]:
+        """Return SLURM's own processes that watch the jobs of a node."""
+        titles = [f"[{job}." for job in self.run("squeue", "-h", "-w", node, "-o", "%i").split()]
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                line = (process / "cmdline").read_text()
+                if line.startswith("slurmstepd") and any(title in line for title in titles):
+                    found.append(int(process.name))
+        return found
 
     def _conf(self, accounting: bool) -> str:
         host = _host()
@@ -254,6 +261,8 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float) -> None
 def running_cluster() -> Iterator[Cluster]:
     """Start a cluster of three nodes in a folder of its own; end it and remove the folder afterwards."""
     install()
+    if SYSTEM_CONF.exists():
+        raise ClusterError(f"{SYSTEM_CONF} exists: this machine belongs to a cluster, which is left alone")
     # Short, for the paths of sockets; open for the daemons' own users.
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     folder.chmod(0o755)
@@ -264,6 +273,9 @@ def running_cluster() -> Iterator[Cluster]:
         (folder / "state").mkdir()
         (folder / "cgroup.conf").write_text("CgroupAutomount=no\n")
         (folder / "gres.conf").write_text(_gpus(folder))
+        SYSTEM_CONF.parent.mkdir(exist_ok=True)
+        SYSTEM_CONF.unlink(missing_ok=True)
+        SYSTEM_CONF.symlink_to(folder / "slurm.conf")
         cluster.start_controller()
         for node in (*CPU_NODES, GPU_NODE):
             cluster.start_node(node)
@@ -273,6 +285,8 @@ def running_cluster() -> Iterator[Cluster]:
         raise ClusterError("\n".join([str(error), *logs])) from None
     finally:
         cluster.shut_down()
+        if SYSTEM_CONF.is_symlink() and SYSTEM_CONF.readlink() == folder / "slurm.conf":
+            SYSTEM_CONF.unlink()
         shutil.rmtree(folder)
 
 

@@ -37,7 +37,7 @@ def test_the_library_knows_nothing_of_snakemake():
 
 
 def test_what_the_snakefile_imports_is_light():
-    modules = "config, errors, runs, samples, segment.label_files, status, volume.slabs"
+    modules = "config, errors, estimates, feasibility, runs, samples, segment.label_files, status, volume.slabs"
     heavy = ("numpy", "torch", "dask", "zarr", "pandas", "numba", "scipy", "tifffile")
     code = f"import sys; {'; '.join(f'import tomoprofile.{name}' for name in modules.split(', '))}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

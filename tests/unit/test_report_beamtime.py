@@ -37,7 +37,7 @@ def entries(tmp_path_factory):
 def write(entries, tmp_path, check=HEADER, out=None):
     (tmp_path / "check.tsv").write_text(check)
     out = out or entries[0].report.parents[1] / "index.html"
-    report_beamtime(entries, tmp_path / "check.tsv", "Beamtime", out)
+    report_beamtime(entries, [tmp_path / "check.tsv"], "Beamtime", out)
     return Page(out.read_text()), out
 
 
@@ -116,7 +116,7 @@ def test_done_failed_and_missing_scans_are_listed(entries, tmp_path):
     heading, text = "predict_slab z00512 failed, SLURM job 7 on cpu1", "log: predict.log\n  ERROR <no room> left"
     broken = dataclasses.replace(lost, sample="broken", troubles=((heading, text),))
     stale = dataclasses.replace(entries[0], troubles=((heading, text),))
-    page, out = write([*entries[1:], lost, broken, stale], tmp_path)
+    page, _ = write([*entries[1:], lost, broken, stale], tmp_path)
     assert "5 of 7 scans have results." in page.text
     assert "lost missing no result" in page.text
     assert "broken failed no result" in page.text

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tifffile
+from project import Project
 
 from tomoprofile.samples import COLUMNS
 
@@ -37,8 +38,6 @@ def write_scan(folder):
 @pytest.fixture
 def broken(tmp_path):
     """Return a project with one good scan, and a way to write its sheet."""
-    from conftest import Project
-
     project = Project(tmp_path)
     project.configure(store={"shard_slices": 2, "slab_slices": 4})
     project.row = write_scan(tmp_path)

@@ -53,9 +53,16 @@ def test_every_output_of_the_contract_is_there(finished):
     for sample in SAMPLES:
         for name in ("domains.parquet", "profile.parquet", "zones.parquet", "interface.json", "report.html"):
             assert (results / sample / name).stat().st_size > 0
-    for name in ("check.tsv", "index.html", "models/default/configs/metadata.json", "models/default/models/model.pt"):
+    for name in (
+        "run.json",
+        "unet/check.tsv",
+        "unet/provenance.json",
+        "index.html",
+        "models/default/configs/metadata.json",
+        "models/default/models/model.pt",
+    ):
         assert (results / name).stat().st_size > 0
-    assert {path.name for path in (results / "logs").iterdir()} >= {"check_inputs.log", "fine_tune", "predict_slab"}
+    assert {path.name for path in (results / "logs").iterdir()} >= {"check_inputs", "fine_tune", "predict_slab"}
 
 
 def test_the_tables_are_plausible(finished):

@@ -1,16 +1,19 @@
-"""Stage 0: open every input and tell every fault before anything is computed."""
+"""Stage 0: open every input and tell every fault before anything is computed.
+
+What concerns the run as a whole is looked at even before: see `onstart` in the Snakefile.
+"""
 
 
 rule check_inputs:
-    """Check configuration, sheet, scans, labels, models and disk; all faults at once."""
-    input:
-        sheet=CONFIG.samples,
+    """Check a scan and its labels; all faults at once. It is done again when what conversion depends on has changed."""
     output:
-        table=ensure(f"{RESULTS}/check.tsv", non_empty=True),
+        table=ensure(f"{RESULTS}/{{sample}}/check.tsv", non_empty=True),
     log:
-        f"{RESULTS}/logs/check_inputs.log",
+        f"{RESULTS}/logs/check_inputs/{{sample}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/check_inputs.tsv"
+        f"{RESULTS}/benchmarks/check_inputs/{{sample}}.tsv"
+    # What is wrong is so the second time, too.
+    retries: 0
     conda:
         "../../envs/conda.yaml"
     threads: 1
@@ -18,7 +21,7 @@ rule check_inputs:
         mem_mb=1000,
         runtime=30,
     params:
-        config=CONFIG.model_dump(mode="json", include={"samples", "results", "store", "models"}),
+        scan=raw_columns,
         algorithm_version=1,
     script:
         "../scripts/check_inputs.py"

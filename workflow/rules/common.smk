@@ -18,6 +18,8 @@ sys.path.insert(0, SCRIPTS)
 
 from tomoprofile.config import read_config
 from tomoprofile.errors import TomoprofileError
+from tomoprofile.estimates import BYTES_PER_VOXEL
+from tomoprofile.feasibility import check_run, require
 from tomoprofile.runs import begin_run, end_run, refuse_double_run
 from tomoprofile.samples import read_samples
 from tomoprofile.segment.label_files import find_label_files
@@ -31,7 +33,6 @@ except TomoprofileError as error:
     raise WorkflowError(f"The configuration cannot be used:\n{error}") from None
 
 RESULTS = CONFIG.results
-BYTES_PER_VOXEL = {"uint8": 1, "uint16": 2, "float32": 4}
 
 
 def scan_of(wildcards):
@@ -156,6 +157,5 @@ def scan_minutes(base, gigavoxels_per_minute):
 
 def write_index_of_unfinished_run():
     """Write the beamtime's page of what there is, in a process of its own: the libraries behind it are heavy."""
-    if Path(f"{RESULTS}/check.tsv").exists():
-        command = [sys.executable, "-m", "tomoprofile.cli", "index", RESULTS]
-        subprocess.run(command, env=os.environ | {"PYTHONPATH": SCRIPTS}, check=False)
+    command = [sys.executable, "-m", "tomoprofile.cli", "index", RESULTS]
+    subprocess.run(command, env=os.environ | {"PYTHONPATH": SCRIPTS}, check=False)

@@ -2,9 +2,9 @@
 
 
 rule create_store:
-    """Write the metadata of a scan's two stores, which many jobs fill afterwards; not for a scan with faults."""
+    """Write the metadata of a scan's two stores, which many jobs fill afterwards."""
     input:
-        check=ancient(f"{RESULTS}/check.tsv"),
+        check=f"{RESULTS}/{{sample}}/check.tsv",
     output:
         volume=f"{RESULTS}/{{sample}}/volume.ome.zarr/zarr.json",
         probability=f"{RESULTS}/{{sample}}/probability.ome.zarr/zarr.json",
@@ -12,8 +12,6 @@ rule create_store:
         f"{RESULTS}/logs/create_store/{{sample}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/create_store/{{sample}}.tsv"
-    # What the check found wrong is so the second time, too.
-    retries: 0
     conda:
         "../../envs/conda.yaml"
     threads: 1
@@ -32,7 +30,7 @@ rule convert_slab:
     """Copy one slab of the raw scan, grey values unchanged."""
     input:
         raw=raw_scan,
-        store=ancient(f"{RESULTS}/{{sample}}/volume.ome.zarr/zarr.json"),
+        store=f"{RESULTS}/{{sample}}/volume.ome.zarr/zarr.json",
     output:
         record=f"{RESULTS}/{{sample}}/volume.ome.zarr/slabs/{{slab}}.json",
     log:

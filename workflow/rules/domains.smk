@@ -6,7 +6,6 @@ rule stitch_sample:
     input:
         slabs=predicted,
         segmenter=segmenter,
-        probability=ancient(f"{RESULTS}/{{sample}}/probability.ome.zarr/zarr.json"),
     output:
         low=unless_kept(ensure(f"{RESULTS}/{{sample}}/objects/low.parquet", non_empty=True)),
         calibrated=unless_kept(ensure(f"{RESULTS}/{{sample}}/objects/calibrated.parquet", non_empty=True)),
@@ -22,6 +21,7 @@ rule stitch_sample:
         mem_mb=shard_memory(2000, 6),
         runtime=scan_minutes(10, 0.2),
     params:
+        probability=f"{RESULTS}/{{sample}}/probability.ome.zarr",
         segmenter=segmenter_path,
         objects=CONFIG.objects.model_dump(mode="json"),
         algorithm_version=1,
@@ -38,8 +38,6 @@ rule measure_domains:
         converted=converted,
         predicted=predicted,
         interface=f"{RESULTS}/{{sample}}/interface.json",
-        volume=ancient(f"{RESULTS}/{{sample}}/volume.ome.zarr/zarr.json"),
-        probability=ancient(f"{RESULTS}/{{sample}}/probability.ome.zarr/zarr.json"),
     output:
         low=unless_kept(ensure(f"{RESULTS}/{{sample}}/band/low.parquet", non_empty=True)),
         calibrated=ensure(f"{RESULTS}/{{sample}}/domains.parquet", non_empty=True),
@@ -55,6 +53,8 @@ rule measure_domains:
         mem_mb=shard_memory(2000, 20),
         runtime=scan_minutes(10, 0.2),
     params:
+        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
+        probability=f"{RESULTS}/{{sample}}/probability.ome.zarr",
         algorithm_version=1,
     script:
         "../scripts/measure_domains.py"

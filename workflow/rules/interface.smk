@@ -5,7 +5,6 @@ rule fit_interface:
     """Fit the plane between substrate and resin, from which depth is measured (P42)."""
     input:
         slabs=converted,
-        store=ancient(f"{RESULTS}/{{sample}}/volume.ome.zarr/zarr.json"),
     output:
         interface=ensure(f"{RESULTS}/{{sample}}/interface.json", non_empty=True),
     log:
@@ -19,6 +18,7 @@ rule fit_interface:
         mem_mb=shard_memory(1500, 6),
         runtime=scan_minutes(10, 0.5),
     params:
+        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
         interface=lambda wildcards: scan_of(wildcards).interface,
         algorithm_version=1,
     script:

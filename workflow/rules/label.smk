@@ -5,7 +5,6 @@ rule pick_slices:
     """Export a few slices, spread over the scan, for a person to label."""
     input:
         slabs=converted,
-        store=ancient(f"{RESULTS}/{{sample}}/volume.ome.zarr/zarr.json"),
     output:
         table=ensure(f"{RESULTS}/{{sample}}/to_label/slices.tsv", non_empty=True),
     log:
@@ -19,6 +18,7 @@ rule pick_slices:
         mem_mb=shard_memory(1000, 2),
         runtime=15,
     params:
+        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
         slices=CONFIG.pick.slices,
         algorithm_version=1,
     script:

@@ -14,8 +14,6 @@ rule report_sample:
         segmenter=segmenter,
         converted=converted,
         predicted=predicted,
-        volume=ancient(f"{RESULTS}/{{sample}}/volume.ome.zarr/zarr.json"),
-        probability=ancient(f"{RESULTS}/{{sample}}/probability.ome.zarr/zarr.json"),
     output:
         page=report(
             ensure(f"{RESULTS}/{{sample}}/report.html", non_empty=True),
@@ -35,6 +33,8 @@ rule report_sample:
         mem_mb=shard_memory(2000, 4),
         runtime=20,
     params:
+        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
+        probability=f"{RESULTS}/{{sample}}/probability.ome.zarr",
         segmenter=segmenter_path,
         scan=lambda wildcards: scan_of(wildcards).model_dump(mode="json"),
         config=CONFIG.model_dump(mode="json"),
@@ -49,8 +49,6 @@ rule discard_stores:
         page=f"{RESULTS}/{{sample}}/report.html",
         converted=converted,
         predicted=predicted,
-        volume=ancient(f"{RESULTS}/{{sample}}/volume.ome.zarr/zarr.json"),
-        probability=ancient(f"{RESULTS}/{{sample}}/probability.ome.zarr/zarr.json"),
     output:
         record=f"{RESULTS}/{{sample}}/discarded.json",
     log:
@@ -64,6 +62,8 @@ rule discard_stores:
         mem_mb=1000,
         runtime=10,
     params:
+        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
+        probability=f"{RESULTS}/{{sample}}/probability.ome.zarr",
         algorithm_version=1,
     script:
         "../scripts/discard_stores.py"
@@ -72,7 +72,7 @@ rule discard_stores:
 rule report_beamtime:
     """Every scan side by side, faults first."""
     input:
-        check=ancient(f"{RESULTS}/check.tsv"),
+        checks=expand(f"{RESULTS}/{{sample}}/check.tsv", sample=SCANS),
         zones=expand(f"{RESULTS}/{{sample}}/zones.parquet", sample=SCANS),
         interfaces=expand(f"{RESULTS}/{{sample}}/interface.json", sample=SCANS),
         reports=expand(f"{RESULTS}/{{sample}}/report.html", sample=SCANS),

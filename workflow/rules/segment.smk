@@ -32,7 +32,6 @@ rule fit_threshold:
     """Find Otsu's threshold in the resin of one scan: the baseline (P21)."""
     input:
         slabs=converted,
-        store=ancient(f"{RESULTS}/{{sample}}/volume.ome.zarr/zarr.json"),
         interface=f"{RESULTS}/{{sample}}/interface.json",
     output:
         threshold=ensure(f"{RESULTS}/{{sample}}/threshold.json", non_empty=True),
@@ -47,6 +46,7 @@ rule fit_threshold:
         mem_mb=shard_memory(1500, 8),
         runtime=scan_minutes(10, 0.2),
     params:
+        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
         model=model_settings,
         algorithm_version=1,
     script:
@@ -58,8 +58,7 @@ rule predict_slab:
     input:
         segmenter=segmenter,
         slabs=converted_around,
-        volume=ancient(f"{RESULTS}/{{sample}}/volume.ome.zarr/zarr.json"),
-        probability=ancient(f"{RESULTS}/{{sample}}/probability.ome.zarr/zarr.json"),
+        store=f"{RESULTS}/{{sample}}/probability.ome.zarr/zarr.json",
     output:
         record=f"{RESULTS}/{{sample}}/probability.ome.zarr/slabs/{{slab}}.json",
     log:
@@ -73,6 +72,8 @@ rule predict_slab:
         mem_mb=shard_memory(4000, 12),
         runtime=slab_minutes(10, 0.02),
     params:
+        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
+        probability=f"{RESULTS}/{{sample}}/probability.ome.zarr",
         segmenter=segmenter_path,
         model=model_settings,
         slices=slab_range,

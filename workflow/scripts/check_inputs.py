@@ -1,11 +1,14 @@
-"""Open every input and tell every fault before anything is computed."""
+"""Open a scan and its labels and tell every fault before anything is computed of it."""
 
-from tomoprofile.check import check_inputs, write_findings
+from tomoprofile.check import check_scan, write_findings
 from tomoprofile.config import read_config
+from tomoprofile.feasibility import require
 from tomoprofile.logs import rule_logging
 from tomoprofile.samples import read_samples
 
 with rule_logging(snakemake.log[0]):
-    config = read_config(snakemake.params.config)
-    scans = read_samples(snakemake.input.sheet, config.models)
-    write_findings(check_inputs(config, scans), scans, snakemake.output.table)
+    config = read_config(snakemake.config)
+    scans = {scan.sample: scan for scan in read_samples(config.samples, config.models)}
+    findings = check_scan(scans[snakemake.wildcards.sample])
+    require(findings)
+    write_findings(findings, snakemake.output.table)

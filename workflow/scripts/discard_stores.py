@@ -6,5 +6,5 @@ from tomoprofile.logs import rule_logging
 from tomoprofile.volume.store import discard_stores
 
 with rule_logging(snakemake.log[0]):
-    found = snakemake.input
-    discard_stores([Path(found.volume).parent, Path(found.probability).parent], Path(snakemake.output.record))
+    stores = [Path(snakemake.params.volume), Path(snakemake.params.probability)]
+    discard_stores(stores, Path(snakemake.output.record))

@@ -8,7 +8,7 @@ from tomoprofile.segment.threshold import fit_threshold
 
 with rule_logging(snakemake.log[0]):
     fit_threshold(
-        Path(snakemake.input.store).parent,
+        Path(snakemake.params.volume),
         Path(snakemake.input.interface),
         ThresholdConfig.model_validate(snakemake.params.model),
         Path(snakemake.output.threshold),

@@ -9,8 +9,8 @@ with rule_logging(snakemake.log[0]):
     for name in ("low", "calibrated", "high"):
         measure_domains(
             Path(snakemake.input[name]),
-            Path(snakemake.input.volume).parent,
-            Path(snakemake.input.probability).parent,
+            Path(snakemake.params.volume),
+            Path(snakemake.params.probability),
             Path(snakemake.input.interface),
             Path(snakemake.output[name]),
             snakemake.threads,

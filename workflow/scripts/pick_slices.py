@@ -7,7 +7,7 @@ from tomoprofile.segment.pick import pick_slices
 
 with rule_logging(snakemake.log[0]):
     pick_slices(
-        Path(snakemake.input.store).parent,
+        Path(snakemake.params.volume),
         snakemake.wildcards.sample,
         snakemake.params.slices,
         Path(snakemake.output.table),

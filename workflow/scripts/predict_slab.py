@@ -11,9 +11,9 @@ with rule_logging(snakemake.log[0]):
     start, stop = snakemake.params.slices
     settings = snakemake.params.model
     kind = UNetConfig if settings["method"] == "unet" else ThresholdConfig
-    probability = Path(snakemake.input.probability).parent
+    probability = Path(snakemake.params.probability)
     facts = predict_slab(
-        Path(snakemake.input.volume).parent,
+        Path(snakemake.params.volume),
         probability,
         Path(snakemake.params.segmenter),
         kind.model_validate(settings),

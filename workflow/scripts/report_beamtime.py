@@ -9,4 +9,5 @@ with rule_logging(snakemake.log[0]):
     found = snakemake.input
     rows = zip(snakemake.params.samples, found.zones, found.interfaces, found.reports, strict=True)
     entries = [BeamtimeEntry(name, Path(zones), Path(plane), Path(page)) for name, zones, plane, page in rows]
-    report_beamtime(entries, Path(found.check), snakemake.params.title, Path(snakemake.output.page))
+    checks = [Path(check) for check in found.checks]
+    report_beamtime(entries, checks, snakemake.params.title, Path(snakemake.output.page))

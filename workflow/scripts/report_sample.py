@@ -9,14 +9,14 @@ from tomoprofile.report.page import SampleFiles, report_sample
 with rule_logging(snakemake.log[0]):
     found = snakemake.input
     domains, profile, zones = Path(found.domains), Path(found.profile), Path(found.zones)
-    volume, segmenter = Path(found.volume).parent, Path(snakemake.params.segmenter)
+    volume, segmenter = Path(snakemake.params.volume), Path(snakemake.params.segmenter)
     config, scan = snakemake.params.config, snakemake.params.scan
     out = Path(snakemake.output.provenance)
     provenance = write_provenance(scan, config, segmenter, volume, [domains, profile, zones], out)
     files = SampleFiles(
         sample=snakemake.wildcards.sample,
         volume=volume,
-        probability=Path(found.probability).parent,
+        probability=Path(snakemake.params.probability),
         objects={"low": Path(found.low), "calibrated": Path(found.calibrated), "high": Path(found.high)},
         domains=domains,
         profile=profile,

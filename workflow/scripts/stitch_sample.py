@@ -13,7 +13,7 @@ with rule_logging(snakemake.log[0]):
     levels = {"low": low, "calibrated": decision_level(Path(snakemake.params.segmenter)), "high": high}
     for name, level in levels.items():
         stitch_objects(
-            Path(snakemake.input.probability).parent,
+            Path(snakemake.params.probability),
             level,
             objects.connectivity,
             objects.min_voxels,

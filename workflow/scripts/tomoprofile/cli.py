@@ -106,8 +106,10 @@ def _scan(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     import yaml
 
-    from .check import CheckError, check_inputs, write_findings
+    from .check import check_scan, write_findings
     from .config import read_config
+    from .feasibility import check_run, require
+    from .logs import progress
     from .samples import read_samples
 
     raw = yaml.safe_load(options.config.read_text()) or {}
@@ -123,12 +125,15 @@ def _check(options: argparse.Namespace) -> None:
             raise ConfigError(*error.faults, *more.faults) from None
         raise
     scans = read_samples(config.samples, config.models)
-    findings = check_inputs(config, scans)
-    errors = [finding for finding in findings if finding.status == "error"]
-    if errors:
-        raise CheckError(errors)
+    findings = check_run(config, scans)
+    for scan in progress(scans, len(scans), "scans checked"):
+        findings += check_scan(scan)
+    require(findings)
     out = Path(config.results) / "check.tsv"
-    write_findings(findings, scans, out)
+    write_findings(findings, out)
+    for finding in findings:
+        if finding.sample == "-":
+            LOG.info("%s: %s", finding.item, finding.message)
     LOG.info("%d checks passed; see %s. Next: `snakemake`.", len(findings), out)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from .report.beamtime import BeamtimeEntry, report_beamtime
@@ -13,9 +12,6 @@ from .status import ScanStatus, read_status, trouble_lines
 def write_index(run: Run, out: Path) -> list[ScanStatus]:
     """Write the page of a run that may be unfinished; returns the state of each scan.
 
-    While a scan lacks results the page is dated before everything else, so that the workflow makes it again; so is a
-    check that found faults, because they will be mended.
-
     Parameters
     ----------
     run : Run
@@ -24,12 +20,8 @@ def write_index(run: Run, out: Path) -> list[ScanStatus]:
     """
     scans = read_status(run)
     entries = [_entry(run, status) for status in scans]
-    check = run.results / "check.tsv"
-    report_beamtime(entries, check, run.config.report.title, out)
-    if any(status.state != "done" for status in scans):
-        os.utime(out, (0, 0))
-    if "\terror\t" in check.read_text(encoding="utf-8"):
-        os.utime(check, (0, 0))
+    checks = [run.results / status.scan.sample / "check.tsv" for status in scans]
+    report_beamtime(entries, [check for check in checks if check.exists()], run.config.report.title, out)
     return scans
 
 

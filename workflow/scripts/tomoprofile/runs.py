@@ -140,9 +140,8 @@ def refuse_double_run(work_dir: str | Path, on_cluster: bool) -> None:
         raise StageError(Fault("squeue", "", problem, "Try again when SLURM answers.")) from None
     here = Path(work_dir).resolve()
     alive = []
-    for line in done.stdout.splitlines():
-        job, state, name, rest = line.split("|", 3)
-        comment, _, folder = rest.rpartition("|")
+    for line in filter(None, done.stdout.splitlines()):
+        job, state, name, comment, folder = line.split("|", 4)
         ours = comment.startswith(("rule_", "group_")) or _OUR_NAME.fullmatch(name)
         if ours and Path(folder).resolve() == here:
             alive.append((job, state, comment.removeprefix("rule_").replace("_wildcards_", " ")))

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .errors import ConfigError, Fault
 
@@ -75,6 +75,13 @@ class Scan(BaseModel):
     def _interface_is_known(cls, value: str) -> str:
         parse_interface(value)
         return value
+
+    @model_validator(mode="after")
+    def _interface_lies_inside(self) -> Scan:
+        kind, numbers = parse_interface(self.interface)
+        if kind == "slice" and not 0 <= numbers[0] < self.slices:
+            raise ValueError(f"interface {self.interface}: the scan has slices 0..{self.slices - 1}")
+        return self
 
 
 def parse_interface(text: str) -> tuple[str, tuple[float, ...]]:

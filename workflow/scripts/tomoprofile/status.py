@@ -144,7 +144,8 @@ def status_text(run: Run, scans: list[ScanStatus]) -> str:
     left = _time_left(run, scans)
     if left:
         lines.append(left)
-    general = [job for job in read_jobs(run.results) if not job.target and job.state == "failed"]
+    bad = {"failed"} if run.is_alive() else {"failed", "unfinished"}
+    general = [job for job in read_jobs(run.results) if not job.target and job.state in bad]
     troubles = [("all scans", job) for job in general]
     troubles += [(status.scan.sample, job) for status in scans for job in status.troubles]
     seen: set[Path] = set()
@@ -165,11 +166,20 @@ def trouble_lines(sample: str, job: Job, run: Run) -> list[str]:
     how = "failed" if job.state == "failed" else "ended without a word (memory, time limit, scancel or its node)"
     lines = [f"{sample}: {job.name} {how}, {job.place}", f"  log: {job.log}"]
     lines += [f"    {line}" for line in job.last]
-    if job.state == "unfinished" and job.slurm_job:
-        for log in (Path(run.work_dir) / ".snakemake/slurm_logs").glob(f"**/{job.slurm_job}.log"):
-            told = [line for line in _tail(log.read_text(errors="replace")) if "slurmstepd" in line]
-            lines += [f"  SLURM's log: {log}", *(f"    {line}" for line in told)]
+    if job.state == "unfinished":
+        lines += _slurm_lines(Path(run.work_dir), job)
     return lines
+
+
+def _slurm_lines(work_dir: Path, job: Job) -> list[str]:
+    """Return what SLURM said of the last attempt of a job; it alone knows why a job was killed or could not begin."""
+    folder = work_dir / ".snakemake/slurm_logs" / f"rule_{job.rule}" / "_".join(filter(None, (job.target, job.slab)))
+    logs = sorted(folder.glob("*.log"), key=lambda log: log.stat().st_mtime)
+    if not logs:
+        return []
+    lines = logs[-1].read_text(errors="replace").splitlines()
+    told = [line for line in lines if re.match(r"(slurmstepd|srun)\S*: (error|fatal)", line)]
+    return [f"  SLURM's log: {logs[-1]}", *(f"    {line}" for line in told[-_TAIL:])]
 
 
 _STATES = ("done", "failed", "running", "waiting", "missing")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ class Row:
     flags: tuple[Flag, ...]
 
 
-def report_beamtime(samples: list[BeamtimeEntry], check: Path, title: str, out: Path) -> None:
+def report_beamtime(samples: list[BeamtimeEntry], checks: Sequence[Path], title: str, out: Path) -> None:
     """Write ``index.html``: scans with faults first, then those with warnings, then the rest, each in sheet order.
 
     A scan without results is listed as failed, with the end of the log, or as missing.
@@ -81,8 +82,8 @@ def report_beamtime(samples: list[BeamtimeEntry], check: Path, title: str, out: 
     Parameters
     ----------
     samples : list of BeamtimeEntry
-    check : Path
-        ``check.tsv``; what it found is shown with the scan, or above the table when it concerns the whole run.
+    checks : sequence of Path
+        ``check.tsv`` of the scans; what they found is shown with the scan.
     title : str
         Heading.
     out : Path
@@ -91,9 +92,11 @@ def report_beamtime(samples: list[BeamtimeEntry], check: Path, title: str, out: 
     Raises
     ------
     InputError
-        When a table, a record or ``check.tsv`` cannot be read.
+        When a table, a record or a ``check.tsv`` cannot be read.
     """
-    findings = _read_check(check)
+    findings: dict[str, list[Flag]] = {}
+    for check in checks:
+        findings |= _read_check(check)
     names = {entry.sample for entry in samples}
     loaded = [_load(entry, findings.get(entry.sample, []), out) for entry in samples if entry.has_results]
     scales = [_scale([numbers[i] for _, numbers in loaded]) for i in range(4)]

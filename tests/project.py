@@ -1,0 +1,69 @@
+"""Run the real workflow on small real inputs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+
+@dataclass
+class Project:
+    """A working folder of a user: configuration, sheet, results."""
+
+    folder: Path
+
+    def configure(self, **config) -> None:
+        """Write config/config.yaml."""
+        path = self.folder / "config" / "config.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(config))
+
+    def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the environment in the working folder."""
+        return subprocess.run(
+            [str(BIN / program), *map(str, arguments)], cwd=self.folder, capture_output=True, text=True, check=False
+        )
+
+    def tomoprofile(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        """Run the command line and expect success."""
+        done = self.run("tomoprofile", *map(str, arguments))
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def snakemake(self, *arguments: object, ok: bool = True) -> str:
+        """Run the workflow with the default profile; returns everything it said."""
+        return self._workflow("--workflow-profile", ROOT / "profiles/default", *arguments, ok=ok)
+
+    def _workflow(self, *arguments: object, ok: bool = True) -> str:
+        done = self.run("snakemake", *map(str, ("--cores", 2, "--snakefile", ROOT / "Snakefile", *arguments)))
+        said = done.stdout + done.stderr
+        assert (done.returncode == 0) == ok, said + self.logs()
+        return said
+
+    def logs(self) -> str:
+        """Return the ends of all rule logs, for a failing test's message."""
+        found = sorted((self.folder / "results").rglob("logs/**/*.log"))
+        return "\n".join(f"--- {path}\n" + "\n".join(path.read_text().splitlines()[-30:]) for path in found)
+
+    def planned(self) -> set[str]:
+        """Return ``rule wildcards`` of every job that a run would do now."""
+        # Without the profile, which is quiet; with what it says of changes.
+        said = self._workflow("--workflow-profile", "none", "--dry-run", "--rerun-triggers", "input", "params", "mtime")
+        jobs: set[str] = set()
+        rule = ""
+        for line in said.splitlines():
+            words = line.split()
+            if words[:1] in (["rule"], ["localrule"]):
+                rule = words[1].rstrip(":")
+                jobs.add(rule)
+            elif words[:1] == ["wildcards:"]:
+                jobs.discard(rule)
+                jobs.add(f"{rule} {' '.join(part.split('=')[1].rstrip(',') for part in words[1:])}")
+        return jobs

@@ -1,0 +1,99 @@
+"""A run in which nothing happens, and what it tells of itself."""
+
+import hashlib
+import json
+import signal
+import time
+
+import pytest
+from cluster import wait_for
+
+
+def test_a_small_scan_goes_the_whole_way(undisturbed):
+    results = undisturbed.folder / "results"
+    assert (results / "index.html").stat().st_size > 0
+    assert all(undisturbed.tables("a").values())
+    assert "Nothing to be done" in undisturbed.on_cluster()
+    assert len(list(undisturbed.folder.glob("efficiency_report_*.csv"))) == 1
+
+
+def test_the_status_tells_what_it_took(undisturbed):
+    said = undisturbed.tomoprofile("status").stdout
+    assert "1 scans: 1 done" in said
+    line = next(line for line in said.splitlines() if line.startswith("a "))
+    assert line.split()[:4] == ["a", "done", "4/4", "4/4"]
+
+
+def test_provenance_names_raw_data_software_and_slurm_jobs(undisturbed):
+    record = json.loads((undisturbed.folder / "results/a/provenance.json").read_text())
+    slabs = record["raw"]["sha256_of_slabs"]
+    assert list(slabs) == ["z00000", "z00016", "z00032", "z00048"]
+    import tifffile
+
+    files = sorted((undisturbed.folder / "data/raw/phantom_A").glob("*.tif"))
+    expected = hashlib.sha256(b"".join(tifffile.imread(file).tobytes() for file in files[16:32]))
+    assert slabs["z00016"] == expected.hexdigest()
+    for name, content in undisturbed.tables("a").items():
+        assert record["tables_sha256"][name] == hashlib.sha256(content).hexdigest()
+    jobs = {(job["rule"], job["slab"]): job for job in record["jobs"]}
+    job = jobs["predict_slab", "z00032"]
+    assert job["host"] == "gpu1"
+    assert undisturbed.cluster.accounted(job["slurm_job"], "State") == "COMPLETED"
+    assert job["seconds"] is not None
+    assert record["seed"] == 1
+    assert record["software"]["tomoprofile"]
+
+
+def test_two_gpu_jobs_run_at_once_and_never_three(project, undisturbed):
+    project.forget("a/probability.ome.zarr/slabs/*", "a/domains.parquet")
+    run = project.start()
+    cluster = project.cluster
+    wait_for(lambda: len(cluster.jobs("RUNNING")) == 2, "two jobs on the GPUs", 120)
+    held = list(cluster.jobs("RUNNING"))
+    for job in held:
+        wait_for(lambda job=job: project.processes(job), "the job's processes", 20)
+        project.signal(job, signal.SIGSTOP)
+    wait_for(lambda: len(cluster.jobs("PENDING")) == 2, "two jobs that wait", 60)
+    for _ in range(10):
+        assert sorted(cluster.jobs("RUNNING")) == sorted(held)
+        time.sleep(0.3)
+    for job in held:
+        project.signal(job, signal.SIGCONT)
+    said = project.finish(run)
+    jobs = project.submitted(said, "predict_slab")
+    assert len(jobs) == 4
+    for job in jobs:
+        assert "gres/gpu=1" in cluster.accounted(job, "AllocTRES").split(",")
+        assert cluster.accounted(job, "Partition") == "gpu"
+    logs = [path.read_text() for path in (project.folder / "results/logs/predict_slab").glob("*.log")]
+    assert {log.partition("GPU ")[2][0] for log in logs} == {"0", "1"}
+    assert project.tables("a") == undisturbed.tables("a")
+
+
+def test_a_site_with_many_partitions(project):
+    project.forget("a/probability.ome.zarr/slabs/z00016.json", "a/check.tsv")
+    record = "results/a/probability.ome.zarr/slabs/z00016.json"
+    said = project.on_cluster(record, "results/a/check.tsv", profile="partitions")
+    (predicted,) = project.submitted(said, "predict_slab")
+    (checked,) = project.submitted(said, "check_inputs")
+    assert project.cluster.accounted(predicted, "Partition") == "gpu"
+    assert project.cluster.accounted(checked, "Partition") == "standard"
+
+
+@pytest.fixture
+def without_accounting(cluster):
+    """The same cluster with nothing accounted: restarted, and restarted again afterwards."""
+    cluster.stop("slurmctld")
+    cluster.start_controller(accounting=False)
+    yield cluster
+    cluster.stop("slurmctld")
+    cluster.start_controller()
+
+
+def test_a_site_without_accounting_and_without_gpus(project, undisturbed, without_accounting):
+    project.forget("a/probability.ome.zarr/slabs/z00016.json", "a/domains.parquet")
+    said = project.on_cluster(profile="without-accounting")
+    (job,) = project.submitted(said, "predict_slab")
+    assert "on cpu" in (project.folder / "results/logs/predict_slab/a.z00016.log").read_text()
+    assert job not in without_accounting.jobs()
+    assert project.tables("a") == undisturbed.tables("a")

@@ -1,0 +1,67 @@
+"""What a run will need: told, and refused when there is not enough."""
+
+from collections import namedtuple
+
+import pytest
+
+from tomoprofile import feasibility
+from tomoprofile.config import read_config
+from tomoprofile.estimates import needs_of
+from tomoprofile.samples import Scan
+
+SCAN = Scan(
+    sample="a",
+    path="a",
+    format="tiff_folder",
+    slices=2048,
+    rows=2048,
+    columns=2048,
+    dtype="uint16",
+    voxel_size_um="0.5",
+    labels="labels",
+)
+Usage = namedtuple("Usage", "total used free")
+
+
+def test_a_scan_of_2048_cubed_makes_at_most_200_files():
+    assert needs_of(SCAN, read_config({})).files <= 200
+
+
+def test_needs_grow_with_the_scan_and_fall_with_what_is_not_kept():
+    config = read_config({})
+    needs = needs_of(SCAN, config)
+    half = needs_of(SCAN.model_copy(update={"slices": 1024}), config)
+    assert needs.gpu_minutes == pytest.approx(2 * half.gpu_minutes)
+    assert needs.bytes_kept["all"] == pytest.approx(2 * half.bytes_kept["all"], rel=0.01)
+    assert needs.bytes_kept["minimal"] < 0.05 * needs.bytes_kept["standard"]
+    assert needs.bytes_kept["standard"] < needs.bytes_kept["all"]
+    threshold = needs_of(SCAN, read_config({"models": {"default": {"method": "otsu"}}}))
+    assert threshold.gpu_minutes == 0
+    assert threshold.core_hours == threshold.core_hours_without_gpu < needs.core_hours_without_gpu
+
+
+def disk(monkeypatch, free):
+    monkeypatch.setattr(feasibility.shutil, "disk_usage", lambda _: Usage(0, 0, free))
+
+
+@pytest.mark.parametrize(
+    ("keep", "free", "status"),
+    [("all", 50e9, "ok"), ("all", 30e9, "error"), ("minimal", 30e9, "warning"), ("minimal", 20e9, "error")],
+)
+def test_a_disk_that_would_not_suffice_is_refused(tmp_path, monkeypatch, keep, free, status):
+    disk(monkeypatch, free)
+    config = read_config({"results": str(tmp_path), "keep": keep})
+    (finding,) = feasibility._check_disk(config, [SCAN, SCAN.model_copy(update={"sample": "b"})])
+    assert finding.status == status
+    assert "GB free" in finding.message
+    assert "minimal: 0.9 GB" in finding.message
+
+
+def test_too_few_files_are_refused(tmp_path, monkeypatch):
+    disk(monkeypatch, 1e12)
+    Files = namedtuple("Files", "f_files f_favail")
+    config = read_config({"results": str(tmp_path)})
+    for left, status in ((1000, "ok"), (100, "error")):
+        monkeypatch.setattr(feasibility.os, "statvfs", lambda _, left=left: Files(10**6, left))
+        (finding,) = feasibility._check_disk(config, [SCAN])
+        assert finding.status == status

@@ -1,0 +1,123 @@
+"""One scan's fault leaves the others alone, and what stays on disk is the user's choice."""
+
+import json
+
+import pytest
+
+TABLES = ("domains.parquet", "profile.parquet", "zones.parquet")
+CONFIG = {
+    "models": {"default": {"method": "otsu"}},
+    "store": {"shard_slices": 8, "slab_slices": 32},
+    "profile": {"resamples": 200, "block_um": 12, "zones": [{"name": "all", "from_um": 0}]},
+}
+
+
+def tables(project, sample):
+    return {name: (project.folder / "results" / sample / name).read_bytes() for name in TABLES}
+
+
+@pytest.fixture(scope="module")
+def beamtime(project):
+    """Two scans; a slice of the second was cut short by a copy that broke off."""
+    project.configure(**CONFIG)
+    for kind in ("A", "B"):
+        project.tomoprofile("phantom", "data", "--kind", kind, "--size", 48, 96, 64)
+    project.tomoprofile("scan", "data/raw")
+    return project
+
+
+def test_a_scan_with_a_fault_is_left_out_and_named(beamtime):
+    damaged = sorted((beamtime.folder / "data/raw/phantom_B").glob("*.tif"))[7]
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:-300])
+    said = beamtime.snakemake(ok=False)
+    results = beamtime.folder / "results"
+    assert "scan  " in said
+    assert "2 scans: 1 done, 1 failed" in said
+    assert "phantom_B: check_inputs failed" in said
+    assert damaged.name in said[said.index("2 scans:") :]
+    assert "results/logs/check_inputs/phantom_B.log" in said
+    assert all(tables(beamtime, "phantom_A").values())
+    assert not (results / "phantom_B/volume.ome.zarr").exists(), "nothing is computed of it"
+    index = (results / "index.html").read_text()
+    assert "1 of 2 scans have results" in index
+    assert damaged.name in index
+    assert "phantom_A/report.html" in index
+    before = tables(beamtime, "phantom_A")
+    damaged.write_bytes(whole)
+    beamtime.snakemake()
+    assert tables(beamtime, "phantom_A") == before
+    assert all(tables(beamtime, "phantom_B").values())
+    assert "scans have results" not in (results / "index.html").read_text()
+    assert "2 scans: 2 done" in beamtime.tomoprofile("status").stdout
+    assert "Nothing to be done" in beamtime.snakemake()
+
+
+def test_a_missing_scan_does_not_stop_the_others_either(beamtime):
+    raw = beamtime.folder / "data/raw/phantom_B"
+    raw.rename(raw.with_name("away"))
+    try:
+        for name in ("domains.parquet", "volume.ome.zarr/slabs/z00000.json"):
+            (beamtime.folder / "results/phantom_B" / name).unlink()
+        (beamtime.folder / "results/phantom_A/report.html").unlink()
+        said = beamtime.snakemake(ok=False)
+        assert "phantom_B: convert_slab z00000 failed" in said
+        assert (beamtime.folder / "results/phantom_A/report.html").exists()
+    finally:
+        raw.with_name("away").rename(raw)
+    beamtime.snakemake()
+
+
+def test_one_run_computes_all_that_a_changed_row_concerns_and_nothing_else(beamtime):
+    sheet = beamtime.folder / "config/samples.tsv"
+    before = {sample: tables(beamtime, sample) for sample in ("phantom_A", "phantom_B")}
+    rows = sheet.read_text().splitlines()
+    changed = [row.replace("\t0.5\t", "\t0.6\t") if row.startswith("phantom_B") else row for row in rows]
+    assert changed != rows
+    for text, same in ((changed, False), (rows, True)):
+        sheet.write_text("\n".join(text) + "\n")
+        said = beamtime.snakemake()
+        jobs = sum(int(line.split()[1]) for line in said.splitlines() if line.startswith("convert_slab "))
+        assert jobs == 2
+        assert (tables(beamtime, "phantom_B") == before["phantom_B"]) == same
+        assert tables(beamtime, "phantom_A") == before["phantom_A"]
+        assert "Nothing to be done" in beamtime.snakemake()
+
+
+def test_the_number_of_files_is_bounded(beamtime):
+    beamtime.tomoprofile("check")
+    rows = [line.split("\t") for line in (beamtime.folder / "results/check.tsv").read_text().splitlines()]
+    (told,) = [message for sample, item, _, message in rows if (sample, item) == ("phantom_A", "needs")]
+    bound = int(told.split(" GB and ")[1].split(" files")[0])
+    results = beamtime.folder / "results"
+    found = [path for path in results.rglob("*phantom_A*") if path.is_file()]
+    found += [path for path in (results / "phantom_A").rglob("*") if path.is_file()]
+    assert 30 < len(set(found)) <= bound
+
+
+@pytest.mark.parametrize(("keep", "gone"), [("standard", ["objects", "band"]), ("minimal", ["volume", "probability"])])
+def test_what_is_not_kept_goes_and_comes_back_when_it_is_needed(beamtime, keep, gone):
+    results = beamtime.folder / "results"
+    before = tables(beamtime, "phantom_A")
+    zones = [{"name": keep, "from_um": 0}]
+    beamtime.configure(**CONFIG | {"keep": keep, "profile": CONFIG["profile"] | {"zones": zones}})
+    for sample in ("phantom_A", "phantom_B"):
+        (results / sample / "domains.parquet").unlink()
+        for path in [*(results / sample).glob("objects/*"), *(results / sample).glob("band/*")]:
+            path.unlink()
+    beamtime.snakemake()
+    files = [path for path in (results / "phantom_A").rglob("*") if path.is_file()]
+    assert not [path for path in files if path.relative_to(results / "phantom_A").parts[0].split(".")[0] in gone]
+    after = tables(beamtime, "phantom_A")
+    assert after["domains.parquet"] == before["domains.parquet"]
+    assert after["zones.parquet"] != before["zones.parquet"]
+    assert "Nothing to be done" in beamtime.snakemake()
+    assert "2 scans: 2 done" in beamtime.tomoprofile("status").stdout
+    if keep == "minimal":
+        freed = json.loads((results / "phantom_A/discarded.json").read_text())
+        assert freed["bytes"] > 100_000
+        # What needs the voxels again begins with the raw scan.
+        (results / "phantom_A/domains.parquet").unlink()
+        beamtime.snakemake()
+        assert tables(beamtime, "phantom_A")["domains.parquet"] == before["domains.parquet"]
+        assert not (results / "phantom_A/volume.ome.zarr").exists()

@@ -1,0 +1,80 @@
+"""What a run will need, told before it begins: disk, files, GPU minutes and core hours of each scan.
+
+Rates are floors measured on one core of a 2-core virtual machine (Zen 4), rounded down; a run tells its own afterwards
+(``tomoprofile status``). The GPU rate is assumed, not measured: any data-centre GPU of the last years exceeds it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .config import Config, UNetConfig
+from .samples import Scan
+
+KEEPS = ("minimal", "standard", "all")
+BYTES_PER_VOXEL = {"uint8": 1, "uint16": 2, "float32": 4}
+# Bytes a voxel, rounded up from a simulated scan: probability 0.07, objects and band 0.14, tables 0.04.
+_PROBABILITY, _OBJECTS, _TABLES, _REPORT_BYTES = 0.25, 0.25, 0.05, 6e6
+_JOB_CORE_SECONDS = 7  # two Snakemake processes and the imports
+_CONVERT_BYTES, _THRESHOLD_VOXELS, _OBJECT_VOXELS = 100e6, 5e6, 15e6  # in a core second
+_UNET_VOXELS = 0.7e6  # in a core second, with the default decoder and an enlargement of 2
+_GPU_SPEEDUP = 100  # a GPU against one core: 10 TFLOP/s sustained against 0.1
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one scan needs.
+
+    Attributes
+    ----------
+    bytes_kept : dict
+        Disk in bytes afterwards, for each choice of ``keep``; ``all`` is also what it needs while it is computed.
+        Volumes are counted uncompressed; they take about three quarters of that.
+    files : int
+        Files below the results folder, logs and Snakemake's own records included, with ``keep: all``.
+    gpu_minutes : float
+        0 for threshold methods.
+    core_hours, core_hours_without_gpu : float
+        Of CPUs, beside a GPU and without one.
+    """
+
+    bytes_kept: dict[str, float]
+    files: int
+    gpu_minutes: float
+    core_hours: float
+    core_hours_without_gpu: float
+
+
+def needs_of(scan: Scan, config: Config) -> Needs:
+    """Return what a scan will need."""
+    voxels = float(math.prod(scan.shape))
+    raw = voxels * BYTES_PER_VOXEL[scan.dtype]
+    tables = voxels * _TABLES + _REPORT_BYTES
+    stores = raw + voxels * _PROBABILITY
+    model = config.models[scan.model]
+    slabs = math.ceil(scan.slices / config.store.slab_slices)
+    # Besides slabs: create, interface, threshold, pick, stitch, measure, profile, report.
+    jobs = 2 * slabs + 8
+    core = jobs * _JOB_CORE_SECONDS + raw / _CONVERT_BYTES + voxels / _OBJECT_VOXELS
+    network = 0.0
+    if isinstance(model, UNetConfig):
+        network = voxels / _UNET_VOXELS * (model.input_scale / 2) ** 2 * sum(model.decoder_channels) / 288
+    else:
+        core += voxels / _THRESHOLD_VOXELS
+    return Needs(
+        bytes_kept={"minimal": tables, "standard": stores + tables, "all": stores + tables + voxels * _OBJECTS},
+        files=_files(scan, config, slabs, jobs),
+        gpu_minutes=network / _GPU_SPEEDUP / 60,
+        core_hours=core / 3600,
+        core_hours_without_gpu=(core + network) / 3600,
+    )
+
+
+def _files(scan: Scan, config: Config, slabs: int, jobs: int) -> int:
+    shards = 2 * math.ceil(scan.slices / config.store.shard_slices)
+    metadata, records = 4, 2 * slabs
+    tables = 11  # interface, threshold, objects (3), band (2), domains, profile, zones, provenance
+    pages = 1 + (1 + config.pick.slices)
+    of_snakemake = records + tables + pages + metadata
+    return shards + metadata + records + tables + pages + 2 * jobs + of_snakemake
