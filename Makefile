@@ -13,11 +13,12 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 DEMO := snakemake --configfile config/demo/config.yaml --cores $(CORES)
 
-.PHONY: help env demo test test-gpu lint format schema bench clean
+.PHONY: help env demo test test-slurm test-gpu lint format schema bench clean
 
 help:
 	@echo "make demo      simulate a scan, run every stage, compare the result with the truth (about 5 minutes)"
 	@echo "make test      all tests"
+	@echo "make test-slurm  the tests on a real SLURM cluster, which they start; they fail where it cannot be started"
 	@echo "make test-gpu  the tests that need a CUDA device"
 	@echo "make lint      ruff, snakefmt and snakemake --lint"
 	@echo "make bench     benchmarks"
@@ -48,6 +49,9 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	pytest -m "not gpu"
 
+test-slurm: $(INSTALLED)
+	TOMOPROFILE_SLURM_REQUIRED=1 pytest tests/slurm
+
 test-gpu: $(INSTALLED)
 	pytest -m gpu
 
@@ -67,6 +71,7 @@ schema: $(INSTALLED)
 
 bench: $(INSTALLED)
 	python benchmarks/objects.py
+	python benchmarks/scale.py
 
 clean:
 	rm -rf results/demo demo .pytest_cache .ruff_cache .hypothesis

@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+# Set by `make test-slurm`: then no cluster is a failure, not a reason to skip.
+REQUIRED = "TOMOPROFILE_SLURM_REQUIRED"
 PACKAGES = ("slurmctld", "slurmd", "slurmdbd", "slurm-client", "munge", "mariadb-server")
 PROGRAMS = ("slurmctld", "slurmd", "slurmdbd", "squeue", "munged", "mariadbd")
 # Snakemake's job step drops SLURM_CONF, so a job finds its cluster only here: a link, for as long as the cluster runs.

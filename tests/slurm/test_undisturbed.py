@@ -2,11 +2,16 @@
 
 import hashlib
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
-from cluster import wait_for
+import tifffile
+from cluster import REQUIRED, SYSTEM_CONF, wait_for
+from project import ROOT
 
 
 def test_a_small_scan_goes_the_whole_way(undisturbed):
@@ -28,8 +33,6 @@ def test_provenance_names_raw_data_software_and_slurm_jobs(undisturbed):
     record = json.loads((undisturbed.folder / "results/a/provenance.json").read_text())
     slabs = record["raw"]["sha256_of_slabs"]
     assert list(slabs) == ["z00000", "z00016", "z00032", "z00048"]
-    import tifffile
-
     files = sorted((undisturbed.folder / "data/raw/phantom_A").glob("*.tif"))
     expected = hashlib.sha256(b"".join(tifffile.imread(file).tobytes() for file in files[16:32]))
     assert slabs["z00016"] == expected.hexdigest()
@@ -97,3 +100,18 @@ def test_a_site_without_accounting_and_without_gpus(project, undisturbed, withou
     assert "on cpu" in (project.folder / "results/logs/predict_slab/a.z00016.log").read_text()
     assert job not in without_accounting.jobs()
     assert project.tables("a") == undisturbed.tables("a")
+
+
+def test_without_a_cluster_the_suite_says_so_and_a_demand_for_it_fails(cluster):
+    # A second cluster on this machine is refused, as on a machine that belongs to a cluster.
+    assert SYSTEM_CONF.exists()
+    test = f"{__file__}::test_the_status_tells_what_it_took"
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", test]
+    free = {name: value for name, value in os.environ.items() if name != REQUIRED}
+    skipped = subprocess.run(command, cwd=ROOT, env=free, capture_output=True, text=True)
+    assert skipped.returncode == 0
+    assert "SLURM WAS NOT TESTED" in skipped.stdout
+    assert "this machine belongs to a cluster" in skipped.stdout
+    demanded = subprocess.run(command, cwd=ROOT, env=free | {REQUIRED: "1"}, capture_output=True, text=True)
+    assert demanded.returncode == 1
+    assert cluster.jobs() is not None, "the cluster of this run is left alone"

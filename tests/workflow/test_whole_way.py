@@ -1,6 +1,7 @@
 """From a simulated raw scan to the reports, through every rule, with all three ways to segment."""
 
 import hashlib
+import json
 import re
 
 import pandas as pd
@@ -72,6 +73,22 @@ def test_the_tables_are_plausible(finished):
     assert (found["domain_id"].to_numpy() == range(1, len(found) + 1)).all()
     zones = pd.read_parquet(finished.folder / "results/unet/zones.parquet")
     assert set(zones["level"]) == {"low", "calibrated", "high"}
+
+
+def test_provenance_names_what_the_tables_come_from(finished):
+    results = finished.folder / "results"
+    record = json.loads((results / "unet/provenance.json").read_text())
+    weights = (results / "models/default/models/model.pt").read_bytes()
+    assert record["model"]["weights_sha256"] == hashlib.sha256(weights).hexdigest()
+    labels = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (finished.folder / "labels/unet").iterdir()}
+    assert set(record["model"]["labels"]["labels"].values()) == labels
+    assert record["config"]["models"]["default"]["steps"] == 60
+    assert {job["rule"] for job in record["jobs"]} >= {"check_inputs", "convert_slab", "fine_tune", "profile_depth"}
+    for name, digest in record["tables_sha256"].items():
+        assert digest == hashlib.sha256((results / "unet" / name).read_bytes()).hexdigest()
+    otsu = json.loads((results / "otsu/provenance.json").read_text())
+    assert otsu["raw"]["sha256_of_slabs"] == record["raw"]["sha256_of_slabs"], "the same scan under two names"
+    assert otsu["model"]["threshold"]["method"] == "otsu"
 
 
 def test_a_second_run_has_nothing_to_do(finished):
