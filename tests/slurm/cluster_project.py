@@ -39,6 +39,7 @@ class ClusterProject(Project):
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=_listen_to_interrupts,
         )
 
     def on_cluster(self, *arguments: object, ok: bool = True, **options: str) -> str:
@@ -98,6 +99,11 @@ class ClusterProject(Project):
     def submitted(self, said: str, rule: str) -> list[str]:
         """Return the SLURM jobs that a run submitted for a rule, from the paths of their logs."""
         return re.findall(rf"SLURM jobid (\d+) \(log: \S*/rule_{rule}/", said)
+
+
+def _listen_to_interrupts() -> None:
+    # Tests that were started in the background ignore SIGINT, and hand that down.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _command(pid: int) -> str:

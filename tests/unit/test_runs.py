@@ -28,7 +28,7 @@ def queue(tmp_path, monkeypatch, text, status=0):
 )
 def test_jobs_of_an_earlier_run_in_this_folder_are_a_reason_to_refuse(tmp_path, monkeypatch, name, comment):
     queue(tmp_path, monkeypatch, f"17|RUNNING|{name}|{comment}|{tmp_path}")
-    with pytest.raises(StageError, match=r"1 jobs of an earlier run(.|\n)*17  RUNNING(.|\n)*scancel 17"):
+    with pytest.raises(StageError, match=r"1 job of an earlier run(.|\n)*17  RUNNING(.|\n)*scancel 17"):
         refuse_double_run(tmp_path, on_cluster=True)
 
 

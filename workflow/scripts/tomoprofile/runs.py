@@ -148,8 +148,12 @@ def refuse_double_run(work_dir: str | Path, on_cluster: bool) -> None:
     if alive:
         lines = [f"  {job}  {state:<10}  {what}" for job, state, what in alive]
         ids = " ".join(job for job, _, _ in alive)
-        problem = f"{len(alive)} jobs of an earlier run in this folder are alive:\n" + "\n".join(lines) + "\n"
-        remedy = f"Either wait until `squeue --me` no longer lists them, or end them: scancel {ids}\nThen run again"
+        jobs = "1 job" if len(alive) == 1 else f"{len(alive)} jobs"
+        problem = f"{jobs} of an earlier run in this folder {'is' if len(alive) == 1 else 'are'} alive"
+        ways = f"Wait until `squeue --me` no longer lists them, or end them: scancel {ids}"
+        remedy = "\n".join(
+            ["A second run would write the same files.", *lines, f"{ways}. Then run the same command again."]
+        )
         raise StageError(Fault(str(here), "", problem, remedy))
 
 
