@@ -32,7 +32,7 @@ def beamtime(cluster, tmp_path_factory):
         target = raw / place
         target.parent.mkdir(parents=True, exist_ok=True)
         made.rename(target)
-    project.tomoprofile("phantom", "made/9", "--seed", 9, "--size", 32, 96, 64)
+    project.tomoprofile("phantom", "made/9", "--seed", 9, "--size", 48, 128, 96)
     (project.folder / "made/9/raw/phantom_A").rename(raw / "tuesday/broken")
     damaged = raw / "tuesday/broken/slice_00011.tif"
     damaged.write_bytes(damaged.read_bytes()[:-99])

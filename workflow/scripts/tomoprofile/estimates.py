@@ -17,7 +17,7 @@ BYTES_PER_VOXEL = {"uint8": 1, "uint16": 2, "float32": 4}
 # Bytes a voxel, rounded up from a simulated scan: probability 0.07, objects and band 0.14, tables 0.04.
 _PROBABILITY, _OBJECTS, _TABLES, _REPORT_BYTES = 0.25, 0.25, 0.05, 6e6
 _JOB_CORE_SECONDS = 7  # two Snakemake processes and the imports
-_CONVERT_BYTES, _THRESHOLD_VOXELS, _OBJECT_VOXELS = 100e6, 5e6, 15e6  # in a core second
+_CONVERT_BYTES, _THRESHOLD_VOXELS, _OBJECT_VOXELS = 100e6, 5e6, 7e6  # in a core second
 _UNET_VOXELS = 0.7e6  # in a core second, with the default decoder and an enlargement of 2
 _GPU_SPEEDUP = 100  # a GPU against one core: 10 TFLOP/s sustained against 0.1
 

@@ -6,6 +6,7 @@ Light on purpose: the Snakefile prints it when a run ends.
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -164,7 +165,7 @@ def status_text(run: Run, scans: list[ScanStatus]) -> str:
 def trouble_lines(sample: str, job: Job, run: Run) -> list[str]:
     """Return what a person needs to know of a job that failed: scan, slab, where it ran, its log and last lines."""
     how = "failed" if job.state == "failed" else "ended without a word (memory, time limit, scancel or its node)"
-    lines = [f"{sample}: {job.name} {how}, {job.place}", f"  log: {job.log}"]
+    lines = [f"{sample}: {job.name} {how}, {job.place}", f"  log: {os.path.relpath(job.log, run.work_dir)}"]
     lines += [f"    {line}" for line in job.last]
     if job.state == "unfinished":
         lines += _slurm_lines(Path(run.work_dir), job)
@@ -179,7 +180,7 @@ def _slurm_lines(work_dir: Path, job: Job) -> list[str]:
         return []
     lines = logs[-1].read_text(errors="replace").splitlines()
     told = [line for line in lines if re.match(r"(slurmstepd|srun)\S*: (error|fatal)", line)]
-    return [f"  SLURM's log: {logs[-1]}", *(f"    {line}" for line in told[-_TAIL:])]
+    return [f"  SLURM's log: {os.path.relpath(logs[-1], work_dir)}", *(f"    {line}" for line in told[-_TAIL:])]
 
 
 _STATES = ("done", "failed", "running", "waiting", "missing")
