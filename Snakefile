@@ -69,7 +69,8 @@ onstart:
     except TomoprofileError as error:
         raise WorkflowError(f"Nothing was begun.\n{error}") from None
     begin_run(CONFIG, list(SCANS.values()), snakemake.__version__)
-    print("Estimate: " + next(f.message for f in findings if (f.sample, f.item) == ("-", "needs")), flush=True)
+    (needs,) = [finding.message for finding in findings if (finding.sample, finding.item) == ("-", "needs")]
+    print(f"Estimate: {needs}", flush=True)
 
 
 onsuccess:

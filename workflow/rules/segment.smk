@@ -73,7 +73,6 @@ rule predict_slab:
         runtime=slab_minutes(10, 0.02),
     params:
         volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
-        probability=f"{RESULTS}/{{sample}}/probability.ome.zarr",
         segmenter=segmenter_path,
         model=model_settings,
         slices=slab_range,

@@ -11,7 +11,7 @@ with rule_logging(snakemake.log[0]):
     start, stop = snakemake.params.slices
     settings = snakemake.params.model
     kind = UNetConfig if settings["method"] == "unet" else ThresholdConfig
-    probability = Path(snakemake.params.probability)
+    probability = Path(snakemake.input.store).parent
     facts = predict_slab(
         Path(snakemake.params.volume),
         probability,
