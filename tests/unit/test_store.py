@@ -143,6 +143,15 @@ def test_a_damaged_shard_is_never_read_and_its_slab_is_written_again(store, imag
         read(open_store(store.path))
 
 
+def test_a_damaged_shard_can_be_written_again(store, image):
+    complete(store, image)
+    truncate(store.shard_path(8))
+    again = open_store(store.path)
+    again.write(8, image[8:16])
+    again.complete(store.path / "slabs/z00000.json", 0, 16)
+    assert (again.read(0, SHAPE[0]) == image).all()
+
+
 def test_without_the_comparison_a_missing_shard_is_zeros(store, image):
     """The mutant: Zarr reads a shard that is not there as its fill value."""
     complete(store, image)

@@ -243,6 +243,9 @@ class Store:
             got = f"{data.dtype} {data.shape[1:]}"
             problem = f"slices must be {self.dtype} {self.shape[1:]}"
             raise StoreError(Fault(str(self.path), got, problem, "Run `tomoprofile scan` again: the raw scan changed."))
+        for first, _ in self.shards(start, stop):
+            # Zarr reads a shard before it writes it, even a whole one, and stumbles over one that was damaged.
+            self.shard_path(first).unlink(missing_ok=True)
         self._array[start:stop] = data
 
     def complete(self, record: str | Path, start: int, stop: int, **facts: object) -> None:
