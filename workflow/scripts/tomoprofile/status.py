@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from .runs import Run
 from .samples import Scan
@@ -20,6 +20,7 @@ from .volume.slabs import slab_names
 
 PRODUCTS = ("domains.parquet", "profile.parquet", "zones.parquet", "report.html")
 State = Literal["done", "failed", "running", "waiting", "missing"]
+_STATES = get_args(State)
 _SLAB_RULES = ("convert_slab", "predict_slab")
 _MODEL_RULES = ("collect_labels", "fine_tune")
 _STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
@@ -181,9 +182,6 @@ def _slurm_lines(work_dir: Path, job: Job) -> list[str]:
     lines = logs[-1].read_text(errors="replace").splitlines()
     told = [line for line in lines if re.match(r"(slurmstepd|srun)\S*: (error|fatal)", line)]
     return [f"  SLURM's log: {os.path.relpath(logs[-1], work_dir)}", *(f"    {line}" for line in told[-_TAIL:])]
-
-
-_STATES = ("done", "failed", "running", "waiting", "missing")
 
 
 def _read_log(path: Path, rule: str) -> Job:
