@@ -180,11 +180,11 @@ class Cluster:
                 os.kill(pid, signal.SIGKILL)
         daemon.wait()
 
-    def start(self, name: str, *command: str, **options: object) -> None:
+    def start(self, name: str, *command: str) -> None:
         """Start a daemon in the foreground; :meth:`stop` ends it."""
         with (self.folder / f"{name}.out").open("w") as out:
             self.daemons[name] = subprocess.Popen(
-                command, env=self.environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True, **options
+                command, env=self.environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
             )
 
     def stop(self, name: str, seconds: float = 15) -> None:
@@ -263,6 +263,8 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float) -> None
 def running_cluster() -> Iterator[Cluster]:
     """Start a cluster of three nodes in a folder of its own; end it and remove the folder afterwards."""
     install()
+    if SYSTEM_CONF.is_symlink() and not _runs(SYSTEM_CONF.readlink().with_name("slurmctld.pid")):
+        SYSTEM_CONF.unlink()  # left by a run that was killed
     if SYSTEM_CONF.exists():
         raise ClusterError(f"{SYSTEM_CONF} exists: this machine belongs to a cluster, which is left alone")
     # Short, for the paths of sockets; open for the daemons' own users.
@@ -276,13 +278,12 @@ def running_cluster() -> Iterator[Cluster]:
         (folder / "cgroup.conf").write_text("CgroupAutomount=no\n")
         (folder / "gres.conf").write_text(_gpus(folder))
         SYSTEM_CONF.parent.mkdir(exist_ok=True)
-        SYSTEM_CONF.unlink(missing_ok=True)
         SYSTEM_CONF.symlink_to(folder / "slurm.conf")
         cluster.start_controller()
         for node in (*CPU_NODES, GPU_NODE):
             cluster.start_node(node)
         yield cluster
-    except ClusterError as error:
+    except (ClusterError, OSError) as error:
         logs = [f"--- {path.name}\n{path.read_text()[-1500:]}" for path in sorted(folder.glob("*.out"))]
         raise ClusterError("\n".join([str(error), *logs])) from None
     finally:
@@ -290,6 +291,10 @@ def running_cluster() -> Iterator[Cluster]:
         if SYSTEM_CONF.is_symlink() and SYSTEM_CONF.readlink() == folder / "slurm.conf":
             SYSTEM_CONF.unlink()
         shutil.rmtree(folder)
+
+
+def _runs(pid_file: Path) -> bool:
+    return pid_file.is_file() and Path("/proc", pid_file.read_text().strip(), "cmdline").is_file()
 
 
 def _host() -> str:

@@ -9,6 +9,7 @@ import pytest
 from cluster import CPU_NODES, wait_for
 
 MEMORY = Path(__file__).parent / "memory"
+TABLES = "results/a/zones.parquet"  # and all before it; the reports are made again where they are looked at
 
 
 @pytest.fixture(autouse=True)
@@ -20,8 +21,8 @@ def nothing_left(cluster):
 
 
 def test_a_job_killed_for_memory_grows_and_completes(project, undisturbed):
-    project.forget("a/probability.ome.zarr/slabs/z00016.json", "a/domains.parquet")
-    said = project.on_cluster(PYTHONPATH=str(MEMORY), MEMORY_TEST="predict_slab:sample=a,slab=z00016=5200")
+    project.forget("a/probability.ome.zarr/slabs/z00016.json", "a/domains.parquet", "a/zones.parquet")
+    said = project.on_cluster(TABLES, PYTHONPATH=str(MEMORY), MEMORY_TEST="predict_slab:sample=a,slab=z00016=5200")
     first, second = project.submitted(said, "predict_slab")
     # SLURM samples memory and kills without cgroups: it then calls the job failed, not out of memory.
     assert project.cluster.accounted(first, "State") in ("FAILED", "OUT_OF_MEMORY")
@@ -56,26 +57,26 @@ def test_a_job_that_always_fails_lets_its_siblings_finish(project, undisturbed):
 
 
 def test_after_scancel_only_the_missing_slab_is_computed(project, undisturbed):
-    project.forget("a/probability.ome.zarr/slabs/*", "a/domains.parquet")
-    run = project.start("--retries", "0")
+    project.forget("a/probability.ome.zarr/slabs/*", "a/domains.parquet", "a/zones.parquet")
+    run = project.start(TABLES, "--retries", "0")
     project.cluster.run("scancel", project.hold("predict_slab_wildcards_a_z00016"))
     said = project.finish(run, ok=False)
     assert "a: predict_slab z00016 ended without a word" in said
-    said = project.on_cluster()
+    said = project.on_cluster(TABLES)
     assert len(project.submitted(said, "predict_slab")) == 1
     assert project.tables("a") == undisturbed.tables("a")
 
 
 def test_snakemake_killed_is_guarded_and_resumed(project, undisturbed):
-    project.forget("a/probability.ome.zarr/slabs/*", "a/domains.parquet")
-    run = project.start()
+    project.forget("a/probability.ome.zarr/slabs/*", "a/domains.parquet", "a/zones.parquet")
+    run = project.start(TABLES)
     job = project.hold("predict_slab_wildcards_a_z00048")
     wait_for(lambda: "Finished jobid" in run.stdout.readline(), "a finished slab", 90)
     run.kill()
     run.communicate()
-    assert "LockException" in project.on_cluster(ok=False)
+    assert "LockException" in project.on_cluster(TABLES, ok=False)
     project.on_cluster("--unlock")
-    said = project.on_cluster(ok=False)
+    said = project.on_cluster(TABLES, ok=False)
     assert "of an earlier run in this folder" in said
     assert f"{job}  RUNNING" in said
     assert "scancel" in said
@@ -83,19 +84,19 @@ def test_snakemake_killed_is_guarded_and_resumed(project, undisturbed):
     assert not project.submitted(said, "predict_slab"), "nothing may be submitted twice"
     project.signal(job, signal.SIGCONT)
     wait_for(lambda: not project.cluster.jobs("RUNNING", "PENDING", "COMPLETING"), "the end of the old jobs", 60)
-    said = project.on_cluster()
+    said = project.on_cluster(TABLES)
     assert len(project.submitted(said, "predict_slab")) < 4, "what was finished before the kill stays"
     assert project.tables("a") == undisturbed.tables("a")
 
 
 def test_one_interrupt_cancels_the_jobs(project, undisturbed):
-    project.forget("a/probability.ome.zarr/slabs/z00016.json", "a/domains.parquet")
-    run = project.start()
+    project.forget("a/probability.ome.zarr/slabs/z00016.json", "a/domains.parquet", "a/zones.parquet")
+    run = project.start(TABLES)
     project.hold("predict_slab_wildcards_a_z00016")
     run.send_signal(signal.SIGINT)
     project.finish(run, ok=False)
     wait_for(lambda: not project.cluster.jobs("RUNNING", "PENDING"), "the end of the jobs", 30)
-    project.on_cluster()
+    project.on_cluster(TABLES)
     assert project.tables("a") == undisturbed.tables("a")
 
 
@@ -118,8 +119,8 @@ def _kill_node_of(project, comment):
 
 
 def test_a_dying_node_gives_its_job_back_to_the_queue(project, undisturbed, nodes):
-    project.forget("a/profile.parquet")
-    run = project.start()
+    project.forget("a/zones.parquet")
+    run = project.start(TABLES)
     job, node = _kill_node_of(project, "rule_profile_depth_wildcards_a")
     wait_for(lambda: nodes.jobs("PENDING").get(job), "the job to be queued again", 60)
     # SLURM waits two minutes before a requeued job may run again; an administrator may say now.
@@ -132,8 +133,8 @@ def test_a_dying_node_gives_its_job_back_to_the_queue(project, undisturbed, node
 
 
 def test_a_dying_node_without_requeue_is_avoided(project, undisturbed, nodes):
-    project.forget("a/profile.parquet")
-    run = project.start("--slurm-no-requeue")
+    project.forget("a/zones.parquet")
+    run = project.start(TABLES, "--slurm-no-requeue")
     job, node = _kill_node_of(project, "rule_profile_depth_wildcards_a")
     said = project.finish(run)
     first, second = project.submitted(said, "profile_depth")
@@ -144,7 +145,12 @@ def test_a_dying_node_without_requeue_is_avoided(project, undisturbed, nodes):
 
 
 def test_a_full_disk_is_told_and_leaves_no_half_shard(project, undisturbed):
-    project.forget("a/probability.ome.zarr/slabs/z00016.json", "a/probability.ome.zarr/0/c/3", "a/domains.parquet")
+    project.forget(
+        "a/probability.ome.zarr/slabs/z00016.json",
+        "a/probability.ome.zarr/0/c/3",
+        "a/domains.parquet",
+        "a/zones.parquet",
+    )
     disk = project.folder / "results/a/probability.ome.zarr/0/c/3"
     (disk / "0").mkdir(parents=True)
     # Two pages: the folder that Zarr makes, and hardly a byte of the shard.
@@ -152,7 +158,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_shard(project, undisturbed):
     try:
         (disk / "0").mkdir()
         (disk / "ballast").write_bytes(os.urandom(4096))
-        said = project.on_cluster("--retries", "0", ok=False)
+        said = project.on_cluster(TABLES, "--retries", "0", ok=False)
         assert [path.name for path in disk.rglob("*") if path.is_file()] == ["ballast"]
     finally:
         subprocess.run(["umount", str(disk)], check=True)
@@ -160,7 +166,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_shard(project, undisturbed):
     assert "No space left on device" in said
     assert "Make room" in said
     assert not (project.folder / "results/a/probability.ome.zarr/slabs/z00016.json").exists()
-    said = project.on_cluster()
+    said = project.on_cluster(TABLES)
     assert len(project.submitted(said, "predict_slab")) == 1
     assert project.tables("a") == undisturbed.tables("a")
 
@@ -168,10 +174,10 @@ def test_a_full_disk_is_told_and_leaves_no_half_shard(project, undisturbed):
 def test_a_shard_cut_short_is_found_and_written_again(project, undisturbed):
     shard = project.folder / "results/a/probability.ome.zarr/0/c/2/0/0"
     shard.write_bytes(shard.read_bytes()[:-10])
-    project.forget("a/domains.parquet")
-    said = project.on_cluster("--retries", "0", ok=False)
+    project.forget("a/domains.parquet", "a/zones.parquet")
+    said = project.on_cluster(TABLES, "--retries", "0", ok=False)
     assert "0/c/2/0/0: the shard was damaged after it was written" in said
     assert not (project.folder / "results/a/domains.parquet").exists()
-    said = project.on_cluster()
+    said = project.on_cluster(TABLES)
     assert len(project.submitted(said, "predict_slab")) == 1
     assert project.tables("a") == undisturbed.tables("a")

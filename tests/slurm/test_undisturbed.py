@@ -48,8 +48,8 @@ def test_provenance_names_raw_data_software_and_slurm_jobs(undisturbed):
 
 
 def test_two_gpu_jobs_run_at_once_and_never_three(project, undisturbed):
-    project.forget("a/probability.ome.zarr/slabs/*", "a/domains.parquet")
-    run = project.start()
+    project.forget("a/probability.ome.zarr/slabs/*", "a/domains.parquet", "a/zones.parquet")
+    run = project.start("results/a/zones.parquet")
     cluster = project.cluster
     wait_for(lambda: len(cluster.jobs("RUNNING")) == 2, "two jobs on the GPUs", 120)
     held = list(cluster.jobs("RUNNING"))
@@ -94,8 +94,8 @@ def without_accounting(cluster):
 
 
 def test_a_site_without_accounting_and_without_gpus(project, undisturbed, without_accounting):
-    project.forget("a/probability.ome.zarr/slabs/z00016.json", "a/domains.parquet")
-    said = project.on_cluster(profile="without-accounting")
+    project.forget("a/probability.ome.zarr/slabs/z00016.json", "a/domains.parquet", "a/zones.parquet")
+    said = project.on_cluster("results/a/zones.parquet", profile="without-accounting")
     (job,) = project.submitted(said, "predict_slab")
     assert "on cpu" in (project.folder / "results/logs/predict_slab/a.z00016.log").read_text()
     assert job not in without_accounting.jobs()
