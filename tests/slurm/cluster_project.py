@@ -15,8 +15,8 @@ import yaml
 from cluster import Cluster, wait_for
 from project import BIN, ROOT, Project
 
-# Jobs of seconds; a site keeps the profile's own.
-QUICK = ("--slurm-init-seconds-before-status-checks", "8", "--jobs", "8", "--set-threads")
+# Jobs of seconds, asked after once: a second look comes ten seconds later still. A site keeps the profile's own.
+QUICK = ("--slurm-init-seconds-before-status-checks", "11", "--jobs", "8", "--set-threads")
 THREADS = ("fine_tune=2", "predict_slab=1", "measure_domains=1")
 
 
