@@ -147,7 +147,9 @@ def status_text(run: Run, scans: list[ScanStatus]) -> str:
     if left:
         lines.append(left)
     bad = {"failed"} if run.is_alive() else {"failed", "unfinished"}
-    general = [job for job in read_jobs(run.results) if not job.target and job.state in bad]
+    # Logs of the whole beamtime lie above those of the scans, which were read already.
+    whole = [_read_log(path, path.stem) for path in sorted((run.results / "logs").glob("*.log"))]
+    general = [job for job in whole if job.state in bad]
     troubles = [("all scans", job) for job in general]
     troubles += [(status.scan.sample, job) for status in scans for job in status.troubles]
     seen: set[Path] = set()
