@@ -7,6 +7,7 @@ import numpy as np
 import tifffile
 
 from tomoprofile.phantom.scan import Phantom, PhantomSettings, simulate
+from tomoprofile.segment.appearance import look_at_scan
 from tomoprofile.segment.training_set import LabelledScan
 from tomoprofile.volume.store import create_store
 
@@ -25,6 +26,10 @@ class SegmentScan:
         return self.folder / "interface.json"
 
     @property
+    def appearance(self):
+        return self.folder / "appearance.json"
+
+    @property
     def truth(self):
         return self.phantom.labels == 1
 
@@ -35,7 +40,7 @@ class SegmentScan:
         for z in slices:
             mask = change(self.truth[z].astype(np.uint8))
             tifffile.imwrite(folder / f"x_z{z:05d}.tif", mask)
-        return LabelledScan("x", self.volume, folder)
+        return LabelledScan("x", self.volume, folder, self.appearance)
 
     def empty(self, name, shard_slices=8):
         """Create a store for probabilities."""
@@ -51,6 +56,7 @@ def build(folder):
     for start, stop in store.shards():
         store.write(start, phantom.grey[start:stop])
     phantom.plane.save(scan.interface)
+    look_at_scan(scan.volume, scan.interface, scan.appearance)
     return scan
 
 

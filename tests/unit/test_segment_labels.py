@@ -3,9 +3,10 @@ import pytest
 import tifffile
 from segment_scan import build, dice
 
-from tomoprofile.config import ThresholdConfig, UNetConfig
+from tomoprofile.config import AugmentConfig, ThresholdConfig, UNetConfig
 from tomoprofile.errors import InputError, StageError
-from tomoprofile.segment.augment import CropSampler
+from tomoprofile.segment.augment import normalise
+from tomoprofile.segment.crops import CropSampler
 from tomoprofile.segment.label_files import find_label_files
 from tomoprofile.segment.labels import IGNORE, read_label
 from tomoprofile.segment.pick import pick_slices
@@ -60,7 +61,7 @@ def test_masks_of_any_integer_type_are_read(tmp_path):
 def test_picked_slices_are_spread_and_unchanged(scan, tmp_path):
     pick_slices(scan.volume, "x", 3, tmp_path / "slices.tsv")
     lines = (tmp_path / "slices.tsv").read_text().splitlines()
-    assert lines == ["slice\tfile", "8\tx_z00008.tif", "24\tx_z00024.tif", "40\tx_z00040.tif"]
+    assert lines == ["slice\tfile\tdoubt\tprelabel", *(f"{z}\tx_z{z:05d}.tif\t\t" for z in (8, 24, 40))]
     assert (tifffile.imread(tmp_path / "x_z00024.tif") == scan.phantom.grey[24]).all()
 
 
@@ -102,19 +103,23 @@ def test_slices_near_a_held_out_one_do_not_train(scan, tmp_path):
     assert len(read_training_set(tmp_path / "u.npz").part(held_out=False)) == 3
 
 
-def test_a_stack_holds_the_neighbours_in_physical_units(scan, tmp_path):
+def test_a_stack_holds_the_neighbours_in_units_of_its_scan(scan, tmp_path):
     collect_labels([scan.label("one", (0, 30))], UNetConfig(guard_slices=5), tmp_path / "t.npz")
     training = read_training_set(tmp_path / "t.npz")
     by_z = {item.z: item for item in training.slices}
-    assert np.allclose(by_z[30].image, scan.phantom.grey[29:32])
-    assert np.allclose(by_z[0].image[:2], scan.phantom.grey[[0, 0]]), "the first slice stands in for the one before"
+    looks = training.seen["x"]
+    assert np.allclose(by_z[30].image, normalise(scan.phantom.grey[29:32], looks.centre, looks.spread))
+    first = normalise(scan.phantom.grey[[0, 0]], looks.centre, looks.spread)
+    assert np.allclose(by_z[0].image[:2], first), "the first slice stands in for the one before"
     assert training.facts["training"]
     assert len(training.facts["labels"]) == 2
 
 
 def test_nothing_labelled_says_what_to_do(scan):
     with pytest.raises(StageError) as caught:
-        collect_labels([LabelledScan("x", scan.volume, scan.folder / "none")], UNetConfig(), scan.folder / "t.npz")
+        collect_labels(
+            [LabelledScan("x", scan.volume, scan.folder / "none", scan.appearance)], UNetConfig(), scan.folder / "t.npz"
+        )
     assert "to_label" in str(caught.value)
     assert "run the same command again" in str(caught.value)
     assert not (scan.folder / "t.npz").exists()
@@ -137,10 +142,10 @@ def test_two_masks_of_one_slice(scan):
 
 def test_scans_of_other_voxel_size_need_their_own_model(scan, tmp_path):
     store = create_store(tmp_path / "coarse.ome.zarr", scan.truth.shape, "float32", (1.0, 1.0, 1.0), 48)
-    coarse = LabelledScan("coarse", store.path, scan.label("coarse", (24,)).labels)
+    coarse = LabelledScan("coarse", store.path, scan.label("coarse", (24,)).labels, scan.appearance)
     with pytest.raises(InputError, match="different models"):
         collect_labels([scan.label("fine", (8, 40)), coarse], UNetConfig(), tmp_path / "t.npz")
-    unlabelled = LabelledScan("coarse", store.path, tmp_path / "none")
+    unlabelled = LabelledScan("coarse", store.path, tmp_path / "none", scan.appearance)
     collect_labels([scan.label("fine2", (8, 40)), unlabelled], UNetConfig(guard_slices=4), tmp_path / "t.npz")
     assert read_training_set(tmp_path / "t.npz").voxel_size_um == (0.5, 0.5, 0.5)
 
@@ -153,9 +158,10 @@ def test_a_guard_wider_than_the_scan(scan):
 def test_a_step_draws_the_same_crops_again_and_labels_move_with_images(scan, tmp_path):
     collect_labels([scan.label("draw", (8, 40))], UNetConfig(guard_slices=4), tmp_path / "t.npz")
     training = read_training_set(tmp_path / "t.npz")
-    sampler = CropSampler(training, 64, 8, seed=3)
+    config = UNetConfig(crop=64, batch=8)
+    sampler = CropSampler(training, config, seed=3)
     images, labels = sampler.draw(7)
-    again, _ = CropSampler(training, 64, 8, seed=3).draw(7)
+    again, _ = CropSampler(training, config, seed=3).draw(7)
     assert (images == again).all()
     assert (images != sampler.draw(8)[0]).any()
     assert images.shape == (8, 3, 64, 64)
@@ -169,6 +175,7 @@ def test_a_step_draws_the_same_crops_again_and_labels_move_with_images(scan, tmp
 
 def test_slices_smaller_than_a_crop_are_padded_with_ignored_voxels(scan, tmp_path):
     collect_labels([scan.label("pad", (8, 40))], UNetConfig(guard_slices=4), tmp_path / "t.npz")
-    _, labels = CropSampler(read_training_set(tmp_path / "t.npz"), 128, 2, seed=0).draw(0)
+    config = UNetConfig(crop=128, batch=2, augment=AugmentConfig(scale=0))
+    _, labels = CropSampler(read_training_set(tmp_path / "t.npz"), config, seed=0).draw(0)
     assert labels.shape == (2, 128, 128)
     assert (labels == IGNORE).mean() == pytest.approx(32 / 128)

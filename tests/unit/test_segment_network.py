@@ -9,12 +9,15 @@ from segment_scan import build, dice
 
 from tomoprofile.config import UNetConfig
 from tomoprofile.errors import InputError
+from tomoprofile.segment import calibration as calibrating
 from tomoprofile.segment import train
 from tomoprofile.segment.bundle import decision_level, load_network, read_facts
-from tomoprofile.segment.encoder import EfficientNetLite0
+from tomoprofile.segment.calibration import calibrate
+from tomoprofile.segment.encoder import EfficientNetLite
+from tomoprofile.segment.losses import masked_loss
 from tomoprofile.segment.network import SliceNetwork
 from tomoprofile.segment.predict import predict_slab
-from tomoprofile.segment.train import calibrate, fine_tune, masked_loss
+from tomoprofile.segment.train import fine_tune
 from tomoprofile.segment.training_set import collect_labels, read_training_set
 from tomoprofile.volume.store import create_store, open_store
 
@@ -43,15 +46,16 @@ def bundle(scan, training_set):
 def segmented(scan, bundle, name, slab, config=QUICK):
     out = scan.empty(name)
     for start in range(0, 48, slab):
-        predict_slab(scan.volume, out, bundle, config, start, start + slab, threads=2)
+        predict_slab(scan.volume, out, bundle, scan.appearance, config, start, start + slab, threads=2)
     return open_store(out).read(0, 48)
 
 
 def test_the_encoder_starts_from_imagenet_and_spreads_over_any_number_of_slices():
-    ours, scratch = (EfficientNetLite0(3, pretrained).stem[0].weight for pretrained in (True, False))
+    name = "efficientnet-lite0"
+    ours, scratch = (EfficientNetLite(name, 3, pretrained).stem[0].weight for pretrained in (True, False))
     assert ours.std() > 1.5 * scratch.std()
     assert not torch.allclose(ours, scratch)
-    wide = EfficientNetLite0(5, True)
+    wide = EfficientNetLite(name, 5, True)
     assert wide.stem[0].weight.shape[1] == 5
     assert torch.allclose(wide.stem[0].weight.sum(1), ours.sum(1), atol=1e-5)
     features = wide(torch.zeros(1, 5, 64, 96))
@@ -59,14 +63,14 @@ def test_the_encoder_starts_from_imagenet_and_spreads_over_any_number_of_slices(
 
 
 def test_batch_norm_follows_quickly_everywhere():
-    network = SliceNetwork(3, 2, (64, 32, 16, 16, 16), True)
+    network = SliceNetwork(3, 2, "efficientnet-lite0", (64, 32, 16, 16, 16), pretrained=True)
     momenta = {layer.momentum for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)}
     assert momenta == {0.1}
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3])
 def test_logits_have_the_size_of_the_slice(scale):
-    network = SliceNetwork(3, scale, (32, 16, 16, 16, 16), False).eval()
+    network = SliceNetwork(3, scale, "efficientnet-lite0", (32, 16, 16, 16, 16)).eval()
     with torch.no_grad():
         assert network(torch.zeros(2, 3, 64, 96)).shape == (2, 1, 64, 96)
 
@@ -120,30 +124,58 @@ def shifted(bundle, by):
     return network
 
 
-@pytest.mark.parametrize("shift", [-0.4, 0.4])
+def area_ratio(probability, training, level):
+    """Return found over labelled area of the held-out slices."""
+    (item,) = training.part(held_out=True)
+    return (probability[0] >= level * 255).sum() / (item.label == 1).sum()
+
+
+@pytest.mark.parametrize("shift", [-2.0, 2.0])
 def test_the_level_gives_held_out_slices_their_labelled_area(training_set, bundle, shift, monkeypatch):
     training = read_training_set(training_set)
-    calibration = calibrate(shifted(bundle, shift), training, QUICK)
+    calibration, probability = calibrate(shifted(bundle, shift), training, QUICK)
     assert calibration.calibrated
-    assert calibration.metrics["area_ratio"] == pytest.approx(1, abs=0.02)
-    # The mutant: the level that the network had before.
-    other = calibrate(shifted(bundle, -shift), training, QUICK).level
-    assert (calibration.level - other) * shift > 0.05
-    monkeypatch.setattr(train, "LEVELS", (other, other))
-    wrong = calibrate(shifted(bundle, shift), training, QUICK).metrics["area_ratio"]
-    assert (wrong - 1) * shift > 0.02
+    assert area_ratio(probability, training, calibration.level) == pytest.approx(1, abs=0.02)
+    # The mutants: a probability and a level that were not fitted.
+    monkeypatch.setattr(calibrating, "fit_probability", lambda *_: (1.0, 0.0))
+    raw, found = calibrate(shifted(bundle, shift), training, QUICK)
+    assert abs(area_ratio(found, training, 0.5) - 1) > 0.02
+    assert (raw.level - calibration.level) * shift > 0.03
 
 
-def test_a_level_that_is_not_believable_is_cut_with_a_warning(training_set, bundle, caplog):
-    calibration = calibrate(shifted(bundle, 6), read_training_set(training_set), QUICK)
-    assert calibration.level == 0.7
-    assert calibration.metrics["area_ratio"] > 1
+def test_probabilities_mean_what_they_say(training_set, bundle):
+    """Of the held-out voxels with probability p, a share of p is labelled, however sure the network was of itself."""
+    training = read_training_set(training_set)
+    (item,) = training.part(held_out=True)
+
+    def error(probability):
+        sure = probability[0] / 255
+        bins = np.clip((sure * 5).astype(int), 0, 4)
+        weights = np.bincount(bins.ravel(), minlength=5) / sure.size
+        gaps = [abs(sure[bins == n].mean() - (item.label == 1)[bins == n].mean()) for n in range(5)]
+        return float(np.dot(weights, gaps)), max(gaps[1:4])
+
+    network = shifted(bundle, 3.0)
+    predictor = calibrating.SlicePredictor(network, QUICK.window)
+    overall, worst = error([predictor.probability(item.image)])
+    _, probability = calibrate(network, training, QUICK)
+    calibrated_overall, calibrated_worst = error(probability)
+    assert calibrated_overall < 0.7 * overall, "the mutant, which was not calibrated, is off"
+    assert calibrated_worst < worst
+
+
+def test_a_level_that_is_not_believable_is_cut_with_a_warning(training_set, caplog):
+    training = read_training_set(training_set)
+    (item,) = held_out = training.part(held_out=True)
+    probability = [np.where(item.label == 1, 200, 190).astype(np.uint8)]
+    assert calibrating.equal_area_level(probability, held_out, 1) == (0.7, True)
     assert "outside 0.3..0.7" in caplog.text
 
 
 def test_the_bundle_holds_the_calibrated_level(training_set, bundle):
-    calibration = calibrate(load_network(bundle), read_training_set(training_set), QUICK)
+    calibration, _ = calibrate(load_network(bundle), read_training_set(training_set), QUICK)
     assert read_facts(bundle)["calibrated"]
+    assert load_network(bundle).calibration == pytest.approx((calibration.slope, calibration.offset), abs=0.05)
     assert calibration.level == pytest.approx(decision_level(bundle), abs=0.02)
 
 
@@ -237,11 +269,12 @@ def test_anything_that_speaks_monai_bundles_can_use_the_model(scan, bundle):
     parser.read_meta(bundle / "configs/metadata.json")
     network = parser.get_parsed_content("network_def").eval()
     network.load_state_dict(torch.load(bundle / "models/model.pt", weights_only=True), strict=True)
-    grey = parser["_meta_::tomoprofile::normalisation"]
+    grey = parser["_meta_::tomoprofile::seen::scans::x"]
     image = np.clip((scan.phantom.grey[31:34] - grey["centre"]) / grey["spread"], -10, 10).astype("float32")
     with torch.no_grad():
         logits = parser.get_parsed_content("inferer")(torch.from_numpy(image)[None], network)
-    found = torch.sigmoid(logits)[0, 0].numpy() >= decision_level(bundle)
+    fit = parser["_meta_::tomoprofile::calibration"]
+    found = torch.sigmoid(fit["slope"] * logits + fit["offset"])[0, 0].numpy() >= decision_level(bundle)
     assert dice(found, scan.truth[32]) > 0.8
 
 
@@ -253,16 +286,10 @@ def test_slices_smaller_than_a_window(scan, bundle):
     for window in (96, 256):
         out = create_store(scan.folder / f"narrow{window}.ome.zarr", (8, 70, 50), "uint8", (0.5, 0.5, 0.5), 8)
         config = QUICK.model_copy(update={"window": window})
-        predict_slab(store.path, out.path, bundle, config, 0, 8, threads=2)
+        predict_slab(store.path, out.path, bundle, scan.appearance, config, 0, 8, threads=2)
         found.append(out.read(0, 8))
     assert (found[0] == found[1]).all()
     assert dice(found[0] >= decision_level(bundle) * 255, scan.truth[28:36, 50:120, 20:70]) > 0.75
-
-
-def test_a_base_with_another_decoder_is_refused(training_set, bundle, tmp_path):
-    config = QUICK.model_copy(update={"base": str(bundle), "decoder_channels": (32, 16, 16, 16, 16)})
-    with pytest.raises(InputError, match="decoder_channels"):
-        fine_tune(training_set, config, 1, tmp_path / "model", threads=2)
 
 
 def test_weights_that_run_code_are_refused(bundle, tmp_path):
@@ -279,9 +306,22 @@ def test_weights_that_run_code_are_refused(bundle, tmp_path):
         load_network(copy)
 
 
-def test_a_bundle_for_other_channels_or_voxels_is_refused(scan, bundle, tmp_path):
-    with pytest.raises(InputError, match="neighbours"):
-        segmented(scan, bundle, "channels.ome.zarr", 48, QUICK.model_copy(update={"neighbours": 2}))
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"decoder_channels": (32, 16, 16, 16, 16)}, "decoder_channels"),
+        ({"neighbours": 2}, "neighbours"),
+        ({"encoder": "efficientnet-lite1"}, "encoder"),
+        ({"classes": {"background": 0, "domain": 1, "void": 2}}, "classes"),
+    ],
+)
+def test_a_base_for_another_network_is_refused(training_set, bundle, tmp_path, change, told):
+    config = QUICK.model_copy(update={"base": str(bundle), **change})
+    with pytest.raises(InputError, match=told):
+        fine_tune(training_set, config, 1, tmp_path / "model", threads=2)
+
+
+def test_a_bundle_for_other_voxels_is_refused(scan, bundle, tmp_path):
     copy = tmp_path / "coarse"
     copy.mkdir()
     for name in ("models", "configs"):
@@ -305,9 +345,9 @@ def test_not_a_bundle(tmp_path):
 
 def test_random_numbers_are_used_from_the_seed_alone(training_set):
     np.random.seed(0)  # noqa: NPY002 - a global state that must not matter
-    one = train.CropSampler(read_training_set(training_set), 64, 2, 1).draw(0)[0]
+    one = train.CropSampler(read_training_set(training_set), QUICK, 1).draw(0)[0]
     np.random.seed(1)  # noqa: NPY002
-    other = train.CropSampler(read_training_set(training_set), 64, 2, 1).draw(0)[0]
+    other = train.CropSampler(read_training_set(training_set), QUICK, 1).draw(0)[0]
     assert (one == other).all()
 
 
@@ -317,6 +357,6 @@ def test_held_out_slices_without_a_domain_calibrate_nothing(scan, bundle, caplog
     collect_labels([scan.label("blank", (8, 24, 40), change=lambda _: next(mask).astype("uint8"))], QUICK, path)
     training = read_training_set(path)
     assert [item.z for item in training.part(held_out=True)] == [40]
-    calibration = calibrate(load_network(bundle), training, QUICK)
-    assert (calibration.level, calibration.calibrated, calibration.metrics) == (0.5, False, {})
+    calibration, _ = calibrate(load_network(bundle), training, QUICK)
+    assert calibration == calibrating.NOT_CALIBRATED
     assert "contain no domain" in caplog.text

@@ -25,7 +25,7 @@ def scan(tmp_path_factory):
 def test_otsu_finds_domains_roughly_and_no_substrate(scan):
     fit_threshold(scan.volume, scan.interface, OTSU, scan.folder / "threshold.json")
     out = scan.empty("otsu.ome.zarr")
-    predict_slab(scan.volume, out, scan.folder / "threshold.json", OTSU, 0, 48, 1)
+    predict_slab(scan.volume, out, scan.folder / "threshold.json", None, OTSU, 0, 48, 1)
     found = open_store(out).read(0, 48)
     assert set(np.unique(found)) == {0, 255}
     assert not found[scan.phantom.labels == 3].any()
@@ -53,7 +53,7 @@ def filled(folder, shard_slices, config):
     out = create_store(path, (40, 30, 30), "uint8", (1.0, 1.0, 1.0), 4)
     for start in range(0, 40, shard_slices):
         predict_slab(
-            folder / "hollow.ome.zarr", path, folder / "threshold.json", config, start, start + shard_slices, 1
+            folder / "hollow.ome.zarr", path, folder / "threshold.json", None, config, start, start + shard_slices, 1
         )
     return open_store(out.path).read(0, 40) > 0
 
@@ -79,7 +79,7 @@ def test_filling_does_not_depend_on_slabs_but_without_its_halo_it_would(tmp_path
         part = create_store(tmp_path / "part.ome.zarr", (8, 30, 30), "uint8", (1.0, 1.0, 1.0), 4)
         part.write(0, whole.read(start, start + 8))
         out = create_store(tmp_path / "part_filled.ome.zarr", (8, 30, 30), "uint8", (1.0, 1.0, 1.0), 4)
-        predict_slab(part.path, out.path, tmp_path / "threshold.json", config, 0, 8, 1)
+        predict_slab(part.path, out.path, tmp_path / "threshold.json", None, config, 0, 8, 1)
         apart.append(out.read(0, 8) > 0)
     assert (np.concatenate(apart) & sphere).sum() < 0.75 * sphere.sum()
 
@@ -96,7 +96,7 @@ def test_smoothed_masks_do_not_depend_on_shards_and_slabs(scan, tmp_path, method
         thresholds.append(json.loads((tmp_path / "threshold.json").read_text())["threshold"])
         out = create_store(tmp_path / "out.ome.zarr", scan.truth.shape, "uint8", (0.5, 0.5, 0.5), shard)
         for start in range(0, 48, slab):
-            predict_slab(store.path, out.path, tmp_path / "threshold.json", config, start, start + slab, 1)
+            predict_slab(store.path, out.path, tmp_path / "threshold.json", None, config, start, start + slab, 1)
         masks.append(out.read(0, 48))
     assert len(set(thresholds)) == 1
     assert masks[0].any()

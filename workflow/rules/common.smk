@@ -105,10 +105,18 @@ def label_files(wildcards):
     return [str(file.path) for scan in labelled_scans(wildcards) for file in find_label_files(Path(scan.labels))]
 
 
+def is_network(scan):
+    """Return whether a network segments a scan, and not a threshold."""
+    return CONFIG.models[scan.model].method in ("unet", "bundle")
+
+
 def segmenter(wildcards):
-    """Return what segments a scan: its model bundle, or its threshold."""
+    """Return what segments a scan: the metadata of its model bundle, or its threshold."""
     scan = scan_of(wildcards)
-    if CONFIG.models[scan.model].method == "unet":
+    model = CONFIG.models[scan.model]
+    if model.method == "bundle":
+        return f"{model.bundle}/configs/metadata.json"
+    if model.method == "unet":
         return f"{RESULTS}/models/{scan.model}/configs/metadata.json"
     return f"{RESULTS}/{scan.sample}/threshold.json"
 
@@ -117,6 +125,30 @@ def segmenter_path(wildcards):
     """Return the bundle's folder or the threshold's file."""
     path = Path(segmenter(wildcards))
     return str(path.parents[1] if path.name == "metadata.json" else path)
+
+
+def appearance(wildcards):
+    """Return how a scan looks, which a network must know and a threshold need not."""
+    return f"{RESULTS}/{wildcards.sample}/appearance.json" if is_network(scan_of(wildcards)) else []
+
+
+def familiarity(wildcards):
+    """Return how well its model knows a scan; a threshold knows none."""
+    return f"{RESULTS}/{wildcards.sample}/familiarity.json" if is_network(scan_of(wildcards)) else []
+
+
+def earlier_bundle(wildcards):
+    """Return the folder of the earlier model that a scan's model begins with, or nothing."""
+    model = CONFIG.models[scan_of(wildcards).model]
+    if model.method == "bundle":
+        return model.bundle
+    return model.base if model.method == "unet" and model.base not in ("imagenet", "none") else ""
+
+
+def earlier_metadata(wildcards):
+    """Return the metadata of that earlier model as input."""
+    bundle = earlier_bundle(wildcards)
+    return f"{bundle}/configs/metadata.json" if bundle else []
 
 
 def shard_mb(wildcards):

@@ -23,3 +23,27 @@ rule fit_interface:
         algorithm_version=1,
     script:
         "../scripts/fit_interface.py"
+
+
+rule look_at_scan:
+    """How the resin looks: scale of its grey values, contrast, rims, noise; seconds, whatever the size."""
+    input:
+        slabs=converted,
+        interface=f"{RESULTS}/{{sample}}/interface.json",
+    output:
+        appearance=ensure(f"{RESULTS}/{{sample}}/appearance.json", non_empty=True),
+    log:
+        f"{RESULTS}/logs/look_at_scan/{{sample}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/look_at_scan/{{sample}}.tsv"
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        mem_mb=shard_memory(2000, 2),
+        runtime=15,
+    params:
+        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
+        algorithm_version=1,
+    script:
+        "../scripts/look_at_scan.py"

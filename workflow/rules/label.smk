@@ -2,9 +2,13 @@
 
 
 rule pick_slices:
-    """Export a few slices, spread over the scan, for a person to label."""
+    """Export a few slices, spread over the scan, for a person to label; an earlier model says which it doubts most."""
     input:
         slabs=converted,
+        earlier=earlier_metadata,
+        appearance=lambda wildcards: (
+            f"{RESULTS}/{wildcards.sample}/appearance.json" if earlier_bundle(wildcards) else []
+        ),
     output:
         table=ensure(f"{RESULTS}/{{sample}}/to_label/slices.tsv", non_empty=True),
     log:
@@ -15,12 +19,13 @@ rule pick_slices:
         "../../envs/conda.yaml"
     threads: 1
     resources:
-        mem_mb=shard_memory(1000, 2),
+        mem_mb=shard_memory(3000, 2),
         runtime=15,
     params:
         volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
         slices=CONFIG.pick.slices,
-        algorithm_version=1,
+        earlier=earlier_bundle,
+        algorithm_version=2,
     script:
         "../scripts/pick_slices.py"
 
@@ -33,6 +38,9 @@ rule collect_labels:
             f"{RESULTS}/{scan.sample}/volume.ome.zarr/slabs/{slab}.json"
             for scan in labelled_scans(wildcards)
             for slab in slabs_of(scan)
+        ],
+        appearances=lambda wildcards: [
+            f"{RESULTS}/{scan.sample}/appearance.json" for scan in labelled_scans(wildcards)
         ],
         proposed=lambda wildcards: [
             f"{RESULTS}/{scan.sample}/to_label/slices.tsv" for scan in labelled_scans(wildcards)
@@ -57,10 +65,11 @@ rule collect_labels:
                 "sample": scan.sample,
                 "volume": f"{RESULTS}/{scan.sample}/volume.ome.zarr",
                 "labels": scan.labels,
+                "appearance": f"{RESULTS}/{scan.sample}/appearance.json",
             }
             for scan in labelled_scans(wildcards)
         ],
         model=model_settings,
-        algorithm_version=1,
+        algorithm_version=2,
     script:
         "../scripts/collect_labels.py"

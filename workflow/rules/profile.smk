@@ -11,6 +11,7 @@ rule profile_depth:
         domains=f"{RESULTS}/{{sample}}/domains.parquet",
         high_domains=f"{RESULTS}/{{sample}}/band/high.parquet",
         interface=f"{RESULTS}/{{sample}}/interface.json",
+        familiarity=familiarity,
     output:
         profile=ensure(f"{RESULTS}/{{sample}}/profile.parquet", non_empty=True),
         zones=ensure(f"{RESULTS}/{{sample}}/zones.parquet", non_empty=True),
@@ -27,6 +28,6 @@ rule profile_depth:
     params:
         profile=CONFIG.profile.model_dump(mode="json"),
         seed=CONFIG.seed,
-        algorithm_version=1,
+        algorithm_version=2,
     script:
         "../scripts/profile_depth.py"

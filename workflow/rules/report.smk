@@ -12,6 +12,7 @@ rule report_sample:
         zones=f"{RESULTS}/{{sample}}/zones.parquet",
         interface=f"{RESULTS}/{{sample}}/interface.json",
         segmenter=segmenter,
+        familiarity=familiarity,
         converted=converted,
         predicted=predicted,
     output:
@@ -38,7 +39,7 @@ rule report_sample:
         segmenter=segmenter_path,
         scan=lambda wildcards: scan_of(wildcards).model_dump(mode="json"),
         config=CONFIG.model_dump(mode="json"),
-        algorithm_version=1,
+        algorithm_version=2,
     script:
         "../scripts/report_sample.py"
 

@@ -23,7 +23,7 @@ rule fine_tune:
     params:
         model=model_settings,
         seed=CONFIG.seed,
-        algorithm_version=1,
+        algorithm_version=2,
     script:
         "../scripts/fine_tune.py"
 
@@ -53,11 +53,38 @@ rule fit_threshold:
         "../scripts/fit_threshold.py"
 
 
+rule compare_with_model:
+    """Ask whether the model has ever seen a scan like this one; if not, export the slice to label."""
+    input:
+        segmenter=segmenter,
+        slabs=converted,
+        appearance=f"{RESULTS}/{{sample}}/appearance.json",
+    output:
+        familiarity=ensure(f"{RESULTS}/{{sample}}/familiarity.json", non_empty=True),
+    log:
+        f"{RESULTS}/logs/compare_with_model/{{sample}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/compare_with_model/{{sample}}.tsv"
+    conda:
+        "../../envs/conda.yaml"
+    threads: 2
+    resources:
+        mem_mb=shard_memory(4000, 2),
+        runtime=15,
+    params:
+        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
+        segmenter=segmenter_path,
+        algorithm_version=1,
+    script:
+        "../scripts/compare_with_model.py"
+
+
 rule predict_slab:
     """Segment one slab, slice by slice, into whole shards of probability."""
     input:
         segmenter=segmenter,
         slabs=converted_around,
+        appearance=appearance,
         store=f"{RESULTS}/{{sample}}/probability.ome.zarr/zarr.json",
     output:
         record=f"{RESULTS}/{{sample}}/probability.ome.zarr/slabs/{{slab}}.json",
@@ -76,6 +103,6 @@ rule predict_slab:
         segmenter=segmenter_path,
         model=model_settings,
         slices=slab_range,
-        algorithm_version=1,
+        algorithm_version=2,
     script:
         "../scripts/predict_slab.py"

@@ -8,7 +8,8 @@ from tomoprofile.segment.training_set import LabelledScan, collect_labels
 
 with rule_logging(snakemake.log[0]):
     scans = [
-        LabelledScan(scan["sample"], Path(scan["volume"]), Path(scan["labels"])) for scan in snakemake.params.scans
+        LabelledScan(scan["sample"], Path(scan["volume"]), Path(scan["labels"]), Path(scan["appearance"]))
+        for scan in snakemake.params.scans
     ]
     config = UNetConfig.model_validate(snakemake.params.model)
     collect_labels(scans, config, Path(snakemake.output.training_set))

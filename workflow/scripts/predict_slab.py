@@ -2,21 +2,21 @@
 
 from pathlib import Path
 
-from tomoprofile.config import ThresholdConfig, UNetConfig
+from tomoprofile.config import read_model
 from tomoprofile.logs import rule_logging
 from tomoprofile.segment.predict import predict_slab
 from tomoprofile.volume.store import open_store
 
 with rule_logging(snakemake.log[0]):
     start, stop = snakemake.params.slices
-    settings = snakemake.params.model
-    kind = UNetConfig if settings["method"] == "unet" else ThresholdConfig
     probability = Path(snakemake.input.store).parent
+    appearance = snakemake.input.get("appearance")
     facts = predict_slab(
         Path(snakemake.params.volume),
         probability,
         Path(snakemake.params.segmenter),
-        kind.model_validate(settings),
+        Path(appearance) if appearance else None,
+        read_model(snakemake.params.model),
         start,
         stop,
         snakemake.threads,

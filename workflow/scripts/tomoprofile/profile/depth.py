@@ -19,6 +19,7 @@ from ..domains.objects import ObjectsMetadata, filled_row_groups, iter_runs, rea
 from ..errors import Fault, InputError, StageError
 from ..files import whole_file
 from ..logs import LOG, progress
+from ..segment.alarm import Familiarity
 from ..volume.plane import Plane
 from .estimators import LEAST_BLOCKS, Estimate, Tallies, draw_blocks, estimate
 from .masks import FieldOfView, Floats, Grid, Ints
@@ -80,6 +81,7 @@ def profile_depth(
     objects: dict[str, Path],
     domains: dict[str, Path],
     interface: Path,
+    familiarity: Path | None,
     config: ProfileConfig,
     seed: int,
     profile_out: Path,
@@ -99,6 +101,8 @@ def profile_depth(
         Tables of the same levels.
     interface : Path
         ``interface.json``.
+    familiarity : Path or None
+        ``familiarity.json``; a scan unlike those its model has seen is flagged in every row.
     config : ProfileConfig
         Bins, zones, field of view, bootstrap.
     seed : int
@@ -143,8 +147,9 @@ def profile_depth(
             rows.append(_rows(level, ranges, grid, resin, counted, found, usable, draws))
         zone_rows[-1] = pd.concat([zone_rows[-1], _diameters(zones, found, usable)], axis=1)
     profile, zone_table = pd.concat(profile_rows), pd.concat(zone_rows)
+    status = Familiarity.load(familiarity).status if familiarity else "inside"
     for table, ranges in ((profile, bins), (zone_table, zones)):
-        _flag(table, ranges, grid, resin, near_um, far_um)
+        _flag(table, ranges, grid, resin, near_um, far_um, status)
     depth = (profile["depth_lo_um"] + profile["depth_hi_um"]) / 2
     profile.insert(0, "depth_um", depth)
     zone_table = zone_table.rename(columns={"depth_lo_um": "from_um", "depth_hi_um": "to_um"})
@@ -263,7 +268,9 @@ def _diameters(zones: Ranges, found: Domains, usable: NDArray[np.bool_]) -> pd.D
     return pd.DataFrame(rows, columns=[*names, "volume_weighted_diameter_um"])
 
 
-def _flag(table: pd.DataFrame, ranges: Ranges, grid: Grid, resin: Ints, near_um: float, far_um: float) -> None:
+def _flag(
+    table: pd.DataFrame, ranges: Ranges, grid: Grid, resin: Ints, near_um: float, far_um: float, status: str
+) -> None:
     blocks = ((ranges.holds @ resin) > 0).sum(axis=1)
     top = np.where(np.isfinite(ranges.high_um), ranges.high_um, grid.borders_um[-1])
     reasons = {
@@ -271,6 +278,8 @@ def _flag(table: pd.DataFrame, ranges: Ranges, grid: Grid, resin: Ints, near_um:
         "far_end": np.tile((top > far_um) & (blocks > 0), len(LEVELS)),
         "near_end": np.tile((ranges.low_um < near_um) & (blocks > 0), len(LEVELS)),
         "few_blocks": np.tile(blocks < LEAST_BLOCKS, len(LEVELS)),
+        "outside_model": np.full(len(table), status == "outside"),
+        "edge_of_model": np.full(len(table), status == "edge"),
     }
     table["flag"] = [
         ";".join(name for name, applies in zip(reasons, row, strict=True) if applies)

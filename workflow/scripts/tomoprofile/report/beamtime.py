@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import Fault, InputError
-from .flags import Flag, interface_flags, worst, zone_flags
+from .flags import Flag, interface_flags, model_flags, worst, zone_flags
 from .headline import Estimate, count, depth_range, estimate
 from .page import write_page
 from .tables import at_level, plateau, read_record, read_zones
@@ -128,7 +128,7 @@ def _load(entry: BeamtimeEntry, found: list[Flag], out: Path) -> tuple[dict[str,
     zones, record = read_zones(entry.zones), read_record(entry.interface)
     calibrated = at_level(zones, "calibrated")
     first, last = calibrated.iloc[0], calibrated.iloc[plateau(zones)]
-    flags = [*_trouble_flags(entry), *found, *interface_flags(record)]
+    flags = [*_trouble_flags(entry), *found, *model_flags(zones), *interface_flags(record)]
     if calibrated["n_domains"].sum():
         flags += zone_flags(zones)
     else:

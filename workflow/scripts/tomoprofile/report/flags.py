@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..segment.alarm import Familiarity
 from .headline import depth_range, length
 from .segmentation import Segmentation
 from .tables import at_level, plateau
@@ -30,8 +31,14 @@ _REASONS = {
         "the scan begins inside the resin and cuts domains there, so mean diameter and number density leave those "
         "depths out",
     ),
+    "outside_model": ("Unlike what the model has seen", "the whole scan looks unlike those the model learned from"),
+    "edge_of_model": (
+        "At the edge of what the model has seen",
+        "the whole scan looks somewhat unlike those of the model",
+    ),
     "few_blocks": ("No interval", "the field of view is too small for a 95 % interval"),
 }
+_OF_MODEL = {"outside_model": "error", "edge_of_model": "warning"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ def zone_flags(zones: pd.DataFrame) -> list[Flag]:
         for reason in filter(None, str(row.flag).split(";")):
             title, text = _words(reason)
             # Every scan ends somewhere: the bins say where, and that a zone meets its end is no reason to distrust it.
-            if not reason.endswith("_end"):
+            if not reason.endswith("_end") and reason not in _OF_MODEL:
                 flags.append(Flag("warning", f"{title} in zone {row.zone}", f"{text[0].upper()}{text[1:]}."))
     last = zones[zones["zone"] == at_level(zones, "calibrated")["zone"].iloc[plateau(zones)]]
     low, high = last["volume_ratio"].min(), last["volume_ratio"].max()
@@ -84,6 +91,31 @@ def zone_flags(zones: pd.DataFrame) -> list[Flag]:
         )
         flags.append(Flag("warning", "The boundary decides the result", text))
     return flags
+
+
+def model_flags(zones: pd.DataFrame) -> list[Flag]:
+    """Return one flag when the table says that the scan is unlike those its model has seen."""
+    found = {reason for flag in zones["flag"] for reason in str(flag).split(";")}
+    text = "Its numbers may be far off: label the slice that the report names before you use them."
+    return [Flag(severity, _words(reason)[0], text) for reason, severity in _OF_MODEL.items() if reason in found]
+
+
+def familiarity_flags(familiarity: Familiarity | None, sample: str) -> list[Flag]:
+    """Return what the comparison of a scan with those of its model says, and which slice to label."""
+    if familiarity is None or familiarity.status == "inside":
+        return []
+    if familiarity.status == "unknown":
+        return [Flag("warning", "Model not compared with the scan", f"There is {familiarity.reasons[0]}.")]
+    reason = {"outside": "outside_model", "edge": "edge_of_model"}[familiarity.status]
+    end = "do not use these numbers before" if familiarity.status == "outside" else "to be sure,"
+    image = f"to_label/{sample}_z{familiarity.label_slice:05d}.tif"
+    text = (
+        f"Differences: {'; '.join(familiarity.reasons)}. How far off the numbers are is unknown: {end} one slice of "
+        f"this scan was labelled. Take slice {familiarity.label_slice}: {image}, with a mask to correct in "
+        "to_label/prelabels. Name the folder of the corrected mask in the column labels of the sheet and run again; a "
+        "model used as it is becomes `base` of a new one."
+    )
+    return [Flag(_OF_MODEL[reason], _words(reason)[0], text)]
 
 
 def interface_flags(record: dict[str, Any], voxel_um: float | None = None) -> list[Flag]:
@@ -132,14 +164,13 @@ def segmentation_flags(segmentation: Segmentation, sample: str) -> list[Flag]:
         return [Flag("warning", "Segmented by a threshold", text)]
     flags = []
     if segmentation.labelled and sample not in segmentation.labelled:
-        # A network carried to another noise or distance can fail completely, and nothing in its output says so.
         names = ", ".join(segmentation.labelled[:_MOST_NAMES])
         more = len(segmentation.labelled) - _MOST_NAMES
         text = (
             f"No slice of this scan was labelled; the model learned from {names}{f' and {more} more' * (more > 0)}. "
-            "How well it does here is unknown: compare the outlines below with what you see, or label one slice."
+            "Accuracy was measured there, not here: compare the outlines below with what you see."
         )
-        flags.append(Flag("warning", "Model from another scan", text))
+        flags.append(Flag("note", "Model from another scan", text))
     if not segmentation.calibrated:
         text = (
             "No labelled slice was held out, so the decision level is not set from data and no accuracy is known. "

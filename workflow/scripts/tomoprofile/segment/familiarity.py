@@ -1,0 +1,104 @@
+"""Ask a model about a few slices of a scan before it segments the scan: the stage behind the alarm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import tifffile
+import torch
+from numpy.typing import NDArray
+
+from ..logs import LOG
+from ..volume.store import Store, open_store
+from .alarm import Familiarity, compare, doubt_of
+from .appearance import Appearance, sample_slices
+from .augment import normalise
+from .bundle import decision_level, load_network, read_facts
+from .predict import SlicePredictor
+
+SIDE = 768  # of the middle of a slice that the network is asked about
+
+
+def compare_with_model(
+    volume: Path, appearance: Path, bundle: Path, sample: str, threads: int, out: Path
+) -> Familiarity:
+    """Write ``familiarity.json``, and beside it the slice to label when the scan is unlike those the model saw.
+
+    Parameters
+    ----------
+    volume : Path
+        Store of grey values.
+    appearance : Path
+        ``appearance.json`` of the scan.
+    bundle : Path
+        The model.
+    sample : str
+        Name of the scan.
+    threads : int
+        CPU threads.
+    out : Path
+        ``familiarity.json``; images go into ``to_label`` beside it.
+
+    Returns
+    -------
+    Familiarity
+    """
+    torch.set_num_threads(threads)
+    store, looks, facts = open_store(volume), Appearance.load(appearance), read_facts(bundle)
+    model = SliceModel(bundle)
+    doubts: dict[int, float] = {}
+    found = []
+    for z in sample_slices(store.shape[0]):
+        probability = model.probability(store, looks, z, SIDE)
+        found.append(probability)
+        doubts[z] = doubt_of([probability]) or 0.0
+    least_sure = max(doubts, key=lambda z: doubts[z])
+    verdict = compare(facts, looks, doubt_of(found), least_sure)
+    if verdict.status in ("edge", "outside"):
+        image, mask = model.export(store, looks, least_sure, out.parent / "to_label", sample)
+        LOG.warning(
+            "%s looks %s what the model has seen: %s. Correct %s, look at %s, and train with it.",
+            sample,
+            "unlike" if verdict.status == "outside" else "somewhat unlike",
+            "; ".join(verdict.reasons),
+            mask,
+            image,
+        )
+    verdict.save(out, model=str(bundle))
+    return verdict
+
+
+class SliceModel:
+    """A bundle that segments single slices of a store.
+
+    Parameters
+    ----------
+    bundle : Path
+    """
+
+    def __init__(self, bundle: Path) -> None:
+        facts = read_facts(bundle)
+        self.neighbours = facts["network"]["in_channels"] // 2
+        self.level = decision_level(bundle)
+        self.predictor = SlicePredictor(load_network(bundle), facts["conditions"]["window"])
+
+    def probability(self, store: Store, looks: Appearance, z: int, side: int | None = None) -> NDArray[np.uint8]:
+        """Return the probability (y, x) of a slice, or of the middle ``side`` voxels of it."""
+        k = self.neighbours
+        stack = store.read_padded(z - k, z + k + 1)
+        if side:
+            y, x = ((max(edge - side, 0) // 2, max(edge - side, 0) // 2 + side) for edge in stack.shape[1:])
+            stack = stack[:, slice(*y), slice(*x)]
+        grey = stack * np.float32(store.grey.slope) + np.float32(store.grey.offset)
+        return self.predictor.probability(normalise(grey, looks.centre, looks.spread))
+
+    def export(self, store: Store, looks: Appearance, z: int, folder: Path, sample: str) -> tuple[Path, Path]:
+        """Write a slice at native grey, and a mask to correct (F16); returns both files."""
+        image = folder / f"{sample}_z{z:05d}.tif"
+        mask = folder / "prelabels" / image.name
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(image, store.read(z, z + 1)[0])
+        found = self.probability(store, looks, z) >= self.level * 255
+        tifffile.imwrite(mask, found.astype(np.uint8), compression="zlib")
+        return image, mask
