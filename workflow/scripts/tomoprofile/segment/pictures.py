@@ -19,7 +19,7 @@ from skimage.measure import find_contours
 from .charts import BLUE, GRID, INK, ORANGE, SOFT, Axes, Canvas
 from .labels import DOMAIN, IGNORE
 
-LABELLED, FOUND, RIGHT, UNKNOWN = "#ffb000", "#ff00ff", "#7d8fa1", "#d9dfe5"
+LABELLED, FOUND, RIGHT, UNKNOWN = "#f59b00", "#ff00ff", "#6b7f94", "#a8d5ef"
 _PANEL = 352
 _WINDOW_VOXELS = 176  # side of the enlarged part
 _GREYS = 48  # more would only be noise, and a large file
@@ -99,11 +99,11 @@ def draw_reliability(reliability: dict[str, Any], out: Path) -> None:
     upper.line(points, BLUE, 2.4)
     for point in points:
         canvas.dot(upper.at(*point), 4, BLUE)
-    canvas.text((76, 12), "Below the diagonal: too sure. Above it: too careful.", 13, INK)
+    canvas.text((76, 12), "On the diagonal a probability is what it says", 13, INK)
     top = max(1, math.ceil(math.log10(max((row["n"] for row in rows), default=10))))
     lower = Axes(canvas, (76, 412), (440, 522), (0.0, 1.0), (0.0, float(top)))
     step = max(1, math.ceil(top / 4))
-    lower.frame("probability", "voxels", [(float(n), f"1e{n}") for n in range(0, top + 1, step)])
+    lower.frame("probability", "voxels (log)", [(float(n), f"1e{n}") for n in range(0, top + 1, step)])
     for row in rows:
         high = max(math.log10(row["n"]), 0.04 * top)  # a single voxel is seen, too
         left, up = lower.at(row["from"], high)
@@ -133,7 +133,7 @@ def draw_slice(item: HeldOutSlice, level: float, edges: tuple[float, float], out
     stored = math.ceil(round(level * 255, 9))
     known, truth, found = item.label != IGNORE, item.label == DOMAIN, item.probability >= stored
     rows, columns = _worst_window(known & (truth != found), edges)
-    black, white = np.percentile(item.grey[known] if known.any() else item.grey, _PERCENTILES)
+    black, white = np.percentile(item.grey[rows, columns], _PERCENTILES)  # the substrate would take up the scale
     grey = np.clip((item.grey - black) / (white - black if white > black else 1.0), 0, 1)
     part = (rows, columns)
     high, wide = (rows.stop - rows.start) * edges[0], (columns.stop - columns.start) * edges[1]
