@@ -13,6 +13,7 @@ from tomoprofile.domains import seams, table
 from tomoprofile.domains.objects import iter_runs, read_objects_metadata
 from tomoprofile.domains.seams import Components
 from tomoprofile.domains.stitch import stitch_objects
+from tomoprofile.domains.sums import Sums
 from tomoprofile.domains.surface import DIRECTIONS, direction_weights
 from tomoprofile.domains.table import measure_domains
 from tomoprofile.volume.plane import Plane
@@ -224,3 +225,33 @@ def test_mutant_that_numbers_by_shard_order_backwards_is_seen(tmp_path, monkeypa
     found, labels = analyse(tmp_path, probability, grey, 4)
     assert len(found) == len(expected)
     assert (labels != expected_labels).any()
+
+
+def test_mutants_of_the_confidence_are_seen(tmp_path, monkeypatch):
+    """A mean of the means of parts, and a sum that holds 16 bits, both depend on where the scan is cut."""
+    mask, _ = blobs()
+    probability = np.where(mask > 0, np.random.default_rng(2).integers(128, 256, mask.shape), 0).astype("uint8")
+    probability[:, 10:20, 10:30] = 200  # one domain through all parts, of more than 2^16 / 200 voxels
+    probability[12:, 10:20, 10:30] = 250
+    grey = np.zeros(mask.shape, "uint16")
+    expected, _ = oracle(probability, grey, 26, 1)
+    found, _ = analyse(tmp_path, probability, grey, 7)
+    np.testing.assert_allclose(found["confidence"], expected["confidence"], rtol=1e-12)
+    assert expected["voxels"].max() > 4000
+    add = Sums.add
+
+    def mean_of_means(self, rows, part):
+        before = self.voxels[rows].copy()
+        add(self, rows, part)
+        old = self.probability[rows] - part.probability
+        means = np.where(before, (old / np.maximum(before, 1) + part.probability / part.voxels) / 2, 0)
+        self.probability[rows] = np.where(before, means * self.voxels[rows], self.probability[rows])
+
+    def short(self, rows, part):
+        add(self, rows, part)
+        self.probability[rows] %= 2**16
+
+    for mutant in (mean_of_means, short):
+        monkeypatch.setattr(Sums, "add", mutant)
+        wrong, _ = analyse(tmp_path, probability, grey, 7)
+        assert np.abs(wrong["confidence"] - expected["confidence"]).max() > 1e-3

@@ -10,7 +10,7 @@ from typing import Any
 
 from .tables import read_record
 
-_TOLD = ("held_out", "decision_level", "calibrated", "learning_curve")  # elsewhere on the page
+_TOLD = ("held_out", "decision_level", "calibrated", "learning_curve", "seen")  # elsewhere on the page
 _MOST_PARTS = 8
 _METHODS = {"otsu": "global threshold (Otsu)", "threshold_fill": "global threshold, holes filled"}
 

@@ -18,6 +18,7 @@ import torch
 
 from .. import __version__
 from ..errors import Fault, InputError
+from .card import CardPictures, write_card
 from .network import SliceNetwork
 
 # MONAI's own, by name; nothing is fetched from there.
@@ -26,7 +27,7 @@ PACKAGES = ("efficientnet-lite-pytorch",)
 FILES = ("models/model.pt", "configs/inference.json", "docs/README.md", "configs/metadata.json")
 
 
-def write_bundle(out: Path, network: SliceNetwork, facts: dict[str, Any], card: str) -> None:
+def write_bundle(out: Path, network: SliceNetwork, facts: dict[str, Any], pictures: CardPictures) -> None:
     """Write a bundle; the metadata come last, so a bundle with metadata is whole.
 
     Parameters
@@ -36,8 +37,8 @@ def write_bundle(out: Path, network: SliceNetwork, facts: dict[str, Any], card: 
     network : SliceNetwork
     facts : dict
         ``network`` (arguments of the network), ``decision_level``, ``calibration``, ``seen``, conditions, metrics, ...
-    card : str
-        Model card, Markdown.
+    pictures : CardPictures
+        What the model card shows.
     """
     names = facts["classes"]
     channels = {"0": names[1]} if len(names) == 2 else {str(index): name for index, name in enumerate(names)}
@@ -98,10 +99,12 @@ def write_bundle(out: Path, network: SliceNetwork, facts: dict[str, Any], card: 
             (scratch / name).parent.mkdir(parents=True, exist_ok=True)
         torch.save({name: value.cpu() for name, value in network.state_dict().items()}, scratch / FILES[0])
         (scratch / FILES[1]).write_text(json.dumps(inference, indent=2) + "\n")
-        (scratch / FILES[2]).write_text(card)
+        write_card((scratch / FILES[2]).parent, out.name, facts, pictures)
         (scratch / FILES[3]).write_text(json.dumps(metadata, indent=2) + "\n")
         (out / FILES[-1]).unlink(missing_ok=True)  # never an earlier model's metadata beside these weights
-        for name in FILES:
+        shutil.rmtree(out / "docs", ignore_errors=True)
+        drawn = [str(path.relative_to(scratch)) for path in sorted(scratch.glob("docs/*.png"))]
+        for name in (*drawn, *FILES):
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             (scratch / name).replace(out / name)
     finally:

@@ -21,12 +21,14 @@ from ..logs import LOG, progress
 from .alarm import seen_facts
 from .augment import padded
 from .bundle import load_network, read_facts, write_bundle
-from .calibration import Calibration, calibrate
-from .card import model_card
+from .calibration import calibrate
+from .card import CardPictures
 from .crops import CropSampler
-from .labels import IGNORE
+from .labels import BACKGROUND, DOMAIN, IGNORE
 from .losses import masked_loss
 from .network import SliceNetwork, choose_device, choose_precision
+from .pictures import HeldOutSlice
+from .scores import score_slices
 from .training_set import LabelledSlice, TrainingSet, read_training_set
 
 CHECKPOINT_STEPS = 50
@@ -64,6 +66,11 @@ def fine_tune(training_set: Path, config: UNetConfig, seed: int, out: Path, thre
     network, curve = _train(network, training, config, seed, checkpoint, identity)
     calibration, probability = calibrate(network, training, config)
     held_out = training.part(held_out=True)
+    scores: dict[str, Any] = {}
+    if calibration.calibrated:
+        masks = [_measured(item.label, config.measured) for item in held_out]
+        scores = score_slices(probability, masks, calibration.level, training.voxel_size_um)
+        LOG.info("held out: Dice %.3f, IoU %.3f; decision level %.3f", scores["dice"], scores["iou"], calibration.level)
     facts = {
         "network": network_arguments(config),
         "voxel_size_um": list(training.voxel_size_um),
@@ -75,14 +82,18 @@ def fine_tune(training_set: Path, config: UNetConfig, seed: int, out: Path, thre
             "offset": calibration.offset,
             "level_at_its_limit": calibration.clipped,
         },
-        "held_out": _scores(probability, held_out, calibration, config.measured),
+        "held_out": scores,
         "seen": seen_facts(training.seen, probability or _look(network, training.slices, config)),
         "conditions": {**config.model_dump(mode="json"), "seed": seed},
         "base": config.base,
         "labels": training.facts,
         "learning_curve": curve,
     }
-    write_bundle(out, network, facts, model_card(out.name, facts))
+    pictures = tuple(
+        HeldOutSlice(f"{item.sample} z{item.z:05d}", item.image[config.neighbours], item.label, found)
+        for item, found in zip(held_out, probability, strict=False)
+    )
+    write_bundle(out, network, facts, CardPictures(pictures))
     checkpoint.unlink(missing_ok=True)
 
 
@@ -257,25 +268,9 @@ def _look(network: SliceNetwork, slices: list[LabelledSlice], config: UNetConfig
     return [np.rint(_probability(network, image, device, precision) * 255).astype(np.uint8) for image, _ in windows]
 
 
-def _scores(
-    probability: list[NDArray[np.uint8]], held_out: list[LabelledSlice], calibration: Calibration, measured: int
-) -> dict[str, Any]:
-    if not calibration.calibrated:
-        return {}
-    known = [item.label != IGNORE for item in held_out]
-    chance = np.concatenate([part[mask] for part, mask in zip(probability, known, strict=True)])
-    truth = np.concatenate([item.label[mask] == measured for item, mask in zip(held_out, known, strict=True)])
-    found = chance >= calibration.level * 255
-    both, either = float((found & truth).sum()), float((found | truth).sum())
-    area = float(found.sum() + truth.sum())
-    scores = {
-        "dice": 2 * both / area,
-        "iou": both / either,
-        "area_ratio": float(found.sum()) / float(truth.sum()),
-        "labelled_fraction": float(truth.mean()),
-    }
-    LOG.info("held out: Dice %.3f, IoU %.3f; decision level %.3f", scores["dice"], scores["iou"], calibration.level)
-    return scores
+def _measured(label: NDArray[np.uint8], measured: int) -> NDArray[np.uint8]:
+    """Return a mask of the measured class alone, ignored voxels kept."""
+    return np.where(label == IGNORE, IGNORE, np.where(label == measured, DOMAIN, BACKGROUND)).astype(np.uint8)
 
 
 def _read_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
