@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -45,6 +46,12 @@ class PickConfig(Section):
     slices: int = Field(3, ge=1, le=64, description="How many slices of each scan to propose for labelling.")
 
 
+def measured_class(classes: Mapping[str, int], measure: str = "") -> int:
+    """Return the index of the class that is measured: the one named, else the one called `domain`, else the second."""
+    names = list(classes)
+    return names.index(measure or ("domain" if "domain" in names[1:] else names[1]))
+
+
 class UNetConfig(Section):
     """A pretrained 2-D U-Net, fine-tuned on a few labelled slices (P22, P23)."""
 
@@ -53,6 +60,17 @@ class UNetConfig(Section):
     base: str = Field(
         "imagenet",
         description="Weights to start from: `imagenet`, `none` (from scratch), or the folder of an earlier bundle.",
+    )
+    classes: dict[
+        Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")], Annotated[int, Field(ge=0, le=65535, strict=True)]
+    ] = Field(
+        {"background": 0, "domain": 1},
+        min_length=2,
+        max_length=16,
+        description="Classes and their values in label files; the first one is the background.",
+    )
+    measure: str = Field(
+        "", description="Name of the class that is measured; empty: the one called `domain`, else the second."
     )
     neighbours: int = Field(
         1, ge=0, le=3, description="Slices above and below that the network sees beside the slice itself."
@@ -71,6 +89,25 @@ class UNetConfig(Section):
         16, ge=0, description="No labelled slice nearer than this to a held-out one is used for training."
     )
     window: int = Field(256, ge=32, multiple_of=32, description="Side in voxels of the blended windows of prediction.")
+
+    @property
+    def measured(self) -> int:
+        """Index of the class that is measured."""
+        return measured_class(self.classes, self.measure)
+
+    @model_validator(mode="after")
+    def _classes_can_be_told_apart(self) -> UNetConfig:
+        names, values = list(self.classes), list(self.classes.values())
+        doubled = sorted({value for value in values if values.count(value) > 1})
+        if doubled:
+            raise ValueError(f"two classes have the same value {doubled[0]} in label files")
+        if any(name.lower().startswith("ignore") for name in names):
+            raise ValueError("a class cannot be called `ignore`: that is how voxels without a class are marked")
+        if len({name.lower() for name in names}) < len(names):
+            raise ValueError("two classes have names that differ only in upper and lower case")
+        if self.measure and self.measure not in names[1:]:
+            raise ValueError(f"measure={self.measure!r} is none of the classes beside the background: {names[1:]}")
+        return self
 
 
 class ThresholdConfig(Section):

@@ -17,8 +17,9 @@ from ..errors import Fault, InputError, StageError
 from ..files import whole_file
 from ..logs import LOG
 from ..volume.store import open_store
+from .annotators import shared_slices, summary
 from .label_files import find_label_files
-from .labels import DOMAIN, read_labels
+from .labels import DOMAIN, merge, read_annotators
 
 HELD_OUT_SHARE = 5  # one labelled slice in five is held out, at least one
 
@@ -33,7 +34,7 @@ class LabelledScan:
     volume : Path
         Store of grey values.
     labels : Path
-        Folder of masks ``*_z00123.tif``.
+        Folder of labels, see :func:`~tomoprofile.segment.label_files.find_label_files`.
     """
 
     sample: str
@@ -54,7 +55,7 @@ class LabelledSlice:
     image : array (2 k + 1, y, x) of float32
         The slice between its neighbours, physical grey values.
     label : array (y, x) of uint8
-        0 background, 1 domain, 255 ignore.
+        Class indices, 255 ignored.
     """
 
     sample: str
@@ -75,7 +76,7 @@ class TrainingSet:
         Robust mean and standard deviation of grey values, physical units.
     voxel_size_um : tuple of float
     facts : dict
-        Where labels came from: scans, digests, split.
+        Where labels came from: scans, digests, split, agreement of annotators.
     """
 
     slices: list[LabelledSlice]
@@ -96,7 +97,7 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
     ----------
     scans : list of LabelledScan
     config : UNetConfig
-        ``neighbours`` and ``guard_slices`` are used.
+        ``classes``, ``measure``, ``neighbours`` and ``guard_slices`` are used.
     out : Path
         ``.npz`` without pickles; read by :func:`read_training_set`.
 
@@ -109,27 +110,32 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
     """
     slices: list[LabelledSlice] = []
     facts: dict[str, Any] = {"labels": {}}
+    names: set[str] = set()
+    shared: dict[str, list[NDArray[np.uint8]]] = {}
     voxel_size: tuple[float, float, float] | None = None
     for scan in scans:
-        files = find_label_files(scan.labels)
-        if not files:
+        if not find_label_files(scan.labels):
             continue
         store = open_store(scan.volume)
         voxel_size = voxel_size or store.voxel_size_um
         _check_one_scale(scan, store.voxel_size_um, voxel_size)
-        labelled = read_labels(scan.labels, store.shape)
-        held_out = choose_held_out(labelled)
-        for file in files:
-            gap = min((abs(file.z - z) for z in held_out), default=config.guard_slices)
-            if file.z not in held_out and gap < config.guard_slices:
-                LOG.warning(
-                    "%s: slice %d is %d slices from a held-out one and does not train", scan.sample, file.z, gap
-                )
+        annotators = read_annotators(scan.labels, store.shape, config.classes, config.measure)
+        labelled = merge(annotators)
+        names |= set(annotators)
+        shared |= {f"{scan.sample} z{z:05d}": masks for z, masks in shared_slices(annotators).items()}
+        held_out = choose_held_out(labelled, config.measured)
+        digests = {path: _digest(path) for person in annotators.values() for path in person.files.values()}
+        for z in labelled:
+            gap = min((abs(z - other) for other in held_out), default=config.guard_slices)
+            if z not in held_out and gap < config.guard_slices:
+                LOG.warning("%s: slice %d is %d slices from a held-out one and does not train", scan.sample, z, gap)
                 continue
-            stack = store.read_padded(file.z - config.neighbours, file.z + config.neighbours + 1)
+            stack = store.read_padded(z - config.neighbours, z + config.neighbours + 1)
             image = (stack * np.float32(store.grey.slope) + np.float32(store.grey.offset)).astype(np.float32)
-            slices.append(LabelledSlice(scan.sample, file.z, file.z in held_out, image, labelled[file.z]))
-            facts["labels"][f"{scan.sample} z{file.z:05d}"] = hashlib.sha256(file.path.read_bytes()).hexdigest()
+            slices.append(LabelledSlice(scan.sample, z, z in held_out, image, labelled[z]))
+            for name, person in annotators.items():
+                if z in person.files:
+                    facts["labels"][f"{scan.sample} z{z:05d} {name}".rstrip()] = digests[person.files[z]]
     if voxel_size is None:
         raise StageError(*(_nothing_labelled(scan) for scan in scans))
     if all(item.held_out for item in slices):
@@ -137,9 +143,12 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
         problem = f"every labelled slice is nearer than {config.guard_slices} slices to a held-out one"
         remedy = "Label slices farther apart, or lower `guard_slices` of the model."
         raise StageError(Fault("models: guard_slices", str(config.guard_slices), problem, remedy))
-    if not any((item.label == DOMAIN).any() for item in slices if not item.held_out):
+    if not any((item.label == config.measured).any() for item in slices if not item.held_out):
         where = ", ".join(str(scan.labels) for scan in scans)
-        raise InputError(Fault(where, "", "no label file that trains contains a domain", "Mark domains with 1."))
+        name, value = list(config.classes.items())[config.measured]
+        problem = f"no label file that trains contains a {name}"
+        raise InputError(Fault(where, "", problem, f"Mark every {name} with {value}."))
+    facts["annotators"] = summary(names, shared, config.measured)
     facts["training"] = [f"{item.sample} z{item.z:05d}" for item in slices if not item.held_out]
     facts["held_out"] = [f"{item.sample} z{item.z:05d}" for item in slices if item.held_out]
     grey = np.concatenate([item.image.ravel() for item in slices])
@@ -152,7 +161,7 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
     LOG.info("training on %s, held out %s", ", ".join(facts["training"]), ", ".join(facts["held_out"]) or "nothing")
 
 
-def choose_held_out(labelled: dict[int, NDArray[np.uint8]]) -> set[int]:
+def choose_held_out(labelled: dict[int, NDArray[np.uint8]], measured: int = DOMAIN) -> set[int]:
     """Return the slices to hold out: one in five, at least one when there are two or more, all at one end in z.
 
     At an end, so that the guard gap costs as few training slices as can be; never random slices, whose neighbours would
@@ -163,13 +172,15 @@ def choose_held_out(labelled: dict[int, NDArray[np.uint8]]) -> set[int]:
     ----------
     labelled : dict
         Masks by slice index.
+    measured : int
+        Index of the class whose domains count.
     """
     if len(labelled) < 2:
         return set()
     order = sorted(labelled)
     count = max(1, round(len(order) / HELD_OUT_SHARE))
     ends = (order[-count:], order[:count])
-    return set(min(ends, key=lambda end: max(_largest_domain(labelled[z]) for z in end)))
+    return set(min(ends, key=lambda end: max(_largest_domain(labelled[z], measured) for z in end)))
 
 
 def _check_one_scale(scan: LabelledScan, edges: tuple[float, ...], others: tuple[float, ...]) -> None:
@@ -180,9 +191,14 @@ def _check_one_scale(scan: LabelledScan, edges: tuple[float, ...], others: tuple
         raise InputError(Fault(str(scan.volume), f"{got} um", problem, remedy))
 
 
-def _largest_domain(label: NDArray[np.uint8]) -> int:
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _largest_domain(label: NDArray[np.uint8], measured: int) -> int:
     """Return the number of pixels of the largest domain in a mask."""
-    parts, count = ndimage.label(label == DOMAIN)
+    parts, count = ndimage.label(label == measured)
     return int(np.bincount(parts.ravel())[1:].max()) if count else 0
 
 
@@ -216,7 +232,8 @@ def _nothing_labelled(scan: LabelledScan) -> Fault:
     proposed = scan.volume.parent / "to_label"
     problem = f"no slice of {scan.sample} is labelled yet"
     remedy = (
-        f"Mark the domains in the images of {proposed} and save each mask under the same name into {scan.labels}; "
-        "then run the same command again. `tomoprofile prelabel` makes masks to begin with."
+        f"Mark the domains in the images of {proposed} and save each mask under the same name into {scan.labels} "
+        "(docs/labelling.md shows how); then run the same command again. "
+        "`tomoprofile prelabel` makes masks to begin with."
     )
     return Fault(str(scan.labels), "", problem, remedy)
