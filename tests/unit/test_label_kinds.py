@@ -195,7 +195,7 @@ def test_a_set_for_the_whole_scan_counts_slices_from_1(tmp_path):
 @pytest.mark.parametrize(
     ("rois", "file", "classes", "told"),
     [
-        ([square(1, 1, 3, name="lost")], "all.zip", TWO, ["lost", 'Options > "Associate ROIs with slices"']),
+        ([square(1, 1, 3, name="lost")], "all.zip", TWO, ["lost", 'Options > Associate "Show All" ROIs with slices']),
         ([square(1, 1, 3, position=7)], "all.zip", TWO, ["slice 6 is outside the scan (0..5)", "from 1"]),
         ([square(1, 1, 3, position=1), square(1, 1, 3, position=2)], "a_z1.zip", TWO, ["positions 1, 2", "`_z`"]),
         ([polygon([(1, 1), (5, 5)], "edge", kind=ROI_TYPE.POLYLINE)], "a_z1.zip", TWO, ["'edge'", "polyline", "area"]),
