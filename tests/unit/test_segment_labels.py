@@ -3,6 +3,7 @@ import pytest
 import tifffile
 from segment_scan import build, dice
 
+from tomoprofile.cli import main
 from tomoprofile.config import ThresholdConfig, UNetConfig
 from tomoprofile.errors import InputError, StageError
 from tomoprofile.segment.augment import CropSampler
@@ -95,6 +96,17 @@ def test_prelabels_have_the_values_of_the_classes(scan, tmp_path):
     (path,) = prelabel(tmp_path / "slices.tsv", tmp_path / "labels", ThresholdConfig(method="otsu"), model)
     assert set(np.unique(tifffile.imread(path))) == {7, 300}
     assert set(np.unique(read_label(path, scan.truth.shape[1:], model.classes))) == {0, 2}
+
+
+def test_the_command_takes_the_classes_from_the_configuration(scan, tmp_path, capsys):
+    pick_slices(scan.volume, "x", 1, tmp_path / "slices.tsv")
+    config = tmp_path / "config.yaml"
+    config.write_text("models: {fiji: {method: unet, classes: {background: 0, domain: 255}}}")
+    command = ["prelabel", str(tmp_path / "slices.tsv"), str(tmp_path / "labels"), "--config", str(config)]
+    assert main([*command, "--model", "fij"]) == 1
+    assert "there is no such model (got fij). Models: fiji." in capsys.readouterr().err
+    assert main([*command, "--model", "fiji"]) == 0
+    assert set(np.unique(tifffile.imread(tmp_path / "labels/x_z00024.tif"))) == {0, 255}
 
 
 def disc(size):

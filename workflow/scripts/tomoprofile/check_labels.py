@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from .config import UNetConfig
 from .errors import Fault, InputError
 from .feasibility import Finding, errors_of
 from .samples import Scan
-from .segment.alignment import slice_offset, spread
+from .segment.alignment import SLICES, Evidence, slice_offset, spread
 from .segment.annotators import agreement, shared_slices
 from .segment.labels import Mask, merge, read_annotators
 from .volume.readers import ScanReader
+
+_ACROSS = 3  # labelled slices looked at when slices lie across the files
 
 
 def check_labels(scan: Scan, model: UNetConfig, reader: ScanReader | None) -> list[Finding]:
@@ -40,14 +45,14 @@ def check_labels(scan: Scan, model: UNetConfig, reader: ScanReader | None) -> li
         text = f"no labels in {scan.labels} yet: the run will propose slices, label them and run again"
         return [Finding(scan.sample, "labels", "warning", text)]
     faults, doubts = _classes(scan, model, masks)
-    try:
-        constant = [] if reader is None else _constant(scan, reader, masks)
-        if reader is not None and not faults and not constant:
-            doubts += _place(reader, masks, model.measured)
-    except InputError:  # a damaged scan is told by the check of the scan
-        constant = []
-    if faults or constant:
-        return errors_of(scan.sample, "labels", faults + constant)
+    if reader is not None and not faults:
+        try:
+            more_faults, more_doubts = _against_grey(scan, reader, masks, model.measured)
+        except InputError as error:
+            return errors_of(scan.sample, "scan", error.faults)
+        faults, doubts = faults + more_faults, doubts + more_doubts
+    if faults:
+        return errors_of(scan.sample, "labels", faults)
     shared = shared_slices(annotators)
     told = [f"slice {z}: {agreement(several, model.measured)}" for z, several in shared.items()]
     names = ", ".join(sorted(name or "(no folder)" for name in annotators))
@@ -74,19 +79,31 @@ def _classes(scan: Scan, model: UNetConfig, masks: dict[int, Mask]) -> tuple[lis
     return faults, doubts
 
 
-def _constant(scan: Scan, reader: ScanReader, masks: dict[int, Mask]) -> list[Fault]:
-    faults = []
-    for z in spread(masks):
-        grey = reader.read(z, z + 1)
-        if grey.min() == grey.max():
-            problem = f"slice {z} is labelled, but all its grey values are equal"
-            remedy = "Is the number of the slice right, and was the scan exported whole?"
-            faults.append(Fault(scan.labels, f"grey {grey.flat[0]:g}", problem, remedy))
-    return faults
+def _against_grey(
+    scan: Scan, reader: ScanReader, masks: dict[int, Mask], measured: int
+) -> tuple[list[Fault], list[str]]:
+    """Look at the grey values of labelled slices, at some when there are many."""
+    # Along another axis of the files every read goes through the whole scan.
+    most = SLICES if scan.slice_axis == 0 else _ACROSS
+    varies: dict[int, bool] = {}
+
+    def read(start: int, stop: int) -> NDArray[Any]:
+        stack = reader.read(start, stop)
+        varies.update({z: bool(np.ptp(plane)) for z, plane in enumerate(stack, start) if z in masks})
+        return stack
+
+    offset, evidence = slice_offset(read, reader.shape[0], masks, measured, most)
+    for z in set(spread(masks, most)) - set(varies):
+        read(z, z + 1)
+    constant = [z for z in sorted(varies) if not varies[z]]
+    remedy = "Is the number of the slice right, and was the scan exported whole?"
+    faults = [
+        Fault(scan.labels, "", f"slice {z} is labelled, but all its grey values are equal", remedy) for z in constant
+    ]
+    return faults, _misplaced(offset, evidence)
 
 
-def _place(reader: ScanReader, masks: dict[int, Mask], measured: int) -> list[str]:
-    offset, evidence = slice_offset(reader.read, reader.shape[0], masks, measured)
+def _misplaced(offset: int | str, evidence: Evidence) -> list[str]:
     if offset == 0:
         return []
     told = (

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from . import __version__
-from .errors import ConfigError, TomoprofileError
+from .errors import ConfigError, Fault, TomoprofileError
 from .logs import LOG, log_to_terminal
 
 
@@ -175,7 +175,11 @@ def _prelabel(options: argparse.Namespace) -> None:
     from .segment.prelabel import prelabel
 
     raw = yaml.safe_load(options.config.read_text()) or {} if options.config.is_file() else {}
-    model = read_config(raw, str(options.config)).models.get(options.model)
+    models = read_config(raw, str(options.config)).models
+    if options.model not in models and options.model != "default":
+        remedy = f"Models: {', '.join(models)}."
+        raise ConfigError(Fault(f"{options.config}: models", options.model, "there is no such model", remedy))
+    model = models.get(options.model)
     network = model if isinstance(model, UNetConfig) else UNetConfig()
     prelabel(options.slices, options.labels, ThresholdConfig(method="otsu", domains_are=options.domains_are), network)
 

@@ -67,7 +67,11 @@ def spread(slices: Iterable[int], most: int = SLICES) -> list[int]:
 
 
 def slice_offset(
-    read: Callable[[int, int], NDArray[Any]], depth: int, masks: dict[int, NDArray[np.uint8]], measured: int = DOMAIN
+    read: Callable[[int, int], NDArray[Any]],
+    depth: int,
+    masks: dict[int, NDArray[np.uint8]],
+    measured: int = DOMAIN,
+    most: int = SLICES,
 ) -> tuple[int | str, Evidence]:
     """Return where labels fit best: how many slices further along z, or how they are mirrored or turned; 0 is right.
 
@@ -84,9 +88,11 @@ def slice_offset(
     depth : int
         Slices of the scan.
     masks : dict
-        Class indices by slice index. At most 12 slices, spread evenly, are looked at.
+        Class indices by slice index.
     measured : int
         Index of the class whose boundaries are looked at.
+    most : int
+        Of many labelled slices so many are looked at, spread evenly.
 
     Returns
     -------
@@ -96,7 +102,7 @@ def slice_offset(
     """
     samples: dict[int | str, list[_Sample]] = {}
     domains = 0
-    for z in spread(masks):
+    for z in spread(masks, most):
         near = _near_boundaries(masks[z], measured, domains)
         if near is None:
             continue

@@ -214,8 +214,8 @@ def _filled(file: LabelFile, shape: tuple[int, int, int], classes: Mapping[str, 
         if lost:
             got = ", ".join(lost[:_SHOWN]) + (", ..." if len(lost) > _SHOWN else "")
             remedy = (
-                'In Fiji tick ROI Manager > More > Options > Associate "Show All" ROIs with slices, draw on the stack, or '
-                "save the ROIs of one slice as NAME_z00123.zip."
+                'In Fiji tick ROI Manager > More > Options > Associate "Show All" ROIs with slices, '
+                "draw on the stack, or save the ROIs of one slice as NAME_z00123.zip."
             )
             raise InputError(Fault(str(file.path), got, "these ROIs do not say on which slice they lie", remedy))
         for outline in outlines:
