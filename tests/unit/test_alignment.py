@@ -48,6 +48,12 @@ def test_outlines_drawn_wide_or_tight_are_no_shift(phantom, change):
     assert ask(phantom, change=change)[0] == 0
 
 
+@pytest.mark.parametrize("shift", [-1, 0, 2])
+def test_a_regular_part_of_the_voxels_is_enough(phantom, monkeypatch, shift):
+    monkeypatch.setattr(alignment, "_VOXELS", 1500)
+    assert ask(phantom, shift=shift)[0] == -shift
+
+
 def test_correct_labels_never_give_an_alarm(phantom):
     rng = np.random.default_rng(0)
     for _ in range(40):

@@ -20,6 +20,7 @@ from .classes import DOMAIN, IGNORE
 REACH = 3  # slices on both sides
 SLICES = 12  # of many labelled ones so many are looked at, spread evenly
 _BAND = 6  # voxels on both sides of a boundary
+_VOXELS = 200_000  # of a slice with more near boundaries a regular part is looked at: memory stays small
 _LEAST_DOMAINS = 8
 _LEAST_EXPLAINED = 0.15
 _LEAST_GAIN = 0.05
@@ -165,7 +166,10 @@ def _near_boundaries(mask: NDArray[np.uint8], measured: int, before: int) -> _Ne
     distance = np.where(inside, 0.5 - ndimage.distance_transform_edt(inside), outward - 0.5)
     owner = number[tuple(nearest)]
     near = (np.abs(distance) < _BAND) & ~ignored & ~np.isin(owner, unknown[unknown > 0])
-    return _Near(np.nonzero(near), _bands(distance[near]), owner[near].astype(np.intp) - 1 + before, before + count)
+    y, x = np.nonzero(near)
+    some = slice(None, None, 1 + len(y) // _VOXELS)
+    at = y[some], x[some]
+    return _Near(at, _bands(distance[at]), owner[at].astype(np.intp) - 1 + before, before + count)
 
 
 def _bands(distance: NDArray[np.float64]) -> NDArray[np.intp]:
