@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tomoprofile.config import json_schema, read_config
+from tomoprofile.config import UNetConfig, json_schema, read_config
 from tomoprofile.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -59,3 +59,31 @@ def test_every_key_and_column_is_documented():
     keys = {name for section in Section.__subclasses__() for name in section.model_fields}
     missing = sorted(name for name in keys | set(COLUMNS) if f"`{name}`" not in text)
     assert not missing
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"classes": {"background": 0}}, "at least 2 items"),
+        ({"classes": {"background": 0, "domain": 0}}, "same value 0"),
+        ({"classes": {"background": 0, "domain": 65536}}, "65535"),
+        ({"classes": {"background": 0, "the domain": 1}}, "pattern"),
+        ({"classes": {"background": 0, "ignored": 1}}, "cannot be called `ignore`"),
+        ({"classes": {"background": 0, "void": 1, "Void": 2}}, "upper and lower case"),
+        ({"measure": "background"}, "none of the classes beside the background"),
+        ({"measure": "void"}, "measure='void'"),
+    ],
+)
+def test_classes_that_cannot_be(settings, told):
+    with pytest.raises(ConfigError) as caught:
+        read_config({"models": {"default": {"method": "unet", **settings}}})
+    assert told in str(caught.value)
+    assert "models.default" in str(caught.value)
+
+
+def test_the_measured_class_is_named_or_called_domain_or_the_second():
+    classes = {"resin": 0, "void": 1, "domain": 2}
+    assert UNetConfig().measured == 1
+    assert UNetConfig(classes=classes).measured == 2
+    assert UNetConfig(classes=classes, measure="void").measured == 1
+    assert UNetConfig(classes={"domain": 3, "drop": 1}).measured == 1

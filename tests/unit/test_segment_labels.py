@@ -3,6 +3,7 @@ import pytest
 import tifffile
 from segment_scan import build, dice
 
+from tomoprofile.cli import main
 from tomoprofile.config import AugmentConfig, ThresholdConfig, UNetConfig
 from tomoprofile.errors import InputError, StageError
 from tomoprofile.segment.augment import normalise
@@ -14,6 +15,8 @@ from tomoprofile.segment.prelabel import prelabel
 from tomoprofile.segment.training_set import LabelledScan, choose_held_out, collect_labels, read_training_set
 from tomoprofile.volume.store import create_store
 
+CLASSES = UNetConfig().classes
+
 
 @pytest.fixture(scope="module")
 def scan(tmp_path_factory):
@@ -21,9 +24,20 @@ def scan(tmp_path_factory):
 
 
 def test_label_files_are_found_by_the_slice_index_in_their_names(tmp_path):
-    for name in ("b_z00010.tif", "a_z00009.TIFF", "notes_z1.txt", "mask12.tif"):
+    (tmp_path / "anna").mkdir()
+    (tmp_path / ".hidden").mkdir()
+    names = ["b_z00010.tif", "a_z00009.TIFF", "notes_z1.txt", "all.tif", "all.zip", "._b_z00010.tif", "c_z3.zip"]
+    for name in [*names, "anna/a_z9.roi", ".hidden/a_z8.tif"]:
         (tmp_path / name).write_bytes(b"")
-    assert [file.z for file in find_label_files(tmp_path)] == [9, 10]
+    found = [(file.annotator, file.z, file.kind) for file in find_label_files(tmp_path)]
+    assert found == [
+        ("", 3, "rois"),
+        ("", 9, "mask"),
+        ("", 10, "mask"),
+        ("", None, "volume"),
+        ("", None, "rois"),
+        ("anna", 9, "rois"),
+    ]
     assert find_label_files(tmp_path / "missing") == []
 
 
@@ -32,14 +46,14 @@ def test_label_files_are_found_by_the_slice_index_in_their_names(tmp_path):
     [
         (np.zeros((4, 6), "uint8"), ["4x6", "5x6"]),
         (np.full((5, 6), 2, "uint8"), ["2", "0 (background), 1 (domain) and 255 (ignore)"]),
-        (np.zeros((5, 6, 3), "uint8"), ["5x6x3", "another size"]),
+        (np.zeros((5, 6, 3), "uint8"), ["RGB", "8-bit"]),
     ],
 )
 def test_wrong_masks_name_file_value_and_remedy(tmp_path, mask, told):
     path = tmp_path / "a_z00001.tif"
     tifffile.imwrite(path, mask)
     with pytest.raises(InputError) as caught:
-        read_label(path, (5, 6))
+        read_label(path, (5, 6), CLASSES)
     for part in ["a_z00001.tif", *told]:
         assert part in str(caught.value)
 
@@ -48,14 +62,14 @@ def test_a_mask_that_is_no_tiff(tmp_path):
     path = tmp_path / "a_z00001.tif"
     path.write_bytes(b"GIF89a")
     with pytest.raises(InputError, match="cannot be read as TIFF"):
-        read_label(path, (5, 6))
+        read_label(path, (5, 6), CLASSES)
 
 
 def test_masks_of_any_integer_type_are_read(tmp_path):
     path = tmp_path / "a_z00001.tif"
     mask = np.array([[0, 1, IGNORE]], "uint16")
     tifffile.imwrite(path, mask)
-    assert (read_label(path, (1, 3)) == mask).all()
+    assert (read_label(path, (1, 3), CLASSES) == mask).all()
 
 
 def test_picked_slices_are_spread_and_unchanged(scan, tmp_path):
@@ -71,10 +85,29 @@ def test_prelabels_are_a_beginning_and_never_overwrite(scan, tmp_path):
     written = prelabel(tmp_path / "slices.tsv", tmp_path / "labels", config)
     assert [path.name for path in written] == ["x_z00012.tif", "x_z00036.tif"]
     deep = np.arange(128) > 50  # beyond the fringes of the substrate
-    assert dice(read_label(written[0], scan.truth.shape[1:])[deep] == 1, scan.truth[12][deep]) > 0.5
+    assert dice(read_label(written[0], scan.truth.shape[1:], CLASSES)[deep] == 1, scan.truth[12][deep]) > 0.5
     tifffile.imwrite(written[0], np.ones(scan.truth.shape[1:], "uint8"))
     assert prelabel(tmp_path / "slices.tsv", tmp_path / "labels", config) == []
     assert tifffile.imread(written[0]).all()
+
+
+def test_prelabels_have_the_values_of_the_classes(scan, tmp_path):
+    pick_slices(scan.volume, "x", 1, tmp_path / "slices.tsv")
+    model = UNetConfig(classes={"background": 7, "void": 9, "domain": 300})
+    (path,) = prelabel(tmp_path / "slices.tsv", tmp_path / "labels", ThresholdConfig(method="otsu"), model)
+    assert set(np.unique(tifffile.imread(path))) == {7, 300}
+    assert set(np.unique(read_label(path, scan.truth.shape[1:], model.classes))) == {0, 2}
+
+
+def test_the_command_takes_the_classes_from_the_configuration(scan, tmp_path, capsys):
+    pick_slices(scan.volume, "x", 1, tmp_path / "slices.tsv")
+    config = tmp_path / "config.yaml"
+    config.write_text("models: {fiji: {method: unet, classes: {background: 0, domain: 255}}}")
+    command = ["prelabel", str(tmp_path / "slices.tsv"), str(tmp_path / "labels"), "--config", str(config)]
+    assert main([*command, "--model", "fij"]) == 1
+    assert "there is no such model (got fij). Models: fiji." in capsys.readouterr().err
+    assert main([*command, "--model", "fiji"]) == 0
+    assert set(np.unique(tifffile.imread(tmp_path / "labels/x_z00024.tif"))) == {0, 255}
 
 
 def disc(size):
@@ -179,3 +212,29 @@ def test_slices_smaller_than_a_crop_are_padded_with_ignored_voxels(scan, tmp_pat
     _, labels = CropSampler(read_training_set(tmp_path / "t.npz"), config, seed=0).draw(0)
     assert labels.shape == (2, 128, 128)
     assert (labels == IGNORE).mean() == pytest.approx(32 / 128)
+
+
+def test_the_record_names_every_annotator_and_how_well_they_agree(scan, tmp_path):
+    labelled = scan.label("shared", (8, 40))
+    for name, change in (("anna", lambda mask: mask), ("ben", lambda mask: np.roll(mask, 1))):
+        (labelled.labels / name).mkdir()
+        tifffile.imwrite(labelled.labels / name / "x_z00008.tif", change(scan.truth[8].astype("uint8")))
+    (labelled.labels / "x_z00008.tif").unlink()
+    collect_labels([labelled], UNetConfig(guard_slices=4), tmp_path / "t.npz")
+    training = read_training_set(tmp_path / "t.npz")
+    told = training.facts["annotators"]
+    assert told["names"] == ["anna", "ben"]
+    assert list(told["slices_in_common"]) == ["x z00008"]
+    assert told["dice"] == pytest.approx(dice(scan.truth[8], np.roll(scan.truth[8], 1)))
+    assert set(training.facts["labels"]) == {"x z00008 anna", "x z00008 ben", "x z00040"}
+    both = next(item.label for item in training.slices if item.z == 8)
+    assert (both == IGNORE).mean() == pytest.approx(told["disagree"])
+
+
+def test_the_measured_class_must_be_in_what_trains(scan, tmp_path):
+    config = UNetConfig(classes={"background": 0, "void": 1, "domain": 2}, guard_slices=4)
+    with pytest.raises(InputError, match=r"contains a domain.*with 2"):
+        collect_labels([scan.label("voids", (8, 40))], config, tmp_path / "t.npz")
+    config = UNetConfig(classes={"background": 0, "void": 1, "domain": 2}, measure="void", guard_slices=4)
+    collect_labels([scan.label("voids_too", (8, 40))], config, tmp_path / "t.npz")
+    assert read_training_set(tmp_path / "t.npz").facts["annotators"]["dice"] is None

@@ -136,11 +136,10 @@ def test_the_level_gives_held_out_slices_their_labelled_area(training_set, bundl
     calibration, probability = calibrate(shifted(bundle, shift), training, QUICK)
     assert calibration.calibrated
     assert area_ratio(probability, training, calibration.level) == pytest.approx(1, abs=0.02)
-    # The mutants: a probability and a level that were not fitted.
+    # The mutant: a probability and a level that were not fitted.
     monkeypatch.setattr(calibrating, "fit_probability", lambda *_: (1.0, 0.0))
-    raw, found = calibrate(shifted(bundle, shift), training, QUICK)
-    assert abs(area_ratio(found, training, 0.5) - 1) > 0.02
-    assert (raw.level - calibration.level) * shift > 0.03
+    _, found = calibrate(shifted(bundle, shift), training, QUICK)
+    assert abs(area_ratio(found, training, 0.5) - 1) > 0.05
 
 
 def test_probabilities_mean_what_they_say(training_set, bundle):
@@ -270,7 +269,7 @@ def test_anything_that_speaks_monai_bundles_can_use_the_model(scan, bundle):
     network = parser.get_parsed_content("network_def").eval()
     network.load_state_dict(torch.load(bundle / "models/model.pt", weights_only=True), strict=True)
     grey = parser["_meta_::tomoprofile::seen::scans::x"]
-    image = np.clip((scan.phantom.grey[31:34] - grey["centre"]) / grey["spread"], -10, 10).astype("float32")
+    image = 5 * np.arcsinh((scan.phantom.grey[31:34] - grey["centre"]) / grey["spread"] / 5).astype("float32")
     with torch.no_grad():
         logits = parser.get_parsed_content("inferer")(torch.from_numpy(image)[None], network)
     fit = parser["_meta_::tomoprofile::calibration"]
@@ -289,7 +288,7 @@ def test_slices_smaller_than_a_window(scan, bundle):
         predict_slab(store.path, out.path, bundle, scan.appearance, config, 0, 8, threads=2)
         found.append(out.read(0, 8))
     assert (found[0] == found[1]).all()
-    assert dice(found[0] >= decision_level(bundle) * 255, scan.truth[28:36, 50:120, 20:70]) > 0.75
+    assert dice(found[0] >= decision_level(bundle) * 255, scan.truth[28:36, 50:120, 20:70]) > 0.7
 
 
 def test_weights_that_run_code_are_refused(bundle, tmp_path):

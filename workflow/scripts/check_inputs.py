@@ -9,6 +9,7 @@ from tomoprofile.samples import read_samples
 with rule_logging(snakemake.log[0]):
     config = read_config(snakemake.config)
     scans = {scan.sample: scan for scan in read_samples(config.samples, config.models)}
-    findings = check_scan(scans[snakemake.wildcards.sample])
+    scan = scans[snakemake.wildcards.sample]
+    findings = check_scan(scan, config.models[scan.model])
     require(findings)
     write_findings(findings, snakemake.output.table)

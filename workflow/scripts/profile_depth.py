@@ -12,9 +12,9 @@ with rule_logging(snakemake.log[0]):
         {"low": Path(found.low), "calibrated": Path(found.calibrated), "high": Path(found.high)},
         {"low": Path(found.low_domains), "calibrated": Path(found.domains), "high": Path(found.high_domains)},
         Path(found.interface),
-        Path(found.familiarity) if found.get("familiarity") else None,
         ProfileConfig.model_validate(snakemake.params.profile),
         snakemake.params.seed,
         Path(snakemake.output.profile),
         Path(snakemake.output.zones),
+        Path(found.familiarity) if found.get("familiarity") else None,
     )

@@ -10,25 +10,33 @@ from pathlib import Path
 
 import numpy as np
 
+from .check_labels import check_labels
+from .config import ModelConfig, UNetConfig
 from .errors import Fault, InputError
 from .feasibility import Finding, errors_of
 from .files import whole_file
 from .logs import LOG
 from .samples import Scan
-from .segment.labels import DOMAIN, read_labels
 from .volume.readers import RawScan, ScanReader, open_raw
 
 _PEEK = 8  # slices looked at for their range of grey values
 
 
-def check_scan(scan: Scan) -> list[Finding]:
+def check_scan(scan: Scan, model: ModelConfig) -> list[Finding]:
     """Check a scan and its labels.
+
+    Parameters
+    ----------
+    scan : Scan
+    model : UNetConfig or ThresholdConfig
+        What segments it; a threshold needs no labels, which are then checked as those of a U-Net with defaults.
 
     Returns
     -------
     list of Finding
     """
-    return [*_check_raw(scan), *_check_labels(scan)]
+    findings, reader = _check_raw(scan)
+    return [*findings, *check_labels(scan, model if isinstance(model, UNetConfig) else UNetConfig(), reader)]
 
 
 def write_findings(findings: Iterable[Finding], out: str | Path) -> None:
@@ -43,19 +51,21 @@ def write_findings(findings: Iterable[Finding], out: str | Path) -> None:
         partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _check_raw(scan: Scan) -> list[Finding]:
+def _check_raw(scan: Scan) -> tuple[list[Finding], ScanReader | None]:
+    """Return what was found, and the scan when it can be read."""
     try:
         raw = open_raw(scan.path, scan.format, scan.dataset)
     except InputError as error:
-        return errors_of(scan.sample, "scan", error.faults)
+        return errors_of(scan.sample, "scan", error.faults), None
     reader = ScanReader(raw, scan.slice_axis)
     faults = _disagreements(scan, raw, reader) + raw.faults()
     if faults:
-        return errors_of(scan.sample, "scan", faults)
+        return errors_of(scan.sample, "scan", faults), None
     warnings = [Finding(scan.sample, "scan", "warning", text) for text in _doubts(scan, raw, reader)]
     shape = "x".join(map(str, scan.shape))
     voxels = " x ".join(f"{edge:g}" for edge in scan.voxel_size_um)
-    return [*warnings, Finding(scan.sample, "scan", "ok", f"{scan.format}, {shape} {scan.dtype}, voxels {voxels} um")]
+    fine = Finding(scan.sample, "scan", "ok", f"{scan.format}, {shape} {scan.dtype}, voxels {voxels} um")
+    return [*warnings, fine], reader
 
 
 def _disagreements(scan: Scan, raw: RawScan, reader: ScanReader) -> list[Fault]:
@@ -94,20 +104,3 @@ def _doubts(scan: Scan, raw: RawScan, reader: ScanReader) -> list[str]:
                 "every slice spans the full grey range: were slices normalised one by one? Export them with one scale"
             )
     return doubts
-
-
-def _check_labels(scan: Scan) -> list[Finding]:
-    if not scan.labels:
-        return []
-    try:
-        masks = read_labels(scan.labels, scan.shape)
-    except InputError as error:
-        return errors_of(scan.sample, "labels", error.faults)
-    if not masks:
-        text = f"no label files in {scan.labels} yet: the run will propose slices, label them and run again"
-        return [Finding(scan.sample, "labels", "warning", text)]
-    if not any((mask == DOMAIN).any() for mask in masks.values()):
-        remedy = "Mark domains with the value 1."
-        return errors_of(scan.sample, "labels", [Fault(scan.labels, "", "no label file contains a domain", remedy)])
-    slices = ", ".join(map(str, masks))
-    return [Finding(scan.sample, "labels", "ok", f"{len(masks)} labelled slices: {slices}")]

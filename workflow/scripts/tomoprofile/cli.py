@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from . import __version__
-from .errors import ConfigError, TomoprofileError
+from .errors import ConfigError, Fault, TomoprofileError
 from .logs import LOG, log_to_terminal
 
 
@@ -67,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     prelabel.add_argument("slices", type=Path, help="slices.tsv that pick_slices wrote")
     prelabel.add_argument("labels", type=Path, help="folder that receives the masks; existing ones are kept")
     prelabel.add_argument("--domains-are", choices=("dark", "bright"), default="dark")
+    prelabel.add_argument("--config", type=Path, default=Path("config/config.yaml"), help="where classes are, if any")
+    prelabel.add_argument("--model", default="default", help="model whose classes give the values in masks")
     prelabel.set_defaults(run=_prelabel)
 
     annotate = commands.add_parser("annotate", help="label the proposed slices of a simulated scan with its truth")
@@ -127,7 +129,7 @@ def _check(options: argparse.Namespace) -> None:
     scans = read_samples(config.samples, config.models)
     findings = check_run(config, scans)
     for scan in progress(scans, len(scans), "scans checked"):
-        findings += check_scan(scan)
+        findings += check_scan(scan, config.models[scan.model])
     require(findings)
     out = Path(config.results) / "check.tsv"
     write_findings(findings, out)
@@ -167,10 +169,19 @@ def _phantom(options: argparse.Namespace) -> None:
 
 
 def _prelabel(options: argparse.Namespace) -> None:
-    from .config import ThresholdConfig
+    import yaml
+
+    from .config import ThresholdConfig, UNetConfig, read_config
     from .segment.prelabel import prelabel
 
-    prelabel(options.slices, options.labels, ThresholdConfig(method="otsu", domains_are=options.domains_are))
+    raw = yaml.safe_load(options.config.read_text()) or {} if options.config.is_file() else {}
+    models = read_config(raw, str(options.config)).models
+    if options.model not in models and options.model != "default":
+        remedy = f"Models: {', '.join(models)}."
+        raise ConfigError(Fault(f"{options.config}: models", options.model, "there is no such model", remedy))
+    model = models.get(options.model)
+    network = model if isinstance(model, UNetConfig) else UNetConfig()
+    prelabel(options.slices, options.labels, ThresholdConfig(method="otsu", domains_are=options.domains_are), network)
 
 
 def _annotate(options: argparse.Namespace) -> None:

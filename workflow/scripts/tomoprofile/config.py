@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -59,10 +60,22 @@ class AugmentConfig(Section):
     rings: float = Field(0.2, ge=0, le=10, description="Largest amplitude of added rings.")
     gain: float = Field(0.7, ge=0, le=2, description="Contrast changes by up to this much, natural logarithm.")
     offset: float = Field(0.2, ge=0, le=10, description="Brightness changes by up to this much.")
+    voids: float = Field(
+        0.15,
+        ge=0,
+        le=1,
+        description="Share of domains turned into voids: much stronger contrast, no domain. Only with two classes.",
+    )
     invert: bool = Field(
         False,
         description="Also dark for bright: where domains may refract more or less than the matrix.",
     )
+
+
+def measured_class(classes: Mapping[str, int], measure: str = "") -> int:
+    """Return the index of the class that is measured: the one named, else the one called `domain`, else the second."""
+    names = list(classes)
+    return names.index(measure or ("domain" if "domain" in names[1:] else names[1]))
 
 
 class UNetConfig(Section):
@@ -78,13 +91,17 @@ class UNetConfig(Section):
         "imagenet",
         description="Weights to start from: `imagenet`, `none` (from scratch), or the folder of an earlier bundle.",
     )
-    classes: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], Annotated[int, Field(ge=0, le=65535)]] = Field(
+    classes: dict[
+        Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")], Annotated[int, Field(ge=0, le=65535, strict=True)]
+    ] = Field(
         {"background": 0, "domain": 1},
         min_length=2,
-        max_length=100,
-        description="Classes of the labels and their values in label files; the first one is the background.",
+        max_length=16,
+        description="Classes and their values in label files; the first one is the background.",
     )
-    measure: str = Field("", description="The class whose domains are measured; empty for the second one.")
+    measure: str = Field(
+        "", description="Name of the class that is measured; empty: the one called `domain`, else the second."
+    )
     neighbours: int = Field(
         1, ge=0, le=3, description="Slices above and below that the network sees beside the slice itself."
     )
@@ -121,7 +138,7 @@ class UNetConfig(Section):
     @property
     def measured(self) -> int:
         """Index of the class that is measured."""
-        return list(self.classes).index(self.measure) if self.measure else 1
+        return measured_class(self.classes, self.measure)
 
     @model_validator(mode="after")
     def _weights_come_with_a_package(self) -> UNetConfig:
@@ -133,13 +150,17 @@ class UNetConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _classes_are_distinct(self) -> UNetConfig:
-        if len(set(self.classes.values())) < len(self.classes):
-            raise ValueError(f"two classes have the same value in label files: {self.classes}")
-        if self.measure and self.measure not in list(self.classes)[1:]:
-            raise ValueError(
-                f"measure={self.measure!r} is no class beside the background; classes: {', '.join(self.classes)}"
-            )
+    def _classes_can_be_told_apart(self) -> UNetConfig:
+        names, values = list(self.classes), list(self.classes.values())
+        doubled = sorted({value for value in values if values.count(value) > 1})
+        if doubled:
+            raise ValueError(f"two classes have the same value {doubled[0]} in label files")
+        if any(name.lower().startswith("ignore") for name in names):
+            raise ValueError("a class cannot be called `ignore`: that is how voxels without a class are marked")
+        if len({name.lower() for name in names}) < len(names):
+            raise ValueError("two classes have names that differ only in upper and lower case")
+        if self.measure and self.measure not in names[1:]:
+            raise ValueError(f"measure={self.measure!r} is none of the classes beside the background: {names[1:]}")
         return self
 
 

@@ -81,11 +81,11 @@ def profile_depth(
     objects: dict[str, Path],
     domains: dict[str, Path],
     interface: Path,
-    familiarity: Path | None,
     config: ProfileConfig,
     seed: int,
     profile_out: Path,
     zones_out: Path,
+    familiarity: Path | None = None,
 ) -> None:
     """Write ``profile.parquet`` and ``zones.parquet``.
 
@@ -101,14 +101,14 @@ def profile_depth(
         Tables of the same levels.
     interface : Path
         ``interface.json``.
-    familiarity : Path or None
-        ``familiarity.json``; a scan unlike those its model has seen is flagged in every row.
     config : ProfileConfig
         Bins, zones, field of view, bootstrap.
     seed : int
         Of the bootstrap.
     profile_out, zones_out : Path
         Receive the tables.
+    familiarity : Path, optional
+        ``familiarity.json``; a scan unlike those its model has seen is flagged in every row.
 
     Raises
     ------

@@ -12,15 +12,20 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from ..config import AugmentConfig
-from .labels import IGNORE
+from .labels import BACKGROUND, DOMAIN, IGNORE
 
+KNEE = 5.0  # robust standard deviations; beyond it grey values are compressed
 OFTEN = 0.3  # share of crops that are scaled or get rings: every one would blur the smallest domains
-CLIP = 10  # the fringes of the substrate dwarf those of domains
+VOID_CONTRAST = (5.0, 15.0)  # times that of a domain: air against water in epoxy, PHYSICS_AND_METRICS 1
+VOID_REACH = 6.0  # voxels of rim that grow with it
 SPECTRUM_KNOTS = np.array([0.0, 0.06, 0.12, 0.25, 0.71])  # cycles per voxel; the corner of a crop is 0.71
 
 
 def normalise(image: NDArray, centre: float, spread: float) -> NDArray[np.float32]:
-    """Return grey values in robust standard deviations of the scan, cut at 10.
+    """Return grey values in robust standard deviations of the scan, compressed beyond five.
+
+    ``5 asinh(x / 5)``: the fringes of a substrate or a void dwarf those of domains, and cut off they would look the
+    same.
 
     Parameters
     ----------
@@ -29,7 +34,17 @@ def normalise(image: NDArray, centre: float, spread: float) -> NDArray[np.float3
     centre, spread : float
         Median and robust standard deviation of the scan the image comes from.
     """
-    return np.clip((image - np.float32(centre)) / np.float32(spread), -CLIP, CLIP).astype(np.float32)
+    return compress((image - np.float32(centre)) / np.float32(spread))
+
+
+def compress(value: NDArray) -> NDArray[np.float32]:
+    """Return ``5 asinh(x / 5)``."""
+    return (KNEE * np.arcsinh(value / np.float32(KNEE))).astype(np.float32)
+
+
+def expand(value: NDArray) -> NDArray[np.float32]:
+    """Undo :func:`compress`."""
+    return (KNEE * np.sinh(value / np.float32(KNEE))).astype(np.float32)
 
 
 def vary(
@@ -64,7 +79,9 @@ def vary(
         image, label = image.transpose(0, 2, 1), label.T
     if rng.random() < 0.5:
         image = image[::-1]  # the order of slices
-    image = np.ascontiguousarray(image, dtype=np.float32)
+    image = expand(image)
+    if config.voids:
+        image, label = _with_voids(image, label, config, rng)
     if config.spectrum or config.noise:
         image = _filtered(image, config, rng)
     if config.rings and rng.random() < OFTEN:
@@ -73,7 +90,7 @@ def vary(
     image = gain * image + config.offset * rng.uniform(-1, 1)
     if config.invert and rng.random() < 0.5:
         image = -image
-    return np.clip(image, -CLIP, CLIP).astype(np.float32), np.ascontiguousarray(label)
+    return compress(image), np.ascontiguousarray(label)
 
 
 def window_side(crop: int, largest: int, config: AugmentConfig, rng: np.random.Generator) -> int:
@@ -101,6 +118,26 @@ def _resized(
     image = rows[:, :, low] * (1 - weight) + rows[:, :, low + 1] * weight
     nearest = np.clip(np.rint(place).astype(int), 0, side - 1)
     return image, label[nearest][:, nearest]
+
+
+def _with_voids(
+    image: NDArray[np.float32], label: NDArray[np.uint8], config: AugmentConfig, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Turn some domains into voids: the same shape with several times the contrast, and background.
+
+    Air refracts and absorbs like a domain of the same sign, only more, so a network that has not seen voids takes them
+    for domains. Grey values are smoothed before they are amplified, or the noise would tell.
+    """
+    parts, count = ndimage.label(label == DOMAIN)
+    chosen = np.flatnonzero(rng.random(count) < config.voids) + 1
+    if not chosen.size:
+        return image, label
+    voids = np.isin(parts, chosen)
+    others = ndimage.binary_dilation((label == DOMAIN) & ~voids)
+    reach = np.clip((VOID_REACH - ndimage.distance_transform_edt(~voids)) / 2, 0, 1) * ~others
+    smooth = ndimage.gaussian_filter(image, (0, 0.7, 0.7))
+    stronger = rng.uniform(*VOID_CONTRAST) - 1
+    return (image + stronger * reach * smooth).astype(np.float32), np.where(voids, BACKGROUND, label)
 
 
 def _filtered(image: NDArray[np.float32], config: AugmentConfig, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -61,7 +61,7 @@ def write_bundle(out: Path, network: SliceNetwork, facts: dict[str, Any], pictur
                     "num_channels": facts["network"]["in_channels"],
                     "spatial_shape": ["*", "*"],
                     "dtype": "float32",
-                    "value_range": [-10, 10],
+                    "value_range": [-40, 40],
                     "is_patch_data": True,
                 }
             },

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from ..config import UNetConfig
-from .augment import padded, vary, window_side
-from .labels import BACKGROUND, IGNORE
+from ..logs import LOG
+from .augment import VOID_CONTRAST, expand, padded, vary, window_side
+from .labels import BACKGROUND, DOMAIN, IGNORE
 from .training_set import TrainingSet
+
+MOST_VARIED = VOID_CONTRAST[0]
 
 
 class CropSampler:
@@ -28,6 +32,10 @@ class CropSampler:
         self.config, self.seed = config, seed
         self.square = bool(np.isclose(training.voxel_size_um[1], training.voxel_size_um[2], rtol=1e-3))
         self.items = [padded(item.image, item.label, config.crop) for item in training.part(held_out=False)]
+        self.augment = config.augment
+        # With more classes voids have their own, or are no matter.
+        if config.augment.voids and (len(config.classes) > 2 or not _contrast_is_uniform(self.items)):
+            self.augment = config.augment.model_copy(update={"voids": 0.0})
         self.places = [_places(label) for _, label in self.items]
         # Voxels that carry a label: a slice with a few scribbles teaches less than one that is labelled all over.
         known = np.array([(label != IGNORE).sum() for _, label in self.items], float)
@@ -42,7 +50,7 @@ class CropSampler:
     def _crop(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         index = int(rng.choice(len(self.items), p=self.share))
         image, label = self.items[index]
-        side = window_side(self.config.crop, min(label.shape), self.config.augment, rng)
+        side = window_side(self.config.crop, min(label.shape), self.augment, rng)
         free = np.array(label.shape) - side
         corner = rng.integers(0, free + 1)
         places = self.places[index]
@@ -52,7 +60,7 @@ class CropSampler:
             corner = np.clip(mine[rng.integers(len(mine))] - side // 2 + wobble, 0, free)
         y, x = corner
         window = (slice(y, y + side), slice(x, x + side))
-        return vary(image[:, *window], label[window], self.config.crop, self.square, self.config.augment, rng)
+        return vary(image[:, *window], label[window], self.config.crop, self.square, self.augment, rng)
 
 
 def _places(label: NDArray[np.uint8]) -> list[NDArray[np.int64]]:
@@ -61,3 +69,19 @@ def _places(label: NDArray[np.uint8]) -> list[NDArray[np.int64]]:
     if (label != IGNORE).mean() > 0.5:
         wanted = [value for value in wanted if value != BACKGROUND]
     return [np.argwhere(label == value) for value in wanted]
+
+
+def _contrast_is_uniform(items: list[tuple[NDArray[np.float32], NDArray[np.uint8]]]) -> bool:
+    """Return whether domains are so alike that one of several times the contrast must be something else."""
+    peaks: list[float] = []
+    for image, label in items:
+        parts, count = ndimage.label(label == DOMAIN)
+        if count:
+            strength = np.abs(ndimage.gaussian_filter(expand(image[len(image) // 2]), 0.7))
+            peaks += ndimage.maximum(strength, ndimage.grey_dilation(parts, 3), np.arange(1, count + 1)).tolist()
+    if not peaks:
+        return False
+    usual, strongest = np.percentile(peaks, [25, 95])
+    if strongest > MOST_VARIED * usual:
+        LOG.info("contrast of domains varies %.1f times: training shows no voids", strongest / usual)
+    return bool(strongest <= MOST_VARIED * usual)

@@ -1,35 +1,62 @@
-"""Find labelled slices by the slice index in their names. Standard library only: the Snakefile imports this."""
+"""Find label files and what they are by their names. Standard library only: the Snakefile imports this."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-_NAME = re.compile(r"_z(\d+)\.tiff?$", re.IGNORECASE)
+_SLICE = re.compile(r"_z(\d+)$", re.IGNORECASE)
+_MASKS = (".tif", ".tiff")
+_ROIS = (".zip", ".roi")
 
 
 @dataclass(frozen=True)
 class LabelFile:
-    """A mask of one slice.
+    """A file with labels of one slice or of several.
 
     Attributes
     ----------
-    z : int
-        Slice index, read from the name: never from the order of files.
+    z : int or None
+        Slice index, read from the name: never from the order of files. None: the file itself says for which slices.
     path : Path
+    annotator : str
+        Name of the folder below the labels folder; empty for files of the labels folder itself.
     """
 
-    z: int
+    z: int | None
     path: Path
+    annotator: str = ""
+
+    @property
+    def kind(self) -> Literal["mask", "volume", "rois"]:
+        """A mask of one slice, a label volume of the whole scan, or ImageJ outlines."""
+        if self.path.suffix.lower() in _ROIS:
+            return "rois"
+        return "volume" if self.z is None else "mask"
 
 
 def find_label_files(folder: str | Path) -> list[LabelFile]:
-    """Return the masks ``*_z00123.tif`` of a folder by slice index; none when the folder does not exist."""
+    """Return the label files of a folder and of its sub-folders, one an annotator; none when it does not exist.
+
+    ``*_z00123.tif``, ``.zip`` and ``.roi`` are of one slice, other names of the whole scan. Hidden files and other
+    endings are left out. Sorted by annotator and slice; files of the whole scan come last.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         return []
-    named = ((_NAME.search(path.name), path) for path in folder.iterdir())
-    return sorted(
-        (LabelFile(int(match[1]), path) for match, path in named if match), key=lambda file: (file.z, file.path)
-    )
+    found = _in_one(folder, "")
+    for part in folder.iterdir():
+        if part.is_dir() and not part.name.startswith("."):
+            found += _in_one(part, part.name)
+    return sorted(found, key=lambda file: (file.annotator, file.z is None, file.z or 0, file.path))
+
+
+def _in_one(folder: Path, annotator: str) -> list[LabelFile]:
+    files = []
+    for path in folder.iterdir():
+        if path.suffix.lower() in (*_MASKS, *_ROIS) and path.is_file() and not path.name.startswith("."):
+            match = _SLICE.search(path.stem)
+            files.append(LabelFile(int(match[1]) if match else None, path, annotator))
+    return files

@@ -9,12 +9,14 @@ import pandas as pd
 import tifffile
 from scipy import ndimage
 
-from ..config import ThresholdConfig
+from ..config import ThresholdConfig, UNetConfig
 from ..logs import LOG
 from .threshold import BINS, otsu
 
 
-def prelabel(slices_tsv: str | Path, labels: str | Path, config: ThresholdConfig) -> list[Path]:
+def prelabel(
+    slices_tsv: str | Path, labels: str | Path, config: ThresholdConfig, model: UNetConfig | None = None
+) -> list[Path]:
     """Write a mask for each proposed slice: Otsu's threshold, one for all of them, on smoothed grey values.
 
     A threshold misses the interior of fringed domains (P21), so these masks are a beginning: correct them before they
@@ -25,15 +27,21 @@ def prelabel(slices_tsv: str | Path, labels: str | Path, config: ThresholdConfig
     slices_tsv : str or Path
         Table written by :func:`~tomoprofile.segment.pick.pick_slices`: columns slice, file.
     labels : str or Path
-        Folder that receives one uint8 TIFF a slice, 0 background and 1 domain, with the name of the slice's image.
+        Folder that receives one TIFF a slice with the name of the slice's image: the values of the background and of
+        the measured class.
     config : ThresholdConfig
         Whether domains are dark or bright, and the smoothing.
+    model : UNetConfig, optional
+        Its ``classes`` and ``measure`` give the values; by default 0 background and 1 domain.
 
     Returns
     -------
     list of Path
         The masks written.
     """
+    values = list((model or UNetConfig()).classes.values())
+    background, domain = values[0], values[(model or UNetConfig()).measured]
+    dtype = np.uint8 if max(values) < 256 else np.uint16
     slices_tsv, labels = Path(slices_tsv), Path(labels)
     labels.mkdir(parents=True, exist_ok=True)
     files = pd.read_csv(slices_tsv, sep="\t")["file"]
@@ -52,7 +60,7 @@ def prelabel(slices_tsv: str | Path, labels: str | Path, config: ThresholdConfig
             LOG.info("%s exists and is kept", out)
             continue
         mask = image < threshold if config.domains_are == "dark" else image > threshold
-        tifffile.imwrite(out, mask.astype(np.uint8), compression="zlib")
+        tifffile.imwrite(out, np.where(mask, domain, background).astype(dtype), compression="zlib")
         written.append(out)
     LOG.info("%d masks written to %s. Next: correct them, then run the workflow.", len(written), labels)
     return written

@@ -17,10 +17,11 @@ from ..errors import Fault, InputError, StageError
 from ..files import whole_file
 from ..logs import LOG
 from ..volume.store import open_store
+from .annotators import shared_slices, summary
 from .appearance import Appearance
 from .augment import normalise
 from .label_files import find_label_files
-from .labels import DOMAIN, read_labels
+from .labels import DOMAIN, merge, read_annotators
 
 HELD_OUT_SHARE = 5  # one labelled slice in five is held out, at least one
 
@@ -59,7 +60,7 @@ class LabelledSlice:
     image : array (2 k + 1, y, x) of float32
         The slice between its neighbours, normalised by its scan's own centre and spread.
     label : array (y, x) of uint8
-        0 background, 1 domain, 255 ignore.
+        Class indices, 255 ignored.
     """
 
     sample: str
@@ -80,7 +81,7 @@ class TrainingSet:
         How each labelled scan looks.
     voxel_size_um : tuple of float
     facts : dict
-        Where labels came from: scans, digests, split.
+        Where labels came from: scans, digests, split, agreement of annotators.
     """
 
     slices: list[LabelledSlice]
@@ -100,7 +101,7 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
     ----------
     scans : list of LabelledScan
     config : UNetConfig
-        ``neighbours`` and ``guard_slices`` are used.
+        ``classes``, ``measure``, ``neighbours`` and ``guard_slices`` are used.
     out : Path
         ``.npz`` without pickles; read by :func:`read_training_set`.
 
@@ -114,30 +115,35 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
     slices: list[LabelledSlice] = []
     seen: dict[str, Appearance] = {}
     facts: dict[str, Any] = {"labels": {}}
+    names: set[str] = set()
+    shared: dict[str, list[NDArray[np.uint8]]] = {}
     voxel_size: tuple[float, float, float] | None = None
     for scan in scans:
-        files = find_label_files(scan.labels)
-        if not files:
+        if not find_label_files(scan.labels):
             continue
         store = open_store(scan.volume)
         seen[scan.sample] = appearance = Appearance.load(scan.appearance)
         voxel_size = voxel_size or store.voxel_size_um
         _check_one_scale(scan, store.voxel_size_um, voxel_size)
-        labelled = read_labels(scan.labels, store.shape)
-        held_out = choose_held_out(labelled)
-        for file in files:
-            gap = min((abs(file.z - z) for z in held_out), default=config.guard_slices)
-            if file.z not in held_out and gap < config.guard_slices:
-                LOG.warning(
-                    "%s: slice %d is %d slices from a held-out one and does not train", scan.sample, file.z, gap
-                )
+        annotators = read_annotators(scan.labels, store.shape, config.classes, config.measure)
+        labelled = merge(annotators)
+        names |= set(annotators)
+        shared |= {f"{scan.sample} z{z:05d}": masks for z, masks in shared_slices(annotators).items()}
+        held_out = choose_held_out(labelled, config.measured)
+        digests = {path: _digest(path) for person in annotators.values() for path in person.files.values()}
+        for z in labelled:
+            gap = min((abs(z - other) for other in held_out), default=config.guard_slices)
+            if z not in held_out and gap < config.guard_slices:
+                LOG.warning("%s: slice %d is %d slices from a held-out one and does not train", scan.sample, z, gap)
                 continue
-            stack = store.read_padded(file.z - config.neighbours, file.z + config.neighbours + 1)
+            stack = store.read_padded(z - config.neighbours, z + config.neighbours + 1)
             image = (stack * np.float32(store.grey.slope) + np.float32(store.grey.offset)).astype(np.float32)
-            _check_grey(image, f"{scan.volume} z{file.z:05d}")
+            _check_grey(image, f"{scan.volume} z{z:05d}")
             image = normalise(image, appearance.centre, appearance.spread)
-            slices.append(LabelledSlice(scan.sample, file.z, file.z in held_out, image, labelled[file.z]))
-            facts["labels"][f"{scan.sample} z{file.z:05d}"] = hashlib.sha256(file.path.read_bytes()).hexdigest()
+            slices.append(LabelledSlice(scan.sample, z, z in held_out, image, labelled[z]))
+            for name, person in annotators.items():
+                if z in person.files:
+                    facts["labels"][f"{scan.sample} z{z:05d} {name}".rstrip()] = digests[person.files[z]]
     if voxel_size is None:
         raise StageError(*(_nothing_labelled(scan) for scan in scans))
     if all(item.held_out for item in slices):
@@ -145,16 +151,19 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
         problem = f"every labelled slice is nearer than {config.guard_slices} slices to a held-out one"
         remedy = "Label slices farther apart, or lower `guard_slices` of the model."
         raise StageError(Fault("models: guard_slices", str(config.guard_slices), problem, remedy))
-    if not any((item.label == DOMAIN).any() for item in slices if not item.held_out):
+    if not any((item.label == config.measured).any() for item in slices if not item.held_out):
         where = ", ".join(str(scan.labels) for scan in scans)
-        raise InputError(Fault(where, "", "no label file that trains contains a domain", "Mark domains with 1."))
+        name, value = list(config.classes.items())[config.measured]
+        problem = f"no label file that trains contains a {name}"
+        raise InputError(Fault(where, "", problem, f"Mark every {name} with {value}."))
+    facts["annotators"] = summary(names, shared, config.measured)
     facts["training"] = [f"{item.sample} z{item.z:05d}" for item in slices if not item.held_out]
     facts["held_out"] = [f"{item.sample} z{item.z:05d}" for item in slices if item.held_out]
     write_training_set(TrainingSet(slices, seen, voxel_size, facts), out)
     LOG.info("training on %s, held out %s", ", ".join(facts["training"]), ", ".join(facts["held_out"]) or "nothing")
 
 
-def choose_held_out(labelled: dict[int, NDArray[np.uint8]]) -> set[int]:
+def choose_held_out(labelled: dict[int, NDArray[np.uint8]], measured: int = DOMAIN) -> set[int]:
     """Return the slices to hold out: one in five, at least one when there are two or more, all at one end in z.
 
     At an end, so that the guard gap costs as few training slices as can be; never random slices, whose neighbours would
@@ -165,13 +174,15 @@ def choose_held_out(labelled: dict[int, NDArray[np.uint8]]) -> set[int]:
     ----------
     labelled : dict
         Masks by slice index.
+    measured : int
+        Index of the class whose domains count.
     """
     if len(labelled) < 2:
         return set()
     order = sorted(labelled)
     count = max(1, round(len(order) / HELD_OUT_SHARE))
     ends = (order[-count:], order[:count])
-    return set(min(ends, key=lambda end: max(_largest_domain(labelled[z]) for z in end)))
+    return set(min(ends, key=lambda end: max(_largest_domain(labelled[z], measured) for z in end)))
 
 
 def _check_grey(image: NDArray[np.float32], where: str) -> None:
@@ -195,9 +206,14 @@ def _check_one_scale(scan: LabelledScan, edges: tuple[float, ...], others: tuple
         raise InputError(Fault(str(scan.volume), f"{got} um", problem, remedy))
 
 
-def _largest_domain(label: NDArray[np.uint8]) -> int:
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _largest_domain(label: NDArray[np.uint8], measured: int) -> int:
     """Return the number of pixels of the largest domain in a mask."""
-    parts, count = ndimage.label(label == DOMAIN)
+    parts, count = ndimage.label(label == measured)
     return int(np.bincount(parts.ravel())[1:].max()) if count else 0
 
 
@@ -232,7 +248,8 @@ def _nothing_labelled(scan: LabelledScan) -> Fault:
     proposed = scan.volume.parent / "to_label"
     problem = f"no slice of {scan.sample} is labelled yet"
     remedy = (
-        f"Mark the domains in the images of {proposed} and save each mask under the same name into {scan.labels}; "
-        "then run the same command again. `tomoprofile prelabel` makes masks to begin with."
+        f"Mark the domains in the images of {proposed} and save each mask under the same name into {scan.labels} "
+        "(docs/labelling.md shows how); then run the same command again. "
+        "`tomoprofile prelabel` makes masks to begin with."
     )
     return Fault(str(scan.labels), "", problem, remedy)

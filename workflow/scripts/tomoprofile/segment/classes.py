@@ -1,0 +1,3 @@
+"""Class indices in masks, whatever the values in label files."""
+
+BACKGROUND, DOMAIN, IGNORE = 0, 1, 255
