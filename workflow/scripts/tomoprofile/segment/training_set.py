@@ -148,7 +148,7 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
     if not spread > 0:
         where = ", ".join(str(scan.volume) for scan in scans)
         raise InputError(Fault(where, f"grey {centre:g}", "the labelled slices are constant", "Label other slices."))
-    _save(TrainingSet(slices, centre, spread, voxel_size, facts), out)
+    write_training_set(TrainingSet(slices, centre, spread, voxel_size, facts), out)
     LOG.info("training on %s, held out %s", ", ".join(facts["training"]), ", ".join(facts["held_out"]) or "nothing")
 
 
@@ -197,7 +197,8 @@ def read_training_set(path: Path) -> TrainingSet:
     return TrainingSet(slices, record["centre"], record["spread"], tuple(record["voxel_size_um"]), record["facts"])
 
 
-def _save(training: TrainingSet, out: Path) -> None:
+def write_training_set(training: TrainingSet, out: Path) -> None:
+    """Write a training set as an ``.npz`` without pickles; :func:`read_training_set` reads it."""
     record = {
         "slices": [{"sample": item.sample, "z": item.z, "held_out": item.held_out} for item in training.slices],
         "centre": training.centre,
