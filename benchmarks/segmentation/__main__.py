@@ -30,22 +30,27 @@ def main(arguments: list[str] | None = None) -> int:
     one = commands.add_parser("one", help="make one run in this process")
     one.add_argument("key")
     report = commands.add_parser("report", help="write tables and plots of what there is")
-    report.add_argument("--docs", type=Path, help="folder of the report (docs/benchmarks; of trials: beside them)")
+    report.add_argument(
+        "--docs", type=Path, help="folder of the report (default: docs/benchmarks; of trials: with their results)"
+    )
     for command in (run, one, report):
         command.add_argument("--work", type=Path, default=HERE / "work", help="scans and unfinished trainings")
-        command.add_argument("--results", type=Path, help="folder of the results (results; of trials: in --work)")
+        command.add_argument(
+            "--results", type=Path, help="folder of the results (default: results; of trials: in --work)"
+        )
         command.add_argument("--steps-scale", type=float, default=1.0, help="less than 1: a trial, kept apart")
         command.add_argument("--size", type=int, nargs=3, default=SIZE, help="voxels of a phantom; other: a trial")
         command.add_argument("--threads", type=int, default=1)
     given = parser.parse_args(arguments)
     ours.log_to_terminal()
-    setting = Setting(given.work.resolve(), HERE / "results", given.threads, given.steps_scale, tuple(given.size))
-    docs, results = DOCS, setting.results
-    if setting.is_trial:
-        results = setting.work / "trial"
+    work, size = given.work.resolve(), tuple(given.size)
+    results, docs = HERE / "results", DOCS
+    if given.steps_scale != 1 or size != SIZE:  # a trial: its results say nothing, and are kept apart
+        results = work / f"trial_x{given.steps_scale:g}_{'x'.join(map(str, size))}"
         docs = results / "docs"
-    results = given.results.resolve() if given.results else results
-    setting = Setting(setting.work, results, setting.threads, setting.steps_scale, setting.size)
+    if given.results:
+        results = given.results.resolve()
+    setting = Setting(work, results, given.threads, given.steps_scale, size)
     if given.command == "one":
         return run_cell(_cell(given.key), setting)
     if given.command == "report":

@@ -90,7 +90,7 @@ def write_plot(
 def _legend(names: dict[str, str]) -> list[str]:
     parts = []
     for index, (method, name) in enumerate(names.items()):
-        x, y = LEFT + index % 3 * 300, 38 + index // 3 * 18
+        x, y = LEFT + (0, 250, 650)[index % 3], 38 + index // 3 * 18
         colour, marker = STYLES[method]
         parts.append(f'<path d="M{x} {y}h26" stroke="{colour}" stroke-width="2"{_dash(marker)}/>')
         parts += [_marker(marker, x + 13, y, colour), f'<text x="{x + 32}" y="{y + 4}">{escape(name)}</text>']
