@@ -27,7 +27,8 @@ What is compared
 
 - Phantoms: the labelled slices lie evenly in one part of the scan, the test is a block of {block} slices of its other
   end, with at least 16 slices between. Scans of {size} voxels of 0.5 µm, large domains twice as dense as in the
-  simplest phantom, so that a block holds some. Labels are the truth.
+  simplest phantom, so that a block holds some. Labels are the truth. With up to five labels, the one nearest to the
+  slice that shows most of large domains is moved there, as a person would who sees them.
 - Fibres: two hand-labelled single pictures of carbon-fibre composites (KU Leuven, GPL-3.0, not in the repository). No
   voxel size is told; 0.47 and 0.75 µm make a fibre 7 µm thick. A labelled "slice" is a tile of 22,500 pixels. *One
   scan*: tiles and test are of the same picture, at least 16 rows apart. *Fine to coarse*, *coarse to fine*:

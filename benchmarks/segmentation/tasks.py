@@ -18,6 +18,7 @@ from skimage.io import imread
 
 from . import ours
 from .plan import TASKS, Cell, Task
+from .scores import find_objects, interior
 
 SIZE = (208, 256, 256)
 BLOCK_SHARE = 64 / 208
@@ -113,9 +114,24 @@ def robust(grey: NDArray[np.float32]) -> tuple[float, float]:
     return centre, max(float(1.4826 * np.median(np.abs(grey - centre))), IGNORE_BELOW)
 
 
-def label_positions(n: int, stop: int) -> list[int]:
-    """Return ``n`` slices, evenly from one end of ``[EDGE, stop)`` to the other; a single one in the middle."""
-    return [(EDGE + stop - 1) // 2] if n == 1 else [round(z) for z in np.linspace(EDGE, stop - 1, n)]
+def label_positions(n: int, stop: int, telling: int | None) -> list[int]:
+    """Return ``n`` slices, evenly from one end of ``[EDGE, stop)`` to the other; a single one in the middle.
+
+    What is never shown is not learned, so as a person would, the slice nearest to the ``telling`` one gives way to it,
+    unless it came too near to another for one of them to be held out.
+    """
+    even = [(EDGE + stop - 1) // 2] if n == 1 else [round(z) for z in np.linspace(EDGE, stop - 1, n)]
+    if telling is None:
+        return even
+    others = sorted(even, key=lambda z: abs(z - telling))[1:]
+    return sorted([*others, telling]) if all(abs(z - telling) >= GUARD for z in others) else even
+
+
+def telling_slice(labels: NDArray[np.uint8], stop: int, voxel_um: float) -> int | None:
+    """Return the slice of ``[EDGE, stop)`` that shows most of the interior of large domains, if any does."""
+    found = find_objects(labels[:stop] == ours.DOMAIN, voxel_um)
+    seen = interior(found, voxel_um).sum(axis=(1, 2))[EDGE:]
+    return EDGE + int(seen.argmax()) if seen.any() else None
 
 
 def _phantom(cell: Cell, work: Path, size: tuple[int, int, int]) -> Problem:
@@ -124,7 +140,9 @@ def _phantom(cell: Cell, work: Path, size: tuple[int, int, int]) -> Problem:
     first = end - round(size[0] * BLOCK_SHARE)
     training = None
     if cell.labels:
-        masks = {z: (labels[z] == ours.DOMAIN).astype(np.uint8) for z in label_positions(cell.labels, first - GUARD)}
+        stop = first - GUARD
+        chosen = label_positions(cell.labels, stop, telling_slice(labels, stop, voxel))
+        masks = {z: (labels[z] == ours.DOMAIN).astype(np.uint8) for z in chosen}
         held = ours.choose_held_out(masks)
         slices = [
             ours.LabelledSlice("scan", z, z in held, _stack(grey, z, 1), mask)

@@ -108,10 +108,18 @@ def test_labels_and_test_keep_their_distance():
     end = tasks.SIZE[0] - tasks.EDGE
     stop = end - round(tasks.SIZE[0] * tasks.BLOCK_SHARE) - tasks.GUARD
     for n in (1, 2, 3, 5, 8):
-        positions = tasks.label_positions(n, stop)
-        assert len(set(positions)) == n
-        assert max(positions) < stop
-        assert min(np.diff(positions), default=99) >= tasks.GUARD
+        for telling in (None, *range(tasks.EDGE, stop)):
+            positions = tasks.label_positions(n, stop, telling)
+            assert len(set(positions)) == n
+            assert max(positions) < stop
+            assert min(np.diff(positions), default=99) >= tasks.GUARD
+            assert telling is None or n > 3 or telling in positions
+
+
+def test_the_telling_slice_shows_the_large_domain():
+    labels = (TRUTH * 1).astype(np.uint8)
+    assert tasks.telling_slice(labels, 48, VOXEL) == 24
+    assert tasks.telling_slice(labels, 10, VOXEL) is None
 
 
 def test_tiles_have_equal_areas_and_share_no_pixel():
