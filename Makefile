@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 DEMO := snakemake --configfile config/demo/config.yaml --cores $(CORES)
 
-.PHONY: help env demo test test-slurm test-gpu lint format schema bench clean
+.PHONY: help env demo test test-slurm test-gpu lint format schema bench bench-segmentation clean
 
 help:
 	@echo "make demo      simulate a scan, run every stage, compare the result with the truth (about 5 minutes)"
@@ -22,6 +22,7 @@ help:
 	@echo "make test-gpu  the tests that need a CUDA device"
 	@echo "make lint      ruff, snakefmt and snakemake --lint"
 	@echo "make bench     benchmarks"
+	@echo "make bench-segmentation  few labels, little time: resumable, hours (benchmarks/segmentation)"
 
 env: $(INSTALLED)
 
@@ -72,6 +73,10 @@ schema: $(INSTALLED)
 bench: $(INSTALLED)
 	python benchmarks/objects.py
 	python benchmarks/scale.py
+
+bench-segmentation: $(INSTALLED)
+	python -m benchmarks.segmentation run
+	python -m benchmarks.segmentation report
 
 clean:
 	rm -rf results/demo demo .pytest_cache .ruff_cache .hypothesis

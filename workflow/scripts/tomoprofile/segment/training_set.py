@@ -230,7 +230,7 @@ def read_training_set(path: Path) -> TrainingSet:
 
 
 def write_training_set(training: TrainingSet, out: Path) -> None:
-    """Write a training set as ``.npz`` without pickles."""
+    """Write a training set as an ``.npz`` without pickles; :func:`read_training_set` reads it."""
     record = {
         "slices": [{"sample": item.sample, "z": item.z, "held_out": item.held_out} for item in training.slices],
         "seen": {sample: appearance.record() for sample, appearance in training.seen.items()},
