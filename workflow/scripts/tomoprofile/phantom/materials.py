@@ -2,8 +2,8 @@
 
 Values at 10, 15, 20 and 30 keV; between them both constants follow power laws closely, so they are interpolated on
 doubly logarithmic axes. Sources: xraylib 4.3 (Schoonjans et al. 2011) for cured epoxy (C50H90N2O8), water and silicon;
-NIST XCOM mass attenuation (Al 52.93 %, O 47.07 % by mass) for the attenuation of Al2O3, whose refraction follows from
-its electron density.
+NIST XCOM mass attenuation (Al 52.93 %, O 47.07 % by mass; Si 46.74 %, O 53.26 %) for the attenuation of Al2O3 and of
+fused SiO2, whose refraction follows from their electron density.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from ..errors import ConfigError, Fault
 
 EPOXY_DENSITY_G_CM3 = 1.16  # the density for which the table below holds; the constants scale with it
 ALUMINA_DENSITY_G_CM3 = 3.95
+SILICA_DENSITY_G_CM3 = 2.20
 _ELECTRON_RADIUS_M = 2.8179403e-15
 _AVOGADRO = 6.02214076e23
-_ALUMINA_ELECTRONS = 2 * 13 + 3 * 8
-_ALUMINA_G_MOL = 101.961
+_OXIDES = {  # density, electrons and mass in g of a mole
+    "alumina": (ALUMINA_DENSITY_G_CM3, 2 * 13 + 3 * 8, 101.961),
+    "silica": (SILICA_DENSITY_G_CM3, 14 + 2 * 8, 60.084),
+}
 
 _ENERGIES_KEV = (10.0, 15.0, 20.0, 30.0)
 _DELTA = {
@@ -33,8 +36,9 @@ _MU_PER_CM = {
     "water": (5.32, 1.67, 0.808, 0.375),
     "silicon": (78.9, 24.1, 10.4, 3.35),
     "alumina": (65.9, 20.0, 8.80, 3.06),
+    "silica": (41.8, 12.8, 5.60, 1.92),
 }
-MATERIALS = ("epoxy", "water", "silicon", "alumina", "air")
+MATERIALS = ("epoxy", "water", "silicon", "alumina", "silica", "air")
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ def optical_constants(material: str, energy_kev: float, density_g_cm3: float = E
     if material == "air":
         return OpticalConstants(0.0, 0.0)
     scale = density_g_cm3 / EPOXY_DENSITY_G_CM3 if material == "epoxy" else 1.0
-    delta = _alumina_delta(energy_kev) if material == "alumina" else _interpolate(_DELTA[material], energy_kev)
+    delta = _oxide_delta(material, energy_kev) if material in _OXIDES else _interpolate(_DELTA[material], energy_kev)
     return OpticalConstants(scale * delta, scale * _interpolate(_MU_PER_CM[material], energy_kev))
 
 
@@ -89,7 +93,8 @@ def _interpolate(values: tuple[float, ...], energy_kev: float) -> float:
     return math.exp(np.interp(math.log(energy_kev), np.log(_ENERGIES_KEV), np.log(values)))
 
 
-def _alumina_delta(energy_kev: float) -> float:
+def _oxide_delta(material: str, energy_kev: float) -> float:
     """Return r_e lambda^2 n_e / 2 pi: far above the absorption edges every electron counts once."""
-    electrons_per_m3 = ALUMINA_DENSITY_G_CM3 * 1e6 * _AVOGADRO * _ALUMINA_ELECTRONS / _ALUMINA_G_MOL
+    density, electrons, g_mol = _OXIDES[material]
+    electrons_per_m3 = density * 1e6 * _AVOGADRO * electrons / g_mol
     return _ELECTRON_RADIUS_M * (wavelength_um(energy_kev) * 1e-6) ** 2 * electrons_per_m3 / (2 * math.pi)

@@ -12,16 +12,18 @@ from scipy import fft
 
 from ..logs import LOG
 from ..volume.plane import Plane
-from .geometry import DOMAIN, VOID, Frame, Spheres, place_spheres, substrate_plane
+from .artefacts import add_cupping, add_streaks
+from .geometry import DOMAIN, FILLER, VOID, Frame, Spheres, place_spheres, substrate_plane
 from .imaging import add_noise, add_rings, transfer_filter
 from .materials import optical_constants, wavelength_um
-from .painting import TALLIES, paint_layer, paint_spheres
+from .matrix import add_fillers, matrix_texture
+from .painting import TALLIES, paint_ellipsoids, paint_layer, paint_spheres
 from .settings import PhantomSettings
-from .truth import SUBSTRATE, object_table
+from .truth import MATRIX, SUBSTRATE, merge_touching, object_table
 
 __all__ = ["Phantom", "PhantomSettings", "simulate"]
 
-# Fringes reach this far, and half a large domain fits in; the test of the margin doubles it.
+# Fringes reach this far, and half a large domain fits in, elongated when it is; the test of the margin widens it.
 MARGIN_UM = 8.0
 
 
@@ -34,7 +36,7 @@ class Phantom:
     grey : array (z, y, x) of float32
         What a beamline would reconstruct, in 1/cm.
     labels : array (z, y, x) of uint8
-        0 matrix, 1 domain, 2 void, 3 substrate: what the centre of the voxel lies in.
+        0 matrix with its fillers, 1 domain, 2 void, 3 substrate: what the centre of the voxel lies in.
     occupancy : array (z, y, x) of float32
         Share of each voxel filled by domains, 0 to 1.
     objects : DataFrame
@@ -76,8 +78,8 @@ class Grid:
 def simulate(settings: PhantomSettings) -> Phantom:
     """Simulate a scan.
 
-    Occupancies of the voxels -> mu and delta -> transfer filter with the blur of the detector -> noise -> rings.
-    Equal settings give equal scans.
+    Occupancies of the voxels -> mu and delta -> transfer filter with the blur of the detector -> noise -> rings ->
+    streaks -> cupping. Equal settings give equal scans.
 
     Parameters
     ----------
@@ -89,12 +91,21 @@ def simulate(settings: PhantomSettings) -> Phantom:
     StageError
         When the objects do not fit into the scan.
     """
-    geometry_seed, noise_seed, rings_seed = np.random.SeedSequence(settings.seed).spawn(3)
+    seeds = np.random.SeedSequence(settings.seed).spawn(5)
+    geometry_seed, noise_seed, rings_seed, texture_seed, streaks_seed = seeds
     plane, spheres, grid = lay_out(settings, np.random.default_rng(geometry_seed))
-    occupancy, labels, objects, grey = render(settings, plane, spheres, grid)
+    texture = None
+    if settings.texture_ratio:
+        length = settings.texture_um / settings.voxel_um
+        texture = matrix_texture(grid.shape, settings.texture_ratio, length, np.random.default_rng(texture_seed))
+    occupancy, labels, objects, grey = render(settings, plane, spheres, grid, texture)
     LOG.info("phantom %s: %d objects in %s voxels", settings.kind, len(objects), "x".join(map(str, settings.size)))
     add_noise(grey, settings.noise_per_cm, np.random.default_rng(noise_seed))
     add_rings(grey, settings.rings_per_cm, np.random.default_rng(rings_seed))
+    if settings.streaks_per_cm:
+        add_streaks(grey, settings.streaks_per_cm, np.random.default_rng(streaks_seed))
+    if settings.cupping_per_cm:
+        add_cupping(grey, settings.cupping_per_cm)
     return Phantom(grey, labels, occupancy, objects, plane, settings)
 
 
@@ -102,14 +113,25 @@ def lay_out(settings: PhantomSettings, rng: np.random.Generator) -> tuple[Plane,
     """Return the substrate plane, all objects, and the grid they lie on."""
     nz, ny, nx = (n * settings.voxel_um for n in settings.size)
     plane = substrate_plane((nz, ny, nx), settings.substrate_um, settings.tilt_deg)
-    grid = Grid.around(settings, MARGIN_UM)
-    return plane, place_spheres(settings, plane, grid.frame(settings.voxel_um), rng), grid
+    grid = Grid.around(settings, MARGIN_UM * settings.elongation)
+    frame = grid.frame(settings.voxel_um)
+    spheres = place_spheres(settings, plane, frame, rng)
+    if settings.filler_ratio:
+        spheres = add_fillers(spheres, settings, plane, frame, rng)
+    return plane, spheres, grid
 
 
 def render(
-    settings: PhantomSettings, plane: Plane, spheres: Spheres, grid: Grid
+    settings: PhantomSettings,
+    plane: Plane,
+    spheres: Spheres,
+    grid: Grid,
+    texture: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], pd.DataFrame, NDArray[np.float32]]:
-    """Return occupancy by domains, labels, object table and noise-free grey values, all of the scan alone."""
+    """Return occupancy by domains, labels, object table and noise-free grey values, all of the scan alone.
+
+    ``texture`` is the relative fluctuation of the density of the matrix on the grid, and is consumed.
+    """
     voxel = settings.voxel_um
     wavelength = wavelength_um(settings.energy_kev)
     matrix = optical_constants("epoxy", settings.energy_kev, settings.density_g_cm3)
@@ -118,19 +140,33 @@ def render(
     share = np.zeros(grid.shape, np.float32)
     labels = np.zeros(settings.size, np.uint8)
 
+    left = None if texture is None else np.ones(grid.shape, np.float32)  # of the matrix, once all else is in place
+    to_phase = 4 * math.pi / wavelength * 1e4
+
     def replace_matrix_by(material: str) -> None:
         constants = optical_constants(material, settings.energy_kev)
         np.add(mu, share * np.float32(constants.mu_per_cm - matrix.mu_per_cm), out=mu)
-        per_cm = 4 * math.pi / wavelength * 1e4 * (constants.delta - matrix.delta)
+        per_cm = to_phase * (constants.delta - matrix.delta)
         np.add(phase, share * np.float32(per_cm), out=phase)
+        if left is not None:
+            np.subtract(left, share, out=left)
 
     tallies = np.zeros((len(spheres), len(TALLIES)), np.int64)
     occupancy = np.zeros(settings.size, np.float32)
-    for kind, material in ((DOMAIN, "water"), (VOID, "air")):
+    for kind, material, mark in ((DOMAIN, "water", DOMAIN), (VOID, "air", VOID), (FILLER, "silica", MATRIX)):
+        mine = np.flatnonzero(spheres.classes == kind)
+        if kind == FILLER and not len(mine):
+            continue
         share.fill(0)
-        mine = spheres.classes == kind
-        centres, radii = spheres.centres_um[mine], spheres.diameters_um[mine] / 2
-        tallies[mine] = paint_spheres(share, grid.origin_um, voxel, centres, radii, labels, grid.corner, kind)
+        where = (labels, grid.corner, mark)
+        if spheres.shapes is None:
+            centres, radii = spheres.centres_um[mine], spheres.diameters_um[mine] / 2
+            painted = paint_spheres(share, grid.origin_um, voxel, centres, radii, *where)
+        else:
+            shapes = spheres.shapes
+            painted = paint_ellipsoids(share, grid.origin_um, voxel, spheres.centres_um, shapes, mine, *where)
+        if kind != FILLER:
+            tallies[mine] = painted
         replace_matrix_by(material)
         if kind == DOMAIN:
             occupancy[:] = share[grid.window]
@@ -143,6 +179,11 @@ def render(
     z, y, x = ((np.arange(n) + 0.5) * voxel for n in settings.size)
     for index, z_um in enumerate(z):
         labels[index][plane.depth_um(z_um, y[:, None], x[None, :]) <= 0] = SUBSTRATE
+    if texture is not None and left is not None:
+        texture *= left
+        mu += texture * np.float32(matrix.mu_per_cm)
+        phase += texture * np.float32(to_phase * matrix.delta)
     grey = transfer_filter(mu, phase, voxel, wavelength, settings.distance_mm, settings.psf_um)[grid.window]
+    spheres, tallies = merge_touching(spheres, tallies, voxel)
     objects = object_table(spheres, tallies, settings.size, voxel, plane)
     return occupancy, labels, objects, np.ascontiguousarray(grey)

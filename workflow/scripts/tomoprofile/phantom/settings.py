@@ -20,6 +20,18 @@ KINDS: dict[str, dict[str, Any]] = {
         "rings_per_cm": 1.0,
         "void_ratio": 0.002,
     },
+    # The hard one: faint irregular domains that touch, in a resin with structure of its own, badly reconstructed.
+    "C": {
+        "density_g_cm3": 1.05,
+        "rings_per_cm": 2.0,
+        "void_ratio": 0.002,
+        "elongation": 1.4,
+        "touching_ratio": 0.2,
+        "texture_ratio": 0.01,
+        "filler_ratio": 0.001,
+        "cupping_per_cm": 4.0,
+        "streaks_per_cm": 3.0,
+    },
 }
 
 
@@ -62,7 +74,21 @@ class PhantomSettings:
     void_ratio : float
         Share of the resin taken by voids.
     gap_um : float
-        Least distance between the surfaces of two objects, and of an object and the substrate.
+        Least distance between the surfaces of two objects, and of an object and the substrate. Fillers keep none.
+    elongation : float
+        Longest half axis that an ellipsoid may have, over the radius of the sphere of its volume. 1: all are spheres.
+    touching_ratio : float
+        Share of the small domains that are grown together in pairs. The truth has one object for each pair.
+    texture_ratio : float
+        Standard deviation of the matrix's density over its mean; refraction and attenuation follow it.
+    texture_um : float
+        Distance at which the density's autocorrelation has fallen to 1/e.
+    filler_ratio : float
+        Share of the resin taken by silica spheres of 0.5 to 1.5 um. They count as matrix.
+    cupping_per_cm : float
+        How much brighter the corners of a slice are than the rotation axis, growing as the square of the distance.
+    streaks_per_cm : float
+        Height of bright and dark straight bands within the slices.
     """
 
     kind: str = "A"
@@ -83,6 +109,13 @@ class PhantomSettings:
     large_per_mm2: float = 300.0
     void_ratio: float = 0.0
     gap_um: float = 1.0
+    elongation: float = 1.0
+    touching_ratio: float = 0.0
+    texture_ratio: float = 0.0
+    texture_um: float = 3.0
+    filler_ratio: float = 0.0
+    cupping_per_cm: float = 0.0
+    streaks_per_cm: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot give the scan they promise."""
@@ -101,6 +134,13 @@ class PhantomSettings:
             "large_per_mm2": (0, 2000),
             "void_ratio": (0, 0.02),
             "gap_um": (0.1, 5),
+            "elongation": (1, 1.45),  # longer large domains would not fit between the substrate and the small ones
+            "touching_ratio": (0, 0.5),
+            "texture_ratio": (0, 0.2),
+            "texture_um": (0.5, 50),
+            "filler_ratio": (0, 0.02),
+            "cupping_per_cm": (0, 1000),
+            "streaks_per_cm": (0, 1000),
         }
         faults = [
             Fault(f"phantom: {name}", str(getattr(self, name)), f"must lie between {low} and {high}", "Correct it.")
@@ -125,7 +165,12 @@ class PhantomSettings:
     @property
     def room_for_large_um(self) -> float:
         """Side of a scan that holds the largest domain with a voxel to spare on both sides."""
-        return LARGE_DIAMETERS_UM[1] + 4 * self.voxel_um
+        return LARGE_DIAMETERS_UM[1] * self.elongation + 4 * self.voxel_um
+
+    @property
+    def irregular(self) -> bool:
+        """Whether some objects are no spheres of their own."""
+        return self.elongation > 1 or self.touching_ratio > 0
 
     @classmethod
     def of_kind(
@@ -137,6 +182,7 @@ class PhantomSettings:
         ----------
         kind : str
             ``A``: the scan a model is trained on. ``B``: another beamtime, to which it is carried.
+            ``C``: the hard one.
         size : tuple of int
             Voxels along (z, y, x).
         seed : int

@@ -3,17 +3,74 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.ndimage import label
 
 from ..volume.plane import Plane
 from .geometry import DOMAIN, Spheres
 from .painting import TALLIES
+from .shapes import united
 
 MATRIX, SUBSTRATE = 0, 3
 BIN_UM = 1.0
+
+
+def merge_touching(
+    spheres: Spheres, tallies: NDArray[np.int64], voxel_um: float
+) -> tuple[Spheres, NDArray[np.int64]]:
+    """Make one object of two domains grown together, as an exact segmentation counts them.
+
+    Only where their labelled voxels inside the scan are one region under 26-connectivity: a face of the scan can cut
+    off the neck between them, and then two objects are seen.
+
+    Parameters
+    ----------
+    spheres : Spheres
+        All objects, inside and outside the scan.
+    tallies : array (n, 10)
+        What was painted of them.
+    voxel_um : float
+        Edge of a voxel.
+
+    Returns
+    -------
+    Spheres, array (m, 10)
+        The objects, the former two first and without their shapes, and their tallies.
+    """
+    shapes = spheres.shapes
+    if shapes is None:
+        return spheres, tallies
+    centres, diameters, tallies = spheres.centres_um.copy(), spheres.diameters_um.copy(), tallies.copy()
+    keep = np.ones(len(spheres), bool)
+    for first, second in enumerate(shapes.partners):
+        if second <= first or not _one_region(spheres, tallies, first, second, voxel_um):
+            continue
+        centres[first], diameters[first] = united(shapes, spheres.centres_um, spheres.diameters_um, first, second)
+        both = tallies[[first, second]]
+        tallies[first] = [*both[:, :4].sum(axis=0), *_box(both).T.ravel()]
+        keep[second] = False
+    merged = replace(spheres, centres_um=centres[keep], diameters_um=diameters[keep], shapes=None)
+    return replace(merged, classes=spheres.classes[keep], large=spheres.large[keep]), tallies[keep]
+
+
+def _box(tallies: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the half-open box around the boxes of several objects: array (2, 3)."""
+    return np.stack([tallies[:, 4::2].min(axis=0), tallies[:, 5::2].max(axis=0)])
+
+
+def _one_region(spheres: Spheres, tallies: NDArray[np.int64], first: int, second: int, voxel_um: float) -> bool:
+    both = tallies[[first, second]]
+    if spheres.shapes is None or not both[:, 0].all():
+        return False
+    low, high = _box(both)
+    axes = [(np.arange(a, b) + 0.5) * voxel_um for a, b in zip(low, high, strict=True)]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    held = [spheres.shapes.holds(one, points - spheres.centres_um[one]) for one in (first, second)]
+    return label(held[0] | held[1], structure=np.ones((3, 3, 3)))[1] == 1
 
 
 def object_table(
@@ -22,14 +79,14 @@ def object_table(
     """Return one row for each domain and void with a voxel in the scan.
 
     ``voxels`` to ``on_border`` are of the labelled voxels inside the scan, as a measurement sees them; ``diameter_um``,
-    ``centre_*_um`` and ``centre_depth_um`` are of the sphere.
+    ``centre_*_um`` and ``centre_depth_um`` are of the whole body: its centre of mass and the sphere of its volume.
 
     Parameters
     ----------
     spheres : Spheres
         All objects, inside and outside the scan.
     tallies : array (n, 10)
-        What :func:`~tomoprofile.phantom.painting.paint_spheres` returned for them.
+        What was painted of them; of fillers nothing counts.
     shape : tuple of int
         Voxels of the scan along (z, y, x).
     voxel_um : float
