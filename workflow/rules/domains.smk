@@ -38,6 +38,7 @@ rule measure_domains:
         converted=converted,
         predicted=predicted,
         interface=f"{RESULTS}/{{sample}}/interface.json",
+        familiarity=familiarity,
     output:
         low=unless_kept(ensure(f"{RESULTS}/{{sample}}/band/low.parquet", non_empty=True)),
         calibrated=ensure(f"{RESULTS}/{{sample}}/domains.parquet", non_empty=True),
@@ -55,6 +56,6 @@ rule measure_domains:
     params:
         volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
         probability=f"{RESULTS}/{{sample}}/probability.ome.zarr",
-        algorithm_version=1,
+        algorithm_version=2,
     script:
         "../scripts/measure_domains.py"

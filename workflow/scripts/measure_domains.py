@@ -6,6 +6,7 @@ from tomoprofile.domains.table import measure_domains
 from tomoprofile.logs import rule_logging
 
 with rule_logging(snakemake.log[0]):
+    familiarity = snakemake.input.get("familiarity")
     for name in ("low", "calibrated", "high"):
         measure_domains(
             Path(snakemake.input[name]),
@@ -14,4 +15,5 @@ with rule_logging(snakemake.log[0]):
             Path(snakemake.input.interface),
             Path(snakemake.output[name]),
             snakemake.threads,
+            Path(familiarity) if familiarity else None,
         )

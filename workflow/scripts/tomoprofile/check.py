@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from .check_labels import check_labels
-from .config import ModelConfig, UNetConfig
+from .config import BundleConfig, ModelConfig, UNetConfig
 from .errors import Fault, InputError
 from .feasibility import Finding, errors_of
 from .files import whole_file
 from .logs import LOG
 from .samples import Scan
+from .segment.alarm import compare
+from .segment.appearance import describe, like_most, sample_slices
+from .segment.facts import read_facts
 from .volume.readers import RawScan, ScanReader, open_raw
 
 _PEEK = 8  # slices looked at for their range of grey values
@@ -28,7 +31,7 @@ def check_scan(scan: Scan, model: ModelConfig) -> list[Finding]:
     Parameters
     ----------
     scan : Scan
-    model : UNetConfig or ThresholdConfig
+    model : UNetConfig, BundleConfig or ThresholdConfig
         What segments it; a threshold needs no labels, which are then checked as those of a U-Net with defaults.
 
     Returns
@@ -36,6 +39,8 @@ def check_scan(scan: Scan, model: ModelConfig) -> list[Finding]:
     list of Finding
     """
     findings, reader = _check_raw(scan)
+    if reader is not None:
+        findings += _check_familiarity(scan, model, reader)
     return [*findings, *check_labels(scan, model if isinstance(model, UNetConfig) else UNetConfig(), reader)]
 
 
@@ -59,6 +64,8 @@ def _check_raw(scan: Scan) -> tuple[list[Finding], ScanReader | None]:
         return errors_of(scan.sample, "scan", error.faults), None
     reader = ScanReader(raw, scan.slice_axis)
     faults = _disagreements(scan, raw, reader) + raw.faults()
+    if not faults and raw.dtype.kind == "f":
+        faults = _no_numbers(scan, reader)
     if faults:
         return errors_of(scan.sample, "scan", faults), None
     warnings = [Finding(scan.sample, "scan", "warning", text) for text in _doubts(scan, raw, reader)]
@@ -78,6 +85,18 @@ def _disagreements(scan: Scan, raw: RawScan, reader: ScanReader) -> list[Fault]:
     if raw.dtype.name != scan.dtype:
         faults.append(Fault(f"{scan.path} dtype", scan.dtype, f"the file holds {raw.dtype.name}", remedy))
     return faults
+
+
+def _no_numbers(scan: Scan, reader: ScanReader) -> list[Fault]:
+    places = np.unique(np.linspace(0, scan.slices - 1, min(_PEEK, scan.slices)).astype(int))
+    shares = {int(z): float(1 - np.isfinite(reader.read(z, z + 1)).mean()) for z in places}
+    bad = {z: share for z, share in shares.items() if share}
+    if not bad:
+        return []
+    worst = max(bad, key=lambda z: bad[z])
+    problem = f"{100 * bad[worst]:.3g} % of the voxels of slice {worst} are no numbers"
+    remedy = "Export the scan again with a grey value there, such as that of air."
+    return [Fault(scan.path, "NaN or infinite", problem, remedy)]
 
 
 def _doubts(scan: Scan, raw: RawScan, reader: ScanReader) -> list[str]:
@@ -104,3 +123,31 @@ def _doubts(scan: Scan, raw: RawScan, reader: ScanReader) -> list[str]:
                 "every slice spans the full grey range: were slices normalised one by one? Export them with one scale"
             )
     return doubts
+
+
+def _check_familiarity(scan: Scan, model: ModelConfig, reader: ScanReader) -> list[Finding]:
+    """Compare a scan with those an earlier model has seen, before anything is computed with it.
+
+    The interface is not known yet, so only tiles that look like most of the scan count; the run looks closer.
+    """
+    if not isinstance(model, BundleConfig):
+        return []
+    try:
+        facts = read_facts(model.bundle)
+    except InputError:
+        return []  # a fault of the whole run, told there
+    slices = sample_slices(scan.slices)
+    grey = [reader.read(z, z + 1)[0] * np.float64(scan.grey_slope) + scan.grey_offset for z in slices]
+    try:
+        looks = describe(grey, [like_most(part) for part in grey], slices, scan.voxel_size_um, scan.path)
+    except InputError as error:
+        return errors_of(scan.sample, "scan", error.faults)
+    found = compare(facts, looks, None)
+    if found.status in ("inside", "unknown"):
+        return [Finding(scan.sample, "familiarity", "ok", f"{found.status} what {model.bundle} has seen")]
+    text = (
+        f"this scan looks {'unlike' if found.status == 'outside' else 'somewhat unlike'} those that {model.bundle} "
+        f"learned from: {'; '.join(found.reasons)}. Label one slice of it and set `method: unet` with "
+        f"`base: {model.bundle}`; otherwise the tables and the report are flagged"
+    )
+    return [Finding(scan.sample, "familiarity", "warning", text)]

@@ -6,7 +6,6 @@ Light on purpose, as the Snakefile imports it.
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import shutil
 from collections.abc import Iterable
@@ -14,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .config import PACKAGED_WEIGHTS, BundleConfig, Config, ThresholdConfig, UNetConfig
-from .errors import Fault, TomoprofileError
+from .errors import Fault, InputError, TomoprofileError
 from .estimates import KEEPS, Needs, needs_of
 from .samples import Scan
+from .segment.facts import METADATA, read_facts
 
 
 @dataclass(frozen=True)
@@ -104,17 +104,13 @@ def _check_bundle(name: str, model: BundleConfig, scans: list[Scan]) -> list[Fin
 
 
 def _bundle_faults(key: str, folder: str, wanted: str) -> list[Fault]:
-    path = Path(folder) / "configs" / "metadata.json"
-    if not path.is_file():
+    if not (Path(folder) / METADATA).is_file():
         remedy = f"Give {wanted} (results/models/NAME)."
         return [Fault(key, repr(folder), "there is no model bundle in this folder", remedy)]
     try:
-        facts = json.loads(path.read_text())["tomoprofile"]
-        for part in ("network", "seen", "decision_level", "calibration"):
-            facts[part]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        problem = f"this is no model bundle of this version of tomoprofile: {error!r}"
-        return [Fault(key, repr(folder), problem, "Train the model again.")]
+        read_facts(folder)
+    except InputError as error:
+        return error.faults
     return []
 
 

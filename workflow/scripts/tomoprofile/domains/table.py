@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from ..errors import Fault, InputError
 from ..files import whole_file
 from ..logs import LOG, progress
+from ..segment.alarm import Familiarity
 from ..volume.plane import Plane
 from ..volume.store import Store, open_store
 from . import measures
@@ -52,7 +53,15 @@ class Part:
     last: Runs
 
 
-def measure_domains(objects: Path, volume: Path, probability: Path, interface: Path, out: Path, threads: int) -> None:
+def measure_domains(
+    objects: Path,
+    volume: Path,
+    probability: Path,
+    interface: Path,
+    out: Path,
+    threads: int,
+    familiarity: Path | None = None,
+) -> None:
     """Measure every domain of an objects file.
 
     Integer columns, and those derived from integers, do not depend on how the scan is cut into shards. Grey values of
@@ -70,6 +79,8 @@ def measure_domains(objects: Path, volume: Path, probability: Path, interface: P
         Table to write, one row a domain (docs/outputs.md).
     threads : int
         Parts that are read and added up at the same time; each holds one shard of both stores.
+    familiarity : Path, optional
+        ``familiarity.json``; every domain of a scan unlike those its model has seen is flagged.
 
     Raises
     ------
@@ -108,6 +119,8 @@ def measure_domains(objects: Path, volume: Path, probability: Path, interface: P
         "interface": json.dumps({"normal": plane.normal, "offset_um": plane.offset_um}),
     }
     table = pa.table({name: pa.array(column) for name, column in columns.items()})
+    flag = Familiarity.load(familiarity).flag if familiarity else ""
+    table = table.append_column("flag", pa.array([flag] * len(number), pa.string()).dictionary_encode())
     with whole_file(out) as partial:
         pq.write_table(table.replace_schema_metadata(entries), partial, compression="zstd")
     LOG.info("%s: %d domains measured", out, metadata.n_domains)

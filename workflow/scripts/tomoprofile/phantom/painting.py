@@ -97,7 +97,17 @@ def paint_ellipsoids(
     centres = (centres_um - origin_um) / voxel_um
     inverses = np.ascontiguousarray(np.linalg.inv(matrices))
     _paint_ellipsoids(
-        occupancy, centres, inverses, extents, shortest, shapes.partners, which, labels, np.array(corner), label, tallies
+        occupancy,
+        centres,
+        inverses,
+        extents,
+        shortest,
+        shapes.partners,
+        which,
+        labels,
+        np.array(corner),
+        label,
+        tallies,
     )
     return tallies
 

@@ -147,9 +147,9 @@ def profile_depth(
             rows.append(_rows(level, ranges, grid, resin, counted, found, usable, draws))
         zone_rows[-1] = pd.concat([zone_rows[-1], _diameters(zones, found, usable)], axis=1)
     profile, zone_table = pd.concat(profile_rows), pd.concat(zone_rows)
-    status = Familiarity.load(familiarity).status if familiarity else "inside"
+    of_model = Familiarity.load(familiarity).flag if familiarity else ""
     for table, ranges in ((profile, bins), (zone_table, zones)):
-        _flag(table, ranges, grid, resin, near_um, far_um, status)
+        _flag(table, ranges, grid, resin, near_um, far_um, of_model)
     depth = (profile["depth_lo_um"] + profile["depth_hi_um"]) / 2
     profile.insert(0, "depth_um", depth)
     zone_table = zone_table.rename(columns={"depth_lo_um": "from_um", "depth_hi_um": "to_um"})
@@ -269,7 +269,7 @@ def _diameters(zones: Ranges, found: Domains, usable: NDArray[np.bool_]) -> pd.D
 
 
 def _flag(
-    table: pd.DataFrame, ranges: Ranges, grid: Grid, resin: Ints, near_um: float, far_um: float, status: str
+    table: pd.DataFrame, ranges: Ranges, grid: Grid, resin: Ints, near_um: float, far_um: float, of_model: str
 ) -> None:
     blocks = ((ranges.holds @ resin) > 0).sum(axis=1)
     top = np.where(np.isfinite(ranges.high_um), ranges.high_um, grid.borders_um[-1])
@@ -278,8 +278,7 @@ def _flag(
         "far_end": np.tile((top > far_um) & (blocks > 0), len(LEVELS)),
         "near_end": np.tile((ranges.low_um < near_um) & (blocks > 0), len(LEVELS)),
         "few_blocks": np.tile(blocks < LEAST_BLOCKS, len(LEVELS)),
-        "outside_model": np.full(len(table), status == "outside"),
-        "edge_of_model": np.full(len(table), status == "edge"),
+        of_model: np.full(len(table), bool(of_model)),
     }
     table["flag"] = [
         ";".join(name for name, applies in zip(reasons, row, strict=True) if applies)

@@ -106,7 +106,6 @@ def familiarity_flags(familiarity: Familiarity | None, sample: str) -> list[Flag
         return []
     if familiarity.status == "unknown":
         return [Flag("warning", "Model not compared with the scan", f"There is {familiarity.reasons[0]}.")]
-    reason = {"outside": "outside_model", "edge": "edge_of_model"}[familiarity.status]
     end = "do not use these numbers before" if familiarity.status == "outside" else "to be sure,"
     image = f"to_label/{sample}_z{familiarity.label_slice:05d}.tif"
     text = (
@@ -115,7 +114,7 @@ def familiarity_flags(familiarity: Familiarity | None, sample: str) -> list[Flag
         "to_label/prelabels. Name the folder of the corrected mask in the column labels of the sheet and run again; a "
         "model used as it is becomes `base` of a new one."
     )
-    return [Flag(_OF_MODEL[reason], _words(reason)[0], text)]
+    return [Flag(_OF_MODEL[familiarity.flag], _words(familiarity.flag)[0], text)]
 
 
 def interface_flags(record: dict[str, Any], voxel_um: float | None = None) -> list[Flag]:

@@ -69,6 +69,11 @@ class Familiarity:
     doubt_seen: float | None
     label_slice: int
 
+    @property
+    def flag(self) -> str:
+        """The word for it in tables; empty when the scan is inside, or could not be compared."""
+        return {"outside": "outside_model", "edge": "edge_of_model"}.get(self.status, "")
+
     def save(self, path: Path, **more: Any) -> None:
         """Write ``familiarity.json``."""
         with whole_file(path) as partial:

@@ -143,6 +143,18 @@ def sample_slices(depth: int) -> list[int]:
     return [(2 * part + 1) * depth // (2 * count) for part in range(count)]
 
 
+def like_most(grey: NDArray) -> NDArray[np.bool_]:
+    """Return where a slice (y, x) has the grey of most of it, tile by tile: for want of an interface."""
+    tile = max(1, min(TILE, *grey.shape) // 2)
+    rows, columns = (side // tile * tile for side in grey.shape)
+    means = grey[:rows, :columns].reshape(rows // tile, tile, columns // tile, tile).mean(axis=(1, 3))
+    middle = np.median(means)
+    spread = 1.4826 * np.median(np.abs(means - middle))
+    like = np.zeros(grey.shape, bool)
+    like[:rows, :columns] = (np.abs(means - middle) <= 5 * spread).repeat(tile, 0).repeat(tile, 1)
+    return like
+
+
 def describe(
     grey: list[NDArray],
     resin: list[NDArray[np.bool_]],

@@ -19,12 +19,13 @@ import torch
 from .. import __version__
 from ..errors import Fault, InputError
 from .card import CardPictures, write_card
+from .facts import METADATA, read_facts
 from .network import SliceNetwork
 
 # MONAI's own, by name; nothing is fetched from there.
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 PACKAGES = ("efficientnet-lite-pytorch",)
-FILES = ("models/model.pt", "configs/inference.json", "docs/README.md", "configs/metadata.json")
+FILES = ("models/model.pt", "configs/inference.json", "docs/README.md", METADATA)
 
 
 def write_bundle(out: Path, network: SliceNetwork, facts: dict[str, Any], pictures: CardPictures) -> None:
@@ -109,25 +110,6 @@ def write_bundle(out: Path, network: SliceNetwork, facts: dict[str, Any], pictur
             (scratch / name).replace(out / name)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def read_facts(bundle: Path) -> dict[str, Any]:
-    """Return what a bundle knows about its model.
-
-    Raises
-    ------
-    InputError
-        When it is no bundle that tomoprofile wrote.
-    """
-    path = bundle / "configs" / "metadata.json"
-    try:
-        facts: dict[str, Any] = json.loads(path.read_text())["tomoprofile"]
-        for key in ("network", "seen", "decision_level", "calibration", "conditions"):
-            facts[key]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        problem = f"this is no model bundle of tomoprofile: {error}"
-        raise InputError(Fault(str(path), "", problem, "Name the folder of a model below results/models.")) from None
-    return facts
 
 
 def load_network(bundle: Path) -> SliceNetwork:

@@ -1,0 +1,81 @@
+"""A model of one beamtime on a scan of another: the collapse that is announced, and the one label that mends it."""
+
+import shutil
+
+import pandas as pd
+import pytest
+import tifffile
+
+BASE = {"crop": 64, "guard_slices": 8, "decoder_channels": [64, 32, 16, 16, 16]}
+PLAIN = {"scale": 0, "spectrum": 0, "noise": 0, "rings": 0, "gain": 0, "offset": 0, "voids": 0}
+SETTINGS = {
+    "store": {"shard_slices": 16, "slab_slices": 32},
+    "profile": {"resamples": 100, "block_um": 12, "zones": [{"name": "all", "from_um": 0}]},
+}
+
+
+@pytest.fixture(scope="module")
+def carried(project):
+    """A scan of kind B, segmented by a model that has seen kind A alone, without variation in training."""
+    project.tomoprofile("phantom", "a", "--size", 64, 192, 160)
+    project.tomoprofile("phantom", "b", "--kind", "B", "--size", 64, 192, 160, "--seed", 2)
+    project.configure(models={"default": {**BASE, "method": "unet", "steps": 80, "augment": PLAIN}}, **SETTINGS)
+    project.tomoprofile("scan", "a/raw", "--labels", "labels")
+    project.snakemake("pick")
+    project.tomoprofile("annotate", "a/truth", "results/phantom_A/to_label/slices.tsv", "labels/phantom_A")
+    project.snakemake("results/models/default/configs/metadata.json", "results/phantom_A/zones.parquet")
+    shutil.copytree(project.folder / "results/models/default", project.folder / "models/earlier")
+    project.configure(models={"default": {"method": "bundle", "bundle": "models/earlier"}}, **SETTINGS)
+    project.tomoprofile("scan", "b/raw")
+    project.snakemake("results/phantom_B/report.html", "results/index.html")
+    return project
+
+
+def test_the_check_says_so_before_anything_is_computed(carried):
+    check = pd.read_csv(carried.folder / "results/phantom_B/check.tsv", sep="\t")
+    (found,) = check[check["item"] == "familiarity"].itertuples()
+    assert found.status == "warning"
+    assert "Label one slice" in found.message
+
+
+def test_every_table_and_page_says_so(carried):
+    results = carried.folder / "results"
+    for name in ("domains", "profile", "zones"):
+        flags = pd.read_parquet(results / f"phantom_B/{name}.parquet")["flag"]
+        assert flags.str.contains("outside_model").all(), name
+    page = (results / "phantom_B/report.html").read_text()
+    assert "Unlike what the model has seen" in page
+    assert "Unlike what the model has seen" in (results / "index.html").read_text()
+    own = pd.read_parquet(results / "phantom_A/zones.parquet")["flag"]
+    assert not own.str.contains("model").any(), "the scan it learned from is no stranger"
+
+
+def test_the_slice_to_label_is_there_with_a_mask_and_mends_the_model(carried):
+    results = carried.folder / "results"
+    found = pd.read_parquet(results / "phantom_B/zones.parquet").set_index("level").at["calibrated", "volume_ratio"]
+    truth = pd.read_parquet(carried.folder / "b/truth/profile.parquet")
+    wanted = truth["domain_um3"].sum() / truth["resin_um3"].sum()
+    (image,) = (results / "phantom_B/to_label").glob("phantom_B_z*.tif")
+    mask = tifffile.imread(image.parent / "prelabels" / image.name)
+    assert mask.shape == tifffile.imread(image).shape
+    assert 0 < mask.mean() < 1
+    table = carried.folder / "to_label.tsv"
+    table.write_text(f"slice\tfile\n{int(image.stem[-5:])}\t{image.name}\n")
+    carried.tomoprofile("annotate", "b/truth", table, "labels/phantom_B")
+    unet = {**BASE, "method": "unet", "base": "models/earlier", "steps": 60}
+    carried.configure(models={"default": unet}, **SETTINGS)
+    carried.tomoprofile("scan", "b/raw", "--labels", "labels")
+    carried.snakemake("results/phantom_B/zones.parquet")
+    zones = pd.read_parquet(results / "phantom_B/zones.parquet").set_index("level")
+    mended = zones.at["calibrated", "volume_ratio"]
+    assert abs(mended / wanted - 1) < 0.15 < abs(found / wanted - 1), (found, mended, wanted)
+    assert not zones["flag"].str.contains("model").any()
+
+
+def test_the_earlier_model_proposes_the_slices_it_doubts_most(carried):
+    proposed = pd.read_csv(carried.folder / "results/phantom_B/to_label/slices.tsv", sep="\t")
+    assert len(proposed) == 3
+    assert (proposed["doubt"] > 0).all()
+    assert [(z * 3) // 64 for z in proposed["slice"]] == [0, 1, 2], "one from each third"
+    for row in proposed.itertuples():
+        assert (carried.folder / "results/phantom_B/to_label" / row.prelabel).is_file()
