@@ -19,9 +19,7 @@ MATRIX, SUBSTRATE = 0, 3
 BIN_UM = 1.0
 
 
-def merge_touching(
-    spheres: Spheres, tallies: NDArray[np.int64], voxel_um: float
-) -> tuple[Spheres, NDArray[np.int64]]:
+def merge_touching(spheres: Spheres, tallies: NDArray[np.int64], voxel_um: float) -> tuple[Spheres, NDArray[np.int64]]:
     """Make one object of two domains grown together, as an exact segmentation counts them.
 
     Only where their labelled voxels inside the scan are one region under 26-connectivity: a face of the scan can cut
