@@ -107,6 +107,23 @@ def test_a_perfect_segmentation_passes_every_line(phantom, truth, tmp_path):
     assert "number density in zone bulk" in by_name
 
 
+def test_a_perfect_segmentation_of_kind_c_passes_and_fails_a_truth_with_its_pairs_parted(tmp_path, monkeypatch):
+    settings = PhantomSettings.of_kind("C", size=(112, 256, 128), seed=5)
+    hard = simulate(settings)
+    write_truth(hard, tmp_path / "truth")
+    mask = hard.labels == DOMAIN
+    comparisons = compare(tmp_path / "truth", results_of(hard, mask, tmp_path / "demo"))
+    assert all(comparison.ok for comparison in comparisons), "\n".join(map(str, comparisons))
+    by_name = {comparison.what: comparison for comparison in comparisons}
+    for what in ("volume ratio", "mean equivalent diameter", "number of domains"):
+        exact = by_name[f"{what} beyond 80 um"]
+        assert exact.measured == pytest.approx(exact.truth, rel=1e-9)
+    assert by_name["large domains found as domains above 10 um"].truth >= 1
+    monkeypatch.setattr("tomoprofile.phantom.scan.merge_touching", lambda spheres, tallies, _: (spheres, tallies))
+    write_truth(simulate(settings), tmp_path / "parted")
+    assert "number of domains beyond 80 um" in failing(tmp_path / "parted", tmp_path / "demo")
+
+
 def test_too_generous_outlines_fail(phantom, truth, tmp_path):
     mask = ndimage.binary_dilation(phantom.labels == DOMAIN)
     found = failing(truth, results_of(phantom, mask, tmp_path / "demo"))

@@ -260,7 +260,7 @@ def test_planes_that_leave_no_resin_are_refused(tmp_path, spec):
     assert not list(tmp_path.glob("*interface.json*"))
 
 
-@pytest.mark.parametrize(("kind", "tolerance_um"), [("A", 0.15), ("B", 0.3)])
+@pytest.mark.parametrize(("kind", "tolerance_um"), [("A", 0.15), ("B", 0.3), ("C", 0.15)])
 def test_simulated_scans_with_their_alumina_line(tmp_path, kind, tolerance_um):
     phantom = simulate(PhantomSettings.of_kind(kind, size=(64, 160, 96)))
     store_of(tmp_path, phantom.grey)

@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
 
     phantom = commands.add_parser("phantom", help="simulate a scan with known truth")
     phantom.add_argument("folder", type=Path, help="receives raw/ and truth/")
-    phantom.add_argument("--kind", choices=("A", "B", "C"), default="A")
+    phantom.add_argument("--kind", choices=("A", "B", "C"), default="A", help="C is the hard one")
     phantom.add_argument("--size", type=int, nargs="+", default=[256], help="voxels: one number, or z y x")
     phantom.add_argument("--seed", type=int, default=1)
     phantom.add_argument(

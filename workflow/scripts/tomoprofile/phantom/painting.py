@@ -96,19 +96,8 @@ def paint_ellipsoids(
     shortest = np.linalg.norm(matrices, axis=1).min(axis=1, initial=np.inf)
     centres = (centres_um - origin_um) / voxel_um
     inverses = np.ascontiguousarray(np.linalg.inv(matrices))
-    _paint_ellipsoids(
-        occupancy,
-        centres,
-        inverses,
-        extents,
-        shortest,
-        shapes.partners,
-        which,
-        labels,
-        np.array(corner),
-        label,
-        tallies,
-    )
+    bodies = (centres, inverses, extents, shortest, shapes.partners)
+    _paint_ellipsoids(occupancy, bodies, which, labels, np.array(corner), label, tallies)
     return tallies
 
 
@@ -188,9 +177,8 @@ def _share(z, y, x, radius):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _paint_ellipsoids(  # type: ignore[no-untyped-def]
-    occupancy, centres, inverses, extents, shortest, partners, which, labels, corner, label, tallies
-):
+def _paint_ellipsoids(occupancy, bodies, which, labels, corner, label, tallies):  # type: ignore[no-untyped-def]
+    centres, inverses, extents, shortest, partners = bodies
     nz, ny, nx = occupancy.shape
     for position in range(which.size):
         body = which[position]

@@ -27,7 +27,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "void_ratio": 0.002,
         "elongation": 1.4,
         "touching_ratio": 0.2,
-        "texture_ratio": 0.01,
+        "texture_ratio": 0.015,
         "filler_ratio": 0.001,
         "cupping_per_cm": 4.0,
         "streaks_per_cm": 3.0,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -37,7 +36,7 @@ def merge_touching(spheres: Spheres, tallies: NDArray[np.int64], voxel_um: float
     Returns
     -------
     Spheres, array (m, 10)
-        The objects, the former two first and without their shapes, and their tallies.
+        The objects, one in the place of the first of two and none with its shape, and their tallies.
     """
     shapes = spheres.shapes
     if shapes is None:
@@ -51,8 +50,8 @@ def merge_touching(spheres: Spheres, tallies: NDArray[np.int64], voxel_um: float
         both = tallies[[first, second]]
         tallies[first] = [*both[:, :4].sum(axis=0), *_box(both).T.ravel()]
         keep[second] = False
-    merged = replace(spheres, centres_um=centres[keep], diameters_um=diameters[keep], shapes=None)
-    return replace(merged, classes=spheres.classes[keep], large=spheres.large[keep]), tallies[keep]
+    merged = Spheres(centres[keep], diameters[keep], spheres.classes[keep], spheres.large[keep])
+    return merged, tallies[keep]
 
 
 def _box(tallies: NDArray[np.int64]) -> NDArray[np.int64]:

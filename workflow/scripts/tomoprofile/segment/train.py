@@ -33,6 +33,7 @@ from .training_set import LabelledSlice, TrainingSet, read_training_set
 
 CHECKPOINT_STEPS = 50
 WEIGHT_DECAY = 1e-4
+RISE = 0.2001  # share of steps in which the rate rises; with 0.2 PyTorch divides by zero at four steps
 LOOK_WINDOWS, LOOK_SIDE = 12, 256  # what a look at the held-out slices costs at most, however large they are
 
 
@@ -212,7 +213,7 @@ def _schedule(optimiser: torch.optim.Optimizer, config: UNetConfig) -> torch.opt
     if config.schedule == "cosine":
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     rates = [group["lr"] for group in optimiser.param_groups]
-    return torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=steps, pct_start=0.2)
+    return torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=steps, pct_start=RISE)
 
 
 def _windows(slices: list[LabelledSlice], measured: int) -> list[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
