@@ -132,6 +132,12 @@ def appearance(wildcards):
     return f"{RESULTS}/{wildcards.sample}/appearance.json" if is_network(scan_of(wildcards)) else []
 
 
+def uncertainty(wildcards):
+    """Return the store of the uncertainty, or nothing where no flips are asked for."""
+    asked = CONFIG.predict.flips and is_network(scan_of(wildcards))
+    return f"{RESULTS}/{wildcards.sample}/uncertainty.ome.zarr" if asked else ""
+
+
 def familiarity(wildcards):
     """Return how well its model knows a scan; a threshold knows none."""
     return f"{RESULTS}/{wildcards.sample}/familiarity.json" if is_network(scan_of(wildcards)) else []

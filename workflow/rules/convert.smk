@@ -2,7 +2,7 @@
 
 
 rule create_store:
-    """Write the metadata of a scan's two stores, which many jobs fill afterwards."""
+    """Write the metadata of a scan's stores, which many jobs fill afterwards."""
     input:
         check=f"{RESULTS}/{{sample}}/check.tsv",
     output:
@@ -21,6 +21,7 @@ rule create_store:
     params:
         scan=raw_columns,
         shard_slices=CONFIG.store.shard_slices,
+        uncertainty=uncertainty,
         algorithm_version=1,
     script:
         "../scripts/create_store.py"

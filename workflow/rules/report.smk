@@ -65,6 +65,7 @@ rule discard_stores:
     params:
         volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
         probability=f"{RESULTS}/{{sample}}/probability.ome.zarr",
+        uncertainty=uncertainty,
         algorithm_version=1,
     script:
         "../scripts/discard_stores.py"

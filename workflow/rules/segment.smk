@@ -102,6 +102,8 @@ rule predict_slab:
         volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
         segmenter=segmenter_path,
         model=model_settings,
+        predict=CONFIG.predict.model_dump(mode="json"),
+        uncertainty=uncertainty,
         slices=slab_range,
         algorithm_version=2,
     script:

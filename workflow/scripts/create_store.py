@@ -1,4 +1,4 @@
-"""Write the metadata of the two stores of a scan."""
+"""Write the metadata of the stores of a scan."""
 
 from pathlib import Path
 
@@ -12,4 +12,5 @@ with rule_logging(snakemake.log[0]):
         snakemake.params.shard_slices,
         Path(snakemake.output.volume).parent,
         Path(snakemake.output.probability).parent,
+        snakemake.params.uncertainty,
     )

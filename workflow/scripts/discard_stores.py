@@ -1,4 +1,4 @@
-"""Remove the two stores of a finished scan, because the configuration says `keep: minimal`."""
+"""Remove the stores of a finished scan, because the configuration says `keep: minimal`."""
 
 from pathlib import Path
 
@@ -6,5 +6,5 @@ from tomoprofile.logs import rule_logging
 from tomoprofile.volume.store import discard_stores
 
 with rule_logging(snakemake.log[0]):
-    stores = [Path(snakemake.params.volume), Path(snakemake.params.probability)]
-    discard_stores(stores, Path(snakemake.output.record))
+    names = (snakemake.params.volume, snakemake.params.probability, snakemake.params.uncertainty)
+    discard_stores([Path(name) for name in names if name], Path(snakemake.output.record))

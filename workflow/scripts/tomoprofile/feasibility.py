@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .config import PACKAGED_WEIGHTS, BundleConfig, Config, ThresholdConfig, UNetConfig
+from .config import OPENVINO, PACKAGED_WEIGHTS, BundleConfig, Config, ThresholdConfig, UNetConfig
 from .errors import Fault, InputError, TomoprofileError
 from .estimates import KEEPS, Needs, needs_of
 from .samples import Scan
@@ -63,6 +63,10 @@ def check_run(config: Config, scans: list[Scan]) -> list[Finding]:
     findings: list[Finding] = []
     for name in sorted({scan.model for scan in scans}):
         findings += _check_model(name, config, scans)
+    if config.predict.engine == "openvino" and importlib.util.find_spec(OPENVINO) is None:
+        remedy = "Install it (`pip install openvino`, pinned in envs/lock.txt), or set `predict.engine: auto`."
+        fault = Fault("predict.engine", "openvino", "OpenVINO is not installed", remedy)
+        findings += errors_of("-", "engine", [fault])
     return [*findings, *_needs(scans, config), *_check_disk(config, scans)]
 
 

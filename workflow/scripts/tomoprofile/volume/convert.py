@@ -14,8 +14,10 @@ from .readers import ScanReader, open_raw
 from .store import GreyScale, create_store, open_store
 
 
-def create_stores(scan: Scan, shard_slices: int, volume: str | Path, probability: str | Path) -> None:
-    """Create the two empty stores of a scan: grey values, and the probability of being a domain.
+def create_stores(
+    scan: Scan, shard_slices: int, volume: str | Path, probability: str | Path, uncertainty: str | Path | None = None
+) -> None:
+    """Create the empty stores of a scan: grey values, the probability of being a domain, and its uncertainty.
 
     Parameters
     ----------
@@ -25,6 +27,8 @@ def create_stores(scan: Scan, shard_slices: int, volume: str | Path, probability
         Whole slices in one shard file.
     volume, probability : str or Path
         Folders of the stores.
+    uncertainty : str or Path, optional
+        Folder of the third, for the spread over test-time flips.
     """
     grey = GreyScale(scan.grey_slope, scan.grey_offset, scan.grey_unit)
     # The way back from the store's axes to those of the raw file.
@@ -32,6 +36,9 @@ def create_stores(scan: Scan, shard_slices: int, volume: str | Path, probability
     create_store(volume, scan.shape, scan.dtype, scan.voxel_size_um, shard_slices, grey, {"source": source})
     certain = GreyScale(1 / 255, 0.0, "probability")
     create_store(probability, scan.shape, "uint8", scan.voxel_size_um, shard_slices, certain, {"source": source})
+    if uncertainty:
+        spread = GreyScale(0.5 / 255, 0.0, "standard deviation of probability")
+        create_store(uncertainty, scan.shape, "uint8", scan.voxel_size_um, shard_slices, spread, {"source": source})
 
 
 def convert_slab(scan: Scan, volume: str | Path, start: int, stop: int) -> str:

@@ -1,0 +1,159 @@
+"""What computes the network: PyTorch on a CPU or GPU, or OpenVINO on a CPU; the same logits within rounding."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from ..config import OPENVINO, PredictConfig
+from ..errors import Fault, InputError, StageError
+from ..logs import LOG
+from .network import SliceNetwork, choose_device, choose_precision
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Engine(Protocol):
+    """Something that turns windows into logits.
+
+    Attributes
+    ----------
+    name, precision : str
+        For the records.
+    device : torch.device
+        Where windows are wanted and logits arrive.
+    """
+
+    name: str
+    precision: str
+    device: torch.device
+
+    def logits(self, windows: torch.Tensor) -> torch.Tensor:
+        """Return logits (n, k, y, x) of float32 of normalised windows (n, channels, y, x)."""
+        ...
+
+
+def make_engine(network: SliceNetwork, settings: PredictConfig, threads: int) -> Engine:
+    """Return what computes a network as the settings say.
+
+    Parameters
+    ----------
+    network : SliceNetwork
+    settings : PredictConfig
+    threads : int
+        CPU threads, and no more.
+
+    Raises
+    ------
+    InputError
+        When the device or the engine that was asked for is not there.
+    """
+    torch.set_num_threads(threads)
+    device = choose_device() if settings.device == "auto" else torch.device(settings.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        problem = "PyTorch sees no CUDA device on this machine"
+        remedy = "Set `predict.device: auto`, or ask the scheduler for a GPU (profiles/README.md)."
+        raise InputError(Fault("predict.device", settings.device, problem, remedy))
+    installed = importlib.util.find_spec(OPENVINO) is not None
+    if settings.engine == "openvino" and not installed:
+        remedy = "Install it (`pip install openvino`, pinned in envs/lock.txt), or set `predict.engine: auto`."
+        raise InputError(Fault("predict.engine", "openvino", "OpenVINO is not installed", remedy))
+    if device.type == "cpu" and (settings.engine == "openvino" or (settings.engine == "auto" and installed)):
+        return OpenVinoEngine(network, settings.precision, threads)
+    precision = choose_precision(device) if settings.precision == "auto" else PRECISIONS[settings.precision]
+    return TorchEngine(network, device, precision)
+
+
+class TorchEngine:
+    """PyTorch, on the device and in the precision that are given."""
+
+    name = "torch"
+
+    def __init__(self, network: SliceNetwork, device: torch.device, precision: torch.dtype) -> None:
+        self.device, self._precision = device, precision
+        self.precision = str(precision).removeprefix("torch.")
+        self.network = network.to(device, memory_format=torch.channels_last).eval()
+        self.most: int | None = None  # windows that fit into the memory of the GPU, once that is known
+
+    def logits(self, windows: torch.Tensor) -> torch.Tensor:
+        """Return logits; when the GPU's memory is full, of half as many windows at a time from then on."""
+        return halving(self._compute, windows, self)
+
+    @torch.inference_mode()
+    def _compute(self, windows: torch.Tensor) -> torch.Tensor:
+        windows = windows.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, self._precision, enabled=self._precision != torch.float32):
+            return self.network(windows).float()
+
+
+def halving(
+    compute: Callable[[torch.Tensor], torch.Tensor], windows: torch.Tensor, engine: TorchEngine
+) -> torch.Tensor:
+    """Compute windows in as large batches as fit, and remember how large that is.
+
+    Raises
+    ------
+    StageError
+        When not even one window fits.
+    """
+    while True:
+        most = min(engine.most or len(windows), len(windows))
+        try:
+            return torch.cat([compute(part) for part in windows.split(most)])
+        except torch.OutOfMemoryError as error:
+            if most == 1:
+                side = windows.shape[-1]
+                problem = f"the GPU has no memory for one window of {side} voxels: {str(error).splitlines()[0]}"
+                remedy = "Lower `window` of the model, or use a GPU with more memory."
+                raise StageError(Fault("models: window", str(side), problem, remedy)) from None
+            engine.most = most // 2
+            LOG.warning("the GPU's memory is full: %d windows at once instead of %d", engine.most, most)
+            torch.cuda.empty_cache()
+
+
+class OpenVinoEngine:
+    """OpenVINO on the CPU: the same network, converted in memory; compiled once for each size of window."""
+
+    name = "openvino"
+    device = torch.device("cpu")
+
+    def __init__(self, network: SliceNetwork, precision: str, threads: int) -> None:
+        # Without its telemetry module OpenVINO uses a stub of its own: nothing of a beamtime may be told to anyone.
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+        import openvino
+
+        core = openvino.Core()
+        able = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if precision == "auto":
+            precision = "bfloat16" if able else "float32"
+        self.precision = precision
+        hint = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[precision]
+        options = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
+        self._compile: Callable[[Any], Any] = lambda model: core.compile_model(model, "CPU", options)
+        self._network = network.to("cpu").eval()
+        self._requests: dict[tuple[int, ...], Any] = {}
+
+    def logits(self, windows: torch.Tensor) -> torch.Tensor:
+        """Return logits."""
+        shape = tuple(windows.shape)
+        if shape not in self._requests:
+            self._requests[shape] = self._compile(self._converted(shape)).create_infer_request()
+        found = self._requests[shape].infer([np.ascontiguousarray(windows.numpy())])
+        return torch.from_numpy(np.array(found[0], np.float32))
+
+    def _converted(self, shape: tuple[int, ...]) -> Any:
+        from openvino.frontend import FrontEndManager
+        from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+        with torch.inference_mode(False), torch.no_grad():
+            traced = torch.jit.trace(self._network, torch.zeros(shape), check_trace=False)
+        reader = FrontEndManager().load_by_framework("pytorch")
+        decoder = TorchScriptPythonDecoder(traced)  # named, because the reader does not keep it alive
+        model = reader.convert(reader.load(decoder))
+        model.reshape(list(shape))
+        return model
