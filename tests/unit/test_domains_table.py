@@ -24,7 +24,7 @@ COLUMNS = [
     *("sphericity", "compactness", "centroid_z_um", "centroid_y_um", "centroid_x_um", "depth_um"),
     *("bbox_z_start", "bbox_z_stop", "bbox_y_start", "bbox_y_stop", "bbox_x_start", "bbox_x_stop"),
     *("axis_1_um", "axis_2_um", "axis_3_um", "elongation", "flatness", "tilt_deg"),
-    *("grey_mean", "grey_sd", "grey_min", "grey_max", "confidence", "on_border", "edge_weight"),
+    *("grey_mean", "grey_sd", "grey_min", "grey_max", "confidence", "on_border", "edge_weight", "flag"),
 ]
 TYPES = {"domain_id": "int64", "class": "int16", "voxels": "int64", "on_border": "bool", "bbox_x_stop": "int32"}
 

@@ -136,7 +136,9 @@ class UNetConfig(Section):
     guard_slices: int = Field(
         16, ge=0, description="No labelled slice nearer than this to a held-out one is used for training."
     )
-    window: int = Field(256, ge=32, multiple_of=32, description="Side in voxels of the blended windows of prediction.")
+    window: int = Field(
+        576, ge=32, multiple_of=32, description="Largest side in voxels of the blended windows of prediction."
+    )
 
     @property
     def measured(self) -> int:
@@ -172,7 +174,9 @@ class BundleConfig(Section):
 
     method: Literal["bundle"] = "bundle"
     bundle: str = Field(min_length=1, description="Folder of the model: results/models/NAME of an earlier run.")
-    window: int = Field(256, ge=32, multiple_of=32, description="Side in voxels of the blended windows of prediction.")
+    window: int = Field(
+        576, ge=32, multiple_of=32, description="Largest side in voxels of the blended windows of prediction."
+    )
 
 
 class PredictConfig(Section):

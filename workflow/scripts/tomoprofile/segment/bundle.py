@@ -89,7 +89,7 @@ def write_bundle(out: Path, network: SliceNetwork, facts: dict[str, Any], pictur
         "inferer": {
             "_target_": "SlidingWindowInferer",
             "roi_size": [facts["conditions"]["window"]] * 2,
-            "overlap": 0.25,
+            "overlap": 0.125,
             "mode": "gaussian",
         },
     }
