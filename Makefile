@@ -73,6 +73,7 @@ schema: $(INSTALLED)
 bench: $(INSTALLED)
 	python benchmarks/objects.py
 	python benchmarks/scale.py
+	python benchmarks/inference.py
 
 bench-segmentation: $(INSTALLED)
 	python -m benchmarks.segmentation run

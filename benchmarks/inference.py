@@ -1,0 +1,212 @@
+"""Inference: megavoxels per core-second of our engines beside eager PyTorch and MONAI, and the Dice of each.
+
+All methods segment the same slices of a simulated scan in turns, on one thread; CPU time, median and range of the
+repetitions. `python benchmarks/inference.py` writes docs/benchmarks/inference.{json,md}. On a machine with a GPU,
+`--device cuda`
+also times whole slabs there, beside the copy bandwidth and the speed of the stores in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.inferers import sliding_window_inference
+from monai.networks.nets import BasicUNet
+from numpy.typing import NDArray
+
+from tomoprofile.config import PredictConfig, UNetConfig
+from tomoprofile.phantom.scan import simulate
+from tomoprofile.phantom.settings import PhantomSettings
+from tomoprofile.segment.appearance import describe, sample_slices
+from tomoprofile.segment.augment import normalise
+from tomoprofile.segment.bundle import decision_level, load_network
+from tomoprofile.segment.predict import SlicePredictor, predict_slab
+from tomoprofile.segment.train import fine_tune
+from tomoprofile.segment.training_set import LabelledSlice, TrainingSet, write_training_set
+from tomoprofile.volume.store import create_store, open_store
+
+OUT = Path(__file__).parents[1] / "docs" / "benchmarks"
+SIZE = (48, 768, 768)
+LABELLED, TESTED, REPEATS = (8, 24, 40), (16, 32), 5
+SUBSTRATE = 3
+
+
+def train(folder: Path, steps: int) -> tuple[list[NDArray[np.float32]], NDArray[np.bool_]]:
+    """Train a model into ``folder/model``; returns normalised stacks to test, and their truth."""
+    phantom = simulate(PhantomSettings.of_kind("A", SIZE, seed=5))
+    slices = sample_slices(SIZE[0])
+    resin = [phantom.labels[z] != SUBSTRATE for z in slices]
+    looks = describe([phantom.grey[z] for z in slices], resin, slices, (0.5,) * 3, "phantom")
+
+    def stack(z: int) -> NDArray[np.float32]:
+        return normalise(phantom.grey[z - 1 : z + 2], looks.centre, looks.spread)
+
+    labelled = [
+        LabelledSlice("scan", z, z == LABELLED[-1], stack(z), (phantom.labels[z] == 1).astype(np.uint8))
+        for z in LABELLED
+    ]
+    names = [f"scan z{z:05d}" for z in LABELLED]
+    facts = {"labels": dict.fromkeys(names, ""), "training": names[:-1], "held_out": names[-1:]}
+    write_training_set(TrainingSet(labelled, {"scan": looks}, (0.5,) * 3, facts), folder / "t.npz")
+    fine_tune(folder / "t.npz", UNetConfig(steps=steps), 1, folder / "model", threads=torch.get_num_threads())
+    looks.save(folder / "appearance.json")
+    return [stack(z) for z in TESTED], np.stack([phantom.labels[z] == 1 for z in TESTED])
+
+
+def methods(bundle: Path) -> dict[str, Callable[[NDArray[np.float32]], NDArray[np.uint8]]]:
+    """Return every method, from a normalised stack to the probability of its slice."""
+    eager = load_network(bundle).eval()
+    peer = BasicUNet(spatial_dims=2, in_channels=3, out_channels=1).eval()
+    ours = {"our windows, eager float32": {"engine": "torch", "precision": "float32"}}
+    ours |= {"ours, PyTorch bfloat16": {"engine": "torch", "precision": "bfloat16"}}
+    ours |= {"ours, OpenVINO float32": {"engine": "openvino", "precision": "float32"}}
+    ours |= {"ours, OpenVINO bfloat16": {"engine": "openvino", "precision": "bfloat16"}}
+
+    def usual(network: torch.nn.Module, measured: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., Any]:
+        @torch.inference_mode()
+        def run(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+            batch = torch.from_numpy(image)[None]
+            logits = sliding_window_inference(batch, [256, 256], 4, network, overlap=0.25, mode="gaussian")
+            return (measured(logits)[0] * 255).round().to(torch.uint8).numpy()
+
+        return run
+
+    found: dict[str, Callable[[NDArray[np.float32]], NDArray[np.uint8]]] = {
+        "MONAI BasicUNet, sliding_window_inference, float32": usual(peer, lambda logits: torch.sigmoid(logits[:, 0])),
+        "our network, sliding_window_inference, eager float32": usual(eager, eager.measured),
+    }
+    for name, settings in ours.items():
+        predictor = SlicePredictor(load_network(bundle), 576, PredictConfig(device="cpu", **settings), 1)
+        found[name] = predictor.probability
+    return found
+
+
+def measure(folder: Path, stacks: list[NDArray[np.float32]], truth: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """Return one row a method."""
+    bundle = folder / "model"
+    level = decision_level(bundle) * 255
+    chosen = methods(bundle)
+    seconds: dict[str, list[float]] = {name: [] for name in chosen}
+    masks = {name: np.stack([run(stack) for stack in stacks]) >= level for name, run in chosen.items()}  # and warm up
+    for _ in range(REPEATS):
+        for name, run in chosen.items():
+            begin = time.process_time()
+            for stack in stacks:
+                run(stack)
+            seconds[name].append(time.process_time() - begin)
+    voxels = truth.size / 1e6
+    reference = masks["our network, sliding_window_inference, eager float32"]
+    rows = []
+    for name, times in seconds.items():
+        speeds = [voxels / value for value in times]
+        mask = masks[name]
+        known = "BasicUNet" not in name  # it was not trained: only its speed is of interest
+        rows.append(
+            {
+                "method": name,
+                "mvoxel_per_core_s": statistics.median(speeds),
+                "range": [min(speeds), max(speeds)],
+                "core_s_per_gvoxel": 1000 / statistics.median(speeds),
+                "dice": float(2 * (mask & truth).sum() / (mask.sum() + truth.sum())) if known else None,
+                "changed": float((mask != reference).mean()) if known else None,
+            }
+        )
+    return rows
+
+
+def measure_gpu(folder: Path) -> dict[str, float]:
+    """Time a slab on the GPU, beside the speed of copies and of the stores."""
+    shape = (128, 2048, 2048)
+    grey = create_store(folder / "grey.ome.zarr", shape, "uint16", (0.5,) * 3, 64)
+    rng = np.random.default_rng(0)
+    for start, stop in grey.shards(0, shape[0]):
+        grey.write(start, rng.normal(3000, 300, (stop - start, *shape[1:])).astype(np.uint16))
+    begin = time.perf_counter()
+    block = grey.read(0, shape[0])
+    read = block.nbytes / (time.perf_counter() - begin)
+    pinned = torch.from_numpy(block[:64].view(np.int16)).pin_memory()
+    torch.cuda.synchronize()
+    begin = time.perf_counter()
+    pinned.to("cuda", non_blocking=True)
+    torch.cuda.synchronize()
+    copy = pinned.numel() * 2 / (time.perf_counter() - begin)
+    out = create_store(folder / "found.ome.zarr", shape, "uint8", (0.5,) * 3, 64)
+    config, settings = UNetConfig(), PredictConfig(device="cuda")
+    arguments = (grey.path, out.path, folder / "model", folder / "appearance.json", config)
+    predict_slab(*arguments, 0, 64, 8, settings)  # warm up
+    begin = time.perf_counter()
+    predict_slab(*arguments, 0, 128, 8, settings)
+    seconds = time.perf_counter() - begin
+    found = open_store(out.path).read(0, shape[0])
+    begin = time.perf_counter()
+    out.write(0, found[:64])
+    write = found[:64].nbytes / (time.perf_counter() - begin)
+    gigavoxels = block.size / 1e9
+    return {
+        "gpu_s_per_gvoxel": seconds / gigavoxels,
+        "store_read_gb_s": read / 1e9,
+        "store_write_gb_s": write / 1e9,
+        "copy_gb_s": copy / 1e9,
+        "share_of_slower": (1 / min(read / 2e9, write / 1e9, copy / 2e9)) / (seconds / gigavoxels),
+    }
+
+
+def table(rows: list[dict[str, Any]], peak_gb: float) -> str:
+    """Return the Markdown page."""
+    base = next(row for row in rows if row["method"].startswith("our network, sliding"))["mvoxel_per_core_s"]
+    lines = [
+        "# Inference",
+        "",
+        f"`python benchmarks/inference.py`: {len(TESTED)} slices of {SIZE[1]} x {SIZE[2]} voxels, input enlarged",
+        "twofold (BasicUNet: not), one thread of a shared x86-64 machine, CPU time,",
+        f"{REPEATS} turns; peak memory of the whole run {peak_gb:.1f} GB. Changed: share of voxels whose mask differs",
+        "from the eager network's. Goal: 4 times eager float32 at equal Dice (0.002).",
+        "",
+        "| method | Mvoxel per core-second (range) | against eager | core-seconds per gigavoxel | Dice | changed |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        low, high = row["range"]
+        dice = "not trained" if row["dice"] is None else f"{row['dice']:.4f}"
+        changed = "" if row["changed"] is None else f"{100 * row['changed']:.3f} %"
+        lines.append(
+            f"| {row['method']} | {row['mvoxel_per_core_s']:.3f} ({low:.3f}-{high:.3f}) | "
+            f"{row['mvoxel_per_core_s'] / base:.1f} | {row['core_s_per_gvoxel']:.0f} | {dice} | {changed} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--steps", type=int, default=100, help="of the training before")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        stacks, truth = train(folder, options.steps)
+        if options.device == "cuda":
+            gpu = measure_gpu(folder)
+            print(json.dumps(gpu, indent=1))
+            (OUT / "inference-gpu.json").write_text(json.dumps(gpu, indent=1) + "\n")
+            return
+        rows = measure(folder, stacks, truth)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    (OUT / "inference.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (OUT / "inference.md").write_text(table(rows, peak))
+    print(table(rows, peak))
+
+
+if __name__ == "__main__":
+    main()
