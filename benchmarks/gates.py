@@ -163,10 +163,10 @@ def page(rows: list[dict[str, Any]]) -> str:
         "",
         f"`python benchmarks/gates.py`: scans of {'x'.join(map(str, SIZE))} voxels, default settings, the whole way.",
         "Each cell: measured (truth, gate); **bold** misses its gate. Beyond 80 um from the substrate: volume ratio,",
-        "mean diameter, number. Within 25 um: large domains found, smaller ones that are not there, worst diameter of a",
-        "large one. Covered: whether the truth lies in the 95 % interval widened by the boundary band.",
+        "mean diameter, number. Within 25 um: large domains found, smaller ones that are not there, worst diameter",
+        "of a large one in percent. Covered: whether the truth lies in the 95 % interval widened by the boundary band.",
         "",
-        "| scan and labels | volume ratio, % | mean diameter, um | domains | large found | false small | worst large, % "
+        "| scan and labels | volume ratio, % | mean diameter, um | domains | large found | false small | worst large "
         "| covered | alarm |",
         "|---|---|---|---|---|---|---|---|---|",
     ]

@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from tomoprofile.config import UNetConfig
-from tomoprofile.segment import predict, train
+from tomoprofile.config import PredictConfig, UNetConfig
+from tomoprofile.segment import train
 from tomoprofile.segment.bundle import decision_level
+from tomoprofile.segment.engine import make_engine
+from tomoprofile.segment.network import SliceNetwork
+from tomoprofile.segment.predict import predict_slab
 from tomoprofile.segment.training_set import collect_labels
 from tomoprofile.volume.store import open_store
 
@@ -18,7 +21,7 @@ from segment_scan import build, dice
 pytestmark = pytest.mark.gpu
 
 
-def test_training_and_prediction_on_the_gpu_agree_with_the_cpu(tmp_path, monkeypatch):
+def test_training_and_prediction_on_the_gpu_agree_with_the_cpu(tmp_path):
     assert torch.cuda.is_available(), "no CUDA device: these tests are for a machine that has one"
     scan = build(tmp_path)
     config = UNetConfig(steps=100, crop=64, guard_slices=8, window=96)
@@ -26,9 +29,25 @@ def test_training_and_prediction_on_the_gpu_agree_with_the_cpu(tmp_path, monkeyp
     train.fine_tune(tmp_path / "t.npz", config, 1, tmp_path / "model", threads=2)
     found = {}
     for name in ("cuda", "cpu"):
-        monkeypatch.setattr(predict, "choose_device", lambda name=name: torch.device(name))
         out = scan.empty(f"{name}.ome.zarr")
-        predict.predict_slab(scan.volume, out, tmp_path / "model", config, 0, 48, threads=2)
+        settings = PredictConfig(device=name, gpu_windows=3)
+        told = predict_slab(scan.volume, out, tmp_path / "model", scan.appearance, config, 0, 48, 2, settings)
+        assert told["device"] == name
         found[name] = open_store(out).read(0, 48) >= decision_level(tmp_path / "model") * 255
     assert dice(found["cuda"][28:36], scan.truth[28:36]) > 0.8
     assert (found["cuda"] != found["cpu"]).mean() < 0.002
+
+
+def test_a_batch_too_large_for_the_memory_is_halved(caplog):
+    """A real out-of-memory: windows that need more than this process may have."""
+    assert torch.cuda.is_available(), "no CUDA device: these tests are for a machine that has one"
+    network = SliceNetwork(3, 2, "efficientnet-lite0", (128, 64, 48, 32, 16))
+    engine = make_engine(network, PredictConfig(device="cuda"), 2)
+    windows = torch.randn(16, 3, 512, 512, device="cuda")
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, 3e9 / total))
+    try:
+        assert engine.logits(windows).shape == (16, 1, 512, 512)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert "windows at once instead of 16" in caplog.text

@@ -113,3 +113,13 @@ def test_slices_across_the_files(scan, phantom, tmp_path):
     label(scan, phantom, shift=1)
     (told,) = found(scan.model_copy(update={"slice_axis": 1}), "warning")
     assert "slice z-1 better" in told
+
+
+def test_voxels_that_are_no_numbers_are_told_before_anything_is_computed(scan, phantom):
+    label(scan, phantom)
+    grey = phantom.grey.copy()
+    grey[:, :10, :13] = np.nan
+    tifffile.imwrite(scan.path, grey)
+    (told,) = [item.message for item in check_scan(scan, UNetConfig()) if item.status == "error"]
+    assert "0.793 % of the voxels of slice" in told
+    assert "are no numbers" in told

@@ -102,6 +102,21 @@ def test_several_classes_are_learned_and_the_measured_one_is_segmented(scan):
     assert dice(found, scan.truth[28:36]) > 0.7
 
 
+def test_a_class_that_the_held_out_slices_do_not_show_is_told(scan, caplog):
+    config = QUICK.model_copy(update={"classes": {"background": 0, "domain": 1, "void": 2}, "steps": 1})
+
+    def with_void(mask):
+        mask = mask.copy()
+        mask[:3, :3] = 2
+        return mask
+
+    marks = iter((with_void, with_void, lambda mask: mask))
+    path = scan.folder / "voids.npz"
+    collect_labels([scan.label("voids", (8, 24, 40), change=lambda mask: next(marks)(mask))], config, path)
+    fine_tune(path, config, 1, scan.folder / "models/voids", threads=2)
+    assert "x z00040) show no void" in caplog.text
+
+
 def test_the_loss_of_two_classes_is_that_of_one_logit_twice():
     """Softmax over (0, l) is the sigmoid of l, so both ways must agree in cross-entropy and Dice."""
     rng = torch.Generator().manual_seed(0)

@@ -67,6 +67,7 @@ def fine_tune(training_set: Path, config: UNetConfig, seed: int, out: Path, thre
     network, curve = _train(network, training, config, seed, checkpoint, identity)
     calibration, probability = calibrate(network, training, config)
     held_out = training.part(held_out=True)
+    _tell_missing_classes(held_out, config)
     scores: dict[str, Any] = {}
     if calibration.calibrated:
         masks = [_measured(item.label, config.measured) for item in held_out]
@@ -267,6 +268,20 @@ def _look(network: SliceNetwork, slices: list[LabelledSlice], config: UNetConfig
     network.eval()
     windows = _windows(slices, config.measured)
     return [np.rint(_probability(network, image, device, precision) * 255).astype(np.uint8) for image, _ in windows]
+
+
+def _tell_missing_classes(held_out: list[LabelledSlice], config: UNetConfig) -> None:
+    if not held_out:
+        return
+    seen = {int(value) for item in held_out for value in np.unique(item.label)}
+    missing = [name for index, name in enumerate(config.classes) if index not in seen]
+    if missing:
+        where = ", ".join(f"{item.sample} z{item.z:05d}" for item in held_out)
+        LOG.warning(
+            "the held-out slices (%s) show no %s: how well it is told apart is unknown; label a slice that does",
+            where,
+            " and no ".join(missing),
+        )
 
 
 def _measured(label: NDArray[np.uint8], measured: int) -> NDArray[np.uint8]:
