@@ -18,7 +18,7 @@ BYTES_PER_VOXEL = {"uint8": 1, "uint16": 2, "float32": 4}
 _PROBABILITY, _OBJECTS, _TABLES, _REPORT_BYTES = 0.25, 0.25, 0.05, 6e6
 _JOB_CORE_SECONDS = 7  # two Snakemake processes and the imports
 _CONVERT_BYTES, _THRESHOLD_VOXELS, _OBJECT_VOXELS = 100e6, 5e6, 7e6  # in a core second
-_UNET_VOXELS = 0.7e6  # in a core second, with the default decoder and an enlargement of 2
+_UNET_VOXELS = 0.9e6  # in a core second, default network, OpenVINO in bfloat16: docs/benchmarks/inference.md
 _GPU_SPEEDUP = 100  # a GPU against one core: 10 TFLOP/s sustained against 0.1
 
 
