@@ -1,16 +1,20 @@
+import itertools
+
 import numpy as np
 import pytest
 import tifffile
-from segment_scan import build, dice
+from segment_scan import SegmentScan, build, dice
 
 from tomoprofile.cli import main
 from tomoprofile.config import AugmentConfig, ThresholdConfig, UNetConfig
 from tomoprofile.errors import InputError, StageError
+from tomoprofile.phantom.scan import PhantomSettings, simulate
+from tomoprofile.segment.appearance import look_at_scan
 from tomoprofile.segment.augment import normalise
 from tomoprofile.segment.crops import CropSampler
 from tomoprofile.segment.label_files import find_label_files
 from tomoprofile.segment.labels import IGNORE, read_label
-from tomoprofile.segment.pick import pick_slices
+from tomoprofile.segment.pick import candidates, pick_slices
 from tomoprofile.segment.prelabel import prelabel
 from tomoprofile.segment.training_set import LabelledScan, choose_held_out, collect_labels, read_training_set
 from tomoprofile.volume.store import create_store
@@ -72,27 +76,61 @@ def test_masks_of_any_integer_type_are_read(tmp_path):
     assert (read_label(path, (1, 3), CLASSES) == mask).all()
 
 
+def picked(scan, folder, count):
+    pick_slices(scan.volume, scan.appearance, scan.interface, "x", count, folder / "slices.tsv")
+    return (folder / "slices.tsv").read_text().splitlines()
+
+
 def test_picked_slices_are_spread_and_unchanged(scan, tmp_path):
-    pick_slices(scan.volume, "x", 3, tmp_path / "slices.tsv")
-    lines = (tmp_path / "slices.tsv").read_text().splitlines()
-    assert lines == ["slice\tfile\tdoubt\tprelabel", *(f"{z}\tx_z{z:05d}.tif\t\t" for z in (8, 24, 40))]
-    assert (tifffile.imread(tmp_path / "x_z00024.tif") == scan.phantom.grey[24]).all()
+    header, *lines = picked(scan, tmp_path, 3)
+    assert header == "slice\tfile\tdoubt\tprelabel"
+    slices = [int(line.split("\t")[0]) for line in lines]
+    assert [z * 3 // 48 for z in slices] == [0, 1, 2]
+    assert min(b - a for a, b in itertools.pairwise(slices)) >= 6
+    for z, line in zip(slices, lines, strict=True):
+        assert line == f"{z}\tx_z{z:05d}.tif\t\t"
+        assert (tifffile.imread(tmp_path / f"x_z{z:05d}.tif") == scan.phantom.grey[z]).all()
+    assert len(picked(scan, tmp_path, 64)) == 49, "no more than the scan has"
+
+
+@pytest.mark.parametrize("kind", ["A", "B"])
+def test_a_single_picked_slice_shows_what_is_rare(tmp_path, kind):
+    """Large domains lie near the substrate in few slices; a slice that shows none teaches none. Voids do not decide."""
+    phantom = simulate(PhantomSettings.of_kind(kind, (160, 160, 192), seed=23))
+    store = create_store(tmp_path / "volume.ome.zarr", phantom.grey.shape, "float32", (0.5,) * 3, 32)
+    for start, stop in store.shards():
+        store.write(start, phantom.grey[start:stop])
+    scan = SegmentScan(tmp_path, phantom)
+    phantom.plane.save(scan.interface)
+    look_at_scan(scan.volume, scan.interface, scan.appearance)
+    large = phantom.objects[phantom.objects["large"]]
+
+    def shown(z):
+        away = (large["centre_z_um"] - (z + 0.5) * 0.5).abs()
+        return float(np.clip((large["diameter_um"] / 2) ** 2 - away**2, 0, None).sum())
+
+    z = int(picked(scan, tmp_path, 1)[1].split("\t")[0])
+    others = [shown(place) for place in candidates(160, 1)[0]]
+    assert min(others) == 0, "some slices show none"
+    assert shown(z) > np.median(others)
 
 
 def test_prelabels_are_a_beginning_and_never_overwrite(scan, tmp_path):
-    pick_slices(scan.volume, "x", 2, tmp_path / "slices.tsv")
+    first, second = (line.split("\t")[1] for line in picked(scan, tmp_path, 2)[1:])
     config = ThresholdConfig(method="otsu")
     written = prelabel(tmp_path / "slices.tsv", tmp_path / "labels", config)
-    assert [path.name for path in written] == ["x_z00012.tif", "x_z00036.tif"]
+    assert [path.name for path in written] == [first, second]
     deep = np.arange(128) > 50  # beyond the fringes of the substrate
-    assert dice(read_label(written[0], scan.truth.shape[1:], CLASSES)[deep] == 1, scan.truth[12][deep]) > 0.5
+    assert (
+        dice(read_label(written[0], scan.truth.shape[1:], CLASSES)[deep] == 1, scan.truth[int(first[3:8])][deep]) > 0.5
+    )
     tifffile.imwrite(written[0], np.ones(scan.truth.shape[1:], "uint8"))
     assert prelabel(tmp_path / "slices.tsv", tmp_path / "labels", config) == []
     assert tifffile.imread(written[0]).all()
 
 
 def test_prelabels_have_the_values_of_the_classes(scan, tmp_path):
-    pick_slices(scan.volume, "x", 1, tmp_path / "slices.tsv")
+    picked(scan, tmp_path, 1)
     model = UNetConfig(classes={"background": 7, "void": 9, "domain": 300})
     (path,) = prelabel(tmp_path / "slices.tsv", tmp_path / "labels", ThresholdConfig(method="otsu"), model)
     assert set(np.unique(tifffile.imread(path))) == {7, 300}
@@ -100,14 +138,14 @@ def test_prelabels_have_the_values_of_the_classes(scan, tmp_path):
 
 
 def test_the_command_takes_the_classes_from_the_configuration(scan, tmp_path, capsys):
-    pick_slices(scan.volume, "x", 1, tmp_path / "slices.tsv")
+    picked(scan, tmp_path, 1)
     config = tmp_path / "config.yaml"
     config.write_text("models: {fiji: {method: unet, classes: {background: 0, domain: 255}}}")
     command = ["prelabel", str(tmp_path / "slices.tsv"), str(tmp_path / "labels"), "--config", str(config)]
     assert main([*command, "--model", "fij"]) == 1
     assert "there is no such model (got fij). Models: fiji." in capsys.readouterr().err
     assert main([*command, "--model", "fiji"]) == 0
-    assert set(np.unique(tifffile.imread(tmp_path / "labels/x_z00024.tif"))) == {0, 255}
+    assert set(np.unique(tifffile.imread(next((tmp_path / "labels").glob("x_z*.tif"))))) == {0, 255}
 
 
 def disc(size):

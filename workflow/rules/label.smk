@@ -2,13 +2,12 @@
 
 
 rule pick_slices:
-    """Export a few slices, spread over the scan, for a person to label; an earlier model says which it doubts most."""
+    """Export the slices that show most at every depth, or that an earlier model doubts most, for a person to label."""
     input:
         slabs=converted,
         earlier=earlier_metadata,
-        appearance=lambda wildcards: (
-            f"{RESULTS}/{wildcards.sample}/appearance.json" if earlier_bundle(wildcards) else []
-        ),
+        appearance=f"{RESULTS}/{{sample}}/appearance.json",
+        interface=f"{RESULTS}/{{sample}}/interface.json",
     output:
         table=ensure(f"{RESULTS}/{{sample}}/to_label/slices.tsv", non_empty=True),
     log:
