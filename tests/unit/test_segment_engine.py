@@ -15,7 +15,7 @@ from tomoprofile.feasibility import check_run
 from tomoprofile.samples import Scan
 from tomoprofile.segment import predict
 from tomoprofile.segment.bundle import decision_level, load_network
-from tomoprofile.segment.engine import TorchEngine, make_engine
+from tomoprofile.segment.engine import TorchEngine, folded, make_engine
 from tomoprofile.segment.predict import SlicePredictor, predict_slab
 from tomoprofile.segment.train import fine_tune
 from tomoprofile.segment.training_set import collect_labels, read_training_set
@@ -108,6 +108,17 @@ def test_openvino_uses_the_threads_it_is_given(bundle, images, monkeypatch):
     assert [options["INFERENCE_NUM_THREADS"] for options in seen] == [1]
 
 
+def test_batch_norms_are_folded_exactly_and_all_of_them(bundle):
+    network = load_network(bundle).eval()
+    ready = folded(network)
+    image = torch.randn(1, 3, 96, 64)
+    with torch.no_grad():
+        assert torch.allclose(ready(image), network(image), atol=1e-4)
+    norms = [sum(isinstance(layer, torch.nn.BatchNorm2d) for layer in one.modules()) for one in (network, ready)]
+    assert norms[0] > 40
+    assert norms[1] == 0
+
+
 class Small(torch.nn.Module):
     """A network for which only so many windows fit into the memory."""
 
@@ -123,8 +134,8 @@ class Small(torch.nn.Module):
 
 
 def test_full_memory_halves_the_batch_says_so_and_remembers(caplog):
-    network = Small(3)
-    engine = TorchEngine(network, torch.device("cpu"), torch.float32)
+    engine = TorchEngine(Small(3), torch.device("cpu"), torch.float32)
+    network = engine.network
     windows = torch.arange(8.0).reshape(8, 1, 1, 1)
     assert (engine.logits(windows) == 2 * windows).all()
     assert network.sizes == [8, 4, 2, 2, 2, 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import sys
 import warnings
@@ -10,6 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..config import OPENVINO, PredictConfig
 from ..errors import Fault, InputError, StageError
@@ -78,7 +81,11 @@ class TorchEngine:
     def __init__(self, network: SliceNetwork, device: torch.device, precision: torch.dtype) -> None:
         self.device, self._precision = device, precision
         self.precision = str(precision).removeprefix("torch.")
-        self.network = network.to(device, memory_format=torch.channels_last).eval()
+        self.network = folded(network).to(device, memory_format=torch.channels_last)
+        # Autocast would convert weights again in every call; everything else it decides layer by layer.
+        for layer in self.network.modules():
+            if isinstance(layer, nn.Conv2d):
+                layer.to(precision)
         self.most: int | None = None  # windows that fit into the memory of the GPU, once that is known
 
     def logits(self, windows: torch.Tensor) -> torch.Tensor:
@@ -90,6 +97,39 @@ class TorchEngine:
         windows = windows.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, self._precision, enabled=self._precision != torch.float32):
             return self.network(windows).float()
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """Return a copy for inference whose batch norms are part of the convolutions before them; exact to rounding.
+
+    Which convolution a batch norm follows is seen by looking on while an example passes.
+    """
+    network = copy.deepcopy(network).cpu().eval().requires_grad_(False)
+    names = {layer: name for name, layer in network.named_modules()}
+    made: dict[int, nn.Conv2d] = {}
+    kept: list[torch.Tensor] = []  # or the address of one result could become that of another
+    pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
+
+    def after(layer: nn.Conv2d, _: Any, result: torch.Tensor) -> None:
+        kept.append(result)
+        made[id(result)] = layer
+
+    def before(layer: nn.BatchNorm2d, inputs: tuple[torch.Tensor, ...]) -> None:
+        if id(inputs[0]) in made:
+            pairs.append((made[id(inputs[0])], layer))
+
+    convolutions = [layer for layer in names if isinstance(layer, nn.Conv2d)]
+    hooks = [layer.register_forward_hook(after) for layer in convolutions]
+    hooks += [layer.register_forward_pre_hook(before) for layer in names if isinstance(layer, nn.BatchNorm2d)]
+    if convolutions:
+        with torch.no_grad():
+            network(torch.zeros(1, convolutions[0].in_channels, 64, 64))
+    for hook in hooks:
+        hook.remove()
+    for convolution, norm in pairs:
+        network.set_submodule(names[convolution], fuse_conv_bn_eval(convolution, norm))
+        network.set_submodule(names[norm], nn.Identity())
+    return network
 
 
 def halving(
@@ -135,6 +175,7 @@ class OpenVinoEngine:
         self.precision = precision
         hint = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[precision]
         options = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
+        options["ENABLE_CPU_PINNING"] = False  # jobs side by side on a machine would all be pinned to the same cores
         self._compile: Callable[[Any], Any] = lambda model: core.compile_model(model, "CPU", options)
         self._network = network.to("cpu").eval()
         self._requests: dict[tuple[int, ...], Any] = {}
