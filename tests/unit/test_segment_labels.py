@@ -9,7 +9,6 @@ from tomoprofile.cli import main
 from tomoprofile.config import AugmentConfig, ThresholdConfig, UNetConfig
 from tomoprofile.errors import InputError, StageError
 from tomoprofile.phantom.scan import PhantomSettings, simulate
-from tomoprofile.segment.appearance import look_at_scan
 from tomoprofile.segment.augment import normalise
 from tomoprofile.segment.crops import CropSampler
 from tomoprofile.segment.label_files import find_label_files
@@ -77,7 +76,7 @@ def test_masks_of_any_integer_type_are_read(tmp_path):
 
 
 def picked(scan, folder, count):
-    pick_slices(scan.volume, scan.appearance, scan.interface, "x", count, folder / "slices.tsv")
+    pick_slices(scan.volume, "x", count, folder / "slices.tsv")
     return (folder / "slices.tsv").read_text().splitlines()
 
 
@@ -101,8 +100,6 @@ def test_a_single_picked_slice_shows_what_is_rare(tmp_path, kind):
     for start, stop in store.shards():
         store.write(start, phantom.grey[start:stop])
     scan = SegmentScan(tmp_path, phantom)
-    phantom.plane.save(scan.interface)
-    look_at_scan(scan.volume, scan.interface, scan.appearance)
     large = phantom.objects[phantom.objects["large"]]
 
     def shown(z):

@@ -110,21 +110,21 @@ def is_network(scan):
     return CONFIG.models[scan.model].method in ("unet", "bundle")
 
 
-def segmenter(wildcards):
-    """Return what segments a scan: the metadata of its model bundle, or its threshold."""
+def segmenter_path(wildcards):
+    """Return what segments a scan: the folder of its model bundle, or its threshold's file."""
     scan = scan_of(wildcards)
     model = CONFIG.models[scan.model]
     if model.method == "bundle":
-        return f"{model.bundle}/configs/metadata.json"
-    if model.method == "unet":
-        return f"{RESULTS}/models/{scan.model}/configs/metadata.json"
-    return f"{RESULTS}/{scan.sample}/threshold.json"
+        return model.bundle
+    return f"{RESULTS}/models/{scan.model}" if model.method == "unet" else f"{RESULTS}/{scan.sample}/threshold.json"
 
 
-def segmenter_path(wildcards):
-    """Return the bundle's folder or the threshold's file."""
-    path = Path(segmenter(wildcards))
-    return str(path.parents[1] if path.name == "metadata.json" else path)
+def segmenter(wildcards):
+    """Return its file that stands for it as input: the bundle's metadata, which are written last."""
+    if CONFIG.models[scan_of(wildcards).model].method == "bundle":
+        return earlier_metadata(wildcards)
+    path = segmenter_path(wildcards)
+    return path if path.endswith(".json") else f"{path}/configs/metadata.json"
 
 
 def appearance(wildcards):
@@ -152,9 +152,9 @@ def earlier_bundle(wildcards):
 
 
 def earlier_metadata(wildcards):
-    """Return the metadata of that earlier model as input."""
-    bundle = earlier_bundle(wildcards)
-    return f"{bundle}/configs/metadata.json" if bundle else []
+    """Return the metadata of that earlier model as input; when it is missing, the check of the run says what to do."""
+    path = f"{earlier_bundle(wildcards)}/configs/metadata.json"
+    return path if os.path.exists(path) else []
 
 
 def shard_mb(wildcards):

@@ -2,12 +2,13 @@
 
 
 rule pick_slices:
-    """Export the slices that show most at every depth, or that an earlier model doubts most, for a person to label."""
+    """Export the slices that show most in every layer, or that an earlier model doubts most, for a person to label."""
     input:
         slabs=converted,
         earlier=earlier_metadata,
-        appearance=f"{RESULTS}/{{sample}}/appearance.json",
-        interface=f"{RESULTS}/{{sample}}/interface.json",
+        appearance=lambda wildcards: (
+            f"{RESULTS}/{wildcards.sample}/appearance.json" if earlier_bundle(wildcards) else []
+        ),
     output:
         table=ensure(f"{RESULTS}/{{sample}}/to_label/slices.tsv", non_empty=True),
     log:
@@ -38,8 +39,11 @@ rule collect_labels:
             for scan in labelled_scans(wildcards)
             for slab in slabs_of(scan)
         ],
+        # Not before there are labels: that some are needed must not wait for an interface.
         appearances=lambda wildcards: [
-            f"{RESULTS}/{scan.sample}/appearance.json" for scan in labelled_scans(wildcards)
+            f"{RESULTS}/{scan.sample}/appearance.json"
+            for scan in labelled_scans(wildcards)
+            if find_label_files(Path(scan.labels))
         ],
         proposed=lambda wildcards: [
             f"{RESULTS}/{scan.sample}/to_label/slices.tsv" for scan in labelled_scans(wildcards)

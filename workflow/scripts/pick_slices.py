@@ -9,10 +9,9 @@ with rule_logging(snakemake.log[0]):
     earlier = snakemake.params.earlier
     pick_slices(
         Path(snakemake.params.volume),
-        Path(snakemake.input.appearance),
-        Path(snakemake.input.interface),
         snakemake.wildcards.sample,
         snakemake.params.slices,
         Path(snakemake.output.table),
         Path(earlier) if earlier else None,
+        Path(snakemake.input.appearance) if earlier else None,
     )

@@ -1,4 +1,4 @@
-"""Propose slices for a person to label: from every part of the scan, those that show most at every depth."""
+"""Propose slices for a person to label: from every part of the scan, those that show most in every layer."""
 
 from __future__ import annotations
 
@@ -11,58 +11,50 @@ from scipy import ndimage
 
 from ..files import whole_file
 from ..logs import LOG, progress
-from ..volume.plane import Plane
-from ..volume.store import Store, open_store
+from ..volume.store import open_store
 from .alarm import doubt_of
 from .appearance import Appearance
 from .familiarity import SIDE, SliceModel
 
 CANDIDATES = 12  # in each part of the scan
 DOUBTED = 4  # of them, those that an earlier model is asked about
-STRATA = (0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)  # of the deepest resin: what is rare lies near the substrate
+STRIPS = 8  # a slice is cut into, along each axis
 SMOOTH, STRONG, ALIEN, REACH = 1.5, 4.0, 60.0, 10
 
 
 def pick_slices(
-    volume: Path,
-    appearance: Path,
-    interface: Path,
-    sample: str,
-    n_slices: int,
-    out_tsv: Path,
-    bundle: Path | None = None,
+    volume: Path, sample: str, n_slices: int, out_tsv: Path, bundle: Path | None = None, appearance: Path | None = None
 ) -> None:
     """Export one slice of each of ``n_slices`` equal parts of a scan, at native grey, and list them.
 
     Spread out, so that one of them can be held out with a gap to the others. In each part the slice with most
-    structure at every depth: a large domain near the substrate is in few slices, and what is never labelled is not
-    learned. With an
-    earlier model, of the four best the one that it doubts most, and a mask to correct in ``prelabels`` (F16).
+    structure in every layer: a large domain near the substrate is in few slices, and what is never labelled is not
+    learned. With an earlier model, of the four best the one that it doubts most, and a mask to correct in
+    ``prelabels`` (F16).
 
     Parameters
     ----------
     volume : Path
         Store of grey values.
-    appearance, interface : Path
-        ``appearance.json`` and ``interface.json`` of the scan.
     sample : str
         Name of the scan; files are called ``<sample>_z00042.tif``.
     n_slices : int
         How many; no more than the scan has.
     out_tsv : Path
         Table with the columns slice, file, doubt and prelabel; the images lie beside it.
-    bundle : Path, optional
-        An earlier model.
+    bundle, appearance : Path, optional
+        An earlier model, and ``appearance.json`` of the scan for it.
     """
-    store, looks, plane = open_store(volume), Appearance.load(appearance), Plane.load(interface)
+    store = open_store(volume)
     model = SliceModel(bundle) if bundle else None
+    looks = Appearance.load(appearance) if appearance else None
     out_tsv.parent.mkdir(parents=True, exist_ok=True)
     lines = ["slice\tfile\tdoubt\tprelabel"]
     chosen = []
     for places in progress(candidates(store.shape[0], n_slices), min(n_slices, store.shape[0]), "parts looked at"):
-        shown = np.array([structure(store, looks, plane, z) for z in places])
+        shown = np.array([structure(store.read(z, z + 1)[0]) for z in places])
         order = np.argsort(-worth(shown), kind="stable")
-        if model is None:
+        if model is None or looks is None:
             z = places[order[0]]
             image, told = out_tsv.parent / f"{sample}_z{z:05d}.tif", "\t"
             tifffile.imwrite(image, store.read(z, z + 1)[0])
@@ -86,40 +78,36 @@ def candidates(depth: int, n_slices: int) -> list[list[int]]:
     return [sorted({int((part + share) * depth / count) for share in shares}) for part in range(count)]
 
 
-def structure(store: Store, looks: Appearance, plane: Plane, z: int) -> NDArray[np.float64]:
-    """Return the share of voxels that differ strongly from the matrix, in each stratum of depth.
+def structure(grey: NDArray) -> NDArray[np.float64]:
+    """Return the share of voxels that differ strongly from the matrix, in strips along rows and along columns.
+
+    The substrate is not known yet; where slices show it as a line, strips along one of the axes are layers of depth.
 
     Parameters
     ----------
-    store : Store
-        Of grey values.
-    looks : Appearance
-    plane : Plane
-    z : int
-        The slice.
+    grey : array (y, x)
+        Of a slice, in any unit.
+
+    Returns
+    -------
+    array (2 STRIPS,)
     """
-    grey = store.read(z, z + 1)[0] * np.float32(store.grey.slope) + np.float32(store.grey.offset)
-    smooth = np.abs(ndimage.gaussian_filter((grey - looks.centre) / looks.spread, SMOOTH))
-    places = ((np.arange(n) + 0.5) * edge for n, edge in zip(store.shape, store.voxel_size_um, strict=True))
-    z_um, y_um, x_um = places
-    depth = np.asarray(plane.depth_um(z_um[z], y_um[:, None], x_um))
-    usual = 1.4826 * float(np.median(smooth))
+    smooth = ndimage.gaussian_filter(grey.astype(np.float32), SMOOTH)
+    away = np.abs(smooth - np.median(smooth))
+    usual = 1.4826 * float(np.median(away))
     # Voids and the substrate's fringes are far stronger than domains, and would decide alone.
-    alien = ndimage.maximum_filter(smooth > ALIEN * usual, 2 * REACH + 1)
-    strong = (smooth > STRONG * usual) & ~alien
-    borders = np.array(STRATA) * max(float(depth.max()), 1e-6)
-    stratum = np.digitize(depth, borders) - 1
-    counts = np.bincount(stratum[stratum >= 0].ravel(), minlength=len(STRATA))[: len(STRATA) - 1]
-    found = np.bincount(stratum[(stratum >= 0) & strong].ravel(), minlength=len(STRATA))[: len(STRATA) - 1]
-    return found / np.maximum(counts, 1)
+    alien = ndimage.maximum_filter(away > ALIEN * usual, 2 * REACH + 1)
+    strong = (away > STRONG * usual) & ~alien
+    means = (part.mean() for axis in (0, 1) for part in np.array_split(strong, min(STRIPS, strong.shape[axis]), axis))
+    return np.array(list(means))
 
 
 def worth(shown: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how much each slice would teach: its structure in each stratum, against that of the slices beside it.
+    """Return how much each slice would teach: its structure in each strip, against what is usual there.
 
     Parameters
     ----------
-    shown : array (slices, strata)
+    shown : array (slices, strips)
     """
     usual = shown.mean(axis=0)
     return (shown / np.where(usual > 0, usual, 1)).sum(axis=1)
