@@ -148,6 +148,8 @@ def test_wrong_rows(broken, change, told):
         ({"sotre": {}}, ["config.yaml", "sotre", "Did you mean `store`?"]),
         ({"models": {"default": {"method": "unet", "steps": "many"}}}, ["models.default.steps", "'many'"]),
         ({"models": {"default": {"method": "unet", "base": "no/bundle"}}}, ["models.default.base", "no/bundle"]),
+        ({"models": {"default": {"method": "bundle", "bundle": "no/bundle"}}}, ["models.default.bundle", "no/bundle"]),
+        ({"models": {"default": {"encoder": "resnet18", "method": "unet"}}}, ["resnet18", "base: none"]),
     ],
 )
 def test_wrong_configuration(broken, config, told):

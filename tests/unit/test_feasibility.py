@@ -1,0 +1,58 @@
+"""Models that a run names: there, usable, and used as was meant."""
+
+import json
+
+import pytest
+
+from tomoprofile.config import PACKAGED_WEIGHTS, read_config
+from tomoprofile.feasibility import _check_model
+from tomoprofile.samples import Scan
+from tomoprofile.segment.facts import NEEDED
+
+ROW = {"path": "a", "format": "tiff_folder", "slices": 4, "rows": 4, "columns": 4, "dtype": "uint8"}
+
+
+def findings(model, labels=""):
+    scan = Scan(sample="a", voxel_size_um="1", labels=labels, **ROW)
+    (finding,) = _check_model("default", read_config({"models": {"default": model}}), [scan])
+    return finding
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/metadata.json").write_text(json.dumps({"tomoprofile": {key: {} for key in NEEDED}}))
+    return tmp_path
+
+
+def test_an_earlier_model_needs_no_labels_and_says_when_there_are_some(bundle):
+    model = {"method": "bundle", "bundle": str(bundle)}
+    assert findings(model).status == "ok"
+    used = findings(model, labels="labels")
+    assert used.status == "warning"
+    assert "set `method: unet` and `base`" in used.message
+
+
+@pytest.mark.parametrize("key", ["bundle", "base"])
+def test_a_bundle_of_another_version_is_an_error_before_the_run(bundle, key):
+    (bundle / "configs/metadata.json").write_text(json.dumps({"tomoprofile": {"network": {}}}))
+    model = {"method": "bundle" if key == "bundle" else "unet", key: str(bundle)}
+    finding = findings(model, labels="" if key == "bundle" else "labels")
+    assert finding.status == "error"
+    assert "no model bundle of this version" in finding.message
+
+
+def test_a_folder_without_a_bundle_is_an_error(tmp_path):
+    finding = findings({"method": "bundle", "bundle": str(tmp_path)})
+    assert finding.status == "error"
+    assert "models.default.bundle" in finding.message
+
+
+@pytest.mark.parametrize("encoder", PACKAGED_WEIGHTS)
+def test_packaged_weights_must_be_installed(encoder, monkeypatch):
+    model = {"method": "unet", "encoder": encoder}
+    assert findings(model, labels="labels").status == "ok"
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    finding = findings(model, labels="labels")
+    assert finding.status == "error"
+    assert PACKAGED_WEIGHTS[encoder] in finding.message
