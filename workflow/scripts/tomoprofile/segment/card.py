@@ -220,9 +220,9 @@ def _warnings(facts: dict[str, Any]) -> list[str]:
             "level: another scan is usually segmented worse."
         )
     lines.append(
-        "Another voxel size, distance, energy, noise or sample looks different to the network, which does not say so "
-        "by itself. Look at the contours in the report of every scan; one new labelled slice of such a scan mends the "
-        "model within minutes."
+        "Another voxel size, distance, energy, noise or sample looks different to the network. Every scan is compared "
+        "with those it was trained on, and flagged when it looks unlike them; small differences still cost accuracy, so "
+        "look at the contours in its report. One new labelled slice of such a scan mends the model within minutes."
     )
     return lines
 
