@@ -221,8 +221,8 @@ def _warnings(facts: dict[str, Any]) -> list[str]:
         )
     lines.append(
         "Another voxel size, distance, energy, noise or sample looks different to the network. Every scan is compared "
-        "with those it was trained on, and flagged when it looks unlike them; small differences still cost accuracy, so "
-        "look at the contours in its report. One new labelled slice of such a scan mends the model within minutes."
+        "with those it was trained on, and flagged when it looks unlike them; small differences still cost accuracy, "
+        "so look at the contours in its report. One new labelled slice of such a scan mends the model within minutes."
     )
     return lines
 
