@@ -28,6 +28,7 @@ DOUBT_EDGE, DOUBT_OUTSIDE = 1.4, 1.7  # times the doubt on held-out slices
 DOUBT_FLOOR = 0.02
 VOXELS_EDGE, VOXELS_OUTSIDE = 1.1, 1.3
 LEAST_SPREAD = 0.1
+TAIL = 1.28  # spreads between the middle and the 90th percentile of a normal distribution
 LEAST_TILES = 8
 PARTS = {"low": 10, "middle": 50, "high": 90}  # percentiles over tiles: what few tiles show counts, too
 MEANING = {
@@ -185,8 +186,8 @@ def _departures(scan: dict[str, Any], appearance: Appearance) -> dict[str, float
     spread = np.maximum(scan["tile_spread"], LEAST_SPREAD)
     worst = np.zeros(len(FEATURES))
     for name, at in PARTS.items():
-        here = np.percentile(appearance.features, at, 0)
-        away = np.abs(here - np.asarray(scan[name])) / spread
-        # The tails of few tiles are less certain than their middle.
-        worst = np.maximum(worst, away if name == "middle" else away / 2)
+        away = np.abs(np.percentile(appearance.features, at, 0) - np.asarray(scan[name]))
+        # The tails of few tiles are less certain than their middle, the more so the longer they are: voids.
+        tail = np.abs(np.asarray(scan[name]) - np.asarray(scan["middle"])) / TAIL
+        worst = np.maximum(worst, away / np.maximum(spread, tail) / (1 if name == "middle" else 2))
     return dict(zip(FEATURES, worst.tolist(), strict=True))
