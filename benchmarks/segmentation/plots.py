@@ -19,7 +19,7 @@ STYLES = {
     "threshold_fill": ("#CC79A7", "dots"),
     "carried": ("#56B4E9", "long"),
 }
-WIDTH, HEIGHT, LEFT, TOP, GAP_X, GAP_Y, PER_ROW = 250, 190, 62, 92, 66, 74, 3
+WIDTH, HEIGHT, LEFT, TOP, GAP_X, GAP_Y, PER_ROW = 250, 190, 62, 112, 66, 74, 3
 NICE = (1, 2, 2.5, 5, 10)
 
 Point = tuple[float, float, float, float]
