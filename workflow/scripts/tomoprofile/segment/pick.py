@@ -16,7 +16,8 @@ from .alarm import doubt_of
 from .appearance import Appearance
 from .familiarity import SIDE, SliceModel
 
-CANDIDATES = 12  # in each part of the scan
+CANDIDATES = 16  # in each part of the scan
+APART = 0.4  # of a part, at least, lies between the slices of two parts
 DOUBTED = 4  # of them, those that an earlier model is asked about
 STRIPS = 8  # a slice is cut into, along each axis
 SMOOTH, STRONG, ALIEN, REACH = 1.5, 4.0, 60.0, 10
@@ -50,8 +51,10 @@ def pick_slices(
     looks = Appearance.load(appearance) if appearance else None
     out_tsv.parent.mkdir(parents=True, exist_ok=True)
     lines = ["slice\tfile\tdoubt\tprelabel"]
-    chosen = []
+    chosen: list[int] = []
     for places in progress(candidates(store.shape[0], n_slices), min(n_slices, store.shape[0]), "parts looked at"):
+        least = chosen[-1] + APART * store.shape[0] / min(n_slices, store.shape[0]) if chosen else 0
+        places = [z for z in places if z >= least] or places[-1:]
         shown = np.array([structure(store.read(z, z + 1)[0]) for z in places])
         order = np.argsort(-worth(shown), kind="stable")
         if model is None or looks is None:
@@ -72,9 +75,9 @@ def pick_slices(
 
 
 def candidates(depth: int, n_slices: int) -> list[list[int]]:
-    """Return the slices to choose from in each of ``n_slices`` parts: not at its ends, where the next part begins."""
+    """Return the slices to choose from in each of ``n_slices`` equal parts."""
     count = min(n_slices, depth)
-    shares = np.linspace(0.2, 0.8, CANDIDATES)
+    shares = np.linspace(0.03, 0.97, CANDIDATES)
     return [sorted({int((part + share) * depth / count) for share in shares}) for part in range(count)]
 
 
