@@ -8,7 +8,7 @@ import tifffile
 
 from tomoprofile.phantom.scan import Phantom, PhantomSettings, simulate
 from tomoprofile.segment.appearance import look_at_scan
-from tomoprofile.segment.training_set import LabelledScan
+from tomoprofile.segment.training_set import LabelledScan, collect_labels
 from tomoprofile.volume.store import create_store
 
 
@@ -41,6 +41,12 @@ class SegmentScan:
             mask = change(self.truth[z].astype(np.uint8))
             tifffile.imwrite(folder / f"x_z{z:05d}.tif", mask)
         return LabelledScan("x", self.volume, folder, self.appearance)
+
+    def training_set(self, config):
+        """Write the training set of three labelled slices; returns its path."""
+        path = self.folder / "training.npz"
+        collect_labels([self.label("labels", (8, 24, 40))], config, path)
+        return path
 
     def empty(self, name, shard_slices=8):
         """Create a store for probabilities."""

@@ -84,7 +84,7 @@ def test_doubt_is_the_expected_share_of_wrong_voxels_among_those_found():
 
 def test_voxels_of_another_size_are_told(facts):
     same = looks(12)
-    coarse = Appearance(same.centre, same.spread, (0.7,) * 3, same.slices, same.features, same.tile_slices)
+    coarse = Appearance(same.centre, same.spread, (0.7,) * 3, same.slices, same.features)
     found = compare(facts, coarse, None)
     assert found.status == "outside"
     assert "voxel size (1.40 times)" in found.reasons
@@ -92,7 +92,7 @@ def test_voxels_of_another_size_are_told(facts):
 
 def test_too_little_resin_is_unknown_and_never_inside(facts):
     same = looks(12)
-    few = Appearance(same.centre, same.spread, same.voxel_size_um, [3], same.features[:4], same.tile_slices[:4])
+    few = Appearance(same.centre, same.spread, same.voxel_size_um, [3], same.features[:4])
     found = compare(facts, few, None)
     assert found.status == "unknown"
     assert "too little resin" in found.reasons[0]

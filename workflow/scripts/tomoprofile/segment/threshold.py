@@ -147,18 +147,12 @@ def _smooth(store: Store, sigma: float, first: int, end: int) -> NDArray[np.floa
     return smooth[halo : halo + end - first]
 
 
-def _resin(store: Store, plane: Plane, index: int) -> NDArray[np.bool_]:
-    """Return which voxels (y, x) of a slice lie beyond the interface."""
-    z, y, x = ((np.arange(n) + 0.5) * edge for n, edge in zip(store.shape, store.voxel_size_um, strict=True))
-    return np.asarray(plane.depth_um(z[index], y[:, None], x) > 0)
-
-
 def _resin_values(store: Store, plane: Plane, sigma: float) -> Iterator[NDArray[np.float32]]:
     """Yield the smoothed grey values of the resin, slice by slice."""
     shards = store.shards()
     for first, end in progress(shards, len(shards), "shards looked at"):
         for z, smooth in enumerate(_smooth(store, sigma, first, end), start=first):
-            yield smooth[_resin(store, plane, z)]
+            yield smooth[plane.resin(z, store.shape, store.voxel_size_um)]
 
 
 def _mask(store: Store, threshold: Threshold, first: int, end: int) -> NDArray[np.bool_]:
@@ -170,7 +164,7 @@ def _mask(store: Store, threshold: Threshold, first: int, end: int) -> NDArray[n
         dark = threshold.config.domains_are == "dark"
         part = smooth < threshold.value if dark else smooth > threshold.value
         for z in range(low, high):
-            mask[z - first] = part[z - low] & _resin(store, threshold.plane, z)
+            mask[z - first] = part[z - low] & threshold.plane.resin(z, store.shape, store.voxel_size_um)
     return mask
 
 

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import Fault, InputError
 
 
@@ -50,6 +53,13 @@ class Plane:
         """Return the signed distance to the plane, positive in the resin; scalars or arrays that broadcast."""
         nz, ny, nx = self.normal
         return nz * z_um + ny * y_um + nx * x_um - self.offset_um
+
+    def resin(
+        self, index: int, shape: tuple[int, int, int], voxel_size_um: tuple[float, float, float]
+    ) -> NDArray[np.bool_]:
+        """Return which voxels (y, x) of slice ``index`` of a volume have their centre beyond the plane."""
+        z, y, x = ((np.arange(n) + 0.5) * edge for n, edge in zip(shape, voxel_size_um, strict=True))
+        return np.asarray(self.depth_um(z[index], y[:, None], x) > 0)
 
     def save(self, path: str | Path, **how: Any) -> None:
         """Write ``interface.json``: the plane, its tilt, and ``how`` it was found."""
