@@ -1,6 +1,8 @@
 """The table of domains is the same for every partition, and equals what a one-shot analysis gives (A6)."""
 
 import math
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -8,14 +10,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
+from scipy.spatial import ConvexHull
+from skimage.measure import euler_number
 
-from tomoprofile.domains import seams, table
+from tomoprofile.config import ObjectsConfig
+from tomoprofile.domains import parts, table
+from tomoprofile.domains.axes import covariance
 from tomoprofile.domains.objects import iter_runs, read_objects_metadata
-from tomoprofile.domains.seams import Components
-from tomoprofile.domains.stitch import stitch_objects
 from tomoprofile.domains.sums import Sums
-from tomoprofile.domains.surface import DIRECTIONS, direction_weights
-from tomoprofile.domains.table import measure_domains
+from tomoprofile.domains.surface import DIRECTIONS, crofton_surface
+from tomoprofile.domains.table import Level, measure_array, measure_domains
+from tomoprofile.domains.touching import PROBABILITY
 from tomoprofile.volume.plane import Plane
 from tomoprofile.volume.store import create_store
 
@@ -32,14 +37,15 @@ def write_store(path, image, shard_slices):
     return path
 
 
-def analyse(folder, probability, grey, shard_slices, connectivity=26, min_voxels=1, threads=2):
+def analyse(folder, probability, grey, shard_slices, connectivity=26, min_voxels=1):
     """Return the table and the label volume painted from the runs."""
     p = write_store(folder / "p", probability, shard_slices)
     v = write_store(folder / "v", grey, shard_slices)
     PLANE.save(folder / "interface.json")
     objects, out = folder / "objects.parquet", folder / "domains.parquet"
-    n_domains = stitch_objects(p, LEVEL, connectivity, min_voxels, objects)
-    measure_domains(objects, v, p, folder / "interface.json", out, threads)
+    levels = {"calibrated": Level(LEVEL, objects, out)}
+    conditions = ObjectsConfig(connectivity=connectivity, min_voxels=min_voxels)
+    n_domains = measure_domains(p, v, folder / "interface.json", levels, conditions)
     labels = np.zeros(probability.shape, np.int64)
     for runs in iter_runs(objects):
         for z, y, start, stop, domain in zip(runs.z, runs.y, runs.x_start, runs.x_stop, runs.domain_id, strict=True):
@@ -72,6 +78,7 @@ def oracle(probability, grey, connectivity, min_voxels):
     numbers, first, voxels = np.unique(raw, return_index=True, return_counts=True)
     keep = (numbers > 0) & (voxels >= min_voxels)
     labels = np.zeros_like(raw, dtype=np.int64)
+    holes = cavities(raw, connectivity)
     rows = []
     for domain, number in enumerate(numbers[keep][np.argsort(first[keep])], 1):
         mine = raw == number
@@ -80,12 +87,9 @@ def oracle(probability, grey, connectivity, min_voxels):
         points = (where + 0.5) * EDGES
         count = len(where)
         padded = np.pad(mine, 1)
-        surface = 0.0
-        for step, weight in zip(DIRECTIONS, direction_weights(EDGES), strict=True):
-            pairs = (padded & np.roll(padded, [-k for k in step], (0, 1, 2))).sum()
-            length = math.dist((0, 0, 0), np.array(step) * EDGES)
-            surface += 4 * weight * math.prod(EDGES) / length * (count - pairs)
+        pairs = [(padded & np.roll(padded, [-k for k in step], (0, 1, 2))).sum() for step in DIRECTIONS]
         spread = np.cov(points.T, bias=True).reshape(3, 3) + np.diag(np.square(EDGES)) / 12
+        surface = crofton_surface(np.array([count]), np.array([pairs]), spread[None], EDGES)[0]
         axes = np.sqrt(5 * np.linalg.eigvalsh(spread))[::-1]
         low, high = where.min(axis=0), where.max(axis=0) + 1
         touches = (low == 0) | (high == mine.shape)
@@ -97,11 +101,39 @@ def oracle(probability, grey, connectivity, min_voxels):
         row |= {f"bbox_{name}_stop": value for name, value in zip("zyx", high, strict=True)}
         row |= {f"axis_{i}_um": value for i, value in enumerate(axes, 1)}
         row |= {"depth_um": (points @ PLANE.normal).mean() - PLANE.offset_um, "on_border": touches.any()}
+        row |= {"euler": euler_number(padded, 1 if connectivity == 6 else 3), "cavities": holes[number]}
+        row |= {"feret_max_um": farthest(where)}
         values = grey[mine].astype(float)
         row |= {"grey_mean": values.mean(), "grey_sd": values.std(), "grey_min": values.min()}
         row |= {"grey_max": values.max(), "confidence": probability[mine].mean() / 255}
         rows.append(row)
-    return pd.DataFrame(rows), labels
+    found = pd.DataFrame(rows)
+    if len(found) > 1:
+        centres = found[[f"centroid_{axis}_um" for axis in "zyx"]].to_numpy()
+        distances = np.linalg.norm(centres[:, None] - centres, axis=2)
+        found["nearest_um"] = (distances + np.diag(np.full(len(found), np.inf))).min(axis=1)
+    return found, labels
+
+
+def cavities(labels, connectivity):
+    """Return how many cavities each label encloses; the label left of its first voxel has a cavity."""
+    labels = np.pad(labels, 1)
+    structure = ndimage.generate_binary_structure(3, 3 if connectivity == 6 else 1)
+    holes, count = ndimage.label(labels == 0, structure)
+    found = np.zeros(labels.max() + 1, int)
+    for hole in set(range(1, count + 1)) - {holes[0, 0, 0]}:
+        z, y, x = np.argwhere(holes == hole)[0]
+        found[labels[z, y, x - 1]] += 1
+    return found
+
+
+def farthest(where):
+    """Return the largest distance between points half an edge from the centres of voxels along each axis."""
+    steps = np.concatenate([np.eye(3), -np.eye(3)]) / 2
+    points = ((where[:, None] + steps) * EDGES).reshape(-1, 3)
+    if len(where) > 100:
+        points = points[ConvexHull(points).vertices]
+    return max(np.linalg.norm(points - point, axis=1).max() for point in points)
 
 
 @COMMON
@@ -120,12 +152,32 @@ def test_any_partition_gives_the_table_of_a_one_shot_analysis(tmp_path_factory, 
 
 
 @COMMON
-@given(scan=scans(), one=st.integers(1, 9), other=st.integers(1, 9), threads=st.integers(1, 3))
-def test_two_partitions_give_the_same_bits(tmp_path_factory, scan, one, other, threads):
+@given(scan=scans(), one=st.integers(1, 9), other=st.integers(1, 9))
+def test_two_partitions_give_the_same_bits(tmp_path_factory, scan, one, other):
     probability, grey, connectivity, min_voxels = scan
     first, _ = analyse(tmp_path_factory.mktemp("one"), probability, grey, one, connectivity, min_voxels)
-    second, _ = analyse(tmp_path_factory.mktemp("other"), probability, grey, other, connectivity, min_voxels, threads)
+    second, _ = analyse(tmp_path_factory.mktemp("other"), probability, grey, other, connectivity, min_voxels)
     pd.testing.assert_frame_equal(first, second, check_exact=True)
+
+
+@settings(max_examples=100, deadline=None)
+@given(scan=scans(), cuts=st.lists(st.integers(0, 9)), order=st.randoms())
+def test_parts_may_be_joined_in_any_order(scan, cuts, order):
+    probability, grey, connectivity, _ = scan
+    grid = parts.Grid(probability.shape[1], EDGES, connectivity, grey.dtype, np.int64(2**15))
+    bounds = sorted({0, len(probability), *(cut for cut in cuts if cut < len(probability))})
+
+    def part(start, stop):
+        values = grey[start:stop], probability[start:stop]
+        return parts.part_of(table.extract_runs(values[1], 128), grid, start, values=values)[0]
+
+    waiting = [part(*bound) for bound in pairwise(bounds)]
+    while len(waiting) > 1:
+        at = order.randrange(len(waiting) - 1)
+        waiting[at : at + 2] = [parts.join(waiting[at], waiting[at + 1], grid)]
+    found, expected = (parts.finish(whole, grid).sums for whole in (waiting[0], part(0, len(probability))))
+    for name in vars(expected):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
 
 
 def blobs(seed=0, shape=(24, 30, 40)):
@@ -165,12 +217,22 @@ def test_a_snake_through_all_shards_is_one_object(tmp_path):
 # Mutants: what would be wrong without each part must be seen by the gate above.
 
 
-def test_mutant_without_stitching_finds_more_objects(tmp_path, monkeypatch):
-    probability, grey = blobs()
-    expected, _ = oracle(probability, grey, 26, 1)
-    monkeypatch.setattr(Components, "unite_seam", lambda *_: None)
-    found, _ = analyse(tmp_path, probability, grey, 4)
-    assert len(found) > 1.18 * len(expected)
+def wrong_table(monkeypatch, target, name, mutant, *, slices=4, connectivity=26, image=None):
+    """Return the columns with a part of the code replaced, and the right ones."""
+    probability, grey = blobs() if image is None else image
+    right = measure_array(probability, grey, EDGES, connectivity=connectivity)
+    monkeypatch.setattr(target, name, mutant)
+    return measure_array(probability, grey, EDGES, connectivity=connectivity, slices=slices), right
+
+
+def test_mutant_without_stitching_finds_more_objects(monkeypatch):
+    link_seam = parts.link_seam
+
+    def apart(both, ny, connectivity, component, parent, tally, _):
+        link_seam(both, ny, connectivity, component, parent, tally, True)
+
+    found, right = wrong_table(monkeypatch, parts, "link_seam", apart)
+    assert len(found["voxels"]) > 1.18 * len(right["voxels"])
 
 
 def test_mutant_that_filters_before_the_merge_loses_objects(tmp_path, monkeypatch):
@@ -180,8 +242,14 @@ def test_mutant_that_filters_before_the_merge_loses_objects(tmp_path, monkeypatc
     assert len(analyse(tmp_path, probability, grey, 4, min_voxels=5)[0]) == 1
     assert len(analyse(tmp_path, probability, grey, 4, min_voxels=6)[0]) == 1
     assert len(analyse(tmp_path, probability, grey, 4, min_voxels=7)[0]) == 0
-    add = Components.add
-    monkeypatch.setattr(Components, "add", lambda self, voxels: add(self, np.where(voxels < 5, 0, voxels)))
+    extract = table.extract_runs
+
+    def filtered(probability, threshold):
+        labels, _ = ndimage.label(probability >= threshold, np.ones((3, 3, 3)))
+        large = np.bincount(labels.ravel(), minlength=1) >= 5
+        return extract(np.where(large[labels], probability, 0).astype("uint8"), threshold)
+
+    monkeypatch.setattr(table, "extract_runs", filtered)
     assert len(analyse(tmp_path, probability, grey, 4, min_voxels=5)[0]) == 0
 
 
@@ -192,36 +260,73 @@ def test_mutant_that_merges_by_faces_only_splits_diagonal_objects(tmp_path, monk
     probability, grey = np.where(mask, 255, 0).astype("uint8"), np.zeros(mask.shape, "uint8")
     assert len(analyse(tmp_path, probability, grey, 4)[0]) == 1
     assert len(analyse(tmp_path, probability, grey, 4, connectivity=6)[0]) == 2
-    monkeypatch.setattr(seams, "reach_of", lambda _: 0)
+    link_seam = parts.link_seam
+    monkeypatch.setattr(parts, "link_seam", lambda both, ny, _, *rest: link_seam(both, ny, 6, *rest))
     assert len(analyse(tmp_path, probability, grey, 4)[0]) == 2
 
 
-def test_mutant_without_pairs_across_seams_has_too_much_surface(tmp_path, monkeypatch):
-    probability, grey = blobs()
-    expected, _ = oracle(probability, grey, 26, 1)
-    pairs_across = table.pairs_across
+def test_mutant_without_tallies_across_seams_has_another_surface_and_topology(monkeypatch):
+    link_seam = parts.link_seam
 
-    def none(*arguments):
-        domain_id, pairs = pairs_across(*arguments)
-        return domain_id, 0 * pairs
+    def uncounted(both, ny, connectivity, component, parent, tally, given):
+        link_seam(both, ny, connectivity, component, parent, tally.copy(), given)
 
-    monkeypatch.setattr(table, "pairs_across", none)
-    found, _ = analyse(tmp_path, probability, grey, 4)
-    cut = expected["bbox_z_start"] // 4 < (expected["bbox_z_stop"] - 1) // 4
+    found, right = wrong_table(monkeypatch, parts, "link_seam", uncounted)
+    cut = right["bbox_z_start"] // 4 < (right["bbox_z_stop"] - 1) // 4
     assert cut.sum() > 10
-    assert (found["surface_um2"] > expected["surface_um2"] * (1 + 1e-6))[cut].all()
+    assert (found["surface_um2"] > right["surface_um2"] * (1 + 1e-6))[cut].all()
+    assert (found["euler"] > right["euler"])[cut].all()
+
+
+def test_mutant_that_forgets_diagonal_contacts_under_6_has_another_surface(monkeypatch):
+    """Two columns that touch over an edge alone become one in the last slice, in another part."""
+    mask = np.zeros((9, 5, 6), bool)
+    mask[1:, 1, 1] = mask[1:, 2, 2] = mask[8, 1, 2] = True
+    image = np.where(mask, 255, 0).astype("uint8"), np.zeros(mask.shape, "uint8")
+    settle = partial(wrong_table, monkeypatch, parts, "_settle_contacts", connectivity=6, image=image)
+    found, right = settle(lambda contacts, *_: contacts[:0])
+    assert len(found["voxels"]) == len(right["voxels"]) == 1
+    assert found["surface_um2"][0] > 1.02 * right["surface_um2"][0]
+
+
+def hollow():
+    """A box through all parts with two cavities, one of which has a domain inside, and a pit that is none."""
+    mask = np.zeros((24, 12, 12), bool)
+    mask[1:23, 1:11, 1:11] = True
+    mask[3:8, 3:6, 3:6] = False
+    mask[10:21, 3:9, 3:9] = False
+    mask[13:16, 5:7, 5:7] = True
+    mask[2:5, 8:10, 9:] = False
+    return np.where(mask, 255, 0).astype("uint8"), np.zeros(mask.shape, "uint8")
+
+
+def test_cavities_belong_to_the_domain_around_them(monkeypatch):
+    for slices in (24, 5, 1):
+        found = measure_array(*hollow(), EDGES, slices=slices)
+        assert list(found["cavities"]) == [2, 0]
+        assert list(found["euler"]) == [3, 1]
+    united, _ = wrong_table(monkeypatch, parts, "unite_pores", lambda *_: None, image=hollow(), slices=5)
+    assert united["cavities"][0] > 2, "the mutant that unites no pores across seams counts pieces"
+
+
+def test_mutant_that_measures_feret_diameters_of_pieces_is_too_short(monkeypatch):
+    settle = parts._settle_points
+    found, right = wrong_table(
+        monkeypatch, parts, "_settle_points", lambda part, is_open, grid: settle(part, 0 * is_open, grid)
+    )
+    assert (found["feret_max_um"] < 0.95 * right["feret_max_um"]).sum() > 10
 
 
 def test_mutant_that_numbers_by_shard_order_backwards_is_seen(tmp_path, monkeypatch):
     probability, grey = blobs()
-    domains = Components.domains
-
-    def backwards(self, min_voxels):
-        domain_id, n_domains = domains(self, min_voxels)
-        return np.where(domain_id > 0, n_domains + 1 - domain_id, 0), n_domains
-
     expected, expected_labels = oracle(probability, grey, 26, 1)
-    monkeypatch.setattr(Components, "domains", backwards)
+    number = table.number_domains
+
+    def backwards(sums, min_voxels):
+        domain_id = number(sums, min_voxels)
+        return np.where(domain_id > 0, domain_id.max() + 1 - domain_id, 0)
+
+    monkeypatch.setattr(table, "number_domains", backwards)
     found, labels = analyse(tmp_path, probability, grey, 4)
     assert len(found) == len(expected)
     assert (labels != expected_labels).any()
@@ -238,20 +343,35 @@ def test_mutants_of_the_confidence_are_seen(tmp_path, monkeypatch):
     found, _ = analyse(tmp_path, probability, grey, 7)
     np.testing.assert_allclose(found["confidence"], expected["confidence"], rtol=1e-12)
     assert expected["voxels"].max() > 4000
-    add = Sums.add
+    gathered = Sums.gathered
 
-    def mean_of_means(self, rows, part):
-        before = self.voxels[rows].copy()
-        add(self, rows, part)
-        old = self.probability[rows] - part.probability
-        means = np.where(before, (old / np.maximum(before, 1) + part.probability / part.voxels) / 2, 0)
-        self.probability[rows] = np.where(before, means * self.voxels[rows], self.probability[rows])
+    def mean_of_means(self, number):
+        merged = gathered(self, number)
+        means = self.tally[:, PROBABILITY] / self.voxels
+        mean = np.bincount(number, means) / np.bincount(number)
+        merged.tally[:, PROBABILITY] = mean * merged.voxels
+        return merged
 
-    def short(self, rows, part):
-        add(self, rows, part)
-        self.probability[rows] %= 2**16
+    def short(self, number):
+        merged = gathered(self, number)
+        merged.tally[:, PROBABILITY] %= 2**16
+        return merged
 
     for mutant in (mean_of_means, short):
-        monkeypatch.setattr(Sums, "add", mutant)
+        monkeypatch.setattr(Sums, "gathered", mutant)
         wrong, _ = analyse(tmp_path, probability, grey, 7)
         assert np.abs(wrong["confidence"] - expected["confidence"]).max() > 1e-3
+
+
+def test_covariance_is_that_of_the_sums_of_any_part(tmp_path):
+    """The surface of the oracle uses the code's own correction; here its input is compared with plain sums."""
+    probability, grey = blobs()
+    found, labels = analyse(tmp_path, probability, grey, 5)
+    mine = np.argwhere(labels == 1)
+    sums = Sums.empty(1, "uint16", False)
+    mixed = [(mine[:, a] * mine[:, b]).sum() for a, b in ((0, 1), (0, 2), (1, 2))]
+    sums.moments[0] = [len(mine), *mine.sum(axis=0), *(mine**2).sum(axis=0), *mixed]
+    sums.box[0] = [*mine.min(axis=0), *(mine.max(axis=0) + 1)]
+    spread = np.cov(((mine + 0.5) * EDGES).T, bias=True) + np.diag(np.square(EDGES)) / 12
+    np.testing.assert_allclose(covariance(sums, EDGES)[0], spread, rtol=1e-10, atol=1e-12)
+    assert found["axis_1_um"][0] == pytest.approx(np.sqrt(5 * np.linalg.eigvalsh(spread)[-1]))

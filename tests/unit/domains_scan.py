@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tomoprofile.domains.stitch import stitch_objects
-from tomoprofile.domains.table import measure_domains
+from tomoprofile.config import ObjectsConfig
+from tomoprofile.domains.table import Level, measure_domains
 from tomoprofile.volume.plane import Plane
 from tomoprofile.volume.store import GreyScale, create_store
 
@@ -35,7 +35,9 @@ def measure(
     connectivity=26,
     min_voxels=1,
     shard_slices=8,
-    threads=2,
+    level=0.5,
+    workers=None,
+    instances=None,
 ) -> pd.DataFrame:
     """Return the table of a mask; the files of an earlier call in the same folder are written over."""
     certain = np.where(mask, 255, 0).astype("uint8") if probability is None else probability
@@ -43,9 +45,10 @@ def measure(
     write_store(folder / "probability", certain, shard_slices, voxel_size_um)
     write_store(folder / "volume", grey, shard_slices, voxel_size_um, scale)
     plane.save(folder / "interface.json")
-    stitch_objects(folder / "probability", 0.5, connectivity, min_voxels, folder / "objects.parquet")
-    inputs = (folder / name for name in ("objects.parquet", "volume", "probability", "interface.json"))
-    measure_domains(*inputs, folder / "domains.parquet", threads)
+    inputs = (folder / name for name in ("probability", "volume", "interface.json"))
+    levels = {"calibrated": Level(level, folder / "objects.parquet", folder / "domains.parquet")}
+    objects = ObjectsConfig(connectivity=connectivity, min_voxels=min_voxels)
+    measure_domains(*inputs, levels, objects, workers=workers, instances=instances)
     return pd.read_parquet(folder / "domains.parquet")
 
 

@@ -11,10 +11,11 @@ import pytest
 from domains_scan import measure, write_store
 
 from tomoprofile import __version__
-from tomoprofile.domains import stitch
+from tomoprofile.config import ObjectsConfig
+from tomoprofile.domains import table as tables
 from tomoprofile.domains.objects import Runs, iter_runs, read_objects_metadata, write_objects
-from tomoprofile.domains.stitch import stitch_objects, threshold_of
-from tomoprofile.domains.table import measure_domains
+from tomoprofile.domains.runs import threshold_of
+from tomoprofile.domains.table import Level, measure_domains
 from tomoprofile.errors import ConfigError, InputError, StoreError
 from tomoprofile.volume.plane import Plane
 from tomoprofile.volume.store import GreyScale
@@ -22,8 +23,10 @@ from tomoprofile.volume.store import GreyScale
 COLUMNS = [
     *("domain_id", "class", "voxels", "volume_um3", "equivalent_diameter_um", "surface_um2"),
     *("sphericity", "compactness", "centroid_z_um", "centroid_y_um", "centroid_x_um", "depth_um"),
+    "nearest_um",
     *("bbox_z_start", "bbox_z_stop", "bbox_y_start", "bbox_y_stop", "bbox_x_start", "bbox_x_stop"),
     *("axis_1_um", "axis_2_um", "axis_3_um", "elongation", "flatness", "tilt_deg"),
+    *("feret_max_um", "feret_min_um", "euler", "cavities"),
     *("grey_mean", "grey_sd", "grey_min", "grey_max", "confidence", "on_border", "edge_weight", "flag"),
 ]
 TYPES = {"domain_id": "int64", "class": "int16", "voxels": "int64", "on_border": "bool", "bbox_x_stop": "int32"}
@@ -144,21 +147,12 @@ def test_only_lateral_faces_take_the_weight_away(tmp_path):
     assert list(across_y["edge_weight"]) == pytest.approx([0, 10 / 7 * 14 / 10, 10 / 7 * 14 / 11])
 
 
-def test_threads_do_not_change_anything(tmp_path):
-    rng = np.random.default_rng(3)
-    mask, grey = rng.random((40, 10, 11)) < 0.2, rng.normal(size=(40, 10, 11)).astype("float32")
-    tables = [measure(tmp_path, mask, grey=grey, shard_slices=2, threads=n) for n in (1, 3)]
-    pd.testing.assert_frame_equal(*tables, check_exact=True)
-
-
 def test_volume_and_probability_may_have_other_shards(tmp_path):
     rng = np.random.default_rng(4)
     mask, grey = rng.random((20, 10, 11)) < 0.2, rng.integers(0, 255, (20, 10, 11)).astype("uint8")
     expected = measure(tmp_path, mask, grey=grey, shard_slices=4)
-    write_store(tmp_path / "volume7", grey, 7)
-    inputs = (tmp_path / name for name in ("objects.parquet", "volume7", "probability", "interface.json"))
-    measure_domains(*inputs, tmp_path / "again.parquet", 1)
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "again.parquet"), expected, check_exact=True)
+    write_store(tmp_path / "volume", grey, 7)
+    pd.testing.assert_frame_equal(measure_again(tmp_path, min_voxels=1), expected, check_exact=True)
 
 
 def test_one_row_group_a_shard_even_when_empty(tmp_path):
@@ -172,9 +166,8 @@ def test_one_row_group_a_shard_even_when_empty(tmp_path):
 def test_probability_at_the_level_is_foreground_and_just_below_is_not(tmp_path):
     image = np.zeros((3, 4, 8), "uint8")
     image[1, 1, 1:4] = (178, 179, 255)
-    write_store(tmp_path / "p", image)
-    stitch_objects(tmp_path / "p", 0.7, 26, 1, tmp_path / "o.parquet")
-    (runs,) = iter_runs(tmp_path / "o.parquet")
+    measure(tmp_path, image > 0, probability=image, level=0.7)
+    (runs,) = iter_runs(tmp_path / "objects.parquet")
     assert (runs.x_start[0], runs.x_stop[0]) == (2, 4)  # 0.7 * 255 = 178.5
 
 
@@ -182,38 +175,33 @@ def test_every_stored_value_is_a_level_of_its_own():
     assert [threshold_of(value / 255) for value in range(1, 256)] == list(range(1, 256))
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"level": 0.0}, {"level": 1.2}, {"level": float("nan")}, {"connectivity": 18}, {"min_voxels": 0}]
-)
-def test_settings_without_sense_are_refused(tmp_path, wrong):
-    write_store(tmp_path / "p", np.zeros((3, 4, 5), "uint8"))
-    settings = {"level": 0.5, "connectivity": 26, "min_voxels": 1} | wrong
-    with pytest.raises(ConfigError):
-        stitch_objects(tmp_path / "p", **settings, out=tmp_path / "o.parquet")
+@pytest.mark.parametrize("level", [0.0, 1.2, float("nan")])
+def test_levels_without_sense_are_refused(tmp_path, level):
+    with pytest.raises(ConfigError, match="level"):
+        measure(tmp_path, np.zeros((3, 4, 5), bool), level=level)
 
 
 def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
     mask = brick((16, 6, 6), np.s_[2:14, 2:4, 2:4])
-    write_store(tmp_path / "p", np.where(mask, 255, 0).astype("uint8"), 4)
-    (tmp_path / "o.parquet.runs").mkdir()  # of a run that was killed
-    (tmp_path / "o.parquet.runs" / "0_x_start.npy").write_bytes(b"rubbish")
-    load = stitch._load
+    (tmp_path / "objects.parquet.runs").mkdir()  # of a run that was killed
+    (tmp_path / "objects.parquet.runs" / "calibrated_0_x_start.npy").write_bytes(b"rubbish")
+    load = tables._load
 
-    def fail(folder, start, ny, domain_id):
+    def fail(folder, name, start, ny, domain_id):
         if start == 8:
             raise OSError("disk full")
-        return load(folder, start, ny, domain_id)
+        return load(folder, name, start, ny, domain_id)
 
-    monkeypatch.setattr(stitch, "_load", fail)
+    monkeypatch.setattr(tables, "_load", fail)
     with pytest.raises(OSError, match="disk full"):
-        stitch_objects(tmp_path / "p", 0.5, 26, 1, tmp_path / "o.parquet")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["p"]
+        measure(tmp_path, mask, shard_slices=4)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["interface.json", "probability", "volume"]
     monkeypatch.undo()
-    assert stitch_objects(tmp_path / "p", 0.5, 26, 1, tmp_path / "o.parquet") == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["o.parquet", "p"]
+    assert len(measure(tmp_path, mask, shard_slices=4)) == 1
+    assert not list(tmp_path.glob("*.runs"))
 
 
-# The objects file of another program is welcome, but nothing in it is used as an index before it is checked.
+# Nothing of an objects file is used as an index before it is checked.
 
 
 def write_runs(folder, *groups, n_domains=2):
@@ -229,20 +217,12 @@ def write_runs(folder, *groups, n_domains=2):
     write_objects(folder / "objects.parquet", type(metadata)(**own), shards)
 
 
-def measure_again(folder):
-    inputs = (folder / name for name in ("objects.parquet", "volume", "probability", "interface.json"))
-    measure_domains(*inputs, folder / "domains.parquet", 1)
-    return pd.read_parquet(folder / "domains.parquet")
-
-
-def test_touching_domains_of_another_program_are_measured_apart(tmp_path):
-    """Two bricks side by side, as a watershed would cut them: each has the surface of a brick alone."""
-    rows = [(z, y, x, x + 2, 1 + (x > 2)) for z in (1, 2) for y in (1, 2) for x in (1, 3)]
-    write_runs(tmp_path, rows)
-    found = measure_again(tmp_path)
-    assert list(found["voxels"]) == [8, 8]
-    alone = measure(tmp_path, brick((8, 6, 7), np.s_[1:3, 1:3, 1:3]))["surface_um2"][0]
-    assert list(found["surface_um2"]) == pytest.approx([alone, alone], rel=1e-12)
+def measure_again(folder, **changed):
+    inputs = {name: folder / name for name in ("probability", "volume", "interface.json")} | changed
+    least = inputs.pop("min_voxels", 1)
+    levels = {"calibrated": Level(0.5, folder / "objects.parquet", folder / "again.parquet")}
+    measure_domains(*inputs.values(), levels, ObjectsConfig(min_voxels=least))
+    return pd.read_parquet(folder / "again.parquet")
 
 
 BAD_RUNS = {
@@ -262,23 +242,13 @@ BAD_RUNS = {
 def test_runs_that_cannot_be_trusted_are_refused(tmp_path, rows):
     write_runs(tmp_path, rows)
     with pytest.raises(InputError, match=r"run \d of row group 0"):
-        measure_again(tmp_path)
-    with pytest.raises(InputError, match=r"run \d of row group 0"):
         list(iter_runs(tmp_path / "objects.parquet"))
 
 
 def test_a_slice_in_two_row_groups_is_refused(tmp_path):
     write_runs(tmp_path, [(1, 1, 1, 3, 1)], [(1, 2, 1, 3, 2)])
     with pytest.raises(InputError, match="must end with a slice"):
-        measure_again(tmp_path)
-    with pytest.raises(InputError, match="must end with a slice"):
         list(iter_runs(tmp_path / "objects.parquet"))
-
-
-def test_a_promised_domain_without_runs_is_refused(tmp_path):
-    write_runs(tmp_path, [(1, 1, 1, 3, 1)], [(3, 2, 1, 3, 3)], n_domains=3)
-    with pytest.raises(InputError, match="domain 2"):
-        measure_again(tmp_path)
 
 
 def test_what_is_no_objects_file_is_refused(tmp_path):
@@ -296,11 +266,9 @@ def test_what_is_no_objects_file_is_refused(tmp_path):
 def test_inputs_that_do_not_fit_are_refused(tmp_path):
     measure(tmp_path, brick((8, 6, 7), np.s_[1, 1, 1:3]))
     write_store(tmp_path / "other", np.zeros((8, 6, 8), "uint8"))
-    files = [tmp_path / name for name in ("objects.parquet", "volume", "probability", "interface.json")]
-    for place in (1, 2):
-        wrong = [tmp_path / "other" if i == place else path for i, path in enumerate(files)]
-        with pytest.raises(InputError, match=r"scan of \(8, 6, 7\) voxels"):
-            measure_domains(*wrong, tmp_path / "out.parquet", 1)
+    for name in ("volume", "probability"):
+        with pytest.raises(InputError, match=r"are of \(8, 6, [78]\) voxels"):
+            measure_again(tmp_path, **{name: tmp_path / "other"})
     with pytest.raises(StoreError):
-        measure_domains(files[0], tmp_path / "nowhere", files[2], files[3], tmp_path / "out.parquet", 1)
-    assert not (tmp_path / "out.parquet").exists()
+        measure_again(tmp_path, volume=tmp_path / "nowhere")
+    assert not (tmp_path / "again.parquet").exists()

@@ -13,7 +13,7 @@ from scipy.ndimage import center_of_mass, label
 from skimage.measure import find_contours
 
 from tomoprofile.domains.objects import iter_runs, read_objects_metadata
-from tomoprofile.domains.stitch import threshold_of
+from tomoprofile.domains.runs import threshold_of
 from tomoprofile.report import overlays
 from tomoprofile.report.overlays import draw_triplet
 from tomoprofile.report.tables import at_level, read_zones

@@ -67,7 +67,7 @@ def test_logs_name_rule_scan_slab_place_and_end(results, monkeypatch):
     monkeypatch.setenv("SLURMD_NODENAME", "gpu7")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     log(results, "predict_slab", "a.b.z00004")
-    log(results, "stitch_sample", "a.b")
+    log(results, "measure_domains", "a.b")
     (job,) = [job for job in read_jobs(results, "a.b") if job.slab]
     assert (job.rule, job.target, job.slab, job.state) == ("predict_slab", "a.b", "z00004", "done")
     assert (job.host, job.slurm_job, job.gpu) == ("gpu7", "42", "1")

@@ -109,7 +109,6 @@ def test_a_lost_slab_is_redone_with_what_follows_and_nothing_else(finished):
     (sample / "domains.parquet").unlink()
     assert finished.planned() == {
         "predict_slab unet z00032",
-        "stitch_sample unet",
         "measure_domains unet",
         "profile_depth unet",
         "report_sample unet",

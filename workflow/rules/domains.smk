@@ -1,45 +1,18 @@
 """Stage 5: exact objects across slabs, and one row of measures for each domain."""
 
 
-rule stitch_sample:
-    """Unite what touches across slices, shards and slabs; at the calibrated level and the two that bracket it."""
-    input:
-        slabs=predicted,
-        segmenter=segmenter,
-    output:
-        low=unless_kept(ensure(f"{RESULTS}/{{sample}}/objects/low.parquet", non_empty=True)),
-        calibrated=unless_kept(ensure(f"{RESULTS}/{{sample}}/objects/calibrated.parquet", non_empty=True)),
-        high=unless_kept(ensure(f"{RESULTS}/{{sample}}/objects/high.parquet", non_empty=True)),
-    log:
-        f"{RESULTS}/logs/stitch_sample/{{sample}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/stitch_sample/{{sample}}.tsv"
-    conda:
-        "../../envs/conda.yaml"
-    threads: 1
-    resources:
-        mem_mb=shard_memory(2000, 6),
-        runtime=scan_minutes(10, 0.2),
-    params:
-        probability=f"{RESULTS}/{{sample}}/probability.ome.zarr",
-        segmenter=segmenter_path,
-        objects=CONFIG.objects.model_dump(mode="json"),
-        algorithm_version=1,
-    script:
-        "../scripts/stitch_sample.py"
-
-
 rule measure_domains:
-    """Add up sums over runs, shard by shard in parallel, and derive the table of domains (P16)."""
+    """Unite what touches, shard by shard in parallel, and measure it (P16); at the calibrated level and around it."""
     input:
-        low=f"{RESULTS}/{{sample}}/objects/low.parquet",
-        calibrated=f"{RESULTS}/{{sample}}/objects/calibrated.parquet",
-        high=f"{RESULTS}/{{sample}}/objects/high.parquet",
         converted=converted,
         predicted=predicted,
+        segmenter=segmenter,
         interface=f"{RESULTS}/{{sample}}/interface.json",
         familiarity=familiarity,
     output:
+        objects_low=unless_kept(ensure(f"{RESULTS}/{{sample}}/objects/low.parquet", non_empty=True)),
+        objects_calibrated=unless_kept(ensure(f"{RESULTS}/{{sample}}/objects/calibrated.parquet", non_empty=True)),
+        objects_high=unless_kept(ensure(f"{RESULTS}/{{sample}}/objects/high.parquet", non_empty=True)),
         low=unless_kept(ensure(f"{RESULTS}/{{sample}}/band/low.parquet", non_empty=True)),
         calibrated=ensure(f"{RESULTS}/{{sample}}/domains.parquet", non_empty=True),
         high=unless_kept(ensure(f"{RESULTS}/{{sample}}/band/high.parquet", non_empty=True)),
@@ -56,6 +29,9 @@ rule measure_domains:
     params:
         volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
         probability=f"{RESULTS}/{{sample}}/probability.ome.zarr",
-        algorithm_version=2,
+        segmenter=segmenter_path,
+        workers=f"{RESULTS}/{{sample}}/objects/workers",
+        objects=CONFIG.objects.model_dump(mode="json"),
+        algorithm_version=3,
     script:
         "../scripts/measure_domains.py"

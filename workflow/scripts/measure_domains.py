@@ -1,19 +1,29 @@
-"""Measure every domain, at three levels of probability."""
+"""Find the objects of a scan at three levels of probability, and measure every domain."""
 
 from pathlib import Path
 
-from tomoprofile.domains.table import measure_domains
+from tomoprofile.config import ObjectsConfig
+from tomoprofile.domains.table import Level, measure_domains
+from tomoprofile.domains.workers import workers_of
 from tomoprofile.logs import rule_logging
+from tomoprofile.segment.bundle import decision_level
 
 with rule_logging(snakemake.log[0]):
+    objects = ObjectsConfig.model_validate(snakemake.params.objects)
+    low, high = objects.band
+    levels = {"low": low, "calibrated": decision_level(Path(snakemake.params.segmenter)), "high": high}
     familiarity = snakemake.input.get("familiarity")
-    for name in ("low", "calibrated", "high"):
+    share = (objects.slurm_workers, snakemake.threads, snakemake.resources.mem_mb, Path(snakemake.params.workers))
+    with workers_of(*share) as workers:
         measure_domains(
-            Path(snakemake.input[name]),
-            Path(snakemake.params.volume),
             Path(snakemake.params.probability),
+            Path(snakemake.params.volume),
             Path(snakemake.input.interface),
-            Path(snakemake.output[name]),
-            snakemake.threads,
-            Path(familiarity) if familiarity else None,
+            {
+                name: Level(level, Path(snakemake.output[f"objects_{name}"]), Path(snakemake.output[name]))
+                for name, level in levels.items()
+            },
+            objects,
+            workers=workers,
+            familiarity=Path(familiarity) if familiarity else None,
         )

@@ -236,6 +236,10 @@ class ObjectsConfig(Section):
         (0.3, 0.7), description="Probability levels that bracket the calibrated one: the boundary band."
     )
 
+    slurm_workers: int = Field(
+        0, ge=0, le=1000, description="SLURM jobs that share the measuring of one scan; 0: the cores of its own job."
+    )
+
     @model_validator(mode="after")
     def _band_is_ordered(self) -> ObjectsConfig:
         low, high = self.band

@@ -55,8 +55,8 @@ def needs_of(scan: Scan, config: Config) -> Needs:
     flips = 4 if config.predict.flips and not isinstance(model, ThresholdConfig) else 1
     stores = raw + voxels * _PROBABILITY * (2 if flips > 1 else 1)
     slabs = math.ceil(scan.slices / config.store.slab_slices)
-    # Besides slabs: create, interface, look, compare, pick, stitch, measure, profile, report.
-    jobs = 2 * slabs + 9
+    # Besides slabs: create, interface, look, compare, pick, measure, profile, report.
+    jobs = 2 * slabs + 8
     core = jobs * _JOB_CORE_SECONDS + raw / _CONVERT_BYTES + voxels / _OBJECT_VOXELS
     network = 0.0
     if isinstance(model, UNetConfig):

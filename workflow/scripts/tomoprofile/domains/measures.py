@@ -10,17 +10,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from ..volume.plane import Plane
 from ..volume.store import GreyScale
-from .sums import MOMENTS, Sums
+from .axes import principal_axes
+from .sums import Sums
 from .surface import crofton_surface
+from .touching import CAVITIES, EULER, PROBABILITY
 
 Float = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
 
-# Units by column; those of grey values come from the scan.
-UNITS = {
+# In the order of the table, with their units; those of grey values come from the scan.
+COLUMNS = {
+    "domain_id": "",
+    "class": "",
     "voxels": "voxel",
     "volume_um3": "um^3",
     "equivalent_diameter_um": "um",
@@ -31,6 +36,7 @@ UNITS = {
     "centroid_y_um": "um",
     "centroid_x_um": "um",
     "depth_um": "um",
+    "nearest_um": "um",
     "bbox_z_start": "voxel",
     "bbox_z_stop": "voxel",
     "bbox_y_start": "voxel",
@@ -43,28 +49,42 @@ UNITS = {
     "elongation": "1",
     "flatness": "1",
     "tilt_deg": "degree",
+    "feret_max_um": "um",
+    "feret_min_um": "um",
+    "euler": "1",
+    "cavities": "1",
+    "grey_mean": "",
+    "grey_sd": "",
+    "grey_min": "",
+    "grey_max": "",
     "confidence": "1",
+    "on_border": "",
     "edge_weight": "1",
 }
 
 
-def size_and_surface(sums: Sums, voxel_size_um: tuple[float, float, float]) -> Columns:
-    """Return voxels, volume, equivalent diameter, surface, sphericity and compactness (P24).
-
-    Sphericity is that of Wadell, the surface of the sphere of equal volume over the surface; trust it from 6 voxels
-    diameter. Compactness 36 pi V^2 / S^3 is its third power. The surface of a domain at the border of the scan includes
-    the face of the cut.
-    """
-    voxels = sums.voxels
-    volume = voxels * math.prod(voxel_size_um)
-    surface = crofton_surface(voxels, sums.pairs, voxel_size_um)
+def size(sums: Sums, voxel_size_um: tuple[float, float, float]) -> Columns:
+    """Return voxels, volume and the diameter (6 V / pi)^(1/3) of the sphere of equal volume (P24)."""
+    volume = sums.voxels * math.prod(voxel_size_um)
     return {
-        "voxels": voxels,
+        "voxels": sums.voxels,
         "volume_um3": volume,
         "equivalent_diameter_um": np.cbrt(6 * volume / math.pi),
-        "surface_um2": surface,
-        "sphericity": np.cbrt(math.pi * (6 * volume) ** 2) / surface,
-        "compactness": 36 * math.pi * volume**2 / surface**3,
+    }
+
+
+def surface(sums: Sums, covariance: Float, voxel_size_um: tuple[float, float, float]) -> Columns:
+    """Return surface (:mod:`.surface`), sphericity and compactness (P24).
+
+    Sphericity is that of Wadell, the surface of the sphere of equal volume over the surface. Compactness
+    36 pi V^2 / S^3 is its third power. The surface of a domain at the border of the scan includes the face of the cut.
+    """
+    volume = sums.voxels * math.prod(voxel_size_um)
+    area = crofton_surface(sums.voxels, sums.tally[:, :EULER], covariance, voxel_size_um)
+    return {
+        "surface_um2": area,
+        "sphericity": np.cbrt(math.pi * (6 * volume) ** 2) / area,
+        "compactness": 36 * math.pi * volume**2 / area**3,
     }
 
 
@@ -84,43 +104,16 @@ def place(sums: Sums, voxel_size_um: tuple[float, float, float], plane: Plane) -
     return columns
 
 
-def covariance(sums: Sums, voxel_size_um: tuple[float, float, float]) -> Float:
-    """Return the covariance of the points of each domain in square micrometres, (domains, 3, 3) over z, y, x.
-
-    A voxel is a brick and no point: edge^2 / 12 is added to each variance. The moments are shifted to the corner of the
-    box before they become floats: what cancels then is of the domain's own size and not of the scan's.
-    """
-    voxels = sums.voxels
-    origin = sums.box[:, :3].astype(np.int64)
-    first = sums.moments[:, 1:4]
-    shifted = first - voxels[:, None] * origin
-    mean = shifted / voxels[:, None]
-    matrix = np.empty((len(voxels), 3, 3))
-    for column, (a, b) in enumerate(("zyx".index(name[0]), "zyx".index(name[1])) for name in MOMENTS[4:]):
-        # Whole numbers; what wraps around on the way comes back.
-        second = (
-            sums.moments[:, 4 + column]
-            - origin[:, a] * first[:, b]
-            - origin[:, b] * first[:, a]
-            + voxels * origin[:, a] * origin[:, b]
-        )
-        value = (second / voxels - mean[:, a] * mean[:, b]) * voxel_size_um[a] * voxel_size_um[b]
-        matrix[:, a, b] = matrix[:, b, a] = value
-    for axis, edge in enumerate(voxel_size_um):
-        matrix[:, axis, axis] += edge**2 / 12
-    return matrix
-
-
-def axes(sums: Sums, voxel_size_um: tuple[float, float, float], plane: Plane) -> Columns:
+def axes(covariance: Float, plane: Plane) -> Columns:
     """Return semi-axes, elongation, flatness and the tilt of the longest axis against the plane's normal.
 
     A semi-axis is sqrt(5 lambda), lambda being an eigenvalue of the covariance: that of the ellipsoid with the same
     covariance. The tilt of a domain without a longest axis (a sphere) has no meaning.
     """
-    values, vectors = np.linalg.eigh(covariance(sums, voxel_size_um))
-    third, second, first = np.sqrt(5 * values).T
+    values, vectors = principal_axes(covariance)
+    first, second, third = np.sqrt(5 * values).T
     nz, ny, nx = plane.normal
-    along = np.abs(vectors[:, 0, 2] * nz + vectors[:, 1, 2] * ny + vectors[:, 2, 2] * nx)
+    along = np.abs(vectors[:, 0, 0] * nz + vectors[:, 1, 0] * ny + vectors[:, 2, 0] * nx)
     return {
         "axis_1_um": first,
         "axis_2_um": second,
@@ -129,6 +122,28 @@ def axes(sums: Sums, voxel_size_um: tuple[float, float, float], plane: Plane) ->
         "flatness": third / second,
         "tilt_deg": np.degrees(np.arccos(np.minimum(along, 1))),
     }
+
+
+def extent(sums: Sums) -> Columns:
+    """Return the Feret diameters, the largest and the smallest width of the hull (:mod:`.feret`)."""
+    return {"feret_max_um": sums.feret[:, 0], "feret_min_um": sums.feret[:, 1]}
+
+
+def topology(sums: Sums) -> Columns:
+    """Return Euler number and cavities (:mod:`.touching`, :mod:`.pores`).
+
+    The Euler number is 1 + cavities - tunnels; a solid domain has 1 and none.
+    """
+    return {"euler": sums.tally[:, EULER], "cavities": sums.tally[:, CAVITIES]}
+
+
+def nearest(columns: Columns) -> Columns:
+    """Return the distance of each centroid to the nearest other one; NaN of a domain that is alone."""
+    centroids = np.column_stack([columns[f"centroid_{axis}_um"] for axis in "zyx"])
+    if len(centroids) < 2:
+        return {"nearest_um": np.full(len(centroids), np.nan)}
+    distance, _ = cKDTree(centroids, balanced_tree=False, compact_nodes=False).query(centroids, k=2)
+    return {"nearest_um": distance[:, 1]}
 
 
 def values(sums: Sums, grey: GreyScale, reference: np.int64 | np.float64) -> Columns:
@@ -148,12 +163,15 @@ def values(sums: Sums, grey: GreyScale, reference: np.int64 | np.float64) -> Col
     mean = sums.grey[:, 0] / voxels
     variance = np.maximum(squares / voxels - mean**2, 0)  # rounding may leave a hair below 0
     ends = np.sort(grey.slope * (sums.grey_range + reference) + grey.offset, axis=1)
+    if sums.grey.dtype.kind == "f":  # a domain with a voxel that is no number has no grey values
+        ends = np.where(np.isfinite(mean)[:, None], ends, np.nan)
+        mean, variance = (np.where(np.isfinite(mean), values, np.nan) for values in (mean, variance))
     return {
         "grey_mean": grey.slope * (mean + reference) + grey.offset,
         "grey_sd": abs(grey.slope) * np.sqrt(variance),
         "grey_min": ends[:, 0],
         "grey_max": ends[:, 1],
-        "confidence": sums.probability / (255 * voxels),
+        "confidence": sums.tally[:, PROBABILITY] / (255 * voxels),
     }
 
 

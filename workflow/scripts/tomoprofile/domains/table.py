@@ -1,159 +1,316 @@
-"""The table of domains: sums of every part in parallel, merged in order, measured once (P16)."""
+"""From probabilities to objects and the table of domains: shards in parallel, joined as a tree, measured once (P16)."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import dask
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from ..config import ObjectsConfig
 from ..errors import Fault, InputError
 from ..files import whole_file
-from ..logs import LOG, progress
+from ..logs import LOG
 from ..segment.alarm import Familiarity
 from ..volume.plane import Plane
-from ..volume.store import Store, open_store
+from ..volume.store import GreyScale, open_store
 from . import measures
-from .objects import (
-    ObjectsMetadata,
-    Runs,
-    filled_row_groups,
-    read_objects_metadata,
-    read_runs,
-    refuse_split_slice,
-)
-from .runs import Int64
-from .sums import Sums, grey_reference, pairs_across, sums_of_part
+from .axes import covariance
+from .objects import ObjectsMetadata, Runs, write_objects
+from .parts import Grid, Part, finish, join, part_of
+from .runs import Int64, RowRuns, extract_runs, instance_runs, threshold_of
+from .sums import Sums, grey_reference
+from .workers import Here, Workers
 
+CALIBRATED = "calibrated"
 _DOMAIN = 1  # class of a domain; classes of other kinds of objects would follow
-_PARTS_A_THREAD = 4  # handed to dask at once: enough to keep threads busy, and few results wait to be merged
 
 
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """What one row group adds to the table.
+@dataclass(frozen=True)
+class Level:
+    """A level of probability, and the files that its objects go to.
 
     Attributes
     ----------
-    domain_id : int64 array (domains,)
-        Domains that occur in it.
-    sums : Sums
-        Their sums.
-    first, last : Runs
-        Runs of its first and its last slice, for the pairs across the seams.
+    probability : float
+        Voxels with this probability or more are foreground; above 0 and at most 1.
+    objects : Path
+        Objects file: runs with their domain.
+    table : Path
+        One row a domain (docs/outputs.md).
     """
 
-    domain_id: Int64
-    sums: Sums
-    first: Runs
-    last: Runs
+    probability: float
+    objects: Path
+    table: Path
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the parts of a scan are measured from; light, as it goes to every worker.
+
+    Attributes
+    ----------
+    probability, volume : Path
+        Stores of stored probabilities (uint8, 255 = 1) and of grey values.
+    instances : Path or None
+        Store of given labels (uint32).
+    thresholds : dict
+        Smallest value of the foreground at each level.
+    grid : Grid
+    folder : Path
+        Where runs wait for the numbers of their domains.
+    """
+
+    probability: Path
+    volume: Path
+    instances: Path | None
+    thresholds: dict[str, int]
+    grid: Grid
+    folder: Path
 
 
 def measure_domains(
-    objects: Path,
-    volume: Path,
     probability: Path,
+    volume: Path,
     interface: Path,
-    out: Path,
-    threads: int,
+    levels: Mapping[str, Level],
+    objects: ObjectsConfig,
+    *,
+    workers: Workers | None = None,
     familiarity: Path | None = None,
-) -> None:
-    """Measure every domain of an objects file.
+    instances: Path | None = None,
+) -> int:
+    """Find the objects of a scan at several levels of probability, and measure them.
 
-    Integer columns, and those derived from integers, do not depend on how the scan is cut into shards. Grey values of
-    float scans may then differ in their last digits; they never depend on ``threads``.
+    Both stores are read once. Integer columns, and those derived from integers, do not depend on how the scan is cut
+    into shards, nor on who measures them. Grey values of float scans may differ in their last digits.
 
     Parameters
     ----------
-    objects : Path
-        Objects file, of any level.
-    volume, probability : Path
-        Stores of grey values and of probabilities (uint8, 255 = 1).
+    probability, volume : Path
+        Stores of probabilities (uint8, 255 = 1) and of grey values.
     interface : Path
         The substrate plane (``interface.json``).
-    out : Path
-        Table to write, one row a domain (docs/outputs.md).
-    threads : int
-        Parts that are read and added up at the same time; each holds one shard of both stores.
+    levels : dict of Level
+        The one called ``calibrated`` gets all columns, the others those of size and place, which a boundary band needs.
+    objects : ObjectsConfig
+        Connectivity, and how small an object may be.
+    workers : Workers, optional
+        Who measures the shards; without any, this process.
     familiarity : Path, optional
         ``familiarity.json``; every domain of a scan unlike those its model has seen is flagged.
+    instances : Path, optional
+        Store of given labels (uint32, 0 none): each label is a domain, whatever touches it and however many pieces it
+        has. Its number is in the column ``label``.
+
+    Returns
+    -------
+    int
+        Domains at the calibrated level.
 
     Raises
     ------
+    ConfigError
+        When a level makes no sense.
     InputError
-        When the objects file or the interface cannot be trusted, or the stores have another shape.
+        When the interface cannot be trusted, or the stores have different shapes.
+    StoreError
+        When a store cannot be read.
     StageError
         When a domain is too large for 64-bit sums.
     """
-    metadata = read_objects_metadata(objects)
-    grey, certain = open_store(volume), open_store(probability)
+    thresholds = {name: threshold_of(level.probability) for name, level in levels.items()}
+    certain, grey = open_store(probability), open_store(volume)
     plane = Plane.load(interface)
-    for store in (grey, certain):
-        if store.shape != metadata.shape:
-            problem = f"the objects were found in a scan of {metadata.shape} voxels"
+    others = (grey, *([open_store(instances)] if instances else []))
+    for store in others:
+        if store.shape != certain.shape:
+            problem = f"the probabilities are of {certain.shape} voxels"
             raise InputError(Fault(str(store.path), str(store.shape), problem, "Run the workflow again."))
-    sums = _merged_sums(objects, metadata, grey, certain, threads)
-    if not sums.voxels.all():
-        lost = 1 + int(np.argmin(sums.voxels > 0))
-        problem = f"the file promises {metadata.n_domains} domains, but one has no run"
-        raise InputError(Fault(str(objects), f"domain {lost}", problem, "Remove it and run the workflow again."))
-    sums.refuse_overflow(metadata.shape, str(objects))
+    middle = certain.shape[0] // 2
+    grid = Grid(
+        certain.shape[1],
+        certain.voxel_size_um,
+        objects.connectivity,
+        grey.dtype,
+        _reference(grey.dtype, grey.read(middle, middle + 1)),
+    )
+    shards = certain.shards()
+    with _temporary_folder(levels[CALIBRATED].objects) as folder:
+        inputs = Inputs(probability, volume, instances, thresholds, grid, folder)
+        found = (workers or Here()).reduce(partial(_measure_shard, inputs), shards, partial(_join_levels, grid))
+        flag = Familiarity.load(familiarity).flag if familiarity else ""
+        count = 0
+        for name, level in levels.items():
+            part = finish(found[name], grid)
+            domain_id = number_domains(part.sums, objects.min_voxels)
+            n_domains = int(domain_id.max(initial=0))
+            sums = part.sums.rows(domain_id > 0)
+            sums.refuse_overflow(certain.shape, str(probability))
+            metadata = ObjectsMetadata(
+                float(level.probability),
+                objects.connectivity,
+                objects.min_voxels,
+                certain.shape,
+                certain.voxel_size_um,
+                n_domains,
+            )
+            numbers = (domain_id[label] for label in part.labels)
+            waiting = zip(shards, numbers, strict=True)
+            runs = (_load(folder, name, start, certain.shape[1], number) for (start, _), number in waiting)
+            write_objects(level.objects, metadata, runs)
+            columns = _columns(sums, metadata, plane, grey.grey, grid)
+            if part.instances is not None:
+                columns["label"] = part.instances[domain_id > 0].astype(np.int64)
+            _write_table(level.table, columns, metadata, plane, grey.grey.unit, flag)
+            LOG.info("%s: %d domains at probability %.3f", probability.parent.name, n_domains, level.probability)
+            if name == CALIBRATED:
+                count = n_domains
+    return count
+
+
+def measure_array(
+    probability: NDArray[np.uint8],
+    grey: NDArray[Any],
+    voxel_size_um: tuple[float, float, float],
+    *,
+    level: float = 0.5,
+    connectivity: int = 26,
+    min_voxels: int = 1,
+    plane: Plane | None = None,
+    slices: int | None = None,
+) -> measures.Columns:
+    """Return the columns of the table of domains of an array in memory.
+
+    Parameters
+    ----------
+    probability : uint8 array (z, y, x)
+        Probability of being a domain, 255 = 1; a mask of 0 and 255 for example.
+    grey : array (z, y, x)
+    voxel_size_um : tuple of float
+        Voxel edges along (z, y, x).
+    level, connectivity, min_voxels
+        As in the configuration.
+    plane : Plane, optional
+        Where depth is measured from; by default the face z = 0.
+    slices : int, optional
+        Cut into parts of so many slices, which makes no difference.
+    """
+    grid = Grid(
+        probability.shape[1],
+        voxel_size_um,
+        connectivity,
+        grey.dtype,
+        _reference(grey.dtype, grey[len(grey) // 2]),
+    )
+    step = slices or len(probability)
+    bounds = [(start, min(start + step, len(probability))) for start in range(0, len(probability), step)]
+
+    def measure(bound: tuple[int, int]) -> Part:
+        values = grey[slice(*bound)], probability[slice(*bound)]
+        return part_of(extract_runs(values[1], threshold_of(level)), grid, bound[0], values=values)[0]
+
+    part = finish(Here().reduce(measure, bounds, partial(join, grid=grid)), grid)
+    sums = part.sums.rows(number_domains(part.sums, min_voxels) > 0)
+    shape = probability.shape
+    metadata = ObjectsMetadata(level, connectivity, min_voxels, shape, voxel_size_um, len(sums))
+    return _columns(sums, metadata, plane or Plane((1.0, 0.0, 0.0), 0.0), GreyScale(), grid)
+
+
+def number_domains(sums: Sums, min_voxels: int) -> Int64:
+    """Return the domain of each component: 1..n by first voxel in raster order, 0 for smaller ones."""
+    large = sums.voxels >= min_voxels
+    return np.where(large, np.cumsum(large), 0)
+
+
+def _reference(dtype: Any, typical: NDArray[Any]) -> np.int64 | np.float64:
+    known = typical[np.isfinite(typical)]
+    return grey_reference(dtype, float(np.median(known)) if known.size else 0.0)
+
+
+def _measure_shard(inputs: Inputs, shard: tuple[int, int]) -> dict[str, Part]:
+    """Measure the slices of one shard at each level, and leave its runs in the folder."""
+    start, stop = shard
+    certain = open_store(inputs.probability).read(start, stop)
+    values = open_store(inputs.volume).read(start, stop), certain
+    label = None
+    if inputs.instances:
+        runs, label = instance_runs(open_store(inputs.instances).read(start, stop))
+    parts = {}
+    for name, threshold in inputs.thresholds.items():
+        if label is None:
+            runs = extract_runs(certain, threshold)
+        detail = values if name == CALIBRATED else None
+        parts[name], component = part_of(runs, inputs.grid, start, values=detail, label=label)
+        for kind, array in (*runs._asdict().items(), ("component", component)):
+            np.save(inputs.folder / f"{name}_{start}_{kind}.npy", array, allow_pickle=False)
+    return parts
+
+
+def _join_levels(grid: Grid, upper: dict[str, Part], lower: dict[str, Part]) -> dict[str, Part]:
+    return {name: join(upper[name], lower[name], grid) for name in upper}
+
+
+def _load(folder: Path, name: str, start: int, ny: int, domain_id: Int64) -> Runs:
+    """Return the runs of the shard that begins at slice ``start``, without those of dropped objects."""
+    kinds = (*RowRuns._fields, "component")
+    row_ptr, x_start, x_stop, component = (np.load(folder / f"{name}_{start}_{kind}.npy") for kind in kinds)
+    row = np.repeat(np.arange(len(row_ptr) - 1, dtype=np.int32), np.diff(row_ptr))
+    runs = Runs(start + row // ny, row % ny, x_start, x_stop, domain_id[component])
+    return runs.at(runs.domain_id > 0)
+
+
+def _columns(sums: Sums, metadata: ObjectsMetadata, plane: Plane, grey: GreyScale, grid: Grid) -> measures.Columns:
     edges = metadata.voxel_size_um
-    number = np.arange(1, metadata.n_domains + 1)
-    columns = {
-        "domain_id": number,
-        "class": np.full(len(number), _DOMAIN, np.int16),
-        **measures.size_and_surface(sums, edges),
+    columns: measures.Columns = {
+        "domain_id": np.arange(1, len(sums) + 1),
+        "class": np.full(len(sums), _DOMAIN, np.int16),
+        **measures.size(sums, edges),
         **measures.place(sums, edges, plane),
-        **measures.axes(sums, edges, plane),
-        **measures.values(sums, grey.grey, grey_reference(grey.dtype)),
         **measures.border(sums, metadata.shape, plane),
     }
-    units = measures.UNITS | {name: grey.grey.unit for name in columns if name.startswith("grey_")}
+    if sums.tally.shape[1]:
+        spread = covariance(sums, edges)
+        columns |= measures.surface(sums, spread, edges)
+        columns |= measures.axes(spread, plane)
+        columns |= measures.extent(sums)
+        columns |= measures.topology(sums)
+        columns |= measures.nearest(columns)
+        columns |= measures.values(sums, grey, grid.reference)
+    return {name: columns[name] for name in measures.COLUMNS if name in columns}
+
+
+def _write_table(
+    out: Path, columns: measures.Columns, metadata: ObjectsMetadata, plane: Plane, unit: str, flag: str
+) -> None:
+    units = {name: unit if name.startswith("grey_") else measures.COLUMNS.get(name) for name in columns}
     entries = metadata.encoded() | {
-        "units": json.dumps(units),
+        "units": json.dumps({name: unit for name, unit in units.items() if unit}),
         "interface": json.dumps({"normal": plane.normal, "offset_um": plane.offset_um}),
     }
     table = pa.table({name: pa.array(column) for name, column in columns.items()})
-    flag = Familiarity.load(familiarity).flag if familiarity else ""
-    table = table.append_column("flag", pa.array([flag] * len(number), pa.string()).dictionary_encode())
-    with whole_file(out) as partial:
-        pq.write_table(table.replace_schema_metadata(entries), partial, compression="zstd")
-    LOG.info("%s: %d domains measured", out, metadata.n_domains)
+    table = table.append_column("flag", pa.array([flag] * len(table), pa.string()).dictionary_encode())
+    with whole_file(out) as partial_file:
+        pq.write_table(table.replace_schema_metadata(entries), partial_file, compression="zstd")
 
 
-def _merged_sums(objects: Path, metadata: ObjectsMetadata, volume: Store, probability: Store, threads: int) -> Sums:
-    """Return the sums of all domains, row i being domain i + 1; parts are merged in their order along z."""
-    total = Sums.empty(metadata.n_domains, volume.dtype)
-    groups = filled_row_groups(objects)
-    at_once = max(1, threads) * _PARTS_A_THREAD
-    batches = [groups[i : i + at_once] for i in range(0, len(groups), at_once)]
-    before: Part | None = None
-    for batch in progress(batches, len(batches), "batches of shards measured"):
-        tasks = [dask.delayed(_part)(objects, group, metadata, volume, probability) for group in batch]
-        for part in dask.compute(*tasks, scheduler="threads", num_workers=max(1, threads)):
-            total.add(part.domain_id - 1, part.sums)
-            if before is not None:
-                _add_seam(objects, total, before.last, part.first, metadata.shape[1])
-            before = part
-    return total
-
-
-def _part(objects: Path, group: int, metadata: ObjectsMetadata, volume: Store, probability: Store) -> Part:
-    runs = read_runs(objects, group, metadata)
-    first_z, last_z = int(runs.z[0]), int(runs.z[-1])
-    domain_id, sums = sums_of_part(
-        runs, volume.read(first_z, last_z + 1), probability.read(first_z, last_z + 1), first_z
-    )
-    return Part(domain_id, sums, runs.at(runs.z == first_z), runs.at(runs.z == last_z))
-
-
-def _add_seam(objects: Path, total: Sums, upper: Runs, lower: Runs, ny: int) -> None:
-    refuse_split_slice(objects, int(upper.z[0]), int(lower.z[0]))
-    if lower.z[0] == upper.z[0] + 1:
-        domain_id, pairs = pairs_across(upper, lower, ny)
-        total.pairs[domain_id - 1] += pairs
+@contextmanager
+def _temporary_folder(out: Path) -> Iterator[Path]:
+    """Make an empty folder beside ``out`` and remove it in the end; a killed run may have left an earlier one."""
+    folder = out.with_name(out.name + ".runs")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -21,7 +21,7 @@ from skimage.measure import approximate_polygon, find_contours
 from skimage.transform import resize
 
 from ..domains.objects import ObjectsMetadata, iter_runs
-from ..domains.stitch import threshold_of
+from ..domains.runs import threshold_of
 from ..volume.plane import Plane
 from ..volume.store import Store
 from .headline import length

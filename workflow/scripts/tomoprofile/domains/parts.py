@@ -1,0 +1,287 @@
+"""A part of a scan: components of consecutive slices with their sums, and how two parts become one.
+
+Joining is associative: whichever way the parts of a scan are cut and joined, the same components come out with the same
+sums. What lies wholly inside a part is final there; only what its first or last slice cuts can change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from scipy.spatial import ConvexHull, QhullError
+
+from .axes import covariance, principal_axes
+from .feret import feret_of_components, feret_of_points, outline_points, sort_by_component
+from .forest import number_roots
+from .pores import OUTSIDE, pores_of, unite_pores
+from .runs import Int32, Int64, RowRuns, stack
+from .sums import Sums, add_geometry, add_values
+from .touching import CAVITIES, TALLIES, components_of, diagonal_pairs, link_seam, tally_instances
+
+MOST_POINTS = 1024  # of one component, before all but the corners of its hull go
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What all parts of a scan have in common.
+
+    Attributes
+    ----------
+    ny : int
+        Rows in a slice.
+    voxel_size_um : tuple of float
+        Voxel edges along (z, y, x).
+    connectivity : int
+        6: voxels touch by faces; 26: also by edges and corners.
+    grey_dtype : dtype
+        Type of the grey values.
+    reference : int or float
+        What grey sums are relative to.
+    """
+
+    ny: int
+    voxel_size_um: tuple[float, float, float]
+    connectivity: int
+    grey_dtype: DTypeLike
+    reference: np.int64 | np.float64
+
+
+@dataclass(frozen=True)
+class Face:
+    """The first or last slice of a part.
+
+    Attributes
+    ----------
+    runs : RowRuns
+    component : int64 array (runs,)
+    pore : int64 array (runs,)
+        Pore of the gap behind each run; 0 where there is none.
+    """
+
+    runs: RowRuns
+    component: Int64
+    pore: Int64
+
+
+@dataclass(frozen=True)
+class Part:
+    """Components of consecutive slices, numbered from 0 by first voxel in raster order.
+
+    Attributes
+    ----------
+    sums : Sums
+        Of each component.
+    detailed : bool
+        Whether sums hold more than moments and boxes.
+    top, bottom : Face
+        First and last slice.
+    pores : int64 array (pores + 1,)
+        The component that owns each pore that a face cuts; -1 for number 0, the outside.
+    points : int32 array (points, 3)
+        z, y, x of voxels that hold the hulls of the components that are not whole yet.
+    point_owner : int64 array (points,)
+        Their components.
+    contacts : int64 array (contacts, 4)
+        Under 6: pairs of voxels between two components that may become one; both components, direction, number.
+    labels : list of int array
+        For each shard the component of each of the components that it began with.
+    instances : uint32 array (components,) or None
+        The label of each component where labels were given.
+    """
+
+    sums: Sums
+    detailed: bool
+    top: Face
+    bottom: Face
+    pores: Int64
+    points: Int32
+    point_owner: Int64
+    contacts: Int64
+    labels: list[NDArray[Any]]
+    instances: NDArray[np.uint32] | None = None
+
+
+def part_of(
+    runs: RowRuns,
+    grid: Grid,
+    start: int,
+    *,
+    values: tuple[NDArray[Any], NDArray[np.uint8]] | None = None,
+    label: NDArray[np.uint32] | None = None,
+) -> tuple[Part, Int32]:
+    """Return the part that a stack of slices is.
+
+    Parameters
+    ----------
+    runs : RowRuns
+        Of its slices.
+    grid : Grid
+    start : int
+        Its first slice.
+    values : (array, uint8 array), optional
+        Grey values and stored probabilities (z, y, x) of the slices; without them only size and place are measured.
+    label : uint32 array (runs,), optional
+        Given labels: runs of equal label are one component, and nothing else is.
+
+    Returns
+    -------
+    part : Part
+    component : int32 array (runs,)
+        The component of each run, as numbered in the part.
+    """
+    detailed, ny = values is not None, grid.ny
+    instances = None
+    if label is None:
+        component, tally = components_of(runs, ny, grid.connectivity)
+    else:
+        instances, component = _by_first(label)
+        tally = tally_instances(runs, ny, component, len(instances))
+    count = len(tally)
+    sums = Sums.empty(count, grid.grey_dtype, detailed)
+    add_geometry(sums, runs, ny, start, component)
+    depth = (len(runs.row_ptr) - 1) // ny
+    ends = [runs.slices(0, 1, ny), runs.slices(depth - 1, depth, ny)]
+    is_open = np.full(count, instances is not None)
+    for _, place in ends:
+        is_open[component[place]] = True
+    pore, owner = np.zeros(len(component), np.int32), np.full(1, -1, np.int64)
+    points, point_owner, contacts = np.empty((0, 3), np.int32), np.empty(0, np.int64), np.empty((0, 4), np.int64)
+    if values is not None:
+        sums.tally[:] = tally
+        add_values(sums, runs, component, *values, grid.reference)
+        if grid.connectivity == 6 and instances is None:
+            contacts = diagonal_pairs(runs, ny, component, 0, sums.tally, is_open)
+        pore, first_run = pores_of(runs, ny, grid.connectivity)
+        owner = np.append(owner, component[first_run[1:]])
+        order, first = sort_by_component(component, count)
+        _, axes = principal_axes(covariance(sums, grid.voxel_size_um))
+        edges = np.array(grid.voxel_size_um)
+        sums.feret[:] = feret_of_components(runs, ny, order, first, ~is_open, axes, edges)
+        opened = np.flatnonzero(is_open)
+        found = outline_points(runs, ny, start, order, first, opened)
+        if found:
+            points = np.concatenate(found)
+            point_owner = np.repeat(opened, [len(some) for some in found])
+    faces = [Face(end, component[place].astype(np.int64), pore[place].astype(np.int64)) for end, place in ends]
+    part = Part(sums, detailed, *faces, owner, points, point_owner, contacts, [np.arange(count)], instances)
+    return _settle_pores(part), component
+
+
+def join(upper: Part, lower: Part, grid: Grid) -> Part:
+    """Return two parts as one, ``lower`` beginning where ``upper`` ends."""
+    ny, n_upper = grid.ny, len(upper.sums)
+    sums = upper.sums.beside(lower.sums)
+    parent = np.arange(len(sums))
+    given = upper.instances is not None
+    if given:
+        _, one, other = np.intersect1d(upper.instances, lower.instances, return_indices=True)
+        parent[n_upper + other] = one
+    both = stack(upper.bottom.runs, lower.top.runs)
+    component = parent[np.concatenate([upper.bottom.component, lower.top.component + n_upper])]
+    tally = sums.tally if upper.detailed else np.zeros((len(sums), TALLIES), np.int64)
+    link_seam(both, ny, grid.connectivity, component, parent, tally, given)
+    count = number_roots(parent)
+    if count < len(sums):
+        sums = sums.gathered(parent)
+    faces = [
+        replace(upper.top, component=parent[upper.top.component]),
+        replace(lower.bottom, component=parent[lower.bottom.component + n_upper]),
+    ]
+    labels = [parent[label] for label in upper.labels] + [parent[label + n_upper] for label in lower.labels]
+    instances = None
+    if given:
+        instances = np.empty(count, np.uint32)
+        instances[parent] = np.concatenate([upper.instances, lower.instances])
+    is_open = np.full(count, given)
+    for face in faces:
+        is_open[face.component] = True
+    contacts = np.concatenate([upper.contacts, lower.contacts + np.array([n_upper, n_upper, 0, 0])])
+    contacts[:, :2] = parent[contacts[:, :2]]
+    if upper.detailed and grid.connectivity == 6 and not given:
+        across = diagonal_pairs(both, ny, parent[component], ny, sums.tally, is_open)
+        contacts = _settle_contacts(np.concatenate([contacts, across]), sums, is_open)
+    # Pores of the lower part follow those of the upper one; the outside is number 0 in both.
+    shift = len(upper.pores) - 1
+    moved = [np.where(face.pore > 0, face.pore + shift, OUTSIDE) for face in (lower.top, lower.bottom)]
+    number = np.arange(shift + len(lower.pores))
+    if upper.detailed:
+        unite_pores(both, ny, grid.connectivity, np.concatenate([upper.bottom.pore, moved[0]]), number)
+    number_roots(number)
+    roots = np.unique(number, return_index=True)[1]  # a root comes before what hangs from it
+    owner = np.concatenate([upper.pores, lower.pores[1:] + n_upper])[roots]
+    owner[1:] = parent[owner[1:]]
+    faces[0] = replace(faces[0], pore=number[upper.top.pore])
+    faces[1] = replace(faces[1], pore=number[moved[1]])
+    points = np.concatenate([upper.points, lower.points])
+    point_owner = parent[np.concatenate([upper.point_owner, lower.point_owner + n_upper])]
+    joined = Part(sums, upper.detailed, *faces, owner, points, point_owner, contacts, labels, instances)
+    return _settle_points(_settle_pores(joined), is_open, grid)
+
+
+def finish(part: Part, grid: Grid) -> Part:
+    """Return a part that is a whole scan, when nothing is cut any more: what its ends leave open stays so."""
+    return _settle_points(part, np.zeros(len(part.sums), bool), grid)
+
+
+def _by_first(label: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], Int32]:
+    """Return the labels that occur in the order of their first run, and the place of each run's label among them."""
+    labels, first, place = np.unique(label, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty(len(labels), np.int32)
+    rank[order] = np.arange(len(labels), dtype=np.int32)
+    return labels[order], rank[place]
+
+
+def _settle_contacts(contacts: Int64, sums: Sums, is_open: NDArray[np.bool_]) -> Int64:
+    """Add pairs whose components have become one; drop those of components that cannot any more."""
+    one, other, direction, pairs = contacts.T
+    same = one == other
+    np.add.at(sums.tally, (one[same], direction[same]), pairs[same])
+    return contacts[~same & is_open[one] & is_open[other]]
+
+
+def _settle_pores(part: Part) -> Part:
+    """Count pores that no face cuts as cavities of their owners, and number the others anew."""
+    kept = np.zeros(len(part.pores), bool)
+    kept[OUTSIDE] = True
+    for face in (part.top, part.bottom):
+        kept[face.pore] = True
+    if part.detailed:
+        np.add.at(part.sums.tally[:, CAVITIES], part.pores[~kept], 1)
+    number = np.cumsum(kept) - 1
+    top, bottom = (replace(face, pore=number[face.pore]) for face in (part.top, part.bottom))
+    return replace(part, top=top, bottom=bottom, pores=part.pores[kept])
+
+
+def _settle_points(part: Part, is_open: NDArray[np.bool_], grid: Grid) -> Part:
+    """Measure the Feret diameters of components that are whole now, and thin out the points of large ones."""
+    if not len(part.points):
+        return part
+    order = np.argsort(part.point_owner, kind="stable")
+    owner, points = part.point_owner[order], part.points[order]
+    owners, first = np.unique(owner, return_index=True)
+    ends = np.append(first[1:], len(owner))
+    edges = np.array(grid.voxel_size_um)
+    _, axes = principal_axes(covariance(part.sums.rows(owners), grid.voxel_size_um))
+    kept_points, kept_owner = [np.empty((0, 3), np.int32)], [np.empty(0, np.int64)]
+    for i, component in enumerate(owners):
+        mine = points[first[i] : ends[i]]
+        if len(mine) > MOST_POINTS:
+            mine = hull_corners(mine)
+        if is_open[component]:
+            kept_points.append(mine)
+            kept_owner.append(np.full(len(mine), component))
+        else:
+            part.sums.feret[component] = feret_of_points(mine, axes[i], edges)
+    return replace(part, points=np.concatenate(kept_points), point_owner=np.concatenate(kept_owner))
+
+
+def hull_corners(points: Int32) -> Int32:
+    """Return the points that are corners of the convex hull; all of them where they lie in a plane."""
+    try:
+        return points[np.sort(ConvexHull(points).vertices)]
+    except QhullError:
+        return points

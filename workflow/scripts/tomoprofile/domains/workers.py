@@ -1,0 +1,187 @@
+"""Who measures the shards of a scan: this process, processes of this machine, or jobs on a SLURM cluster.
+
+Dask's scheduler runs whatever it is sent, so whoever reaches its port could act as the user. All its connections are
+encrypted and need certificates that are made for one run and forgotten after it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from ..errors import Fault, StageError
+from ..logs import LOG, progress
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_SCRIPTS = Path(__file__).parents[2]
+_LEAST_MINUTES = 10
+_PATIENCE_S = 3600.0
+
+
+class Workers(Protocol):
+    """Something that measures parts and joins them as a tree."""
+
+    def reduce(
+        self, measure: Callable[[Item], Result], items: Sequence[Item], join: Callable[[Result, Result], Result]
+    ) -> Result:
+        """Return ``measure`` of all items joined in their order; at least one item."""
+        ...
+
+
+class Here:
+    """The process that asks: one item after the other, in the memory of one and of what is joined."""
+
+    def reduce(
+        self, measure: Callable[[Item], Result], items: Sequence[Item], join: Callable[[Result, Result], Result]
+    ) -> Result:
+        """See :class:`Workers`."""
+        waiting: list[tuple[int, Result]] = []  # with the number of items in each; few, of ever smaller trees
+        for item in progress(items, len(items), "shards measured"):
+            waiting.append((1, measure(item)))
+            while len(waiting) > 1 and waiting[-1][0] == waiting[-2][0]:
+                _join_last(waiting, join)
+        while len(waiting) > 1:
+            _join_last(waiting, join)
+        return waiting[0][1]
+
+
+def _join_last(waiting: list[tuple[int, Any]], join: Callable[[Any, Any], Any]) -> None:
+    count, lower = waiting.pop()
+    more, upper = waiting.pop()
+    waiting.append((more + count, join(upper, lower)))
+
+
+class DaskWorkers:
+    """Workers of a Dask cluster, which is started when there is something to share.
+
+    A worker that is lost costs its tasks only: they run again elsewhere.
+
+    Parameters
+    ----------
+    start : callable
+        Returns the cluster for so many items.
+    """
+
+    def __init__(self, start: Callable[[int], Any]) -> None:
+        self._start = start
+
+    def reduce(
+        self, measure: Callable[[Item], Result], items: Sequence[Item], join: Callable[[Result, Result], Result]
+    ) -> Result:
+        """See :class:`Workers`.
+
+        Raises
+        ------
+        StageError
+            When workers die again and again, or none comes.
+        """
+        if len(items) < 2:
+            return Here().reduce(measure, items, join)
+        from distributed import Client, KilledWorker, as_completed
+
+        with self._start(len(items)) as cluster, Client(cluster) as client:
+            LOG.info("Dask's dashboard: %s", client.dashboard_link)
+            try:
+                client.wait_for_workers(1, timeout=_PATIENCE_S)
+                parts = client.map(measure, items, pure=False)
+                level = list(parts)
+                while len(level) > 1:
+                    # Joined before more is measured, so that few parts wait in memory.
+                    pairs = zip(level[::2], level[1::2], strict=False)
+                    joined = [client.submit(join, *pair, pure=False, priority=1) for pair in pairs]
+                    level = joined + level[2 * len(joined) :]
+                whole = level[0]
+                for part in progress(as_completed(parts), len(parts), "shards measured"):
+                    if part.status == "error":
+                        part.result()
+                del parts, level, part
+                return whole.result()
+            except KilledWorker as error:
+                remedy = "Look at the workers' logs; give `measure_domains` more memory (`mem_mb`) or fewer threads."
+                raise StageError(
+                    Fault("measure_domains", "", f"workers died again and again: {error}", remedy)
+                ) from None
+            except TimeoutError:
+                remedy = "Look at the queue (`squeue`), or set `objects.slurm_workers: 0`."
+                problem = f"no worker came within {_PATIENCE_S / 60:g} minutes"
+                raise StageError(Fault("objects.slurm_workers", "", problem, remedy)) from None
+
+
+@contextmanager
+def workers_of(slurm_workers: int, threads: int, mem_mb: int, folder: Path) -> Iterator[Workers]:
+    """Choose who measures.
+
+    Parameters
+    ----------
+    slurm_workers : int
+        SLURM jobs to share the work, in the partition and account of this job; 0 for processes of this machine.
+    threads : int
+        Processes of this machine, and no more; 1 for this one alone.
+    mem_mb : int
+        Memory of this job in megabytes, which its processes share; a SLURM worker gets what one of them would.
+    folder : Path
+        For the logs and certificates of SLURM workers; all nodes must see it.
+    """
+    each_mb = 1000 + mem_mb // max(1, threads)
+    if slurm_workers:
+        yield DaskWorkers(lambda items: _slurm_cluster(min(slurm_workers, items), each_mb, folder))
+    elif threads > 1:
+        yield DaskWorkers(lambda items: _local_cluster(min(threads, items)))
+    else:
+        yield Here()
+
+
+def _local_cluster(processes: int) -> Any:
+    from distributed import LocalCluster, Security
+
+    # The scheduler of jobs bounds the memory: a second guard would kill workers that are within it.
+    return LocalCluster(
+        n_workers=processes,
+        threads_per_worker=1,
+        memory_limit=None,
+        dashboard_address="127.0.0.1:0",
+        protocol="tls://",
+        security=Security.temporary(),
+        host="127.0.0.1",
+    )
+
+
+def _slurm_cluster(jobs: int, each_mb: int, folder: Path) -> Any:
+    from dask_jobqueue import SLURMCluster
+    from distributed import Security
+
+    folder.mkdir(parents=True, exist_ok=True)
+    cluster = SLURMCluster(
+        job_name="tomoprofile-dask",
+        cores=1,
+        processes=1,
+        memory=f"{each_mb}MB",
+        walltime=_minutes_left(),
+        queue=os.environ.get("SLURM_JOB_PARTITION"),
+        account=os.environ.get("SLURM_JOB_ACCOUNT"),
+        python=sys.executable,
+        local_directory=str(folder),
+        log_directory=str(folder),
+        job_script_prologue=[f"export PYTHONPATH={_SCRIPTS}:$PYTHONPATH", "export OMP_NUM_THREADS=1"],
+        protocol="tls://",
+        security=Security.temporary(),
+        shared_temp_directory=str(folder),
+        scheduler_options={"dashboard_address": ":0"},
+    )
+    cluster.scale(jobs=jobs)
+    LOG.info("%d SLURM jobs asked for", jobs)
+    return cluster
+
+
+def _minutes_left() -> str:
+    """Return as a time for SLURM how long this job may still run: its workers need no more."""
+    end = float(os.environ.get("SLURM_JOB_END_TIME", time.time() + 14400))
+    minutes = max(_LEAST_MINUTES, int((end - time.time()) / 60))
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:00"
