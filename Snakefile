@@ -22,6 +22,7 @@ include: "workflow/rules/label.smk"
 include: "workflow/rules/interface.smk"
 include: "workflow/rules/segment.smk"
 include: "workflow/rules/domains.smk"
+include: "workflow/rules/label_volume.smk"
 include: "workflow/rules/profile.smk"
 include: "workflow/rules/report.smk"
 
@@ -47,6 +48,7 @@ rule all:
         f"{RESULTS}/index.html",
         expand(f"{RESULTS}/{{sample}}/{{product}}", sample=SCANS, product=PRODUCTS),
         expand(f"{RESULTS}/{{sample}}/discarded.json", sample=SCANS if CONFIG.keep == "minimal" else []),
+        expand(f"{RESULTS}/{{sample}}/labels.ome.zarr/zarr.json", sample=SCANS if CONFIG.objects.label_volume else []),
 
 
 rule pick:

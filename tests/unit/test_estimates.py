@@ -40,6 +40,16 @@ def test_needs_grow_with_the_scan_and_fall_with_what_is_not_kept():
     assert threshold.core_hours == threshold.core_hours_without_gpu < needs.core_hours_without_gpu
 
 
+def test_a_label_volume_costs_what_it_takes_and_stays():
+    plain, painted = (needs_of(SCAN, read_config({"objects": {"label_volume": wanted}})) for wanted in (False, True))
+    more = {painted.bytes_kept[keep] - plain.bytes_kept[keep] for keep in plain.bytes_kept}
+    assert len({round(size) for size in more}) == 1
+    assert 0.2e9 < more.pop() < 0.5e9
+    # 32 + 16 + 8 + 4 shards; zarr.json of four levels and of the store; its record, the log and the benchmark.
+    assert painted.files - plain.files == 60 + 5 + 1 + 2
+    assert 0 < painted.core_hours - plain.core_hours < 0.1
+
+
 def disk(monkeypatch, free):
     monkeypatch.setattr(feasibility.shutil, "disk_usage", lambda _: Usage(0, 0, free))
 

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import zarr
+from ome_zarr_models.v05 import Image
 
 from tomoprofile.errors import StoreError
 from tomoprofile.volume.slabs import neighbour_slabs, shard_bounds, slab_bounds, slab_names
@@ -42,6 +43,14 @@ def test_the_metadata_is_ome_zarr_0_5(store):
     assert [axis["name"] for axis in multiscale["axes"]] == ["z", "y", "x"]
     assert {axis["unit"] for axis in multiscale["axes"]} == {"micrometer"}
     assert multiscale["datasets"][0]["coordinateTransformations"] == [{"type": "scale", "scale": [1.0, 0.5, 0.5]}]
+
+
+def test_the_validator_of_ome_zarr_accepts_a_store_and_refuses_one_without_its_array(store):
+    (dataset,) = Image.from_zarr(zarr.open_group(str(store.path), mode="r")).ome_attributes.multiscales[0].datasets
+    assert list(dataset.coordinateTransformations[0].scale) == [1.0, 0.5, 0.5]
+    (store.path / "0").rename(store.path / "1")
+    with pytest.raises(ValueError, match="Expected to find an array at 0"):
+        Image.from_zarr(zarr.open_group(str(store.path), mode="r"))
 
 
 def test_one_file_a_shard(store, image):

@@ -4,8 +4,11 @@ import hashlib
 import json
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
+import zarr
+from ome_zarr_models.v05 import Image, ImageLabel
 
 SAMPLES = ("unet", "otsu", "filled")
 # Small and quick: this shows that the way is whole; `make demo` shows how good the result is.
@@ -13,6 +16,15 @@ MODELS = {
     "default": {"method": "unet", "steps": 60, "crop": 64, "guard_slices": 8, "decoder_channels": [64, 32, 16, 16, 16]},
     "otsu": {"method": "otsu"},
     "filled": {"method": "threshold_fill"},
+}
+CONFIG = {
+    "models": MODELS,
+    "store": {"shard_slices": 8, "slab_slices": 32},
+    "profile": {
+        "resamples": 200,
+        "block_um": 12,
+        "zones": [{"name": "near", "from_um": 0, "to_um": 27}, {"name": "far", "from_um": 27}],
+    },
 }
 
 
@@ -23,15 +35,7 @@ def digests(folder):
 @pytest.fixture(scope="module")
 def finished(project):
     """A project in which everything was run once."""
-    project.configure(
-        models=MODELS,
-        store={"shard_slices": 8, "slab_slices": 32},
-        profile={
-            "resamples": 200,
-            "block_um": 12,
-            "zones": [{"name": "near", "from_um": 0, "to_um": 27}, {"name": "far", "from_um": 27}],
-        },
-    )
+    project.configure(**CONFIG)
     project.tomoprofile("phantom", "data", "--size", 64, 160, 96)
     project.tomoprofile("scan", "data/raw", "--labels", "labels")
     sheet = project.folder / "config/samples.tsv"
@@ -118,6 +122,30 @@ def test_a_lost_slab_is_redone_with_what_follows_and_nothing_else(finished):
     finished.snakemake()
     assert digests(sample) == before, "the same work must give the same bytes"
     assert "Nothing to be done" in finished.snakemake()
+
+
+def test_a_label_volume_asked_for_later_costs_nothing_else(finished):
+    assert not list(finished.folder.glob("results/*/labels.ome.zarr"))
+    finished.configure(**CONFIG, objects={"label_volume": True})
+    # The reports tell the configuration.
+    jobs = {f"{rule} {sample}" for rule in ("write_label_volume", "report_sample") for sample in SAMPLES}
+    assert finished.planned() == jobs | {"report_beamtime", "all"}
+    finished.snakemake()
+    for sample in SAMPLES:
+        folder = finished.folder / "results" / sample
+        domains = pd.read_parquet(folder / "domains.parquet")
+        labels = zarr.open_group(str(folder / "labels.ome.zarr"), mode="r")
+        voxels = np.bincount(labels["0"][:].ravel())[1:]
+        assert (voxels == domains["voxels"].to_numpy()).all(), "label by label as many voxels as in the table"
+        source = folder / "labels.ome.zarr" / ImageLabel.from_zarr(labels).ome_attributes.image_label.source.image
+        for store in (source, folder / "probability.ome.zarr"):
+            image = zarr.open_group(str(store), mode="r")
+            assert Image.from_zarr(image).ome_attributes.multiscales[0].axes == (
+                ImageLabel.from_zarr(labels).ome_attributes.multiscales[0].axes
+            )
+            assert image["0"].shape == labels["0"].shape
+    assert "Nothing to be done" in finished.snakemake()
+    finished.configure(**CONFIG)
 
 
 def test_the_reports_name_every_scan_and_load_nothing_from_outside(finished):

@@ -157,11 +157,15 @@ def earlier_metadata(wildcards):
     return path if os.path.exists(path) else []
 
 
+def shard_megavoxels(wildcards):
+    """Return the voxels of one shard, in millions."""
+    scan = scan_of(wildcards)
+    return CONFIG.store.shard_slices * scan.rows * scan.columns / 1e6
+
+
 def shard_mb(wildcards):
     """Return the size in memory of one shard of grey values, in megabytes."""
-    scan = scan_of(wildcards)
-    voxels = CONFIG.store.shard_slices * scan.rows * scan.columns
-    return voxels * BYTES_PER_VOXEL[scan.dtype] / 1e6
+    return shard_megavoxels(wildcards) * BYTES_PER_VOXEL[scan_of(wildcards).dtype]
 
 
 def shard_memory(base_mb, shards):

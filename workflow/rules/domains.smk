@@ -26,12 +26,14 @@ rule measure_domains:
     resources:
         mem_mb=shard_memory(2000, 20),
         runtime=scan_minutes(10, 0.2),
+        dask_jobs=CONFIG.objects.slurm_workers,
     params:
         volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
         probability=f"{RESULTS}/{{sample}}/probability.ome.zarr",
         segmenter=segmenter_path,
         workers=f"{RESULTS}/{{sample}}/objects/workers",
-        objects=CONFIG.objects.model_dump(mode="json"),
+        # What is only for viewers, and who measures, must not measure again.
+        objects=CONFIG.objects.model_dump(mode="json", exclude={"label_volume", "slurm_workers"}),
         algorithm_version=3,
     script:
         "../scripts/measure_domains.py"

@@ -13,7 +13,8 @@ with rule_logging(snakemake.log[0]):
     low, high = objects.band
     levels = {"low": low, "calibrated": decision_level(Path(snakemake.params.segmenter)), "high": high}
     familiarity = snakemake.input.get("familiarity")
-    share = (objects.slurm_workers, snakemake.threads, snakemake.resources.mem_mb, Path(snakemake.params.workers))
+    resources = snakemake.resources
+    share = (resources.dask_jobs, snakemake.threads, resources.mem_mb, Path(snakemake.params.workers))
     with workers_of(*share) as workers:
         measure_domains(
             Path(snakemake.params.probability),

@@ -235,6 +235,9 @@ class ObjectsConfig(Section):
     band: tuple[float, float] = Field(
         (0.3, 0.7), description="Probability levels that bracket the calibrated one: the boundary band."
     )
+    label_volume: bool = Field(
+        False, description="Also write the domains as voxels, `labels.ome.zarr`, to look at them in a viewer."
+    )
 
     slurm_workers: int = Field(
         0, ge=0, le=1000, description="SLURM jobs that share the measuring of one scan; 0: the cores of its own job."

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 from .config import BundleConfig, Config, ThresholdConfig, UNetConfig
 from .samples import Scan
+from .volume.pyramid import level_shapes
 
 KEEPS = ("minimal", "standard", "all")
 BYTES_PER_VOXEL = {"uint8": 1, "uint16": 2, "float32": 4}
-# Bytes a voxel, rounded up from a simulated scan: probability 0.07, objects and band 0.14, tables 0.04.
-_PROBABILITY, _OBJECTS, _TABLES, _REPORT_BYTES = 0.25, 0.25, 0.05, 6e6
+# Bytes a voxel, rounded up from a simulated scan: probability 0.07, objects and band 0.14, tables 0.04, labels 0.034.
+_PROBABILITY, _OBJECTS, _TABLES, _LABELS, _REPORT_BYTES = 0.25, 0.25, 0.05, 0.05, 6e6
 _JOB_CORE_SECONDS = 7  # two Snakemake processes and the imports
-_CONVERT_BYTES, _THRESHOLD_VOXELS, _OBJECT_VOXELS = 100e6, 5e6, 7e6  # in a core second
+_CONVERT_BYTES, _THRESHOLD_VOXELS, _OBJECT_VOXELS, _LABEL_VOXELS = 100e6, 5e6, 7e6, 70e6  # in a core second
 _UNET_VOXELS = 0.9e6  # in a core second, default network, OpenVINO in bfloat16: docs/benchmarks/inference.md
 _GPU_SPEEDUP = 100  # a GPU against one core: 10 TFLOP/s sustained against 0.1
 
@@ -50,14 +51,15 @@ def needs_of(scan: Scan, config: Config) -> Needs:
     """Return what a scan will need."""
     voxels = float(math.prod(scan.shape))
     raw = voxels * BYTES_PER_VOXEL[scan.dtype]
-    tables = voxels * _TABLES + _REPORT_BYTES
+    painted = voxels if config.objects.label_volume else 0.0
+    tables = voxels * _TABLES + painted * _LABELS + _REPORT_BYTES
     model = config.models[scan.model]
     flips = 4 if config.predict.flips and not isinstance(model, ThresholdConfig) else 1
     stores = raw + voxels * _PROBABILITY * (2 if flips > 1 else 1)
     slabs = math.ceil(scan.slices / config.store.slab_slices)
     # Besides slabs: create, interface, look, compare, pick, measure, profile, report.
-    jobs = 2 * slabs + 8
-    core = jobs * _JOB_CORE_SECONDS + raw / _CONVERT_BYTES + voxels / _OBJECT_VOXELS
+    jobs = 2 * slabs + 8 + (painted > 0)
+    core = jobs * _JOB_CORE_SECONDS + raw / _CONVERT_BYTES + voxels / _OBJECT_VOXELS + painted / _LABEL_VOXELS
     network = 0.0
     if isinstance(model, UNetConfig):
         network = voxels / _UNET_VOXELS * (model.input_scale / 2) ** 2 * sum(model.decoder_channels) / 288
@@ -80,5 +82,8 @@ def _files(scan: Scan, config: Config, slabs: int, jobs: int) -> int:
     metadata, records = 4, 2 * slabs
     tables = 12  # interface, appearance, familiarity, objects (3), band (2), domains, profile, zones, provenance
     pages = 1 + (1 + 2 * config.pick.slices)  # the report; the slices to label and their masks
+    if config.objects.label_volume:
+        metadata += 1
+        shards += sum(math.ceil(nz / config.store.shard_slices) + 1 for nz, _, _ in level_shapes(scan.shape))
     of_snakemake = records + tables + pages + metadata
     return shards + metadata + records + tables + pages + 2 * jobs + of_snakemake

@@ -27,6 +27,7 @@ from .slabs import shard_bounds
 
 CHUNK = 256  # voxels along y and x: with 16 slices 1 MiB of uint8, which compresses and seeks well
 CHUNK_SLICES = 16
+GREY_COMPRESSOR = zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")
 
 
 @dataclass(frozen=True)
@@ -70,39 +71,17 @@ def create_store(
         Anything else to remember (provenance).
     """
     path = Path(path)
-    chunk_slices = next(n for n in range(min(CHUNK_SLICES, shard_slices), 0, -1) if shard_slices % n == 0)
-    chunks = (chunk_slices, min(CHUNK, shape[1]), min(CHUNK, shape[2]))
-    shards = (shard_slices, *(-(-n // c) * c for n, c in zip(shape[1:], chunks[1:], strict=True)))
     earlier = _array_metadata(path)
     for metadata in (path / "zarr.json", path / "0" / "zarr.json"):
         metadata.unlink(missing_ok=True)
     group = zarr.create_group(store=str(path), zarr_format=3)
-    group.create_array(
-        "0",
-        shape=shape,
-        dtype=np.dtype(dtype),
-        chunks=chunks,
-        shards=shards,
-        compressors=zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"),
-        dimension_names=("z", "y", "x"),
-    )
+    create_array(path / "0", shape, dtype, shard_slices, GREY_COMPRESSOR)
     if earlier != _array_metadata(path):
         for part in (path / "0" / "c", path / "slabs"):
             shutil.rmtree(part, ignore_errors=True)
-    axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"]
-    scale = [{"type": "scale", "scale": [float(edge) for edge in voxel_size_um]}]
     group.attrs.update(
         {
-            "ome": {
-                "version": "0.5",
-                "multiscales": [
-                    {
-                        "name": path.name.removesuffix(".ome.zarr"),
-                        "axes": axes,
-                        "datasets": [{"path": "0", "coordinateTransformations": scale}],
-                    }
-                ],
-            },
+            "ome": ome_metadata(path.name, voxel_size_um, 1),
             "tomoprofile": {
                 "version": __version__,
                 "grey": asdict(grey or GreyScale()),
@@ -111,6 +90,69 @@ def create_store(
         }
     )
     return open_store(path)
+
+
+def create_array(
+    path: Path,
+    shape: tuple[int, int, int],
+    dtype: DTypeLike,
+    shard_slices: int,
+    compressor: zarr.codecs.BloscCodec | zarr.codecs.ZstdCodec,
+) -> zarr.Array[Any]:
+    """Write the metadata of an array (z, y, x) whose shards come later, each as one file.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the array, which must not hold one yet.
+    shape : tuple of int
+        Voxels along (z, y, x).
+    dtype : dtype
+        Type of the voxels.
+    shard_slices : int
+        Whole slices in a shard.
+    compressor : codec
+        What compresses a chunk.
+    """
+    chunk_slices = next(n for n in range(min(CHUNK_SLICES, shard_slices), 0, -1) if shard_slices % n == 0)
+    chunks = (chunk_slices, min(CHUNK, shape[1]), min(CHUNK, shape[2]))
+    return zarr.create_array(
+        store=str(path),
+        shape=shape,
+        dtype=np.dtype(dtype),
+        chunks=chunks,
+        shards=(shard_slices, *(-(-n // c) * c for n, c in zip(shape[1:], chunks[1:], strict=True))),
+        compressors=compressor,
+        dimension_names=("z", "y", "x"),
+    )
+
+
+def ome_metadata(name: str, voxel_size_um: tuple[float, float, float], levels: int) -> dict[str, Any]:
+    """Return the metadata of an OME-Zarr 0.5 image whose arrays ``0``, ``1``, ... are halved again and again.
+
+    OME-Zarr measures from the centre of voxel (0, 0, 0): the first voxel of a coarser level, which covers
+    several, has its centre farther out.
+
+    Parameters
+    ----------
+    name : str
+        Folder of the store (``NAME.ome.zarr``).
+    voxel_size_um : tuple of float
+        Voxel edges of array ``0`` along (z, y, x) in micrometres.
+    levels : int
+        Number of arrays.
+    """
+    datasets = []
+    for level in range(levels):
+        scale = [float(edge) * 2**level for edge in voxel_size_um]
+        transformations: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
+        if level:
+            shift = [float(edge) * (2**level - 1) / 2 for edge in voxel_size_um]
+            transformations.append({"type": "translation", "translation": shift})
+        datasets.append({"path": str(level), "coordinateTransformations": transformations})
+    axes = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "zyx"]
+    multiscale = {"name": name.removesuffix(".ome.zarr"), "axes": axes, "datasets": datasets}
+    return {"version": "0.5", "multiscales": [multiscale]}
 
 
 def discard_stores(stores: Sequence[Path], record: Path) -> None:

@@ -1,0 +1,25 @@
+"""Domains as voxels, for people who want to look at them; nothing is computed from them."""
+
+
+rule write_label_volume:
+    """Paint the domains at the calibrated level into an OME-Zarr pyramid; its zarr.json comes with the whole store."""
+    input:
+        objects=f"{RESULTS}/{{sample}}/objects/calibrated.parquet",
+    output:
+        store=ensure(f"{RESULTS}/{{sample}}/labels.ome.zarr/zarr.json", non_empty=True),
+    log:
+        f"{RESULTS}/logs/write_label_volume/{{sample}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_label_volume/{{sample}}.tsv"
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        # Labels have four bytes a voxel, whatever the grey values have.
+        mem_mb=lambda wildcards, attempt: int((1500 + 4 * 4 * shard_megavoxels(wildcards)) * 1.5 ** (attempt - 1)),
+        runtime=scan_minutes(10, 1),
+    params:
+        shard_slices=CONFIG.store.shard_slices,
+        algorithm_version=1,
+    script:
+        "../scripts/write_label_volume.py"

@@ -1,0 +1,153 @@
+"""The label volume: the domains of an objects file as voxels in an OME-Zarr pyramid, to look at them in a viewer.
+
+Slices stream through all levels at once. One shard is in memory, and for every coarser level one of its shards, each a
+quarter of the one before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numba import njit
+from numpy.typing import NDArray
+
+from .. import __version__
+from ..files import whole_folder
+from ..logs import LOG, progress
+from ..volume.pyramid import level_shapes
+from ..volume.slabs import shard_bounds
+from ..volume.store import create_array, ome_metadata
+from .objects import ObjectsMetadata, iter_runs, read_objects_metadata
+
+# Labels repeat as whole numbers; with their bytes or bits apart they take twice the room.
+COMPRESSOR = zarr.codecs.ZstdCodec(level=1)
+
+Shards = Iterator[tuple[int, NDArray[Any]]]  # first slice, labels (z, y, x) of whole slices; valid until the next
+
+
+def write_label_volume(objects: Path, image: str, shard_slices: int, out: Path) -> None:
+    """Write the domains of a scan as labels that OME-Zarr viewers show: 0 background, else ``domain_id``.
+
+    Parameters
+    ----------
+    objects : Path
+        Objects file (docs/outputs.md); neither its row groups nor its shards matter.
+    image : str
+        Store of the grey values as seen from ``out``, for viewers (``../volume.ome.zarr``).
+    shard_slices : int
+        Whole slices in a shard; odd numbers are made even, so that no pair of slices is divided.
+    out : Path
+        Folder of the store (``*.ome.zarr``); it appears when it is whole, in the place of an earlier one.
+
+    Raises
+    ------
+    InputError
+        When the file is not an objects file, or its runs cannot be trusted.
+    """
+    metadata = read_objects_metadata(objects)
+    shard_slices += shard_slices % 2
+    dtype = np.uint32 if metadata.n_domains < 2**32 else np.uint64
+    shapes = level_shapes(metadata.shape)
+    with whole_folder(out) as folder:
+        arrays = [
+            create_array(folder / str(level), shape, dtype, shard_slices, COMPRESSOR)
+            for level, shape in enumerate(shapes)
+        ]
+        shards = _written(arrays[0], _painted(objects, metadata, shard_slices, dtype))
+        for array in arrays[1:]:
+            shards = _written(array, _halved(shards, array.shape, shard_slices, dtype))
+        # Drawing the shards of the coarsest level pulls all the others through.
+        for _ in shards:
+            pass
+        # Last: without it the folder is no image.
+        zarr.create_group(str(folder), zarr_format=3, attributes=_attributes(out.name, metadata, image, len(shapes)))
+    LOG.info("%d domains as %s in %d levels", metadata.n_domains, np.dtype(dtype), len(shapes))
+
+
+def _attributes(name: str, metadata: ObjectsMetadata, image: str, levels: int) -> dict[str, Any]:
+    ome = ome_metadata(name, metadata.voxel_size_um, levels)
+    ome["multiscales"][0]["type"] = "most frequent domain where 3 of 8 voxels are foreground"
+    ome["image-label"] = {"source": {"image": image}}
+    own = {name: getattr(metadata, name) for name in ("level", "connectivity", "min_voxels", "n_domains")}
+    return {"ome": ome, "tomoprofile": {"version": __version__, **own}}
+
+
+def _painted(objects: Path, metadata: ObjectsMetadata, shard_slices: int, dtype: Any) -> Shards:
+    """Yield the labels of each shard at full resolution."""
+    nz, ny, nx = metadata.shape
+    labels = np.empty((min(shard_slices, nz), ny, nx), dtype)
+    groups = iter_runs(objects)
+    runs = next(groups, None)
+    bounds = shard_bounds(0, nz, shard_slices)
+    for start, stop in progress(bounds, len(bounds), "shards painted"):
+        labels[:] = 0
+        while runs is not None and runs.z[0] < stop:
+            n = int(np.searchsorted(runs.z, stop))
+            _paint(labels, runs.z[:n] - start, runs.y, runs.x_start, runs.x_stop, runs.domain_id)
+            runs = runs.at(slice(n, None)) if n < len(runs) else next(groups, None)
+        yield start, labels[: stop - start]
+
+
+def _halved(finer: Shards, shape: tuple[int, ...], shard_slices: int, dtype: Any) -> Shards:
+    """Yield the shards of a level from those of the level before."""
+    coarse = np.empty((min(shard_slices, shape[0]), *shape[1:]), dtype)
+    for start, fine in finer:
+        first, stop = start // 2, (start + len(fine) + 1) // 2
+        at = first % shard_slices
+        _halve(fine, coarse[at : at + stop - first])
+        if stop % shard_slices == 0 or stop == shape[0]:
+            yield first - at, coarse[: at + stop - first]
+
+
+def _written(array: zarr.Array[Any], shards: Shards) -> Shards:
+    """Write shards as they pass."""
+    for start, labels in shards:
+        array[start : start + len(labels)] = labels
+        yield start, labels
+
+
+@njit(cache=True, nogil=True)
+def _paint(labels: Any, z: Any, y: Any, x_start: Any, x_stop: Any, domain_id: Any) -> None:
+    for run in range(len(z)):
+        labels[z[run], y[run], x_start[run] : x_stop[run]] = domain_id[run]
+
+
+@njit(cache=True, nogil=True)
+def _halve(fine: Any, coarse: Any) -> None:
+    """Give each block of 2 x 2 x 2 voxels, fewer at the far faces, one of its labels: docs/decisions.md.
+
+    A block is foreground from three of eight voxels on, whatever their domains; its most frequent domain counts, of
+    equally frequent ones the first.
+    """
+    nz, ny, nx = fine.shape
+    found = np.zeros(8, fine.dtype)
+    for z in range(coarse.shape[0]):
+        for y in range(coarse.shape[1]):
+            for x in range(coarse.shape[2]):
+                voxels = n = 0
+                for i in range(2 * z, min(2 * z + 2, nz)):
+                    for j in range(2 * y, min(2 * y + 2, ny)):
+                        for k in range(2 * x, min(2 * x + 2, nx)):
+                            voxels += 1
+                            if fine[i, j, k]:
+                                found[n] = fine[i, j, k]
+                                n += 1
+                coarse[z, y, x] = 0
+                if n and 8 * n >= 3 * voxels:
+                    coarse[z, y, x] = _most_frequent(found, n)
+
+
+@njit(cache=True, nogil=True)
+def _most_frequent(found: Any, n: Any) -> Any:
+    best, most = found[0], 0
+    for i in range(n):
+        count = 0
+        for j in range(n):
+            count += found[j] == found[i]
+        if count > most or (count == most and found[i] < best):
+            best, most = found[i], count
+    return best
