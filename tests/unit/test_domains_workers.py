@@ -1,0 +1,90 @@
+"""Processes that share a scan: the same table, and a lost one costs its tasks only."""
+
+import logging
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from domains_scan import measure
+from scipy import ndimage
+
+from tomoprofile.domains import workers
+from tomoprofile.domains.workers import DaskWorkers, Here, workers_of
+from tomoprofile.errors import StageError
+
+
+def scan():
+    rng = np.random.default_rng(5)
+    noise = ndimage.gaussian_filter(rng.random((40, 30, 31)), 1)
+    return noise > np.quantile(noise, 0.8), rng.integers(0, 2**16, noise.shape).astype("uint16")
+
+
+def test_processes_give_the_bytes_of_one(tmp_path, caplog):
+    mask, grey = scan()
+    alone = measure(tmp_path, mask, grey=grey, shard_slices=2)
+    digest = (tmp_path / "domains.parquet").read_bytes()
+    with workers_of(0, 2, 4000, tmp_path) as several, caplog.at_level(logging.INFO):
+        shared = measure(tmp_path, mask, grey=grey, shard_slices=2, workers=several)
+    pd.testing.assert_frame_equal(shared, alone, check_exact=True)
+    assert (tmp_path / "domains.parquet").read_bytes() == digest
+    assert "dashboard: http" in caplog.text
+    assert "shards measured 20 of 20" in caplog.text
+
+
+def words(folder: Path, item: int) -> str:
+    """Count the calls for an item in files, and kill the process at the first one for item 5."""
+    with (folder / str(item)).open("a") as calls:
+        calls.write("x")
+    if item == 5 and (folder / "5").stat().st_size == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return f"{item} "
+
+
+def add(upper: str, lower: str) -> str:
+    return upper + lower
+
+
+class Words:
+    """Callable that a process can be sent."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, item):
+        return words(self.folder, item)
+
+
+def test_a_lost_process_costs_its_tasks_only(tmp_path):
+    items = list(range(9))
+    found = DaskWorkers(lambda _: workers._local_cluster(2)).reduce(Words(tmp_path), items, add)
+    assert found == "0 1 2 3 4 5 6 7 8 ", "joined in order"
+    calls = [(tmp_path / str(item)).stat().st_size for item in items]
+    assert calls[5] == 2
+    assert sum(calls) < 2 * len(items), "others were not all repeated"
+
+
+class Deadly(Words):
+    """Kills whoever calls it with item 1."""
+
+    def __call__(self, item):
+        if item == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return str(item)
+
+
+def test_workers_that_die_again_and_again_are_an_error_that_says_what_to_do(tmp_path):
+    with pytest.raises(StageError, match="mem_mb"):
+        DaskWorkers(lambda _: workers._local_cluster(1)).reduce(Deadly(tmp_path), [0, 1, 2], add)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 8])
+def test_a_tree_keeps_the_order(count):
+    assert Here().reduce(str, list(range(count)), add) == "".join(map(str, range(count)))
+
+
+def test_one_shard_starts_no_processes():
+    found = DaskWorkers(lambda _: pytest.fail("a cluster was started")).reduce(str, [3], add)
+    assert found == "3"
