@@ -152,6 +152,18 @@ def test_a_damaged_shard_is_never_read_and_its_slab_is_written_again(store, imag
         read(open_store(store.path))
 
 
+def test_a_shard_of_zeros_is_complete_and_whole(store, image):
+    """Zarr writes no file for it: as for the half of a scan that is substrate."""
+    image[8:16] = 0
+    complete(store, image)
+    assert not store.shard_path(8).exists()
+    assert (open_store(store.path).read(0, SHAPE[0]) == image).all()
+    store.shard_path(8).parent.mkdir(parents=True, exist_ok=True)
+    store.shard_path(8).write_bytes(b"what is this")
+    with pytest.raises(StoreError, match="damaged"):
+        open_store(store.path).read(8, 16)
+
+
 def test_a_damaged_shard_can_be_written_again(store, image):
     complete(store, image)
     truncate(store.shard_path(8))

@@ -302,7 +302,9 @@ class Store:
         **facts
             What else should be known of the slab.
         """
-        sizes = {str(first): self.shard_path(first).stat().st_size for first, _ in self.shards(start, stop)}
+        # Zarr writes no file for a shard of zeros, and reads zeros where there is none: its size is 0.
+        paths = {first: self.shard_path(first) for first, _ in self.shards(start, stop)}
+        sizes = {str(first): path.stat().st_size if path.is_file() else 0 for first, path in paths.items()}
         with whole_file(record) as partial:
             partial.write_text(json.dumps({"start": start, "stop": stop, "shard_bytes": sizes, **facts}) + "\n")
 
