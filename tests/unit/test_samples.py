@@ -26,6 +26,7 @@ def test_rows_survive_writing_and_reading(tmp_path):
     scans = [
         Scan.model_validate(ROW | {"voxel_size_um": "1,0.5,0.5", "grey_slope": "-0.123456789", "grey_unit": "1/cm"}),
         Scan.model_validate(ROW | {"sample": "b", "interface": "slice:3:below", "labels": "x/y"}),
+        Scan.model_validate(ROW | {"sample": "c", "mask": "instances:masks/c.h5:/entry/ids"}),
     ]
     write_samples(tmp_path / "s.tsv", scans)
     assert read_samples(tmp_path / "s.tsv", {"default"}) == scans
@@ -51,6 +52,7 @@ def test_comments_and_empty_cells(tmp_path):
         ({"interface": "plane:0,0,0,1"}, ["interface", "plane:"]),
         ({"sample": "../up"}, ["sample", "'../up'"]),
         ({"model": "unknown"}, ["model", "'unknown'", "default"]),
+        ({"mask": "instances:"}, ["mask", "'instances:'", "`PATH`"]),
         ({"format": "hdf5"}, ["dataset", "HDF5"]),
         ({"grey_slope": "0"}, ["grey_slope", "erase"]),
         ({"voxel": "1"}, ["unknown column", "'voxel'"]),
@@ -77,6 +79,11 @@ def test_a_missing_sheet_says_how_to_make_one(tmp_path):
         read_samples(tmp_path / "none.tsv", {"default"})
 
 
+def test_with_a_mask_the_model_does_not_matter(tmp_path):
+    (scan,) = read_samples(sheet(tmp_path, ROW | {"model": "unknown", "mask": "m.tif"}), {"default"})
+    assert scan.own_mask == ("m.tif", "", False)
+
+
 def test_missing_columns_are_named(tmp_path):
     row = {key: value for key, value in ROW.items() if key != "dtype"}
     with pytest.raises(ConfigError, match="`dtype` is missing"):
@@ -91,7 +98,7 @@ def test_interface_forms():
 
 
 def test_conversion_does_not_depend_on_labels_model_or_interface():
-    changed = ROW | {"labels": "l", "model": "m", "interface": "slice:1"}
+    changed = ROW | {"labels": "l", "model": "m", "interface": "slice:1", "mask": "instances:m.tif"}
     assert Scan.model_validate(ROW).raw == Scan.model_validate(changed).raw
     assert Scan.model_validate(ROW).raw != Scan.model_validate(ROW | {"slice_axis": "1"}).raw
-    assert set(Scan.model_validate(ROW).raw) == set(COLUMNS) - {"labels", "model", "interface"}
+    assert set(Scan.model_validate(ROW).raw) == set(COLUMNS) - {"labels", "model", "interface", "mask"}

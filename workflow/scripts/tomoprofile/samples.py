@@ -3,15 +3,42 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .errors import ConfigError, Fault
 
 INTERFACE_FORMS = "`auto`, `slice:INDEX`, `slice:INDEX:below` or `plane:nz,ny,nx,offset_um`"
+MASK_FORMS = "`PATH`, `FILE.h5:/DATASET`, or either behind `instances:`"
+_INSTANCES = "instances:"
+_DATASET = re.compile(r"(.+\.(?:h5|hdf5|hdf|nx|nxs)):(/.+)", re.IGNORECASE)
+
+
+class OwnMask(NamedTuple):
+    """A cell of the column ``mask``.
+
+    Attributes
+    ----------
+    path : str
+        File or folder.
+    dataset : str
+        Path of the dataset inside an HDF5 file; empty when the cell does not say.
+    instances : bool
+        Whether every value but 0 is an object of its own; otherwise the mask has 0 and one other value.
+    """
+
+    path: str
+    dataset: str
+    instances: bool
+
+    @property
+    def place(self) -> str:
+        """Where it lies, as the sheet has it."""
+        return f"{self.path}:{self.dataset}" if self.dataset else self.path
 
 
 class Scan(BaseModel):
@@ -37,6 +64,7 @@ class Scan(BaseModel):
     interface: str = Field("auto", description=f"Where the substrate ends: {INTERFACE_FORMS}.")
     labels: str = Field("", description="Folder with labelled slices of this scan; empty when there are none.")
     model: str = Field("default", description="Which of the configured `models` segments this scan.")
+    mask: str = Field("", description=f"A segmentation of your own instead of a model's: {MASK_FORMS}.")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -46,7 +74,12 @@ class Scan(BaseModel):
     @property
     def raw(self) -> dict[str, Any]:
         """The columns that conversion depends on; the others may change without converting again."""
-        return self.model_dump(mode="json", exclude={"interface", "labels", "model"})
+        return self.model_dump(mode="json", exclude={"interface", "labels", "model", "mask"})
+
+    @property
+    def own_mask(self) -> OwnMask | None:
+        """The user's own segmentation, or None when a model segments the scan."""
+        return parse_mask(self.mask) if self.mask else None
 
     @field_validator("voxel_size_um", mode="before")
     @classmethod
@@ -74,6 +107,13 @@ class Scan(BaseModel):
     @classmethod
     def _interface_is_known(cls, value: str) -> str:
         parse_interface(value)
+        return value
+
+    @field_validator("mask")
+    @classmethod
+    def _mask_has_a_path(cls, value: str) -> str:
+        if value:
+            parse_mask(value)
         return value
 
     @model_validator(mode="after")
@@ -114,6 +154,22 @@ def parse_interface(text: str) -> tuple[str, tuple[float, ...]]:
     except ValueError:
         pass
     raise ValueError(f"must be {INTERFACE_FORMS}")
+
+
+def parse_mask(text: str) -> OwnMask:
+    """Split a ``mask`` cell into path, dataset and kind.
+
+    Raises
+    ------
+    ValueError
+        When there is no path.
+    """
+    place = text.removeprefix(_INSTANCES)
+    if not place.strip():
+        raise ValueError(f"must be {MASK_FORMS}")
+    inside = _DATASET.fullmatch(place)
+    path, dataset = inside.groups() if inside else (place, "")
+    return OwnMask(path, dataset, instances=place != text)
 
 
 COLUMNS = tuple(Scan.model_fields)
@@ -171,7 +227,7 @@ def read_samples(path: str | Path, models: Collection[str]) -> list[Scan]:
         if scan.sample in seen:
             problem = f"the name was already used in line {seen[scan.sample]}"
             faults.append(Fault(f"{where} sample", repr(scan.sample), problem, "Give each scan its own name."))
-        if scan.model not in models:
+        if scan.model not in models and not scan.mask:
             problem = f"no such model in `models:` ({', '.join(sorted(models))})"
             faults.append(Fault(f"{where} model", repr(scan.model), problem, "Name one of them, or configure it."))
         if scan.format == "hdf5" and not scan.dataset:

@@ -16,12 +16,12 @@ from .units import MICROMETRES
 SUFFIXES = (".h5", ".hdf5", ".hdf", ".nx", ".nxs")
 
 
-def image_datasets(path: Path) -> list[str]:
-    """Return the paths of all 3-D numeric datasets of a file, largest first."""
+def image_datasets(path: Path, kinds: str = "uif") -> list[str]:
+    """Return the paths of all 3-D datasets of a file whose type is of these kinds (of NumPy), largest first."""
     found: list[tuple[int, str]] = []
 
     def visit(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and item.ndim == 3 and item.dtype.kind in "uif" and min(item.shape) > 1:
+        if isinstance(item, h5py.Dataset) and item.ndim == 3 and item.dtype.kind in kinds and min(item.shape) > 1:
             found.append((item.size, f"/{name}"))
 
     with _open(path) as file:

@@ -1,4 +1,4 @@
-"""Raw scans, read lazily by slices, whatever format they came in (P10).
+"""Raw scans and masks, read lazily by slices, whatever format they came in (P10).
 
 A reader never rescales: grey values leave as they lie in the file, and what they mean travels as :class:`GreyScale`.
 """
@@ -13,11 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
+from ..samples import OwnMask
+from . import hdf5, nifti, tiff
 from .hdf5 import HDF5Dataset
 from .store import GreyScale
 from .tiff import TIFFFolder, TIFFStack
+from .zarr_image import ZarrImage, is_zarr
 
 DTYPES = ("uint8", "uint16", "float32")
+_MASK_KINDS = "buif"
+_CHOICES_SHOWN = 5
 
 
 class RawScan(Protocol):
@@ -72,6 +77,50 @@ def open_raw(path: str | Path, form: str, dataset: str = "") -> RawScan:
         remedy = f"Save the scan as one of {', '.join(DTYPES)}; tomoprofile never rescales silently."
         raise InputError(Fault(str(path), raw.dtype.name, "this type of grey value is not supported", remedy))
     return raw
+
+
+def open_mask(mask: OwnMask) -> RawScan:
+    """Open a mask or a label volume; what it is, its name tells.
+
+    Formats: folder of TIFF slices, TIFF stack, HDF5, NIfTI, Zarr. Whole numbers, booleans and floats are taken; whether
+    their values make sense is for the caller to see.
+
+    Raises
+    ------
+    InputError
+        When it is missing, unreadable, not 3-D or of a type without numbers, or an HDF5 file leaves a choice.
+    """
+    path = Path(mask.path)
+    name = path.name.lower()
+    raw: RawScan
+    if not path.exists():
+        remedy = "Correct the column `mask` of the sample sheet."
+        raise InputError(Fault(str(path), "", "the mask does not exist", remedy))
+    if path.is_dir():
+        raw = ZarrImage(path) if is_zarr(path) else TIFFFolder(path)
+    elif name.endswith(tiff.SUFFIXES):
+        raw = TIFFStack(path)
+    elif name.endswith(hdf5.SUFFIXES):
+        raw = HDF5Dataset(path, mask.dataset or _only_dataset(path))
+    elif name.endswith(nifti.SUFFIXES):
+        raw = nifti.NIfTIImage(path)
+    else:
+        known = ", ".join((*tiff.SUFFIXES, *hdf5.SUFFIXES, *nifti.SUFFIXES))
+        remedy = f"Export it as one of {known}, as a folder of TIFF slices or as a Zarr folder."
+        raise InputError(Fault(str(path), path.suffix, "this is no format of masks", remedy))
+    if raw.dtype.kind not in _MASK_KINDS:
+        remedy = "Export it with whole numbers, such as 8-bit."
+        raise InputError(Fault(str(path), raw.dtype.name, "a mask must hold numbers", remedy))
+    return raw
+
+
+def _only_dataset(path: Path) -> str:
+    found = hdf5.image_datasets(path, _MASK_KINDS)
+    if len(found) == 1:
+        return found[0]
+    choices = ", ".join(f"`{path}:{dataset}`" for dataset in found[:_CHOICES_SHOWN])
+    remedy = f"Write which one in the column `mask`: {choices}." if found else "Save the mask as a 3-D dataset."
+    raise InputError(Fault(str(path), f"{len(found)} 3-D datasets", "it must be clear which one is the mask", remedy))
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def slice_files(folder: Path) -> list[Path]:
     """
     files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES] if folder.is_dir() else []
     if not files:
-        remedy = "Point `path` at the folder that holds the slices."
+        remedy = "Name the folder that holds the slices."
         raise InputError(Fault(str(folder), "", "there are no TIFF slices in this folder", remedy))
     numbered: dict[int, Path] = {}
     faults = []
@@ -69,7 +69,7 @@ class TIFFFolder:
         self.files = slice_files(folder)
         with _open(self.files[0]) as first:
             if len(first.pages) != 1:
-                remedy = "Give the file itself as `path` with the format `tiff_stack`."
+                remedy = "Name the file itself; as a scan it has the format `tiff_stack`."
                 problem = "a slice file must hold one page"
                 raise InputError(Fault(str(self.files[0]), f"{len(first.pages)} pages", problem, remedy))
             page = _page(first, self.files[0])

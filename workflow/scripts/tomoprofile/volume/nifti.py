@@ -1,0 +1,64 @@
+"""NIfTI masks, as 3D Slicer, ITK-SNAP and most medical programs save them.
+
+NIfTI has its axes in the order x, y, z; everything here has z, y, x, so the axes are turned round. Position and
+orientation in the header are not looked at: a mask lies on the voxels of its scan.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Fault, InputError
+from .store import GreyScale
+
+SUFFIXES = (".nii", ".nii.gz")
+
+
+class NIfTIImage:
+    """A 3-D NIfTI image, read lazily; see :class:`~tomoprofile.volume.readers.RawScan`."""
+
+    voxel_size_um: tuple[float, float, float] | None = None
+    grey: GreyScale | None = None
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            # Kept open, a compressed file is decompressed once from front to back, not once for each part.
+            self._image: Any = nibabel.load(path, keep_file_open=True)
+            self.dtype: np.dtype[Any] = self._image.get_data_dtype()
+        except Exception as error:  # whatever a damaged file makes the decoder raise
+            raise InputError(_damaged(path, error)) from None
+        x, y, z, *more = (*self._image.shape, 1, 1, 1)[: max(3, len(self._image.shape))]
+        if any(n != 1 for n in more) or len(self._image.shape) < 3:
+            got = "x".join(map(str, self._image.shape))
+            raise InputError(
+                Fault(str(path), got, "the file holds no 3-D image", "Save one channel and one time point.")
+            )
+        self._more = (0,) * len(more)
+        self.shape: tuple[int, int, int] = (z, y, x)
+
+    def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
+        """Return the part ``[start, stop)`` along ``axis`` of (z, y, x), header's scaling applied."""
+        window = [slice(None)] * 3
+        window[2 - axis] = slice(start, stop)
+        try:
+            return np.asanyarray(self._image.dataobj[(*window, *self._more)]).T
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(_damaged(self.path, error)) from None
+
+    def faults(self) -> list[Fault]:
+        """Read the last slice: a file that was cut short has none."""
+        try:
+            self.read(0, self.shape[0] - 1, self.shape[0])
+        except InputError as error:
+            return list(error.faults)
+        return []
+
+
+def _damaged(path: Path, error: Exception) -> Fault:
+    return Fault(str(path), "", f"the file cannot be read as NIfTI: {error}", "Copy it again from its source.")
