@@ -21,6 +21,7 @@ include: "workflow/rules/convert.smk"
 include: "workflow/rules/label.smk"
 include: "workflow/rules/interface.smk"
 include: "workflow/rules/segment.smk"
+include: "workflow/rules/mask.smk"
 include: "workflow/rules/domains.smk"
 include: "workflow/rules/label_volume.smk"
 include: "workflow/rules/profile.smk"
@@ -32,12 +33,14 @@ localrules:
     pick,
     check,
     create_store,
+    create_instances,
+    accept_mask,
     discard_stores,
 
 
 wildcard_constraints:
-    sample="|".join(re.escape(sample) for sample in SCANS),
-    model="|".join(re.escape(model) for model in CONFIG.models),
+    sample=any_of(SCANS),
+    model=any_of(CONFIG.models),
     slab=r"z\d+",
 
 
@@ -54,7 +57,7 @@ rule all:
 rule pick:
     """The slices that a person should label, for each scan that names a folder for labels."""
     input:
-        [f"{RESULTS}/{scan.sample}/to_label/slices.tsv" for scan in SCANS.values() if scan.labels],
+        [f"{RESULTS}/{scan.sample}/to_label/slices.tsv" for scan in SCANS.values() if scan.labels and not scan.mask],
 
 
 rule check:

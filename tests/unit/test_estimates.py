@@ -50,6 +50,18 @@ def test_a_label_volume_costs_what_it_takes_and_stays():
     assert 0 < painted.core_hours - plain.core_hours < 0.1
 
 
+def test_a_mask_needs_no_network_whatever_the_model():
+    config = read_config({"predict": {"flips": True}})
+    of_model = needs_of(SCAN, config)
+    mask = needs_of(SCAN.model_copy(update={"mask": "m.tif", "model": "not configured"}), config)
+    assert mask.gpu_minutes == 0
+    assert mask.core_hours == mask.core_hours_without_gpu < 0.1 * of_model.core_hours_without_gpu
+    assert mask.bytes_kept["all"] < of_model.bytes_kept["all"]
+    objects = needs_of(SCAN.model_copy(update={"mask": "instances:m.tif"}), config)
+    assert objects.bytes_kept["all"] > mask.bytes_kept["all"]
+    assert mask.files < objects.files <= 300
+
+
 def disk(monkeypatch, free):
     monkeypatch.setattr(feasibility.shutil, "disk_usage", lambda _: Usage(0, 0, free))
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tomoprofile.config import PACKAGED_WEIGHTS, read_config
-from tomoprofile.feasibility import _check_model
+from tomoprofile.feasibility import _check_model, check_run
 from tomoprofile.samples import Scan
 from tomoprofile.segment.facts import NEEDED
 
@@ -16,6 +16,18 @@ def findings(model, labels=""):
     scan = Scan(sample="a", voxel_size_um="1", labels=labels, **ROW)
     (finding,) = _check_model("default", read_config({"models": {"default": model}}), [scan])
     return finding
+
+
+def test_scans_with_a_mask_ask_for_no_model_and_no_labels(tmp_path, monkeypatch):
+    monkeypatch.setattr("tomoprofile.feasibility.openvino_is_there", lambda: False)
+    config = read_config({"results": str(tmp_path), "predict": {"engine": "openvino"}})
+    given = Scan(sample="a", voxel_size_um="1", mask="m.tif", model="nowhere", **ROW)
+    said = check_run(config, [given])
+    assert {finding.status for finding in said} == {"ok"}
+    assert not any("GPU" in finding.message for finding in said)
+    # The mutant: the same scan without its mask needs the engine and labels.
+    other = given.model_copy(update={"sample": "b", "mask": "", "model": "default"})
+    assert [finding.status for finding in check_run(config, [given, other])].count("error") == 2
 
 
 @pytest.fixture

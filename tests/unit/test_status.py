@@ -117,6 +117,16 @@ def test_a_model_that_fails_concerns_all_its_scans(results):
     assert states(results) == {"a": "failed", "a.b": "failed", "c": "missing"}
 
 
+def test_a_model_that_fails_does_not_concern_a_scan_with_a_mask(results):
+    config = read_config({"store": {"shard_slices": 4, "slab_slices": 4}, "models": {"default": {"method": "unet"}}})
+    begin_run(config, [scan("a"), scan("b").model_copy(update={"mask": "b.tif"})], "9.0")
+    log(results, "fine_tune", "default", raises=ValueError("no labels"))
+    log(results, "enter_mask", "b.z00004")
+    end_run(results)
+    assert states(results) == {"a": "failed", "b": "missing"}
+    assert [(job.target, job.slab) for job in read_jobs(results, "b")] == [("b", "z00004")]
+
+
 def test_a_failure_that_was_mended_since_is_forgotten(results):
     old = log(results, "fit_threshold", "c", raises=ValueError("then"))
     os.utime(old, (1, 1))

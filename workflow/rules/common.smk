@@ -45,6 +45,21 @@ def raw_columns(wildcards):
     return scan_of(wildcards).raw
 
 
+def mask_columns(wildcards):
+    """Return the columns of the sheet that entering a scan's own mask depends on."""
+    return scan_of(wildcards).raw | {"mask": scan_of(wildcards).mask}
+
+
+def has_instances(scan):
+    """Return whether a scan brings objects that are labelled already."""
+    return bool(scan.mask) and scan.own_mask.instances
+
+
+def any_of(samples):
+    """Return a wildcard constraint: any of these names, or nothing at all when there are none."""
+    return "|".join(re.escape(sample) for sample in samples) or r"(?!)"
+
+
 def model_settings(wildcards):
     """Return the settings of the model that segments a scan, or of the model itself."""
     model = wildcards.model if hasattr(wildcards, "model") else scan_of(wildcards).model
@@ -77,6 +92,13 @@ def raw_scan(wildcards):
     return path if os.path.exists(path) or os.path.exists(record) else []
 
 
+def own_mask(wildcards):
+    """Return a scan's own mask as input; missing or archived, it is treated as a raw scan is."""
+    path = scan_of(wildcards).own_mask.path
+    record = f"{RESULTS}/{wildcards.sample}/probability.ome.zarr/slabs/{wildcards.slab}.json"
+    return path if os.path.exists(path) or os.path.exists(record) else []
+
+
 def converted(wildcards):
     """Return the records of all converted slabs of a scan."""
     return [f"{RESULTS}/{wildcards.sample}/volume.ome.zarr/slabs/{slab}.json" for slab in slabs_of(scan_of(wildcards))]
@@ -95,9 +117,20 @@ def predicted(wildcards):
     ]
 
 
+def instances(wildcards):
+    """Return the store of the objects that a scan brought, or nothing."""
+    return f"{RESULTS}/{wildcards.sample}/instances.ome.zarr" if has_instances(scan_of(wildcards)) else ""
+
+
+def entered_instances(wildcards):
+    """Return the records of all its slabs."""
+    store = instances(wildcards)
+    return [f"{store}/slabs/{slab}.json" for slab in slabs_of(scan_of(wildcards))] if store else []
+
+
 def labelled_scans(wildcards):
-    """Return the scans whose labels train a model."""
-    return [scan for scan in SCANS.values() if scan.model == wildcards.model and scan.labels]
+    """Return the scans whose labels train a model; those with a mask of their own need none."""
+    return [scan for scan in SCANS.values() if scan.model == wildcards.model and scan.labels and not scan.mask]
 
 
 def label_files(wildcards):
@@ -106,13 +139,15 @@ def label_files(wildcards):
 
 
 def is_network(scan):
-    """Return whether a network segments a scan, and not a threshold."""
-    return CONFIG.models[scan.model].method in ("unet", "bundle")
+    """Return whether a network segments a scan, and not a threshold or a mask of its own."""
+    return not scan.mask and CONFIG.models[scan.model].method in ("unet", "bundle")
 
 
 def segmenter_path(wildcards):
-    """Return what segments a scan: the folder of its model bundle, or its threshold's file."""
+    """Return what segments a scan: the folder of its model bundle, or the file of its threshold or its own mask."""
     scan = scan_of(wildcards)
+    if scan.mask:
+        return given_mask(wildcards)
     model = CONFIG.models[scan.model]
     if model.method == "bundle":
         return model.bundle
@@ -121,10 +156,16 @@ def segmenter_path(wildcards):
 
 def segmenter(wildcards):
     """Return its file that stands for it as input: the bundle's metadata, which are written last."""
-    if CONFIG.models[scan_of(wildcards).model].method == "bundle":
+    scan = scan_of(wildcards)
+    if not scan.mask and CONFIG.models[scan.model].method == "bundle":
         return earlier_metadata(wildcards)
     path = segmenter_path(wildcards)
     return path if path.endswith(".json") else f"{path}/configs/metadata.json"
+
+
+def given_mask(wildcards):
+    """Return the file that says a scan's mask was given, or nothing when a model made it."""
+    return f"{RESULTS}/{wildcards.sample}/mask.json" if scan_of(wildcards).mask else []
 
 
 def appearance(wildcards):
@@ -171,6 +212,17 @@ def shard_mb(wildcards):
 def shard_memory(base_mb, shards):
     """Return a resource function: ``base_mb`` plus so many shards, more with each attempt."""
     return lambda wildcards, attempt: int((base_mb + shards * shard_mb(wildcards)) * 1.5 ** (attempt - 1))
+
+
+def shard_voxels_memory(base_mb, bytes_per_voxel):
+    """Return a resource function: ``base_mb`` plus so many bytes for each voxel of a shard, more with each attempt."""
+
+    def megabytes(wildcards, attempt):
+        scan = scan_of(wildcards)
+        voxels = CONFIG.store.shard_slices * scan.rows * scan.columns
+        return int((base_mb + bytes_per_voxel * voxels / 1e6) * 1.5 ** (attempt - 1))
+
+    return megabytes
 
 
 def slab_minutes(base, gigavoxels_per_minute):

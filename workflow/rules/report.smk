@@ -66,6 +66,7 @@ rule discard_stores:
         volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
         probability=f"{RESULTS}/{{sample}}/probability.ome.zarr",
         uncertainty=uncertainty,
+        instances=instances,
         algorithm_version=1,
     script:
         "../scripts/discard_stores.py"

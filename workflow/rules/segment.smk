@@ -92,6 +92,8 @@ rule predict_slab:
         f"{RESULTS}/logs/predict_slab/{{sample}}.{{slab}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/predict_slab/{{sample}}.{{slab}}.tsv"
+    wildcard_constraints:
+        sample=any_of(scan.sample for scan in SCANS.values() if not scan.mask),
     conda:
         "../../envs/conda.yaml"
     threads: 8

@@ -10,6 +10,6 @@ with rule_logging(snakemake.log[0]):
     config = read_config(snakemake.config)
     scans = {scan.sample: scan for scan in read_samples(config.samples, config.models)}
     scan = scans[snakemake.wildcards.sample]
-    findings = check_scan(scan, config.models[scan.model])
+    findings = check_scan(scan, config.models.get(scan.model))
     require(findings)
     write_findings(findings, snakemake.output.table)

@@ -6,5 +6,6 @@ from tomoprofile.logs import rule_logging
 from tomoprofile.volume.store import discard_stores
 
 with rule_logging(snakemake.log[0]):
-    names = (snakemake.params.volume, snakemake.params.probability, snakemake.params.uncertainty)
+    params = snakemake.params
+    names = (params.volume, params.probability, params.uncertainty, params.instances)
     discard_stores([Path(name) for name in names if name], Path(snakemake.output.record))

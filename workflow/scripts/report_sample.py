@@ -28,7 +28,7 @@ with rule_logging(snakemake.log[0]):
             "tomoprofile": provenance["software"]["tomoprofile"],
             "configuration": provenance["config_digest"],
             "raw scan": scan["path"],
-            "model": scan["model"],
+            **({"mask": scan["mask"]} if scan["mask"] else {"model": scan["model"]}),
             "seed": config["seed"],
             "everything else": out.name,
         },

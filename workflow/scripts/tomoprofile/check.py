@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .check_labels import check_labels
+from .check_mask import check_mask
 from .config import BundleConfig, ModelConfig, UNetConfig
 from .errors import Fault, InputError
 from .feasibility import Finding, errors_of
@@ -25,21 +26,24 @@ from .volume.readers import RawScan, ScanReader, open_raw
 _PEEK = 8  # slices looked at for their range of grey values
 
 
-def check_scan(scan: Scan, model: ModelConfig) -> list[Finding]:
-    """Check a scan and its labels.
+def check_scan(scan: Scan, model: ModelConfig | None) -> list[Finding]:
+    """Check a scan and its labels, or its own mask.
 
     Parameters
     ----------
     scan : Scan
-    model : UNetConfig, BundleConfig or ThresholdConfig
-        What segments it; a threshold needs no labels, which are then checked as those of a U-Net with defaults.
+    model : UNetConfig, BundleConfig or ThresholdConfig, or None
+        What segments it; a threshold needs no labels, which are then checked as those of a U-Net with defaults. Not
+        looked at for a scan with a mask, whose labels are not used either.
 
     Returns
     -------
     list of Finding
     """
     findings, reader = _check_raw(scan)
-    if reader is not None:
+    if scan.mask:
+        return [*findings, *check_mask(scan, reader)]
+    if reader is not None and model is not None:
         findings += _check_familiarity(scan, model, reader)
     return [*findings, *check_labels(scan, model if isinstance(model, UNetConfig) else UNetConfig(), reader)]
 

@@ -47,7 +47,7 @@ def check_labels(scan: Scan, model: UNetConfig, reader: ScanReader | None) -> li
     faults, doubts = _classes(scan, model, masks)
     if reader is not None and not faults:
         try:
-            more_faults, more_doubts = _against_grey(scan, reader, masks, model.measured)
+            more_faults, more_doubts = against_grey(scan, reader, masks, model.measured)
         except InputError as error:
             return errors_of(scan.sample, "scan", error.faults)
         faults, doubts = faults + more_faults, doubts + more_doubts
@@ -79,10 +79,30 @@ def _classes(scan: Scan, model: UNetConfig, masks: dict[int, Mask]) -> tuple[lis
     return faults, doubts
 
 
-def _against_grey(
-    scan: Scan, reader: ScanReader, masks: dict[int, Mask], measured: int
+def against_grey(
+    scan: Scan, reader: ScanReader, masks: dict[int, Mask], measured: int, subject: str = "the labels fit"
 ) -> tuple[list[Fault], list[str]]:
-    """Look at the grey values of labelled slices, at some when there are many."""
+    """Compare labelled slices with their grey values, some of them when there are many.
+
+    Parameters
+    ----------
+    scan : Scan
+    reader : ScanReader
+        The raw scan.
+    masks : dict of int to uint8 array (y, x)
+        By slice.
+    measured : int
+        Their value for the class that is measured.
+    subject : str
+        What the masks are, with its verb, for messages.
+
+    Returns
+    -------
+    faults : list of Fault
+        Slices without contrast.
+    doubts : list of str
+        When the masks fit another slice, or turned, better.
+    """
     # Along another axis of the files every read goes through the whole scan.
     most = SLICES if scan.slice_axis == 0 else _ACROSS
     varies: dict[int, bool] = {}
@@ -100,10 +120,10 @@ def _against_grey(
     faults = [
         Fault(scan.labels, "", f"slice {z} is labelled, but all its grey values are equal", remedy) for z in constant
     ]
-    return faults, _misplaced(offset, evidence)
+    return faults, _misplaced(subject, offset, evidence)
 
 
-def _misplaced(offset: int | str, evidence: Evidence) -> list[str]:
+def _misplaced(subject: str, offset: int | str, evidence: Evidence) -> list[str]:
     if offset == 0:
         return []
     told = (
@@ -111,6 +131,6 @@ def _misplaced(offset: int | str, evidence: Evidence) -> list[str]:
         f"{100 * evidence.explained[0]:.0f} %, {evidence.domains} domains)"
     )
     if isinstance(offset, str):
-        return [f"the labels fit the slices better when taken as {offset}: were they exported in another view? {told}"]
+        return [f"{subject} the slices better when taken as {offset}: were they exported in another view? {told}"]
     by = "one" if abs(offset) == 1 else str(abs(offset))
-    return [f"the labels fit slice z{offset:+d} better than z: is the numbering of the slices off by {by}? {told}"]
+    return [f"{subject} slice z{offset:+d} better than z: is the numbering of the slices off by {by}? {told}"]

@@ -129,7 +129,7 @@ def _check(options: argparse.Namespace) -> None:
     scans = read_samples(config.samples, config.models)
     findings = check_run(config, scans)
     for scan in progress(scans, len(scans), "scans checked"):
-        findings += check_scan(scan, config.models[scan.model])
+        findings += check_scan(scan, config.models.get(scan.model))
     require(findings)
     out = Path(config.results) / "check.tsv"
     write_findings(findings, out)

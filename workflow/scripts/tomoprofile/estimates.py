@@ -15,10 +15,12 @@ from .volume.pyramid import level_shapes
 
 KEEPS = ("minimal", "standard", "all")
 BYTES_PER_VOXEL = {"uint8": 1, "uint16": 2, "float32": 4}
-# Bytes a voxel, rounded up from a simulated scan: probability 0.07, objects and band 0.14, tables 0.04, labels 0.034.
-_PROBABILITY, _OBJECTS, _TABLES, _LABELS, _REPORT_BYTES = 0.25, 0.25, 0.05, 0.05, 6e6
+# Bytes a voxel, rounded up from a simulated scan: probability 0.07, objects and band 0.14, tables 0.04, labels 0.034,
+# given objects 0.05.
+_PROBABILITY, _OBJECTS, _TABLES, _LABELS, _INSTANCES, _REPORT_BYTES = 0.25, 0.25, 0.05, 0.05, 0.25, 6e6
 _JOB_CORE_SECONDS = 7  # two Snakemake processes and the imports
-_CONVERT_BYTES, _THRESHOLD_VOXELS, _OBJECT_VOXELS, _LABEL_VOXELS = 100e6, 5e6, 7e6, 70e6  # in a core second
+# In a core second.
+_CONVERT_BYTES, _THRESHOLD_VOXELS, _OBJECT_VOXELS, _MASK_VOXELS, _LABEL_VOXELS = 100e6, 5e6, 7e6, 30e6, 70e6
 _UNET_VOXELS = 0.9e6  # in a core second, default network, OpenVINO in bfloat16: docs/benchmarks/inference.md
 _GPU_SPEEDUP = 100  # a GPU against one core: 10 TFLOP/s sustained against 0.1
 
@@ -35,7 +37,7 @@ class Needs:
     files : int
         Files below the results folder, logs and Snakemake's own records included, with ``keep: all``.
     gpu_minutes : float
-        0 for threshold methods.
+        0 for threshold methods and for scans with a mask of their own.
     core_hours, core_hours_without_gpu : float
         Of CPUs, beside a GPU and without one.
     """
@@ -53,15 +55,19 @@ def needs_of(scan: Scan, config: Config) -> Needs:
     raw = voxels * BYTES_PER_VOXEL[scan.dtype]
     painted = voxels if config.objects.label_volume else 0.0
     tables = voxels * _TABLES + painted * _LABELS + _REPORT_BYTES
-    model = config.models[scan.model]
-    flips = 4 if config.predict.flips and not isinstance(model, ThresholdConfig) else 1
+    mask, model = scan.own_mask, config.models.get(scan.model)
+    flips = 4 if config.predict.flips and not mask and not isinstance(model, ThresholdConfig) else 1
     stores = raw + voxels * _PROBABILITY * (2 if flips > 1 else 1)
+    if mask and mask.instances:
+        stores += voxels * _INSTANCES
     slabs = math.ceil(scan.slices / config.store.slab_slices)
     # Besides slabs: create, interface, look, compare, pick, measure, profile, report.
     jobs = 2 * slabs + 8 + (painted > 0)
     core = jobs * _JOB_CORE_SECONDS + raw / _CONVERT_BYTES + voxels / _OBJECT_VOXELS + painted / _LABEL_VOXELS
     network = 0.0
-    if isinstance(model, UNetConfig):
+    if mask:
+        core += voxels / _MASK_VOXELS
+    elif isinstance(model, UNetConfig):
         network = voxels / _UNET_VOXELS * (model.input_scale / 2) ** 2 * sum(model.decoder_channels) / 288
     elif isinstance(model, BundleConfig):
         network = voxels / _UNET_VOXELS
@@ -78,8 +84,9 @@ def needs_of(scan: Scan, config: Config) -> Needs:
 
 
 def _files(scan: Scan, config: Config, slabs: int, jobs: int) -> int:
-    shards = 2 * math.ceil(scan.slices / config.store.shard_slices)
-    metadata, records = 4, 2 * slabs
+    stores = 3 if scan.own_mask and scan.own_mask.instances else 2
+    shards = stores * math.ceil(scan.slices / config.store.shard_slices)
+    metadata, records = 2 * stores, stores * slabs
     tables = 12  # interface, appearance, familiarity, objects (3), band (2), domains, profile, zones, provenance
     pages = 1 + (1 + 2 * config.pick.slices)  # the report; the slices to label and their masks
     if config.objects.label_volume:

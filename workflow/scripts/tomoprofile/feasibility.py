@@ -61,9 +61,11 @@ def check_run(config: Config, scans: list[Scan]) -> list[Finding]:
         ``-`` stands for the whole run.
     """
     findings: list[Finding] = []
-    for name in sorted({scan.model for scan in scans}):
-        findings += _check_model(name, config, scans)
-    findings += errors_of("-", "engine", engine_faults(config.predict))
+    segmented = [scan for scan in scans if not scan.mask]
+    for name in sorted({scan.model for scan in segmented}):
+        findings += _check_model(name, config, segmented)
+    if segmented:
+        findings += errors_of("-", "engine", engine_faults(config.predict))
     return [*findings, *_needs(scans, config), *_check_disk(config, scans)]
 
 

@@ -16,7 +16,20 @@ from .config import digest
 from .files import whole_file
 from .status import read_jobs
 
-_SOFTWARE = ("numpy", "torch", "monai", "zarr", "tifffile", "h5py", "numba", "scipy", "pandas", "pyarrow", "snakemake")
+_SOFTWARE = (
+    "numpy",
+    "torch",
+    "monai",
+    "zarr",
+    "tifffile",
+    "h5py",
+    "nibabel",
+    "numba",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "snakemake",
+)
 
 
 def write_provenance(
@@ -36,7 +49,7 @@ def write_provenance(
     config : dict
         The whole configuration, with defaults.
     segmenter : Path
-        Model bundle, or ``threshold.json``.
+        Model bundle, ``threshold.json`` or ``mask.json``.
     volume : Path
         Store of the grey values; the records of its slabs hold the digests of the raw data.
     tables : sequence of Path
@@ -71,7 +84,7 @@ def write_provenance(
 
 def _model(segmenter: Path) -> dict[str, Any]:
     if segmenter.is_file():
-        return {"threshold": json.loads(segmenter.read_text())}
+        return {segmenter.stem: json.loads(segmenter.read_text())}
     facts = json.loads((segmenter / "configs/metadata.json").read_text())["tomoprofile"]
     told = {key: facts[key] for key in ("base", "conditions", "decision_level", "calibrated", "held_out", "labels")}
     return {"bundle": str(segmenter), "weights_sha256": _sha256(segmenter / "models/model.pt"), **told}
@@ -79,6 +92,7 @@ def _model(segmenter: Path) -> dict[str, Any]:
 
 def _jobs(results: Path, scan: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the jobs that made a scan's results and its model; the one that writes this is still at work."""
+    targets = (scan["sample"],) if scan["mask"] else (scan["sample"], scan["model"])
     return [
         {
             "rule": job.rule,
@@ -89,9 +103,9 @@ def _jobs(results: Path, scan: dict[str, Any]) -> list[dict[str, Any]]:
             "started": job.started.isoformat() if job.started else None,
             "seconds": job.seconds,
         }
-        for target in (scan["sample"], scan["model"])
+        for target in targets
         for job in read_jobs(results, target)
-        if (job.rule in ("collect_labels", "fine_tune")) == (target == scan["model"])
+        if (job.rule in ("collect_labels", "fine_tune")) == (target == scan["model"] and not scan["mask"])
     ]
 
 

@@ -21,7 +21,7 @@ from .volume.slabs import slab_names
 PRODUCTS = ("domains.parquet", "profile.parquet", "zones.parquet", "report.html")
 State = Literal["done", "failed", "running", "waiting", "missing"]
 _STATES = get_args(State)
-_SLAB_RULES = ("convert_slab", "predict_slab")
+_SLAB_RULES = ("convert_slab", "predict_slab", "enter_mask", "enter_instances")
 _MODEL_RULES = ("collect_labels", "fine_tune")
 _STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 _STARTED = re.compile(rf"({_STAMP}) INFO started on ([^,\n]+)(?:, SLURM job (\S+?))?(?:, GPU (\S+))?\n")
@@ -120,7 +120,8 @@ def read_status(run: Run) -> list[ScanStatus]:
     for job in read_jobs(run.results):
         jobs[f"model {job.target}" if job.rule in _MODEL_RULES else job.target].append(job)
     alive = run.is_alive()
-    return [_status(run, scan, jobs[scan.sample], jobs[f"model {scan.model}"], alive) for scan in run.scans]
+    of_models = {scan.sample: [] if scan.mask else jobs[f"model {scan.model}"] for scan in run.scans}
+    return [_status(run, scan, jobs[scan.sample], of_models[scan.sample], alive) for scan in run.scans]
 
 
 def read_jobs(results: Path, target: str | None = None) -> list[Job]:

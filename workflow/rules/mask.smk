@@ -1,0 +1,112 @@
+"""Stage 4 for scans that bring a segmentation of their own: no model, no labels, no network; one job a slab."""
+
+
+rule create_instances:
+    """Write the metadata of the store for objects that came labelled."""
+    input:
+        check=f"{RESULTS}/{{sample}}/check.tsv",
+    output:
+        store=f"{RESULTS}/{{sample}}/instances.ome.zarr/zarr.json",
+    log:
+        f"{RESULTS}/logs/create_instances/{{sample}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/create_instances/{{sample}}.tsv"
+    wildcard_constraints:
+        sample=any_of(scan.sample for scan in SCANS.values() if has_instances(scan)),
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        scan=mask_columns,
+        shard_slices=CONFIG.store.shard_slices,
+        algorithm_version=1,
+    script:
+        "../scripts/create_instances.py"
+
+
+rule enter_mask:
+    """Write one slab of a binary mask as a probability of 0 or 1."""
+    input:
+        mask=own_mask,
+        store=f"{RESULTS}/{{sample}}/probability.ome.zarr/zarr.json",
+    output:
+        record=f"{RESULTS}/{{sample}}/probability.ome.zarr/slabs/{{slab}}.json",
+    log:
+        f"{RESULTS}/logs/enter_mask/{{sample}}.{{slab}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/enter_mask/{{sample}}.{{slab}}.tsv"
+    wildcard_constraints:
+        sample=any_of(scan.sample for scan in SCANS.values() if scan.mask and not has_instances(scan)),
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        # The shard twice as 16-bit values, as it lies in most files or wider, and once as it is written.
+        mem_mb=shard_voxels_memory(1000, 6),
+        runtime=slab_minutes(10, 0.5),
+    params:
+        scan=mask_columns,
+        slices=slab_range,
+        shard_slices=CONFIG.store.shard_slices,
+        algorithm_version=1,
+    script:
+        "../scripts/enter_mask.py"
+
+
+rule enter_instances:
+    """Write one slab of a label volume: its objects as they are, and as a probability of 0 or 1."""
+    input:
+        mask=own_mask,
+        store=f"{RESULTS}/{{sample}}/probability.ome.zarr/zarr.json",
+        instances=f"{RESULTS}/{{sample}}/instances.ome.zarr/zarr.json",
+    output:
+        record=f"{RESULTS}/{{sample}}/probability.ome.zarr/slabs/{{slab}}.json",
+        instances=f"{RESULTS}/{{sample}}/instances.ome.zarr/slabs/{{slab}}.json",
+    log:
+        f"{RESULTS}/logs/enter_instances/{{sample}}.{{slab}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/enter_instances/{{sample}}.{{slab}}.tsv"
+    wildcard_constraints:
+        sample=any_of(scan.sample for scan in SCANS.values() if has_instances(scan)),
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        # The shard twice as 32-bit values, and both as they are written.
+        mem_mb=shard_voxels_memory(1000, 16),
+        runtime=slab_minutes(10, 0.5),
+    params:
+        scan=mask_columns,
+        slices=slab_range,
+        shard_slices=CONFIG.store.shard_slices,
+        algorithm_version=1,
+    script:
+        "../scripts/enter_instances.py"
+
+
+rule accept_mask:
+    """Take a mask for the segmentation once all its slabs agree in what is inside."""
+    input:
+        slabs=predicted,
+    output:
+        mask=ensure(f"{RESULTS}/{{sample}}/mask.json", non_empty=True),
+    log:
+        f"{RESULTS}/logs/accept_mask/{{sample}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/accept_mask/{{sample}}.tsv"
+    # Slabs that disagree do so the second time, too.
+    retries: 0
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        scan=mask_columns,
+        algorithm_version=1,
+    script:
+        "../scripts/accept_mask.py"

@@ -1,0 +1,14 @@
+"""Write one slab of a scan's own mask as a probability of 0 or 1."""
+
+from pathlib import Path
+
+from tomoprofile.logs import rule_logging
+from tomoprofile.samples import Scan
+from tomoprofile.segment.own_mask import enter_mask
+from tomoprofile.volume.store import open_store
+
+with rule_logging(snakemake.log[0]):
+    start, stop = snakemake.params.slices
+    probability = Path(snakemake.input.store).parent
+    facts = enter_mask(Scan.model_validate(snakemake.params.scan), probability, None, start, stop)
+    open_store(probability).complete(snakemake.output.record, start, stop, **facts)
