@@ -210,6 +210,25 @@ def write_bundle(folder: Path, **metadata) -> Path:
     return folder
 
 
+def write_mask(path: Path, method: str = "mask") -> Path:
+    """Write mask.json."""
+    record = {"method": method, "decision_level": 0.5, "path": "masks/a.nii.gz", "foreground_value": 255, "voxels": 7}
+    path.write_text(json.dumps(record | {"sha256_of_slabs": {"z00000": "abc"}}))
+    return path
+
+
+def forget_band(zones: Path, out: Path) -> Path:
+    """Write zones or a profile as those of a given mask."""
+    table = pd.read_parquet(zones)
+    band = table["level"] != "calibrated"
+    for name in table.columns.drop(["level", "flag", "resin_um3"]).drop(["zone", "from_um", "to_um"], errors="ignore"):
+        if not name.startswith("depth"):
+            table[name] = table[name].astype("Int64" if name == "n_domains" else float).mask(band)
+    table["flag"] = table["flag"].mask(band, "given_mask")
+    table.to_parquet(out, index=False)
+    return out
+
+
 def write_threshold(path: Path) -> Path:
     """Write threshold.json."""
     path.write_text(json.dumps({"method": "otsu", "threshold": 101.5, "domains_are": "dark", "decision_level": 0.5}))

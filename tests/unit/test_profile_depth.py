@@ -97,7 +97,7 @@ def write_runs(path, runs, shape, voxel_um, shard_slices):
     write_objects(path, metadata, (Runs(*(shard[name].to_numpy() for name in runs)) for shard in shards))
 
 
-def run_profile(folder, labels, plane, config, voxel_um=1.0, shard_slices=16, edit=None, seed=1):
+def run_profile(folder, labels, plane, config, voxel_um=1.0, shard_slices=16, edit=None, seed=1, mask=None):
     """Write the inputs of one scan, the same at all levels, and return profile and zones of the calibrated level."""
     runs = runs_of(labels)
     table = table_of(runs, labels.shape, voxel_um, plane)
@@ -114,6 +114,7 @@ def run_profile(folder, labels, plane, config, voxel_um=1.0, shard_slices=16, ed
         seed,
         folder / "profile.parquet",
         folder / "zones.parquet",
+        mask=mask,
     )
     both = (pd.read_parquet(folder / name) for name in ("profile.parquet", "zones.parquet"))
     return tuple(table[table["level"] == "calibrated"].reset_index(drop=True) for table in both)
@@ -365,6 +366,24 @@ def test_flags_tell_what_to_distrust(tmp_path, spheres):
     assert coarse["flag"].str.contains("few_blocks").all()
     assert coarse[["volume_ratio_lo", "number_density_per_mm3_hi"]].isna().all(axis=None)
     assert np.array_equal(coarse["volume_ratio"], profile["volume_ratio"])
+
+
+def test_a_given_mask_has_no_band_instead_of_one_without_width(tmp_path, spheres):
+    config = ProfileConfig(bin_um=5, block_um=16)
+    of_model, _ = run_profile(tmp_path, spheres, TILTED, config)
+    # The mutant: all levels of a mask are alike, and without the care below the table would call that certain.
+    assert set(pd.read_parquet(tmp_path / "profile.parquet").groupby("depth_um")["volume_ratio"].nunique()) == {1}
+    given, _ = run_profile(tmp_path, spheres, TILTED, config, mask=tmp_path / "mask.json")
+    pd.testing.assert_frame_equal(given, of_model, check_dtype=False)
+    for name in ("profile.parquet", "zones.parquet"):
+        table = pd.read_parquet(tmp_path / name)
+        band = table[table["level"] != "calibrated"]
+        unknown = band.drop(columns=["zone", "from_um", "to_um"], errors="ignore")
+        unknown = unknown.drop(columns=["level", "flag", "resin_um3", *unknown.filter(like="depth").columns])
+        assert unknown.shape[1] >= 11
+        assert unknown.isna().all(axis=None)
+        assert set(band["flag"]) == {"given_mask"}
+        assert "unknown" in json.loads(pq.read_schema(tmp_path / name).metadata[b"boundary"])
 
 
 def test_bins_without_domains_have_a_ratio_of_zero(tmp_path):

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 import pandas as pd
 import pytest
-from report_scan import write_scan
+from report_scan import forget_band, write_scan
 from test_report_page import Page
 
 from tomoprofile.errors import InputError
@@ -52,6 +52,14 @@ def test_faults_first_then_warnings_then_the_sheet(entries, tmp_path):
     assert "rec00012.tif is truncated" in page.text
     healed, _ = write(entries, tmp_path)
     assert order(healed) == ["tilted", "by_hand", "fine_1", "faulty", "fine_2"]
+
+
+def test_a_given_mask_is_told_beside_the_name(entries, tmp_path):
+    given = dataclasses.replace(entries[0], zones=forget_band(entries[0].zones, tmp_path / "zones.parquet"))
+    page, out = write([given, entries[3]], tmp_path)
+    rows = out.read_text().split("<tr>")
+    assert ["mask given, not made by a model" in row for row in rows if "report.html" in row] == [True, False]
+    assert "2 without remarks" in page.text or "All scans are without remarks" in page.text
 
 
 def test_warnings_of_the_check(entries, tmp_path):

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 import pytest
-from report_scan import write_bundle, write_scan, write_threshold
+from report_scan import write_bundle, write_mask, write_scan, write_threshold
 
 from tomoprofile.errors import InputError
 from tomoprofile.report.flags import (
@@ -96,6 +96,7 @@ def test_segmentation(tmp_path):
     assert titles(write_bundle(tmp_path / "b", calibrated=False)) == ["Uncalibrated decision level"]
     assert titles(write_bundle(tmp_path / "c", decision_level=0.7)) == ["Decision level at its limit"]
     assert titles(write_threshold(tmp_path / "threshold.json")) == ["Segmented by a threshold"]
+    assert titles(write_mask(tmp_path / "mask.json")) == ["Segmentation of your own"]
 
 
 def test_scores_that_are_no_numbers_are_left_out(tmp_path):

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-from report_scan import write_bundle, write_scan, write_threshold
+from report_scan import forget_band, write_bundle, write_mask, write_scan, write_threshold
 
 from tomoprofile.errors import InputError
 from tomoprofile.report.page import report_sample
@@ -243,6 +243,26 @@ def test_a_threshold_is_named_as_one(scan, page, tmp_path):
     parsed, _ = written(files, tmp_path / "report.html")
     assert "Segmented by a threshold" in parsed.text
     assert "Segmented by a threshold" not in page[0].text
+
+
+@pytest.mark.parametrize("method", ["mask", "instances"])
+def test_a_given_mask_has_an_unknown_boundary(scan, page, tmp_path, method):
+    tables = {name: forget_band(getattr(scan, name), tmp_path / f"{name}.parquet") for name in ("zones", "profile")}
+    files = dataclasses.replace(scan, segmenter=write_mask(tmp_path / "mask.json", method), familiarity=None, **tables)
+    parsed, text = written(files, tmp_path / "report.html")
+    assert "Segmentation of your own" in parsed.text
+    assert "masks/a.nii.gz" in parsed.text
+    assert "band unknown" in parsed.text
+    assert ("label volume that was given" in parsed.text) == (method == "instances")
+    for words in ("boundary levels", "decision level", "calibrated level", "accuracy on held-out labels", "sha256"):
+        assert words not in parsed.text
+    assert "Learning curve: not available" not in parsed.text
+    legend = [trace["name"] for trace in figures(text)["profile"]["data"] if trace.get("name")]
+    assert "boundary band" not in legend
+    # The mutant: the page of a model says all of that, and knows its band.
+    assert "band unknown" not in page[0].text
+    assert "boundary levels" in page[0].text
+    assert "boundary band" in [trace.get("name") for trace in figures(page[1])["profile"]["data"]]
 
 
 def test_flags_come_before_the_numbers(scan, page, tmp_path):

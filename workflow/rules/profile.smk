@@ -12,6 +12,7 @@ rule profile_depth:
         high_domains=f"{RESULTS}/{{sample}}/band/high.parquet",
         interface=f"{RESULTS}/{{sample}}/interface.json",
         familiarity=familiarity,
+        mask=given_mask,
     output:
         profile=ensure(f"{RESULTS}/{{sample}}/profile.parquet", non_empty=True),
         zones=ensure(f"{RESULTS}/{{sample}}/zones.parquet", non_empty=True),

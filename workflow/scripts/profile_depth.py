@@ -17,4 +17,5 @@ with rule_logging(snakemake.log[0]):
         Path(snakemake.output.profile),
         Path(snakemake.output.zones),
         Path(found.familiarity) if found.get("familiarity") else None,
+        Path(found.mask) if found.get("mask") else None,
     )

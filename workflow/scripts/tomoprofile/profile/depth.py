@@ -26,6 +26,7 @@ from .masks import FieldOfView, Floats, Grid, Ints
 
 LEVELS = ("low", "calibrated", "high")
 FEW = 5
+GIVEN = "given_mask"
 LEAST_EXPOSURE = (
     0.01  # of the largest bin; bins at the ends with less, such as the corners of a tilted scan, are dropped
 )
@@ -86,6 +87,7 @@ def profile_depth(
     profile_out: Path,
     zones_out: Path,
     familiarity: Path | None = None,
+    mask: Path | None = None,
 ) -> None:
     """Write ``profile.parquet`` and ``zones.parquet``.
 
@@ -109,6 +111,9 @@ def profile_depth(
         Receive the tables.
     familiarity : Path, optional
         ``familiarity.json``; a scan unlike those its model has seen is flagged in every row.
+    mask : Path, optional
+        ``mask.json`` of a scan whose mask was given. How sure its boundary is nobody knows, so the rows ``low`` and
+        ``high`` are empty and flagged.
 
     Raises
     ------
@@ -150,6 +155,8 @@ def profile_depth(
     of_model = Familiarity.load(familiarity).flag if familiarity else ""
     for table, ranges in ((profile, bins), (zone_table, zones)):
         _flag(table, ranges, grid, resin, near_um, far_um, of_model)
+        if mask:
+            _forget_band(table)
     depth = (profile["depth_lo_um"] + profile["depth_hi_um"]) / 2
     profile.insert(0, "depth_um", depth)
     zone_table = zone_table.rename(columns={"depth_lo_um": "from_um", "depth_hi_um": "to_um"})
@@ -163,6 +170,7 @@ def profile_depth(
         "seed": seed,
         "blocks": grid.n_blocks,
         "whole_objects_um": [near_um if np.isfinite(near_um) else None, far_um],
+        "boundary": "given with a mask, its uncertainty is unknown" if mask else "between the levels",
     }
     _write(profile_out, profile, facts)
     _write(zones_out, zone_table, facts)
@@ -284,6 +292,16 @@ def _flag(
         ";".join(name for name, applies in zip(reasons, row, strict=True) if applies)
         for row in zip(*reasons.values(), strict=True)
     ]
+
+
+def _forget_band(table: pd.DataFrame) -> None:
+    """Empty the rows of the boundary levels: of a given mask all levels are alike, which must not read as certainty."""
+    band = table["level"].to_numpy() != "calibrated"
+    table["n_domains"] = table["n_domains"].astype("Int64")  # which has missing values
+    known = ("depth_lo_um", "depth_hi_um", "level", "resin_um3", "flag")
+    for name in table.columns.difference(known):
+        table[name] = table[name].mask(band)
+    table["flag"] = table["flag"].mask(band, GIVEN)
 
 
 def _bins(grid: Grid, bins_um: Floats, resin: Ints) -> Ranges:

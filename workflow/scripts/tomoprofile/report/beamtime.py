@@ -15,10 +15,11 @@ from ..errors import Fault, InputError
 from .flags import Flag, interface_flags, model_flags, worst, zone_flags
 from .headline import Estimate, count, depth_range, estimate
 from .page import write_page
-from .tables import at_level, plateau, read_record, read_zones
+from .tables import at_level, mask_was_given, plateau, read_record, read_zones
 
 _LABELS = {"error": "fault", "warning": "look", "note": "fine", "ok": "fine"}
 _SEVERITY = tuple(_LABELS)
+_GIVEN_REMARK = "mask given, not made by a model; boundary uncertainty unknown"
 _COLUMNS = ("sample", "item", "status", "message")
 
 
@@ -62,7 +63,10 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Row:
-    """One scan of the table; without results it has only flags. ``label`` is the word for its state."""
+    """One scan of the table; without results it has only flags.
+
+    ``label`` is the word for its state, ``remark`` what sets its numbers apart from those of other scans.
+    """
 
     sample: str
     state: str
@@ -72,6 +76,7 @@ class Row:
     quantities: tuple[Quantity, ...]
     n_domains: str
     flags: tuple[Flag, ...]
+    remark: str = ""
 
 
 def report_beamtime(samples: list[BeamtimeEntry], checks: Sequence[Path], title: str, out: Path) -> None:
@@ -147,6 +152,7 @@ def _load(entry: BeamtimeEntry, found: list[Flag], out: Path) -> tuple[dict[str,
         "place": depth_range(last["from_um"], last["to_um"]),
         "n_domains": count(calibrated["n_domains"].sum()),
         "flags": tuple(flag for flag in flags if flag.severity != "note"),
+        "remark": _GIVEN_REMARK if mask_was_given(zones) else "",
     }
     return row, numbers
 

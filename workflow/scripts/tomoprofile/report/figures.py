@@ -44,7 +44,7 @@ def profile_figure(profile: pd.DataFrame, zones: pd.DataFrame) -> go.Figure:
         figure.add_trace(_points(bins, flagged, name, title, factor, colour), row, 1)
         top = _top(bins, flagged, y, name, factor)
         figure.update_yaxes(title={"text": title, "font": {"size": 13}}, range=[0, top], row=row, col=1)
-    _legend(figure)
+    _legend(figure, banded=bool(_band(profile, ESTIMATES[0], 1.0)[0]))
     _zone_borders(figure, zones)
     figure.update_xaxes(range=[min(0.0, float(bins["depth_lo_um"].min())), float(bins["depth_hi_um"].max())])
     figure.update_xaxes(title={"text": "Distance from the substrate (µm)"}, row=3, col=1)
@@ -180,13 +180,15 @@ def _top(bins: pd.DataFrame, flagged: pd.Series, band: list[float | None], name:
     return 1.08 * max((value for value in values if math.isfinite(value)), default=1.0) or 1.0
 
 
-def _legend(figure: go.Figure) -> None:
+def _legend(figure: go.Figure, banded: bool) -> None:
     marker = {"size": 8, "color": _NEUTRAL, "line": {"width": 1.5, "color": _NEUTRAL}}
     keys: list[tuple[str, dict[str, Any]]] = [
         ("calibrated level, 95 % interval", {"mode": "lines+markers", "marker": marker, "line": {"color": _NEUTRAL}}),
         ("boundary band", {"mode": "markers", "marker": {"size": 13, "symbol": "square", "color": _faint(_NEUTRAL)}}),
         ("flagged bin", {"mode": "markers", "marker": {**marker, "symbol": "circle-open"}}),
     ]
+    if not banded:  # a given mask has no levels either
+        keys = [("95 % interval", keys[0][1]), keys[2]]
     for name, style in keys:
         figure.add_trace(go.Scatter(x=[None], y=[None], name=name, hoverinfo="skip", **style), 1, 1)
     figure.update_layout(legend={"orientation": "h", "x": 0, "y": 1.05, "yanchor": "bottom", "itemclick": False})

@@ -155,7 +155,13 @@ def interface_flags(record: dict[str, Any], voxel_um: float | None = None) -> li
 
 def segmentation_flags(segmentation: Segmentation, sample: str) -> list[Flag]:
     """Return what is doubtful about how the domains of a scan were found."""
-    if segmentation.is_threshold:
+    if segmentation.is_given:
+        text = (
+            f"No model of this workflow found the domains: they are {segmentation.method}. How exact it is was not "
+            "measured here. How far the boundary could lie elsewhere is unknown, which does not mean: not at all."
+        )
+        return [Flag("note", "Segmentation of your own", text)]
+    if segmentation.kind == "threshold":
         text = (
             "A global threshold does not recognise the inside of domains with bright and dark rims: large domains come "
             "out too small or hollow. Use it as a baseline."

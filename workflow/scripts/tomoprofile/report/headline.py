@@ -165,7 +165,7 @@ def cards(zones: pd.DataFrame, objects: ObjectsMetadata) -> list[Card]:
     diameter = estimate(zones, last["zone"], "mean_equivalent_diameter_um")
     density = estimate(zones, last["zone"], "number_density_per_mm3")
     smallest = estimate(zones, first["zone"], "diameter_min_um")
-    levels = [int(n) for n in zones.loc[zones["zone"] == last["zone"], "n_domains"]]
+    levels = [int(n) for n in zones.loc[zones["zone"] == last["zone"], "n_domains"].dropna()]
     dropped = smallest_kept_um(objects)
     return [
         _card("Volume ratio", place, ratio, "%", _convention(ratio, "Share of the resin that is domain.")),

@@ -26,7 +26,7 @@ from .figures import MOST_MARKERS, diameter_figure, learning_figure, profile_fig
 from .flags import domain_flags, familiarity_flags, interface_flags, profile_flags, segmentation_flags, zone_flags
 from .headline import Estimate, cards, count, depth_range, estimate, smallest_kept_um, summary
 from .overlays import Triplet, draw_triplet
-from .segmentation import read_segmentation
+from .segmentation import Segmentation, read_segmentation
 from .tables import (
     DIAMETERS,
     ESTIMATES,
@@ -59,9 +59,9 @@ class SampleFiles:
     interface : Path
         ``interface.json``.
     segmenter : Path
-        Folder of the model bundle, or ``threshold.json``.
+        Folder of the model bundle, ``threshold.json`` or ``mask.json``.
     familiarity : Path, optional
-        ``familiarity.json``; none for thresholds.
+        ``familiarity.json``; none for thresholds and given masks.
     provenance : dict
         Name and value of what else the page should state.
     """
@@ -128,7 +128,7 @@ def report_sample(files: SampleFiles, title: str, out: Path) -> None:
         "segmentation": segmentation,
         "levels": levels,
         "dropped_um": smallest_kept_um(levels["calibrated"]),
-        "provenance": _provenance(files, volume, record, levels),
+        "provenance": _provenance(files, volume, record, levels, segmentation),
         "csv": base64.b64encode(profile.to_csv(index=False).encode()).decode("ascii"),
         "empty": domains.empty,
     }
@@ -194,13 +194,18 @@ def _zone_rows(zones: pd.DataFrame) -> Iterator[ZoneRow]:
 
 
 def _provenance(
-    files: SampleFiles, volume: Store, record: dict[str, Any], levels: dict[str, ObjectsMetadata]
+    files: SampleFiles,
+    volume: Store,
+    record: dict[str, Any],
+    levels: dict[str, ObjectsMetadata],
+    segmentation: Segmentation,
 ) -> dict[str, str]:
     edges = " × ".join(f"{edge:g}" for edge in volume.voxel_size_um)
     facts = {"scan": files.sample, **{str(name): str(value) for name, value in files.provenance.items()}}
     facts["voxels (z × y × x)"] = " × ".join(count(n) for n in volume.shape)
     facts["voxel size (z × y × x)"] = f"{edges} µm"
-    facts["boundary levels"] = ", ".join(f"{name} {objects.level:.3g}" for name, objects in levels.items())
+    if not segmentation.is_given:
+        facts["boundary levels"] = ", ".join(f"{name} {objects.level:.3g}" for name, objects in levels.items())
     facts["smallest object"] = f"{levels['calibrated'].min_voxels} voxels"
     for name, value in record.items():
         if value in ("", None):

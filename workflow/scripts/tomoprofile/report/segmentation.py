@@ -1,4 +1,4 @@
-"""How the domains of a scan were found, read from a model bundle or from ``threshold.json``."""
+"""How the domains of a scan were found: read from a model bundle, ``threshold.json`` or ``mask.json``."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from .tables import read_record
 
 _TOLD = ("held_out", "decision_level", "calibrated", "learning_curve", "seen")  # elsewhere on the page
+_NOT_TOLD = ("decision_level", "method", "sha256_of_slabs")  # of a given mask
+_GIVEN = {"mask": "those of a mask that was given", "instances": "those of a label volume that was given"}
 _MOST_PARTS = 8
 _METHODS = {"otsu": "global threshold (Otsu)", "threshold_fill": "global threshold, holes filled"}
 
@@ -23,7 +25,8 @@ class Segmentation:
     ----------
     method : str
         In words.
-    is_threshold : bool
+    kind : {"network", "threshold", "mask", "instances"}
+        The last two were given and made by no model of this workflow.
     level : float
         Decision level of the record; NaN when it does not say.
     calibrated : bool
@@ -39,13 +42,18 @@ class Segmentation:
     """
 
     method: str
-    is_threshold: bool
+    kind: Literal["network", "threshold", "mask", "instances"]
     level: float
     calibrated: bool
     facts: dict[str, str] = field(default_factory=dict)
     held_out: dict[str, float] = field(default_factory=dict)
     labelled: tuple[str, ...] = ()
     learning_curve: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the user brought it."""
+        return self.kind in _GIVEN
 
 
 def read_segmentation(segmenter: Path) -> Segmentation:
@@ -54,7 +62,7 @@ def read_segmentation(segmenter: Path) -> Segmentation:
     Parameters
     ----------
     segmenter : Path
-        Folder of a model bundle, or ``threshold.json``.
+        Folder of a model bundle, ``threshold.json`` or ``mask.json``.
 
     Raises
     ------
@@ -63,8 +71,12 @@ def read_segmentation(segmenter: Path) -> Segmentation:
     """
     if segmenter.suffix == ".json":
         record = read_record(segmenter)
-        method = _METHODS.get(str(record.get("method")), "global threshold")
-        return Segmentation(method, True, _number(record.get("decision_level")), False, dict(_scalars(record)))
+        method, level = str(record.get("method")), _number(record.get("decision_level"))
+        if method in _GIVEN:
+            told = {name: value for name, value in record.items() if name not in _NOT_TOLD}
+            return Segmentation(_GIVEN[method], method, level, False, dict(_scalars(told)))  # type: ignore[arg-type]
+        words = _METHODS.get(method, "global threshold")
+        return Segmentation(words, "threshold", level, False, dict(_scalars(record)))
     metadata = read_record(segmenter / "configs" / "metadata.json")
     # A bundle of another program has no such section.
     record = _section(metadata, "tomoprofile")
@@ -76,7 +88,7 @@ def read_segmentation(segmenter: Path) -> Segmentation:
     scores = {name.replace("_", " "): _number(value) for name, value in _section(record, "held_out").items()}
     return Segmentation(
         method="fine-tuned 2-D U-Net, slice by slice" if record else str(metadata.get("task", "model bundle")),
-        is_threshold=False,
+        kind="network",
         level=_number(record.get("decision_level")),
         calibrated=record.get("calibrated") is True,
         facts=dict(_scalars(record)),

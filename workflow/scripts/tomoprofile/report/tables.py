@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from ..errors import Fault, InputError
+from ..profile.depth import GIVEN
 
 LEVELS = ("low", "calibrated", "high")
 ESTIMATES = ("volume_ratio", "mean_equivalent_diameter_um", "number_density_per_mm3")
@@ -100,6 +101,11 @@ def read_record(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise InputError(Fault(str(path), type(record).__name__, "this is no JSON object", _REMEDY))
     return record
+
+
+def mask_was_given(zones: pd.DataFrame) -> bool:
+    """Return whether the domains come from a mask that was given, so that no boundary band is known."""
+    return any(GIVEN in str(flag).split(";") for flag in zones["flag"])
 
 
 def plateau(zones: pd.DataFrame) -> int:
