@@ -9,6 +9,8 @@ rule measure_domains:
         segmenter=segmenter,
         interface=f"{RESULTS}/{{sample}}/interface.json",
         familiarity=familiarity,
+        mask=given_mask,
+        instances=entered_instances,
     output:
         objects_low=unless_kept(ensure(f"{RESULTS}/{{sample}}/objects/low.parquet", non_empty=True)),
         objects_calibrated=unless_kept(ensure(f"{RESULTS}/{{sample}}/objects/calibrated.parquet", non_empty=True)),
@@ -30,6 +32,7 @@ rule measure_domains:
     params:
         volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
         probability=f"{RESULTS}/{{sample}}/probability.ome.zarr",
+        instances=instances,
         segmenter=segmenter_path,
         workers=f"{RESULTS}/{{sample}}/objects/workers",
         # What is only for viewers, and who measures, must not measure again.

@@ -27,4 +27,6 @@ with rule_logging(snakemake.log[0]):
             objects,
             workers=workers,
             familiarity=Path(familiarity) if familiarity else None,
+            instances=Path(snakemake.params.instances) if snakemake.params.instances else None,
+            is_mask=bool(snakemake.input.get("mask")),
         )

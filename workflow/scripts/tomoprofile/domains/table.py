@@ -89,6 +89,7 @@ def measure_domains(
     workers: Workers | None = None,
     familiarity: Path | None = None,
     instances: Path | None = None,
+    is_mask: bool = False,
 ) -> int:
     """Find the objects of a scan at several levels of probability, and measure them.
 
@@ -112,6 +113,8 @@ def measure_domains(
     instances : Path, optional
         Store of given labels (uint32, 0 none): each label is a domain, whatever touches it and however many pieces it
         has. Its number is in the column ``label``.
+    is_mask : bool
+        Whether a mask was given: its 0 and 1 are no probabilities, so the confidence is unknown, NaN.
 
     Returns
     -------
@@ -170,6 +173,8 @@ def measure_domains(
             runs = (_load(folder, name, start, certain.shape[1], number) for (start, _), number in waiting)
             write_objects(level.objects, metadata, runs)
             columns = _columns(sums, metadata, plane, grey.grey, grid)
+            if is_mask and "confidence" in columns:
+                columns["confidence"] = np.full(n_domains, np.nan)
             if part.instances is not None:
                 columns["label"] = part.instances[domain_id > 0].astype(np.int64)
             _write_table(level.table, columns, metadata, plane, grey.grey.unit, flag)
