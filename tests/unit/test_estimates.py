@@ -58,6 +58,7 @@ def test_a_mask_needs_no_network_whatever_the_model():
     assert mask.core_hours == mask.core_hours_without_gpu < 0.1 * of_model.core_hours_without_gpu
     assert mask.bytes_kept["all"] < of_model.bytes_kept["all"]
     objects = needs_of(SCAN.model_copy(update={"mask": "instances:m.tif"}), config)
+    assert objects.gpu_minutes == 0
     assert objects.bytes_kept["all"] > mask.bytes_kept["all"]
     assert mask.files < objects.files <= 300
 
