@@ -14,7 +14,8 @@ from tomoprofile import __version__
 from tomoprofile.config import ObjectsConfig
 from tomoprofile.domains import table as tables
 from tomoprofile.domains.objects import Runs, iter_runs, read_objects_metadata, write_objects
-from tomoprofile.domains.runs import threshold_of
+from tomoprofile.domains.parts import Grid, join, part_of
+from tomoprofile.domains.runs import RowRuns, threshold_of
 from tomoprofile.domains.table import Level, measure_domains
 from tomoprofile.errors import ConfigError, InputError, StoreError
 from tomoprofile.volume.plane import Plane
@@ -272,3 +273,91 @@ def test_inputs_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(StoreError):
         measure_again(tmp_path, volume=tmp_path / "nowhere")
     assert not (tmp_path / "again.parquet").exists()
+
+
+# Label volumes of other programs: what touches stays apart, and pieces of one label stay one.
+
+
+def instances_of(folder, labels, shard_slices=3, **conditions):
+    write_store(folder / "instances", labels.astype("uint32"), shard_slices)
+    conditions |= {"shard_slices": shard_slices, "instances": folder / "instances"}
+    return measure(folder, labels > 0, **conditions)
+
+
+def test_given_objects_that_touch_are_measured_apart(tmp_path):
+    """Two bricks side by side, as a watershed would cut them: each has the surface of a brick alone."""
+    labels = np.zeros((8, 6, 7), "uint32")
+    labels[1:5, 1:3, 1:3], labels[1:5, 1:3, 3:5] = 900, 7
+    found = instances_of(tmp_path, labels)
+    assert list(found["label"]) == [900, 7], "numbered by first voxel, as always"
+    alone = measure(tmp_path, labels == 7).iloc[0]
+    for name in ("voxels", "surface_um2", "feret_max_um", "feret_min_um", "euler", "axis_1_um"):
+        assert list(found[name]) == [alone[name]] * 2, name
+    (whole,) = measure(tmp_path, labels > 0)["voxels"]
+    assert whole == 2 * alone["voxels"], "the mutant that ignores labels unites them"
+    runs = list(iter_runs(tmp_path / "objects.parquet"))
+    assert sum((part.x_stop - part.x_start).sum() for part in runs) == whole
+
+
+@pytest.mark.parametrize("shard_slices", [1, 3, 20])
+def test_pieces_of_one_label_are_one_domain(tmp_path, shard_slices):
+    labels = np.zeros((20, 8, 9), "uint32")
+    labels[1, 1, 1:3] = labels[18, 6, 2:4] = 5
+    labels[8:10, 3, 3] = 6
+    found = instances_of(tmp_path, labels, shard_slices)
+    assert list(found["label"]) == [5, 6]
+    assert list(found["voxels"]) == [4, 2]
+    assert list(found["euler"]) == [2, 1]
+    assert found["feret_max_um"][0] == pytest.approx(feret(labels == 5))
+
+
+def feret(mask):
+    where = np.argwhere(mask)
+    apart = np.abs(where[:, None] - where)
+    return math.sqrt(((apart**2).sum(axis=2) + (2 * apart + 1).max(axis=2)).max())
+
+
+def test_given_objects_do_not_depend_on_shards(tmp_path):
+    rng = np.random.default_rng(8)
+    labels = rng.integers(0, 12, (17, 9, 10)) * (rng.random((17, 9, 10)) < 0.5)
+    tables = [instances_of(tmp_path, labels, shards) for shards in (17, 4, 1)]
+    assert sorted(tables[0]["label"]) == list(range(1, 12))
+    assert dict(zip(tables[0]["label"], tables[0]["voxels"], strict=True)) == {
+        label: (labels == label).sum() for label in range(1, 12)
+    }
+    for other in tables[1:]:
+        pd.testing.assert_frame_equal(other, tables[0], check_exact=True)
+
+
+# What must not surprise anyone.
+
+
+def test_no_number_in_a_grey_value_is_told_of_its_domain_alone(tmp_path):
+    mask = brick((9, 6, 7), np.s_[1:3, 1:3, 1:3], np.s_[5:7, 3:5, 3:5])
+    grey = np.random.default_rng(0).normal(5, 1, mask.shape).astype("float32")
+    grey[2, 2, 2] = np.nan
+    for shards in (9, 2):
+        found = measure(tmp_path, mask, grey=grey, shard_slices=shards)
+        names = ["grey_mean", "grey_sd", "grey_min", "grey_max"]
+        assert found[names].isna().all(axis=1).tolist() == [True, False]
+        assert found["grey_max"][1] == pytest.approx(grey[5:7, 3:5, 3:5].max())
+
+
+def test_a_spread_far_below_the_mean_survives_in_floats(tmp_path):
+    grey = np.random.default_rng(0).normal(4000, 0.01, (12, 6, 7)).astype("float32")
+    found = measure(tmp_path, np.ones(grey.shape, bool), grey=grey, shard_slices=5)
+    assert found["grey_sd"][0] == pytest.approx(grey.astype(float).std(), rel=1e-9)
+
+
+def test_an_object_of_more_voxels_than_32_bits_count():
+    """Seven slices of 32,768 x 16,384 voxels, all foreground: runs of whole rows take no room."""
+    ny, nx, nz = 32768, 16384, 7
+    row_ptr = np.arange(ny * nz + 1)
+    runs = RowRuns(row_ptr, np.zeros(ny * nz, np.int32), np.full(ny * nz, nx, np.int32))
+    grid = Grid(ny, (1.0, 1.0, 1.0), 26, np.dtype("uint8"), np.int64(0))
+    halves = [runs.slices(0, 3, ny)[0], runs.slices(3, nz, ny)[0]]
+    upper, lower = (part_of(half, grid, start)[0] for half, start in zip(halves, (0, 3), strict=True))
+    whole = join(upper, lower, grid)
+    assert whole.sums.voxels.tolist() == [ny * nx * nz]
+    assert ny * nx * nz > 2**31
+    assert whole.sums.moments[0, 3] == ny * nz * (nx * (nx - 1) // 2)
