@@ -9,11 +9,12 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
+BENCH := .venv-bench
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 DEMO := snakemake --configfile config/demo/config.yaml --cores $(CORES)
 
-.PHONY: help env demo test test-slurm test-gpu lint format schema bench bench-segmentation clean
+.PHONY: help env demo test test-slurm test-gpu lint format schema bench bench-objects bench-accuracy bench-segmentation clean
 
 help:
 	@echo "make demo      simulate a scan, run every stage, compare the result with the truth (about 5 minutes)"
@@ -22,6 +23,8 @@ help:
 	@echo "make test-gpu  the tests that need a CUDA device"
 	@echo "make lint      ruff, snakefmt and snakemake --lint"
 	@echo "make bench     benchmarks"
+	@echo "make bench-objects  labels and measures beside cc3d, SimpleITK, scikit-image, PoreSpy: resumable, about an hour"
+	@echo "make bench-accuracy  errors of every measure against analytic shapes (docs/accuracy.md): about half an hour"
 	@echo "make bench-segmentation  few labels, little time: resumable, hours (benchmarks/segmentation)"
 
 env: $(INSTALLED)
@@ -71,9 +74,25 @@ schema: $(INSTALLED)
 	tomoprofile schema > workflow/schemas/config.schema.json
 
 bench: $(INSTALLED)
-	python benchmarks/objects.py
 	python benchmarks/scale.py
 	python benchmarks/inference.py
+
+# The peers have an environment of their own; what the project needs has the same versions there.
+$(BENCH)/installed: envs/bench.txt envs/lock.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet -r envs/bench.txt
+	$(BENCH)/bin/python -m pip check
+	@touch $@
+
+# DATA: folder of the real scans, left out without it.
+bench-objects bench-accuracy: export PYTHONPATH := workflow/scripts
+bench-objects: $(BENCH)/installed
+	for section in peers stage depth; do \
+		$(BENCH)/bin/python -m benchmarks.objects $$section $(if $(DATA),--data $(DATA)) || exit 1; \
+	done
+
+bench-accuracy: $(BENCH)/installed
+	$(BENCH)/bin/python -m benchmarks.accuracy
 
 bench-segmentation: $(INSTALLED)
 	python -m benchmarks.segmentation run

@@ -1,0 +1,59 @@
+"""The stage as the workflow runs it: from stores on disk to the table on disk."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tomoprofile.domains.stitch import stitch_objects
+from tomoprofile.domains.table import measure_domains
+from tomoprofile.volume.plane import Plane
+from tomoprofile.volume.store import create_store, open_store
+
+from .methods import EDGES
+from .volumes import RADII, Spheres, grey_beside
+
+SHARD = 64  # slices
+TITLES = {"decode": "decoding both stores once", "stage": "measure_domains, stores to table"}
+PROBABILITY, GREY, INTERFACE = "probability", "volume", "interface.json"
+
+
+def write_stores(folder: Path, name: str, depth: int, side: int) -> None:
+    """Write the stores of a scan of spheres, slab by slab, so that a scan may be larger than memory."""
+    spheres = Spheres(depth, side, *RADII[name], seed=1)
+    shape = (depth, side, side)
+    probability = create_store(folder / PROBABILITY, shape, "uint8", EDGES, SHARD)
+    grey = create_store(folder / GREY, shape, "uint16", EDGES, SHARD)
+    for start, stop in probability.shards():
+        mask = spheres.slab(start, stop)
+        probability.write(start, mask)
+        grey.write(start, grey_beside(mask, seed=start))
+    Plane((1.0, 0.0, 0.0), 0.0).save(folder / INTERFACE)
+
+
+def stage(folder: Path, threads: int) -> int:
+    """Run the stage; returns the number of domains."""
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        objects = Path(out) / "objects.parquet"
+        count = stitch_objects(folder / PROBABILITY, 0.5, 26, 1, objects)
+        inputs = (folder / GREY, folder / PROBABILITY, folder / INTERFACE)
+        measure_domains(objects, *inputs, Path(out) / "domains.parquet", threads)
+    return count
+
+
+def decode(folder: Path) -> int:
+    """Read both stores and do nothing with them."""
+    for name in (PROBABILITY, GREY):
+        for _ in open_store(folder / name).iter_shards():
+            pass
+    return 0
+
+
+def make(method: str, folder: Path, threads: int) -> Callable[[], int]:
+    """Return the work on the stores of a folder, its compilers warm."""
+    work: dict[str, Callable[[Path], int]] = {"decode": decode, "stage": lambda place: stage(place, threads)}
+    with tempfile.TemporaryDirectory() as tiny:
+        write_stores(Path(tiny), "s", 2 * SHARD, 32)
+        work[method](Path(tiny))
+    return lambda: work[method](folder)
