@@ -18,9 +18,8 @@ INTRODUCTION = """# Objects
 
 `make bench-objects`. Labels and measures of every domain, 26-connected, ours beside what people use today. Each
 measurement in a fresh process, methods in turns, one thread. CPU time is user + system of the work alone: without
-imports, without making the input, compilers warm. Memory is the highest resident set during the work less that before,
-so inputs do not count. Medians; in brackets least .. most. Ratios are claims, absolute times are context: they are those
-of the machine named below.
+imports, without making the input, compilers warm. Memory is the highest resident set during the work less that
+before, so inputs do not count. Medians; in brackets least .. most. Ratios are claims, absolute times are context.
 
 The methods do not measure the same: ours gives every column of domains.parquet (docs/outputs.md); what the others give
 stands beside their names. Peers get the mask ready made; ours thresholds a probability. Values that SimpleITK holds are

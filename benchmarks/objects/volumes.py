@@ -75,7 +75,7 @@ class Spheres:
 
 
 def _draw(image: NDArray[np.uint8], centre: tuple[float, float, float], radius: float) -> None:
-    """Switch on the voxels whose centre lies in a sphere; ``centre`` counts from the outer corner of voxel (0, 0, 0)."""
+    """Switch on the voxels whose centre lies in a sphere; places count from the outer corner of voxel (0, 0, 0)."""
     part = tuple(
         slice(max(0, int(c - radius)), max(0, min(n, int(c + radius) + 1)))
         for c, n in zip(centre, image.shape, strict=True)

@@ -1,0 +1,107 @@
+"""The page of accuracy: its shapes against independent truth, and what it calls trustworthy."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial import ConvexHull
+from scipy.spatial.transform import Rotation
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.accuracy import methods, report, shapes, trials  # noqa: E402
+from benchmarks.accuracy.summary import Errors  # noqa: E402
+
+
+@pytest.mark.parametrize("name", shapes.SHAPES)
+def test_the_truth_is_that_of_a_fine_polyhedron(name):
+    """Hull of points on the surface: volume, surface, widths; axes from many points inside."""
+    shape, rng = shapes.SHAPES[name], np.random.default_rng(0)
+    truth, half = shape.truth(10.0), shape.half_lengths(10.0)
+    if shape.kind == "ellipsoid":
+        points = rng.normal(size=(12_000, 3))
+        points *= half / np.linalg.norm(points, axis=1, keepdims=True)
+        inside = Rotation.random(rng=rng).apply(rng.normal(size=(200_000, 3)))
+        inside *= half * rng.random((len(inside), 1)) ** (1 / 3) / np.linalg.norm(inside, axis=1, keepdims=True)
+    else:
+        angle = np.linspace(0, 2 * np.pi, 4 if shape.kind == "box" else 2000, endpoint=shape.kind != "box")
+        angle = angle + np.pi / 4 * (shape.kind == "box")
+        scale = np.sqrt(2) if shape.kind == "box" else 1.0
+        ring = np.stack([np.zeros_like(angle), np.cos(angle) * half[1] * scale, np.sin(angle) * half[2] * scale], 1)
+        points = np.concatenate([ring + (half[0], 0, 0), ring - (half[0], 0, 0)])
+        inside = rng.uniform(-1, 1, (400_000, 3)) * half
+        if shape.kind == "cylinder":
+            inside = inside[(inside[:, 1] / half[1]) ** 2 + (inside[:, 2] / half[2]) ** 2 <= 1]
+    hull = ConvexHull(points)
+    assert hull.volume == pytest.approx(truth["volume_um3"], rel=3e-3)
+    assert hull.area == pytest.approx(truth["surface_um2"], rel=3e-3)
+    axes = np.sqrt(5 * np.linalg.eigvalsh(np.cov(inside.T)))[::-1]
+    assert axes == pytest.approx([truth[f"axis_{i}_um"] for i in (1, 2, 3)], rel=0.01)
+    widths = np.ptp(points @ Rotation.random(1000, rng=rng).as_matrix()[:, 0].T, axis=0)
+    assert widths.max() == pytest.approx(truth["feret_max_um"], rel=0.02)
+    assert widths.min() == pytest.approx(truth["feret_min_um"], rel=0.06)
+    assert widths.max() <= truth["feret_max_um"] * 1.0001
+    assert widths.min() >= truth["feret_min_um"] * 0.999
+
+
+@pytest.mark.parametrize("edges", [trials.CUBIC, trials.OBLONG])
+def test_voxels_have_the_volume_of_the_shape_on_average(edges):
+    shape, rng = shapes.SHAPES["ellipsoid 1:2:3"], np.random.default_rng(0)
+    volumes = [shape.voxels(4.0, edges, rng).sum() * np.prod(edges) for _ in range(60)]
+    assert np.mean(volumes) == pytest.approx(shape.truth(4.0)["volume_um3"], rel=0.01)
+
+
+def test_a_wrong_surface_would_show(monkeypatch):
+    trial = trials.Trial("sphere", trials.CUBIC, 6.0, 8)
+
+    def error_of_ours():
+        found = [r for r in trials.errors(trial) if (r["method"], r["column"]) == (methods.OURS, "surface_um2")]
+        return found[0]["mean"], found[0]["n"]
+
+    mean, n = error_of_ours()
+    assert n == 8
+    assert abs(mean) < 1.5
+    honest = methods.METHODS[methods.OURS]
+    faces = lambda body, edges: (
+        honest(body, edges)
+        | {  # noqa: E731
+            "surface_um2": sum(np.abs(np.diff(body.astype(int), axis=axis)).sum() for axis in range(3))
+        }
+    )
+    monkeypatch.setitem(methods.METHODS, methods.OURS, faces)
+    assert error_of_ours()[0] > 40, "the faces of voxels read half too much"
+
+
+def test_the_page_trusts_a_column_from_where_it_stays_good(tmp_path):
+    def line(values):
+        return [
+            {"shape": "sphere", "edges": [1, 1, 1], "radius": radius, "method": methods.OURS, "column": "surface_um2",
+             "n": 9, "mean": mean, "sd": sd}
+            for radius, (mean, sd) in zip((2.0, 3.0, 4.0, 5.0), values, strict=True)
+        ]  # fmt: skip
+
+    good_late = Errors(line([(1, 1), (-4, 2), (2, 2.9), (0, 1)]))
+    assert good_late.trusted_from("spheres", methods.OURS, "surface_um2") == 8
+    assert Errors(line([(9, 1)] * 4)).trusted_from("spheres", methods.OURS, "surface_um2") == float("inf")
+    assert good_late.trusted_from("cubes", methods.OURS, "surface_um2") is None
+
+
+def test_a_tiny_plan_makes_a_page_and_goes_on_where_it_stopped(tmp_path):
+    path = tmp_path / "accuracy.json"
+    plan = [trials.Trial("sphere", trials.CUBIC, radius, 3) for radius in (2.0, 3.0)]
+    trials.work_through(plan[:1], path)
+    first = trials.read_results(path)
+    trials.work_through(plan, path)
+    both = trials.read_results(path)
+    assert both["records"][: len(first["records"])] == first["records"]
+    assert both["trials"] == [trial.key for trial in plan]
+    report.write_report(both, tmp_path / "accuracy.md")
+    page = (tmp_path / "accuracy.md").read_text()
+    assert "| `surface_um2` | scikit-image |" in page
+    assert "From which size" in page
+    both["versions"]["scikit-image"] = "0.0"
+    trials.write_results(path, both)
+    with pytest.raises(SystemExit, match="remove it and begin again"):
+        trials.work_through(plan, path)
