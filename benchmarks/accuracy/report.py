@@ -61,7 +61,8 @@ def _trust(errors: Errors) -> str:
     text = (
         f"## From which size a column can be trusted\n\nDiameter in voxels from which |mean error| + standard deviation"
         f" stays below {LIMIT:g} %; the worst shape of a group counts. Smaller objects still count right on average"
-        " where the mean error is small: see the tables below.\n"
+        " where the mean error is small: see the tables below. `no size`: not even the largest that was tried, of"
+        f" {2 * errors.largest:g} voxels.\n"
     )
     return f"{text}\n{_table(['column', *GROUPS], rows)}"
 
@@ -69,7 +70,7 @@ def _trust(errors: Errors) -> str:
 def _size(diameter: float | None) -> str:
     if diameter is None:
         return "-"
-    return f"> {2 * RADII[-1]:g}" if diameter == NEVER else f"{diameter:g}"
+    return "no size" if diameter == NEVER else f"{diameter:g}"
 
 
 def _beside(errors: Errors) -> str:

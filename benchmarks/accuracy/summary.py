@@ -23,13 +23,20 @@ Line = list[tuple[float, float, float]]  # radius, mean, standard deviation
 
 
 class Errors:
-    """The records, looked up by shape, method, column and voxel edges."""
+    """The records, looked up by shape, method, column and voxel edges.
+
+    Attributes
+    ----------
+    largest : float
+        Largest radius that was tried, in voxels.
+    """
 
     def __init__(self, records: list[dict[str, Any]]) -> None:
         self._lines: dict[tuple[Any, ...], Line] = defaultdict(list)
         for record in records:
             place = (record["shape"], record["method"], record["column"], tuple(record["edges"]))
             self._lines[place].append((record["radius"], record["mean"], record["sd"]))
+        self.largest = max((record["radius"] for record in records), default=0.0)
 
     def line(self, shape: str, method: str, column: str, edges: tuple[float, ...] = CUBIC) -> Line:
         """Return (radius, mean, standard deviation) in the order of size."""

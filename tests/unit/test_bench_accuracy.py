@@ -21,16 +21,17 @@ def test_the_truth_is_that_of_a_fine_polyhedron(name):
     shape, rng = shapes.SHAPES[name], np.random.default_rng(0)
     truth, half = shape.truth(10.0), shape.half_lengths(10.0)
     if shape.kind == "ellipsoid":
-        points = rng.normal(size=(12_000, 3))
+        points = rng.normal(size=(20_000, 3))
         points *= half / np.linalg.norm(points, axis=1, keepdims=True)
         inside = Rotation.random(rng=rng).apply(rng.normal(size=(200_000, 3)))
         inside *= half * rng.random((len(inside), 1)) ** (1 / 3) / np.linalg.norm(inside, axis=1, keepdims=True)
     else:
-        angle = np.linspace(0, 2 * np.pi, 4 if shape.kind == "box" else 2000, endpoint=shape.kind != "box")
+        angle = np.linspace(0, 2 * np.pi, 4 if shape.kind == "box" else 500, endpoint=shape.kind != "box")
         angle = angle + np.pi / 4 * (shape.kind == "box")
         scale = np.sqrt(2) if shape.kind == "box" else 1.0
         ring = np.stack([np.zeros_like(angle), np.cos(angle) * half[1] * scale, np.sin(angle) * half[2] * scale], 1)
-        points = np.concatenate([ring + (half[0], 0, 0), ring - (half[0], 0, 0)])
+        end = np.array([half[0], 0, 0])
+        points = np.concatenate([ring + end, ring - end])
         inside = rng.uniform(-1, 1, (400_000, 3)) * half
         if shape.kind == "cylinder":
             inside = inside[(inside[:, 1] / half[1]) ** 2 + (inside[:, 2] / half[2]) ** 2 <= 1]
@@ -39,7 +40,8 @@ def test_the_truth_is_that_of_a_fine_polyhedron(name):
     assert hull.area == pytest.approx(truth["surface_um2"], rel=3e-3)
     axes = np.sqrt(5 * np.linalg.eigvalsh(np.cov(inside.T)))[::-1]
     assert axes == pytest.approx([truth[f"axis_{i}_um"] for i in (1, 2, 3)], rel=0.01)
-    widths = np.ptp(points @ Rotation.random(1000, rng=rng).as_matrix()[:, 0].T, axis=0)
+    directions = 4000 if len(points) < 2000 else 600  # of an ellipsoid the width changes slowly
+    widths = np.ptp(points @ Rotation.random(directions, rng=rng).as_matrix()[:, 0].T, axis=0)
     assert widths.max() == pytest.approx(truth["feret_max_um"], rel=0.02)
     assert widths.min() == pytest.approx(truth["feret_min_um"], rel=0.06)
     assert widths.max() <= truth["feret_max_um"] * 1.0001
@@ -64,17 +66,16 @@ def test_a_wrong_surface_would_show(monkeypatch):
     assert n == 8
     assert abs(mean) < 1.5
     honest = methods.METHODS[methods.OURS]
-    faces = lambda body, edges: (
-        honest(body, edges)
-        | {  # noqa: E731
-            "surface_um2": sum(np.abs(np.diff(body.astype(int), axis=axis)).sum() for axis in range(3))
-        }
-    )
+
+    def faces(body, edges):
+        counted = sum(np.abs(np.diff(body.astype(int), axis=axis)).sum() for axis in range(3))
+        return honest(body, edges) | {"surface_um2": counted}
+
     monkeypatch.setitem(methods.METHODS, methods.OURS, faces)
     assert error_of_ours()[0] > 40, "the faces of voxels read half too much"
 
 
-def test_the_page_trusts_a_column_from_where_it_stays_good(tmp_path):
+def test_the_page_trusts_a_column_from_where_it_stays_good():
     def line(values):
         return [
             {"shape": "sphere", "edges": [1, 1, 1], "radius": radius, "method": methods.OURS, "column": "surface_um2",
