@@ -48,7 +48,14 @@ def write_plot(path: Path, title: str, errors: Errors, shape: str) -> None:
                     )  # fmt: skip
             axes.axhspan(-5, 5, color="#eeeeee", zorder=0)
             axes.axhline(0, color="#888888", linewidth=0.8, zorder=1)
-            axes.set(title=column, xscale="log", ylim=(-SPAN, SPAN), xlabel="diameter / voxels", ylabel="error / %")
+            axes.set(
+                title=column,
+                xscale="log",
+                xlim=(2.7, 45),
+                ylim=(-SPAN, SPAN),
+                xlabel="diameter / voxels",
+                ylabel="error / %",
+            )
             axes.set_xticks([3, 5, 10, 20, 40], ["3", "5", "10", "20", "40"])
             axes.minorticks_off()
         figure.suptitle(title)

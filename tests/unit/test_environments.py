@@ -47,3 +47,15 @@ def test_the_container_installs_the_locked_files_torch_first():
     conda = yaml.safe_load((ROOT / "envs/conda.yaml").read_text())
     python = next(item for item in conda["dependencies"] if str(item).startswith("python="))
     assert f"python:{python.split('=')[1]}-slim" in recipe
+
+
+def test_the_peers_of_the_benchmarks_leave_the_locked_versions_alone():
+    lines = (ROOT / "envs/bench.txt").read_text().splitlines()
+    lines = [line for line in lines if line and not line.startswith("#")]
+    assert lines[0] == "-c lock.txt"
+    lock = locked()
+    own = pins("\n".join(lines[1:]))
+    assert not set(own) & set(lock), "what the workflow has is pinned in one place"
+    shared = {line.lower().replace("_", "-") for line in lines[1:] if "==" not in line}
+    assert shared <= set(lock), "the rest has a version of its own"
+    assert "torch" not in own
