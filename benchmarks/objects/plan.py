@@ -25,7 +25,7 @@ class Cell:
     side, depth : int
         Voxels of the scan; real ones have their own.
     threads : int
-        Of the stage; everything else has one.
+        Processes of the stage; everything else has one.
     repeat : int
     """
 

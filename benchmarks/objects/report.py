@@ -160,16 +160,17 @@ def _stage(records: list[Record]) -> str:
             rows.append(
                 [
                     SCANS[scan],
-                    f"{STORE_METHODS[method]}, {threads} thread{'s' * (threads > 1)}",
+                    f"{STORE_METHODS[method]}{f', {threads} processes' * (threads > 1)}",
                     _spread([record["cpu_s"] for record in found]),
                     _spread([record["wall_s"] for record in found]),
-                    f"{_median(found, 'peak_bytes') / 1e6:.0f}",
+                    "-" if threads > 1 else f"{_median(found, 'peak_bytes') / 1e6:.0f}",
                     f"{_median(found, 'cpu_s') / _median(decode, 'cpu_s'):.2f}" if decode else "-",
                 ]
             )
     columns = ["scan", "work", "CPU s", "wall s", "peak memory, MB", "CPU against decoding"]
     text = (
         "The stage reads both stores once, compressed as the workflow writes them. Goal: at most 1.5 times decoding.\n"
+        "Processes of their own start, import and end within these times.\n"
     )
     return f"{text}\n{_table(columns, rows)}"
 
@@ -198,7 +199,7 @@ def _depth(records: list[Record]) -> str:
         *("scan", "slices", "gigavoxels", "domains", "CPU s", "wall s", "CPU against decoding"),
         *("peak memory, MB", "byte / voxel"),
     ]
-    text = "The stage from stores to domains.parquet, one thread, one run each; shards of 64 slices."
+    text = "The stage from stores to domains.parquet, one process, one run each; shards of 64 slices."
     return f"{text}\n\n{_table(columns, rows)}"
 
 

@@ -24,7 +24,7 @@ from .plan import Cell, key_of
 ROOT = Path(__file__).parents[2]
 ONE_THREAD = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "BLOSC_NTHREADS"),
-    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+    *("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "ZARR_THREADING__MAX_WORKERS"),
 )
 Record = dict[str, Any]
 
@@ -108,7 +108,7 @@ def _make_inputs(folder: Path, cell: Cell, data: Path | None) -> None:
 
 def _run(cell: Cell, inputs: Path, results: Path) -> bool:
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.objects", "one", cell.encoded(), str(inputs)]
-    done = subprocess.run(command, cwd=ROOT, env=_environment(cell.threads), capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, env=_environment(), capture_output=True, text=True)
     if done.returncode:
         told = done.stderr.strip().splitlines()
         LOG.error("%s FAILED (%d): %s", cell.key, done.returncode, told[-1] if told else "no message")
@@ -119,8 +119,8 @@ def _run(cell: Cell, inputs: Path, results: Path) -> bool:
     return True
 
 
-def _environment(threads: int) -> dict[str, str]:
-    """One thread for every library; those of the stage are handed to it, and to what decodes its stores."""
+def _environment() -> dict[str, str]:
+    """One thread for every library, in every process."""
     paths = os.pathsep.join(filter(None, (str(ROOT / "workflow/scripts"), os.environ.get("PYTHONPATH"))))
-    limits = dict.fromkeys(ONE_THREAD, "1") | {"ZARR_THREADING__MAX_WORKERS": str(threads)}
+    limits = dict.fromkeys(ONE_THREAD, "1")
     return os.environ | limits | {"PYTHONPATH": paths}

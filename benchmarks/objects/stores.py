@@ -6,8 +6,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tomoprofile.domains.stitch import stitch_objects
-from tomoprofile.domains.table import measure_domains
+from tomoprofile.config import ObjectsConfig
+from tomoprofile.domains.table import CALIBRATED, Level, measure_domains
+from tomoprofile.domains.workers import workers_of
 from tomoprofile.volume.plane import Plane
 from tomoprofile.volume.store import create_store, open_store
 
@@ -32,14 +33,13 @@ def write_stores(folder: Path, name: str, depth: int, side: int) -> None:
     Plane((1.0, 0.0, 0.0), 0.0).save(folder / INTERFACE)
 
 
-def stage(folder: Path, threads: int) -> int:
-    """Run the stage; returns the number of domains."""
+def stage(folder: Path, processes: int = 1) -> int:
+    """Run the stage at one level; returns the number of domains."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
-        objects = Path(out) / "objects.parquet"
-        count = stitch_objects(folder / PROBABILITY, 0.5, 26, 1, objects)
-        inputs = (folder / GREY, folder / PROBABILITY, folder / INTERFACE)
-        measure_domains(objects, *inputs, Path(out) / "domains.parquet", threads)
-    return count
+        level = Level(0.5, Path(out) / "objects.parquet", Path(out) / "domains.parquet")
+        inputs = (folder / PROBABILITY, folder / GREY, folder / INTERFACE)
+        with workers_of(0, processes, 4000, Path(out)) as workers:
+            return measure_domains(*inputs, {CALIBRATED: level}, ObjectsConfig(min_voxels=1), workers=workers)
 
 
 def decode(folder: Path) -> int:
@@ -50,10 +50,10 @@ def decode(folder: Path) -> int:
     return 0
 
 
-def make(method: str, folder: Path, threads: int) -> Callable[[], int]:
-    """Return the work on the stores of a folder, its compilers warm."""
-    work: dict[str, Callable[[Path], int]] = {"decode": decode, "stage": lambda place: stage(place, threads)}
+def make(method: str, folder: Path, processes: int) -> Callable[[], int]:
+    """Return the work on the stores of a folder, the compilers of this process warm; those of others start cold."""
+    work: dict[str, Callable[[Path, int], int]] = {"decode": lambda place, _: decode(place), "stage": stage}
     with tempfile.TemporaryDirectory() as tiny:
         write_stores(Path(tiny), "s", 2 * SHARD, 32)
-        work[method](Path(tiny))
-    return lambda: work[method](folder)
+        work[method](Path(tiny), 1)
+    return lambda: work[method](folder, processes)

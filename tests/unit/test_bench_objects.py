@@ -51,7 +51,7 @@ def test_the_stage_finds_what_the_array_holds(tmp_path):
     stores.write_stores(tmp_path, "s", 2 * stores.SHARD, 32)
     mask = volumes.Spheres(2 * stores.SHARD, 32, *volumes.RADII["s"], seed=1).slab(0, 2 * stores.SHARD)
     count = METHODS["ours"].make()(mask, np.zeros_like(mask, np.uint16))
-    assert stores.stage(tmp_path, threads=1) == count
+    assert stores.stage(tmp_path) == count
 
 
 def test_a_benchmark_runs_skips_and_never_measures_twice(tmp_path, caplog):
