@@ -88,9 +88,13 @@ def oracle(probability, grey, connectivity, min_voxels):
         count = len(where)
         padded = np.pad(mine, 1)
         pairs = [(padded & np.roll(padded, [-k for k in step], (0, 1, 2))).sum() for step in DIRECTIONS]
-        spread = np.cov(points.T, bias=True).reshape(3, 3) + np.diag(np.square(EDGES)) / 12
-        surface = crofton_surface(np.array([count]), np.array([pairs]), spread[None], EDGES)[0]
-        axes = np.sqrt(5 * np.linalg.eigvalsh(spread))[::-1]
+        # No thinner than a voxel: in units of its own standard deviations, nothing is less than 1.
+        unit = np.diag(EDGES) / math.sqrt(12)
+        values, vectors = np.linalg.eigh(np.cov(np.linalg.inv(unit) @ points.T, bias=True).reshape(3, 3))
+        spread = unit @ (vectors * np.maximum(values, 1)) @ vectors.T @ unit
+        values, vectors = np.linalg.eigh(spread)
+        surface = crofton_surface(np.array([count]), np.array([pairs]), (values[None], vectors[None]), EDGES)[0]
+        axes = np.sqrt(5 * values)[::-1]
         low, high = where.min(axis=0), where.max(axis=0) + 1
         touches = (low == 0) | (high == mine.shape)
         lateral = [axis for axis in range(3) if axis != PLANE.axis]
@@ -367,11 +371,12 @@ def test_covariance_is_that_of_the_sums_of_any_part(tmp_path):
     """The surface of the oracle uses the code's own correction; here its input is compared with plain sums."""
     probability, grey = blobs()
     found, labels = analyse(tmp_path, probability, grey, 5)
-    mine = np.argwhere(labels == 1)
+    largest = int(found["voxels"].argmax())
+    mine = np.argwhere(labels == largest + 1)
     sums = Sums.empty(1, "uint16", False)
     mixed = [(mine[:, a] * mine[:, b]).sum() for a, b in ((0, 1), (0, 2), (1, 2))]
     sums.moments[0] = [len(mine), *mine.sum(axis=0), *(mine**2).sum(axis=0), *mixed]
     sums.box[0] = [*mine.min(axis=0), *(mine.max(axis=0) + 1)]
-    spread = np.cov(((mine + 0.5) * EDGES).T, bias=True) + np.diag(np.square(EDGES)) / 12
+    spread = np.cov((mine * EDGES).T, bias=True)
     np.testing.assert_allclose(covariance(sums, EDGES)[0], spread, rtol=1e-10, atol=1e-12)
-    assert found["axis_1_um"][0] == pytest.approx(np.sqrt(5 * np.linalg.eigvalsh(spread)[-1]))
+    assert found["axis_1_um"][largest] == pytest.approx(np.sqrt(5 * np.linalg.eigvalsh(spread)[-1]))

@@ -145,20 +145,44 @@ def test_a_cylinder(tmp_path):
     z, y, x = np.ogrid[-20:20, -9:10, -9:10]
     mask = np.pad((y**2 + x**2 <= 49) & (z > -100), 2)
     row = measure(tmp_path, mask).iloc[0]
-    assert row["axis_1_um"] == pytest.approx(math.sqrt(5 / 12) * 40, rel=1e-9)
+    assert row["axis_1_um"] == pytest.approx(math.sqrt(5 / 12 * (40**2 - 1)), rel=1e-9)
     assert row["axis_2_um"] == pytest.approx(math.sqrt(5 / 4) * 7, rel=0.02)
     assert row["surface_um2"] == pytest.approx(2 * math.pi * 7 * 40 + 2 * math.pi * 49, rel=0.05)
     assert row["tilt_deg"] == pytest.approx(0, abs=1e-6)
 
 
-def test_a_brick_has_the_axes_of_a_brick_and_a_voxel_is_one(tmp_path):
-    """With edge^2 / 12 the covariance is that of the solid, exactly, even for one voxel."""
+def test_what_is_one_voxel_thick_is_as_thick_as_a_voxel():
+    """The centres alone would say that it has no thickness; a brick of n voxels has (n^2 - 1) edge^2 / 12."""
     edges = (1.0, 0.5, 0.25)
-    for size in ((1, 1, 1), (3, 5, 17)):
-        mask = np.pad(np.ones(size, bool), 1)
-        row = measure(tmp_path, mask, voxel_size_um=edges).iloc[0]
-        expected = sorted((math.sqrt(5 / 12) * n * e for n, e in zip(size, edges, strict=True)), reverse=True)
+    for size in ((1, 1, 1), (1, 5, 17), (3, 5, 17)):
+        row = of_mask(np.pad(np.ones(size, bool), 1), edges)
+        spreads = [max(n * n - 1, 1) * e * e / 12 for n, e in zip(size, edges, strict=True)]
+        expected = sorted((math.sqrt(5 * spread) for spread in spreads), reverse=True)
         assert [row[f"axis_{i}_um"] for i in (1, 2, 3)] == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_thin_rod_has_no_preferred_side():
+    """Along a diagonal two axes are raised; which directions they take by accident must not matter."""
+    mask = np.zeros((9, 9, 9), bool)
+    mask[range(1, 8), range(1, 8), range(1, 8)] = True
+    row = of_mask(mask, (1.0, 0.5, 0.25))
+    turned = of_mask(mask[::-1, ::-1], (1.0, 0.5, 0.25))
+    for name in ("axis_1_um", "axis_2_um", "axis_3_um", "surface_um2"):
+        assert row[name] == pytest.approx(turned[name], rel=1e-9)
+
+
+@pytest.mark.parametrize("radius", [2.0, 3.0, 5.0])
+def test_axes_of_small_ellipsoids(radius):
+    """Axes in the ratio 1:2:3 and the volume of a sphere of that radius; the mutant adds edge^2 / 12 everywhere."""
+    axes, rng = np.array([3.0, 2.0, 1.0]) * radius / 6 ** (1 / 3), np.random.default_rng(2)
+    masks = [
+        ellipsoid(axes, rotation=rotation_zx(rng.uniform(0, 90)), offset=rng.uniform(-0.5, 0.5, 3)) for _ in range(60)
+    ]
+    found = [of_mask(mask) for mask in masks]
+    for i, axis in enumerate(axes, start=1):
+        assert np.mean([row[f"axis_{i}_um"] for row in found]) == pytest.approx(axis, rel=0.03)
+    added = np.mean([math.sqrt(row["axis_3_um"] ** 2 + 5 / 12) for row in found])
+    assert added != pytest.approx(axes[2], rel=0.02)
 
 
 def giant(side: int, corner: int):
@@ -179,7 +203,7 @@ def test_sums_of_a_giant_fit():
     """2^33 voxels at indices up to 4096: the sums reach 2^57, grey squares 2^63, and nothing is lost."""
     cube = giant(2048, 2048)
     cube.refuse_overflow((4096, 4096, 4096), "objects")
-    expected = 2048**2 / 12
+    expected = (2048**2 - 1) / 12
     np.testing.assert_allclose(covariance(cube, (1, 1, 1)), np.eye(3)[None] * expected, atol=1e-6)
     values = measures.values(cube, measures.GreyScale(), sums.grey_reference("uint16", 0))
     assert (values["grey_mean"][0], values["grey_sd"][0], values["grey_min"][0]) == (0, 0, 0)
@@ -200,6 +224,6 @@ def test_sums_beyond_64_bits_are_refused():
 def test_mutant_without_shift_loses_the_axes_of_a_small_domain_far_away():
     cube = giant(2, 60_000_000)
     exact = covariance(cube, (1, 1, 1))[0, 0, 0]
-    assert exact == 4 / 12
-    naive = cube.moments[0, 4] / 8 - (cube.moments[0, 1] / 8) ** 2 + 1 / 12
-    assert naive != pytest.approx(4 / 12, abs=0.01)
+    assert exact == 3 / 12
+    naive = cube.moments[0, 4] / 8 - (cube.moments[0, 1] / 8) ** 2
+    assert naive != pytest.approx(3 / 12, abs=0.01)

@@ -14,7 +14,6 @@ from scipy.spatial import cKDTree
 
 from ..volume.plane import Plane
 from ..volume.store import GreyScale
-from .axes import principal_axes
 from .sums import Sums
 from .surface import crofton_surface
 from .touching import CAVITIES, EULER, PROBABILITY
@@ -73,14 +72,14 @@ def size(sums: Sums, voxel_size_um: tuple[float, float, float]) -> Columns:
     }
 
 
-def surface(sums: Sums, covariance: Float, voxel_size_um: tuple[float, float, float]) -> Columns:
+def surface(sums: Sums, axes: tuple[Float, Float], voxel_size_um: tuple[float, float, float]) -> Columns:
     """Return surface (:mod:`.surface`), sphericity and compactness (P24).
 
     Sphericity is that of Wadell, the surface of the sphere of equal volume over the surface. Compactness
     36 pi V^2 / S^3 is its third power. The surface of a domain at the border of the scan includes the face of the cut.
     """
     volume = sums.voxels * math.prod(voxel_size_um)
-    area = crofton_surface(sums.voxels, sums.tally[:, :EULER], covariance, voxel_size_um)
+    area = crofton_surface(sums.voxels, sums.tally[:, :EULER], axes, voxel_size_um)
     return {
         "surface_um2": area,
         "sphericity": np.cbrt(math.pi * (6 * volume) ** 2) / area,
@@ -104,13 +103,13 @@ def place(sums: Sums, voxel_size_um: tuple[float, float, float], plane: Plane) -
     return columns
 
 
-def axes(covariance: Float, plane: Plane) -> Columns:
+def shape(axes: tuple[Float, Float], plane: Plane) -> Columns:
     """Return semi-axes, elongation, flatness and the tilt of the longest axis against the plane's normal.
 
     A semi-axis is sqrt(5 lambda), lambda being an eigenvalue of the covariance: that of the ellipsoid with the same
     covariance. The tilt of a domain without a longest axis (a sphere) has no meaning.
     """
-    values, vectors = principal_axes(covariance)
+    values, vectors = axes
     first, second, third = np.sqrt(5 * values).T
     nz, ny, nx = plane.normal
     along = np.abs(vectors[:, 0, 0] * nz + vectors[:, 1, 0] * ny + vectors[:, 2, 0] * nx)

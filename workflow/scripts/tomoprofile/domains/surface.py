@@ -52,7 +52,7 @@ def direction_weights(voxel_size_um: tuple[float, float, float]) -> NDArray[np.f
 def crofton_surface(
     voxels: NDArray[np.int64],
     pairs: NDArray[np.int64],
-    covariance: NDArray[np.float64],
+    axes: tuple[NDArray[np.float64], NDArray[np.float64]],
     voxel_size_um: tuple[float, float, float],
 ) -> NDArray[np.float64]:
     """Return the surface of objects in square micrometres.
@@ -66,8 +66,8 @@ def crofton_surface(
         Voxels of each object.
     pairs : int64 array (objects, 13)
         Pairs of neighbouring voxels of the object along each of ``DIRECTIONS``.
-    covariance : float64 array (objects, 3, 3)
-        Of the points of each object over (z, y, x), in square micrometres.
+    axes : tuple of float64 arrays
+        Eigenvalues (objects, 3) in square micrometres and eigenvectors (objects, 3, 3) of the objects' covariance.
     voxel_size_um : tuple of float
         Voxel edges along (z, y, x).
     """
@@ -75,15 +75,15 @@ def crofton_surface(
     lengths = np.linalg.norm(steps, axis=1)
     shares = direction_weights(voxel_size_um)
     voxel = np.prod(voxel_size_um)
-    inverse = _inverse(5 * covariance)
+    values, vectors = axes
     # Added one direction after the other: a matrix product may order the terms by the number of objects.
     surface = np.zeros(len(voxels))
     for k, length in enumerate(lengths):
         z, y, x = steps[k] / length
-        reach = (
-            inverse[0] * z * z + inverse[1] * y * y + inverse[2] * x * x
-            + 2 * (inverse[3] * z * y + inverse[4] * z * x + inverse[5] * y * x)
-        )  # fmt: skip
+        reach = np.zeros(len(voxels))
+        for i in range(3):
+            along = vectors[:, 0, i] * z + vectors[:, 1, i] * y + vectors[:, 2, i] * x
+            reach += along**2 / (5 * values[:, i])
         missed = missed_shadow(voxels * voxel, 2 / np.sqrt(reach), length)
         surface += 4 * shares[k] * (voxel / length * (voxels - pairs[:, k]) + missed)
     return surface
@@ -101,15 +101,3 @@ def missed_shadow(volume: NDArray[np.float64], chord: NDArray[np.float64], step:
     """
     shadow = 1.5 * volume / chord
     return shadow * np.where(step <= chord, step**2 / (3 * chord**2), 1 - 2 * chord / (3 * step))
-
-
-def _inverse(matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    """Return zz, yy, xx, zy, zx, yx of the inverse of symmetric matrices (n, 3, 3)."""
-    zz, yy, xx = (matrix[:, axis, axis] for axis in range(3))
-    zy, zx, yx = matrix[:, 0, 1], matrix[:, 0, 2], matrix[:, 1, 2]
-    adjugate = (
-        yy * xx - yx * yx, zz * xx - zx * zx, zz * yy - zy * zy,
-        zx * yx - zy * xx, zy * yx - zx * yy, zy * zx - zz * yx,
-    )  # fmt: skip
-    determinant = zz * adjugate[0] + zy * adjugate[3] + zx * adjugate[4]
-    return tuple(entry / determinant for entry in adjugate)

@@ -24,7 +24,7 @@ from ..segment.alarm import Familiarity
 from ..volume.plane import Plane
 from ..volume.store import GreyScale, open_store
 from . import measures
-from .axes import covariance
+from .axes import covariance, principal_axes
 from .objects import ObjectsMetadata, Runs, write_objects
 from .parts import Grid, Part, finish, join, part_of
 from .runs import Int64, RowRuns, extract_runs, instance_runs, threshold_of
@@ -285,9 +285,9 @@ def _columns(sums: Sums, metadata: ObjectsMetadata, plane: Plane, grey: GreyScal
         **measures.border(sums, metadata.shape, plane),
     }
     if sums.tally.shape[1]:
-        spread = covariance(sums, edges)
-        columns |= measures.surface(sums, spread, edges)
-        columns |= measures.axes(spread, plane)
+        axes = principal_axes(covariance(sums, edges))
+        columns |= measures.surface(sums, axes, edges)
+        columns |= measures.shape(axes, plane)
         columns |= measures.extent(sums)
         columns |= measures.topology(sums)
         columns |= measures.nearest(columns)
