@@ -28,6 +28,8 @@ Float = NDArray[np.float64]
 _LATTICE = np.array(DIRECTIONS)
 _FINE = 1024  # directions are whole numbers up to this
 _STEPS = (0.3, 0.15, 0.08, 0.04, 0.02)
+_MOST_CUBES = 12_000  # voxels from the first point, so that squares of distances fit in 32 bits
+_FEW_RUNS = 48
 _LANES = 16  # points are filled up to a multiple of it, so that no loop has a remainder
 
 
@@ -126,8 +128,18 @@ def _turns_in(points: Any, count: Any, base: Any, y: Any, x: Any, sign: Any) -> 
 
 @njit(cache=True, nogil=True)
 def _outline(mine: Any, row: Any, x_start: Any, x_stop: Any, ny: Any, start: Any, points: Any) -> Any:
-    """Write the corners of the convex outline of each slice; return how many there are."""
+    """Write the corners of the convex outline of each slice, or all ends of few runs; return how many there are."""
     count = 0
+    if len(mine) <= _FEW_RUNS:
+        z, base_row = 0, 0
+        for run in mine:
+            if row[run] >= base_row + ny or run == mine[0]:
+                z = row[run] // ny
+                base_row = z * ny
+            for x in range(x_start[run], x_stop[run], max(1, x_stop[run] - 1 - x_start[run])):
+                points[count, 0], points[count, 1], points[count, 2] = z + start, row[run] - base_row, x
+                count += 1
+        return count
     i = 0
     while i < len(mine):
         z = row[mine[i]] // ny
@@ -209,6 +221,19 @@ def _farthest_from(points: Any, count: Any, i: Any, edges: Any) -> Any:
         if found > best:
             best, at = found, j
     return best, at
+
+
+@njit(cache=True, nogil=True)
+def _largest_of_cubes(z: Any, y: Any, x: Any, count: Any) -> Any:
+    """Return the largest Feret diameter in voxels that are cubes of edge 1: all pairs, in whole numbers."""
+    best = np.int32(1)
+    for i in range(count):
+        zi, yi, xi = z[i], y[i], x[i]
+        for j in range(count):  # all of them: from 0 on the compiler makes vectors of it
+            dz, dy, dx = abs(np.int32(z[j] - zi)), abs(np.int32(y[j] - yi)), abs(np.int32(x[j] - xi))
+            squared = np.int32(np.int32(dz * dz) + np.int32(dy * dy) + np.int32(dx * dx))
+            best = max(best, np.int32(squared + np.int32(2 * max(max(dz, dy), dx) + 1)))
+    return math.sqrt(best)
 
 
 @njit(cache=True, nogil=True)
@@ -302,7 +327,20 @@ def _feret(points: Any, count: Any, axes: Any, edges: Any, lengths: Any, z: Any,
         z[i] = points[from_first, 0] - points[0, 0]
         y[i] = points[from_first, 1] - points[0, 1]
         x[i] = points[from_first, 2] - points[0, 2]
-    return _largest(points, count, edges, far), _smallest(z, y, x, filled, axes, edges, lengths)
+    if edges[0] == edges[1] == edges[2] and _reach(z, y, x, filled) < _MOST_CUBES:
+        largest = _largest_of_cubes(z, y, x, filled) * edges[0]
+    else:
+        largest = _largest(points, count, edges, far)
+    return largest, _smallest(z, y, x, filled, axes, edges, lengths)
+
+
+@njit(cache=True, nogil=True)
+def _reach(z: Any, y: Any, x: Any, count: Any) -> Any:
+    """Return the largest distance along an axis from the first point."""
+    reach = np.int32(0)
+    for i in range(count):
+        reach = max(max(reach, abs(z[i])), max(abs(y[i]), abs(x[i])))
+    return reach
 
 
 @njit(cache=True, nogil=True)

@@ -91,7 +91,7 @@ def _unite_row_gaps(
         if a0 < b1 + reach and b0 < a1 + reach and a0 < a1 and b0 < b1:
             one = node[a + i - 1] if 0 < i < n_a else OUTSIDE
             other = node[b + j - 1] if 0 < j < n_b else OUTSIDE
-            if one != other:
+            if parent[one] or parent[other]:  # else both are known to be outside, as most are
                 unite(parent, one, other)
         if a1 < b1:
             i += 1
