@@ -3,6 +3,8 @@
 import logging
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +90,18 @@ def test_a_tree_keeps_the_order(count):
 def test_one_shard_starts_no_processes():
     found = DaskWorkers(lambda _: pytest.fail("a cluster was started")).reduce(str, [3], add)
     assert found == "3"
+
+
+def test_a_script_without_a_guard_is_not_run_again_by_its_processes(tmp_path):
+    """As the script of a rule is started: processes that ran it again would start processes themselves."""
+    script = tmp_path / "rule.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from tomoprofile.domains.workers import workers_of\n"
+        "print('begun', flush=True)\n"
+        "with workers_of(0, 2, 4000, Path('.')) as workers:\n"
+        "    print(workers.reduce(str, [1, 2, 3], str.__add__))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["begun", "123"]

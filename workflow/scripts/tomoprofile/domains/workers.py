@@ -133,9 +133,25 @@ def workers_of(slurm_workers: int, threads: int, mem_mb: int, folder: Path) -> I
     if slurm_workers:
         yield DaskWorkers(lambda items: _slurm_cluster(min(slurm_workers, items), each_mb, folder))
     elif threads > 1:
-        yield DaskWorkers(lambda items: _local_cluster(min(threads, items)))
+        with _script_not_run_again():
+            yield DaskWorkers(lambda items: _local_cluster(min(threads, items)))
     else:
         yield Here()
+
+
+@contextmanager
+def _script_not_run_again() -> Iterator[None]:
+    """Keep new processes from running the script they are started from, as a rule's script has no guard against it.
+
+    What `multiprocessing` runs again is the file of `__main__`; without a file it is left alone.
+    """
+    main = sys.modules["__main__"]
+    file = main.__dict__.pop("__file__", None)
+    try:
+        yield
+    finally:
+        if file is not None:
+            main.__file__ = file
 
 
 def _local_cluster(processes: int) -> Any:
