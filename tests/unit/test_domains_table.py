@@ -361,3 +361,15 @@ def test_an_object_of_more_voxels_than_32_bits_count():
     assert whole.sums.voxels.tolist() == [ny * nx * nz]
     assert ny * nx * nz > 2**31
     assert whole.sums.moments[0, 3] == ny * nz * (nx * (nx - 1) // 2)
+
+
+def test_small_domains_are_flagged_by_the_measures_that_want_more_voxels(tmp_path):
+    mask = np.zeros((14, 16, 60), bool)
+    for place, side in ((2, 2), (10, 5), (20, 7)):
+        mask[2 : 2 + side, 2 : 2 + side, place : place + side] = True
+    found = measure(tmp_path, mask)
+    assert list(found["flag"]) == ["small_for_surface;small_for_axes", "small_for_axes", ""]
+    diameters = found["equivalent_diameter_um"]
+    assert (diameters[0] < 4) & (4 <= diameters[1] < 8) & (diameters[2] >= 8)
+    oblong = measure(tmp_path, mask, voxel_size_um=(4.0, 0.5, 0.5))
+    assert list(oblong["flag"]) == list(found["flag"]), "voxels count, and not micrometres"

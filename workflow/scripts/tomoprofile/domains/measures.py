@@ -62,6 +62,28 @@ COLUMNS = {
 }
 
 
+# Diameters in voxels from which mean error and spread together stay within 5 % for round and elongated domains
+# (docs/accuracy.md). For oblong voxels the edge of a cube of equal volume counts.
+TRUSTED_FROM = {"small_for_surface": 4, "small_for_axes": 8}
+
+
+def flags(sums: Sums, of_model: str) -> list[str]:
+    """Return for each domain why some of its measures are doubtful, reasons joined by ``;``.
+
+    Parameters
+    ----------
+    sums : Sums
+    of_model : str
+        Reason that holds for the whole scan; empty when there is none.
+    """
+    diameter = np.cbrt(6 * sums.voxels / math.pi)
+    reasons = [name for name in (of_model,) if name]
+    # Few different ones: made once, and then looked up.
+    words = [";".join([*reasons, *list(TRUSTED_FROM)[skipped:]]) for skipped in range(len(TRUSTED_FROM) + 1)]
+    skipped = np.searchsorted(list(TRUSTED_FROM.values()), diameter, side="right")
+    return [words[number] for number in skipped]
+
+
 def size(sums: Sums, voxel_size_um: tuple[float, float, float]) -> Columns:
     """Return voxels, volume and the diameter (6 V / pi)^(1/3) of the sphere of equal volume (P24)."""
     volume = sums.voxels * math.prod(voxel_size_um)

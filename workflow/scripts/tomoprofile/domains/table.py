@@ -152,7 +152,7 @@ def measure_domains(
     with _temporary_folder(levels[CALIBRATED].objects) as folder:
         inputs = Inputs(probability, volume, instances, thresholds, grid, folder)
         found = (workers or Here()).reduce(partial(_measure_shard, inputs), shards, partial(_join_levels, grid))
-        flag = Familiarity.load(familiarity).flag if familiarity else ""
+        of_model = Familiarity.load(familiarity).flag if familiarity else ""
         count = 0
         for name, level in levels.items():
             part = finish(found[name], grid)
@@ -177,7 +177,8 @@ def measure_domains(
                 columns["confidence"] = np.full(n_domains, np.nan)
             if part.instances is not None:
                 columns["label"] = part.instances[domain_id > 0].astype(np.int64)
-            _write_table(level.table, columns, metadata, plane, grey.grey.unit, flag)
+            flags = measures.flags(sums, of_model) if name == CALIBRATED else [of_model] * n_domains
+            _write_table(level.table, columns, flags, metadata, plane, grey.grey.unit)
             LOG.info("%s: %d domains at probability %.3f", probability.parent.name, n_domains, level.probability)
             if name == CALIBRATED:
                 count = n_domains
@@ -296,7 +297,7 @@ def _columns(sums: Sums, metadata: ObjectsMetadata, plane: Plane, grey: GreyScal
 
 
 def _write_table(
-    out: Path, columns: measures.Columns, metadata: ObjectsMetadata, plane: Plane, unit: str, flag: str
+    out: Path, columns: measures.Columns, flags: list[str], metadata: ObjectsMetadata, plane: Plane, unit: str
 ) -> None:
     units = {name: unit if name.startswith("grey_") else measures.COLUMNS.get(name) for name in columns}
     entries = metadata.encoded() | {
@@ -304,7 +305,7 @@ def _write_table(
         "interface": json.dumps({"normal": plane.normal, "offset_um": plane.offset_um}),
     }
     table = pa.table({name: pa.array(column) for name, column in columns.items()})
-    table = table.append_column("flag", pa.array([flag] * len(table), pa.string()).dictionary_encode())
+    table = table.append_column("flag", pa.array(flags, pa.string()).dictionary_encode())
     with whole_file(out) as partial_file:
         pq.write_table(table.replace_schema_metadata(entries), partial_file, compression="zstd")
 
