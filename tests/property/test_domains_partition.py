@@ -168,7 +168,7 @@ def test_two_partitions_give_the_same_bits(tmp_path_factory, scan, one, other):
 @given(scan=scans(), cuts=st.lists(st.integers(0, 9)), order=st.randoms())
 def test_parts_may_be_joined_in_any_order(scan, cuts, order):
     probability, grey, connectivity, _ = scan
-    grid = parts.Grid(probability.shape[1], EDGES, connectivity, grey.dtype, np.int64(2**15))
+    grid = parts.Grid(probability.shape[1], EDGES, connectivity, 1, grey.dtype, np.int64(2**15))
     bounds = sorted({0, len(probability), *(cut for cut in cuts if cut < len(probability))})
 
     def part(start, stop):

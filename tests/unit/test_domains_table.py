@@ -354,7 +354,7 @@ def test_an_object_of_more_voxels_than_32_bits_count():
     ny, nx, nz = 32768, 16384, 7
     row_ptr = np.arange(ny * nz + 1)
     runs = RowRuns(row_ptr, np.zeros(ny * nz, np.int32), np.full(ny * nz, nx, np.int32))
-    grid = Grid(ny, (1.0, 1.0, 1.0), 26, np.dtype("uint8"), np.int64(0))
+    grid = Grid(ny, (1.0, 1.0, 1.0), 26, 1, np.dtype("uint8"), np.int64(0))
     halves = [runs.slices(0, 3, ny)[0], runs.slices(3, nz, ny)[0]]
     upper, lower = (part_of(half, grid, start)[0] for half, start in zip(halves, (0, 3), strict=True))
     whole = join(upper, lower, grid)

@@ -350,8 +350,14 @@ def _feret_all(
 ) -> None:  # fmt: skip
     z, y, x, far = _room(len(points))
     lengths = _lengths(edges)
+    one_voxel = (0.0, 0.0)
     for component in range(len(wanted)):
         if wanted[component]:
             mine = order[first[component] : first[component + 1]]
             count = _outline(mine, row, x_start, x_stop, ny, 0, points)
+            if count == 1 and one_voxel[0]:  # as many are in noise
+                out[component] = one_voxel
+                continue
             out[component] = _feret(points, count, axes[component], edges, lengths, z, y, x, far)
+            if count == 1:
+                one_voxel = (out[component, 0], out[component, 1])

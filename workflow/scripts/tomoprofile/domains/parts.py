@@ -38,6 +38,8 @@ class Grid:
         6: voxels touch by faces; 26: also by edges and corners.
     grey_dtype : dtype
         Type of the grey values.
+    min_voxels : int
+        Smaller objects will be dropped in the end, and the costly measures of those that are whole are left out.
     reference : int or float
         What grey sums are relative to.
     """
@@ -45,6 +47,7 @@ class Grid:
     ny: int
     voxel_size_um: tuple[float, float, float]
     connectivity: int
+    min_voxels: int
     grey_dtype: DTypeLike
     reference: np.int64 | np.float64
 
@@ -159,7 +162,8 @@ def part_of(
         order, first = sort_by_component(component, count)
         _, axes = principal_axes(covariance(sums, grid.voxel_size_um))
         edges = np.array(grid.voxel_size_um)
-        sums.feret[:] = feret_of_components(runs, ny, order, first, ~is_open, axes, edges)
+        whole = ~is_open & (sums.voxels >= grid.min_voxels)
+        sums.feret[:] = feret_of_components(runs, ny, order, first, whole, axes, edges)
         opened = np.flatnonzero(is_open)
         found = outline_points(runs, ny, start, order, first, opened)
         if found:

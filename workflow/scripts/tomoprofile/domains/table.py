@@ -145,6 +145,7 @@ def measure_domains(
         certain.shape[1],
         certain.voxel_size_um,
         objects.connectivity,
+        objects.min_voxels,
         grey.dtype,
         _reference(grey.dtype, grey.read(middle, middle + 1)),
     )
@@ -216,6 +217,7 @@ def measure_array(
         probability.shape[1],
         voxel_size_um,
         connectivity,
+        min_voxels,
         grey.dtype,
         _reference(grey.dtype, grey[len(grey) // 2]),
     )
