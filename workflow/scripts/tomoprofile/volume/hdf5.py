@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
+from .lazy import LazyImage, window
 from .store import GreyScale
 from .units import MICROMETRES
 
@@ -29,7 +30,7 @@ def image_datasets(path: Path, kinds: str = "uif") -> list[str]:
     return [name for _, name in sorted(found, reverse=True)]
 
 
-class HDF5Dataset:
+class HDF5Dataset(LazyImage):
     """A 3-D dataset of an HDF5 file; see :class:`~tomoprofile.volume.readers.RawScan`."""
 
     def __init__(self, path: Path, dataset: str) -> None:
@@ -49,21 +50,11 @@ class HDF5Dataset:
 
     def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
         """Return the part ``[start, stop)`` along ``axis``."""
-        window = [slice(None)] * 3
-        window[axis] = slice(start, stop)
         with _open(self.path) as file:
             try:
-                return file[self.dataset][tuple(window)]
+                return file[self.dataset][window(axis, start, stop)]
             except OSError as error:
                 raise InputError(_damaged(self.path, error)) from None
-
-    def faults(self) -> list[Fault]:
-        """Read one slice at the end: HDF5 itself refuses truncated files when they are opened."""
-        try:
-            self.read(0, self.shape[0] - 1, self.shape[0])
-        except InputError as error:
-            return list(error.faults)
-        return []
 
 
 def _open(path: Path) -> h5py.File:

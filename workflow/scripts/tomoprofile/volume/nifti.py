@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
+from .lazy import LazyImage, window
 from .store import GreyScale
 
 SUFFIXES = (".nii", ".nii.gz")
 
 
-class NIfTIImage:
+class NIfTIImage(LazyImage):
     """A 3-D NIfTI image, read lazily; see :class:`~tomoprofile.volume.readers.RawScan`."""
 
     voxel_size_um: tuple[float, float, float] | None = None
@@ -44,20 +45,10 @@ class NIfTIImage:
 
     def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
         """Return the part ``[start, stop)`` along ``axis`` of (z, y, x), header's scaling applied."""
-        window = [slice(None)] * 3
-        window[2 - axis] = slice(start, stop)
         try:
-            return np.asanyarray(self._image.dataobj[(*window, *self._more)]).T
+            return np.asanyarray(self._image.dataobj[(*window(2 - axis, start, stop), *self._more)]).T
         except (OSError, ValueError, EOFError) as error:
             raise InputError(_damaged(self.path, error)) from None
-
-    def faults(self) -> list[Fault]:
-        """Read the last slice: a file that was cut short has none."""
-        try:
-            self.read(0, self.shape[0] - 1, self.shape[0])
-        except InputError as error:
-            return list(error.faults)
-        return []
 
 
 def _damaged(path: Path, error: Exception) -> Fault:

@@ -10,6 +10,7 @@ import zarr
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
+from .lazy import LazyImage, window
 from .store import GreyScale
 
 _MARKS = ("zarr.json", ".zarray", ".zgroup")
@@ -20,7 +21,7 @@ def is_zarr(path: Path) -> bool:
     return any((path / name).is_file() for name in _MARKS)
 
 
-class ZarrImage:
+class ZarrImage(LazyImage):
     """A 3-D Zarr array, read lazily; see :class:`~tomoprofile.volume.readers.RawScan`.
 
     Of an OME-Zarr image the first, full resolution is taken; axes before z (time, channel) must have length 1.
@@ -49,21 +50,11 @@ class ZarrImage:
 
     def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
         """Return the part ``[start, stop)`` along ``axis``."""
-        window = [slice(None)] * 3
-        window[axis] = slice(start, stop)
         try:
-            return np.asarray(self._array[(*self._more, *window)])
+            return np.asarray(self._array[(*self._more, *window(axis, start, stop))])
         except Exception as error:  # what a damaged chunk raises depends on its codec
             problem = f"slices {start}..{stop - 1} along axis {axis} cannot be read: {error}"
             raise InputError(Fault(str(self.path), "", problem, "Copy it again from its source.")) from None
-
-    def faults(self) -> list[Fault]:
-        """Read one slice at the end."""
-        try:
-            self.read(0, self.shape[0] - 1, self.shape[0])
-        except InputError as error:
-            return list(error.faults)
-        return []
 
 
 def _array_of(path: Path) -> zarr.Array:
