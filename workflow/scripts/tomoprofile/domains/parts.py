@@ -138,7 +138,7 @@ def part_of(
     detailed, ny = values is not None, grid.ny
     instances = None
     if label is None:
-        component, tally = components_of(runs, ny, grid.connectivity)
+        component, tally = components_of(runs, ny, grid.connectivity, counted=detailed)
     else:
         instances, component = _by_first(label)
         tally = tally_instances(runs, ny, component, len(instances))

@@ -25,7 +25,7 @@ EULER, CAVITIES, PROBABILITY, TALLIES = 13, 14, 15, 16
 _NOWHERE = np.iinfo(np.int32).max
 
 
-def components_of(runs: RowRuns, ny: int, connectivity: int) -> tuple[Int32, Int64]:
+def components_of(runs: RowRuns, ny: int, connectivity: int, counted: bool = True) -> tuple[Int32, Int64]:
     """Find the components of a stack of slices.
 
     Parameters
@@ -35,6 +35,8 @@ def components_of(runs: RowRuns, ny: int, connectivity: int) -> tuple[Int32, Int
         Rows in a slice.
     connectivity : int
         6: voxels touch by faces; 26: also by edges and corners.
+    counted : bool
+        Whether pairs and Euler numbers are wanted.
 
     Returns
     -------
@@ -47,7 +49,7 @@ def components_of(runs: RowRuns, ny: int, connectivity: int) -> tuple[Int32, Int
     label = np.full(len(runs.x_start), -1, np.int32)
     # As many as there could be; the system hands out only the memory that is written to.
     parent, tally = np.empty(len(label), np.int32), np.zeros((len(label), TALLIES), np.int64)
-    link = _link_all if connectivity == 26 else _link
+    link = _link if connectivity == 6 else _link_all if counted else _link_only
     count = link(*runs, ny, reach_of(connectivity), 0, False, label, parent, tally)
     parent = parent[:count]
     numbers = parent.copy()
@@ -198,7 +200,7 @@ def _quadruples(
 
 @njit(cache=True, nogil=True, inline="always")
 def _visit(
-    row_ptr: Any, x_start: Any, x_stop: Any, ny: Any, reach: Any, first_row: Any, given: Any,
+    row_ptr: Any, x_start: Any, x_stop: Any, ny: Any, reach: Any, first_row: Any, given: Any, counted: Any,
     label: Any, parent: Any, tally: Any,
 ) -> Any:  # fmt: skip
     """Visit every run of ``first_row`` and later rows; return how many labels were made.
@@ -257,6 +259,8 @@ def _visit(
                     n_labels += 1
                 if not across:
                     label[run] = own
+            if not counted:
+                continue
             mine = tally[own]
             euler = 0
             if not across:
@@ -314,7 +318,7 @@ def _link(
     row_ptr: Any, x_start: Any, x_stop: Any, ny: Any, reach: Any, first_row: Any, given: Any,
     label: Any, parent: Any, tally: Any,
 ) -> Any:  # fmt: skip
-    return _visit(row_ptr, x_start, x_stop, ny, reach, first_row, given, label, parent, tally)
+    return _visit(row_ptr, x_start, x_stop, ny, reach, first_row, given, True, label, parent, tally)
 
 
 @njit(cache=True, nogil=True)
@@ -323,7 +327,16 @@ def _link_all(
     label: Any, parent: Any, tally: Any,
 ) -> Any:  # fmt: skip
     """Do so for most of the runs there are, under 26; a third faster, as the compiler knows what is asked."""
-    return _visit(row_ptr, x_start, x_stop, ny, 1, 0, False, label, parent, tally)
+    return _visit(row_ptr, x_start, x_stop, ny, 1, 0, False, True, label, parent, tally)
+
+
+@njit(cache=True, nogil=True)
+def _link_only(
+    row_ptr: Any, x_start: Any, x_stop: Any, ny: Any, _reach: Any, _first_row: Any, _given: Any,
+    label: Any, parent: Any, tally: Any,
+) -> Any:  # fmt: skip
+    """Do so, and count nothing: for the levels of the band."""
+    return _visit(row_ptr, x_start, x_stop, ny, 1, 0, False, False, label, parent, tally)
 
 
 @njit(cache=True, nogil=True)
