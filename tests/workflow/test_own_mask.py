@@ -118,6 +118,20 @@ def test_objects_are_in_their_store_as_they_were(finished):
     assert (store.read(0, SIZE[0]) == tifffile.imread(finished.folder / "objects.tif")).all()
 
 
+def test_given_objects_are_measured_as_they_are(finished):
+    """Three numbers are three domains, although they touch and lie in many pieces."""
+    numbers = tifffile.imread(finished.folder / "objects.tif")
+    found = pd.read_parquet(results(finished, "objects/domains.parquet")).set_index("label")
+    assert sorted(found.index) == sorted(set(np.unique(numbers)) - {0})
+    for label, row in found.iterrows():
+        assert row["voxels"] == (numbers == label).sum()
+        assert row["grey_min"] <= row["grey_mean"] <= row["grey_max"]
+    assert found["confidence"].isna().all()
+    assert (found["euler"] > 1).all(), "of many pieces"
+    zones = pd.read_parquet(results(finished, "objects/zones.parquet"))
+    assert zones.loc[zones["level"] == "calibrated", "n_domains"].sum() == len(found)
+
+
 def test_a_second_run_has_nothing_to_do(finished):
     assert "Nothing to be done" in finished.snakemake()
 
