@@ -45,3 +45,10 @@ def number_roots(parent: Any) -> Any:
         else:
             parent[label] = parent[parent[label]]
     return n_roots
+
+
+@njit(cache=True, nogil=True)
+def renumber(labels: Any, numbers: Any) -> None:
+    """Replace each label by its number, in place: runs are many, and a second array of them would cost memory."""
+    for i in range(len(labels)):
+        labels[i] = numbers[labels[i]]

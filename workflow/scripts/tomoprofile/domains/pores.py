@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .forest import number_roots, unite
+from .forest import number_roots, renumber, unite
 from .runs import Int32, Int64, RowRuns, reach_of
 
 OUTSIDE = 0  # the pore that is none
@@ -44,10 +44,10 @@ def pores_of(runs: RowRuns, ny: int, connectivity: int) -> tuple[Int32, Int64]:
     reach = 1 - reach_of(connectivity)
     _unite_gaps(*runs, ny, reach, 0, node, parent)
     count = number_roots(parent)
-    pore = parent[node]
+    renumber(node, parent)
     owner = np.full(count, -1, np.int64)
-    _first_runs(pore, owner)
-    return pore, owner
+    _first_runs(node, owner)
+    return node, owner
 
 
 def unite_pores(both: RowRuns, ny: int, connectivity: int, node: NDArray[Any], parent: NDArray[Any]) -> None:

@@ -89,7 +89,9 @@ class Sums:
         return len(self.moments)
 
     def rows(self, chosen: Any) -> Sums:
-        """Return some of the components."""
+        """Return some of the components; these themselves when a mask chooses all."""
+        if isinstance(chosen, np.ndarray) and chosen.dtype == bool and chosen.all():
+            return self
         return Sums(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
     def beside(self, other: Sums) -> Sums:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from .forest import number_roots, root, unite
+from .forest import number_roots, renumber, root, unite
 from .runs import Int32, Int64, RowRuns, reach_of
 
 # Columns of a tally: pairs of voxels in 13 directions, and then
@@ -54,10 +54,10 @@ def components_of(runs: RowRuns, ny: int, connectivity: int, counted: bool = Tru
     parent = parent[:count]
     numbers = parent.copy()
     n_components = number_roots(numbers)
-    component = numbers[label]
+    renumber(label, numbers)
     merged = np.zeros((n_components, TALLIES), np.int64)
     _add_rows(tally[:count], numbers, merged)
-    return component, merged
+    return label, merged
 
 
 def tally_instances(runs: RowRuns, ny: int, component: Int32, n_components: int) -> Int64:
