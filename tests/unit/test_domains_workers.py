@@ -61,7 +61,7 @@ class Words:
 
 def test_a_lost_process_costs_its_tasks_only(tmp_path):
     items = list(range(9))
-    found = DaskWorkers(lambda _: workers._local_cluster(2)).reduce(Words(tmp_path), items, add)
+    found = DaskWorkers(workers._local_cluster, 2).reduce(Words(tmp_path), items, add)
     assert found == "0 1 2 3 4 5 6 7 8 ", "joined in order"
     calls = [(tmp_path / str(item)).stat().st_size for item in items]
     assert calls[5] == 2
@@ -79,7 +79,7 @@ class Deadly(Words):
 
 def test_workers_that_die_again_and_again_are_an_error_that_says_what_to_do(tmp_path):
     with pytest.raises(StageError, match="mem_mb"):
-        DaskWorkers(lambda _: workers._local_cluster(1)).reduce(Deadly(tmp_path), [0, 1, 2], add)
+        DaskWorkers(workers._local_cluster, 1).reduce(Deadly(tmp_path), [0, 1, 2], add)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 8])
@@ -87,9 +87,10 @@ def test_a_tree_keeps_the_order(count):
     assert Here().reduce(str, list(range(count)), add) == "".join(map(str, range(count)))
 
 
-def test_one_shard_starts_no_processes():
-    found = DaskWorkers(lambda _: pytest.fail("a cluster was started")).reduce(str, [3], add)
-    assert found == "3"
+@pytest.mark.parametrize("shards", [1, 9])
+def test_few_shards_are_not_worth_a_process(shards):
+    found = DaskWorkers(lambda _: pytest.fail("a cluster was started"), 8, 5).reduce(str, list(range(shards)), add)
+    assert found == "".join(map(str, range(shards)))
 
 
 def test_a_script_without_a_guard_is_not_run_again_by_its_processes(tmp_path):
@@ -100,8 +101,8 @@ def test_a_script_without_a_guard_is_not_run_again_by_its_processes(tmp_path):
         "from tomoprofile.domains.workers import workers_of\n"
         "print('begun', flush=True)\n"
         "with workers_of(0, 2, 4000, Path('.')) as workers:\n"
-        "    print(workers.reduce(str, [1, 2, 3], str.__add__))\n"
+        "    print(workers.reduce(str, list(range(16)), str.__add__))\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["begun", "123"]
+    assert done.stdout.split() == ["begun", "0123456789101112131415"]

@@ -22,6 +22,7 @@ Result = TypeVar("Result")
 
 _SCRIPTS = Path(__file__).parents[2]
 _LEAST_MINUTES = 10
+_SHARDS_A_PROCESS = 8  # a shard takes a third of a second, a process three seconds to start
 _PATIENCE_S = 3600.0
 
 
@@ -66,11 +67,15 @@ class DaskWorkers:
     Parameters
     ----------
     start : callable
-        Returns the cluster for so many items.
+        Returns a cluster of so many workers.
+    most : int
+        Workers, at the most.
+    least_items : int
+        Items that are worth a worker, which takes seconds to start; with less than two workers there is no cluster.
     """
 
-    def __init__(self, start: Callable[[int], Any]) -> None:
-        self._start = start
+    def __init__(self, start: Callable[[int], Any], most: int, least_items: int = 1) -> None:
+        self._start, self._most, self._least_items = start, most, least_items
 
     def reduce(
         self, measure: Callable[[Item], Result], items: Sequence[Item], join: Callable[[Result, Result], Result]
@@ -82,11 +87,12 @@ class DaskWorkers:
         StageError
             When workers die again and again, or none comes.
         """
-        if len(items) < 2:
+        count = min(self._most, len(items) // self._least_items)
+        if count < 2 and self._most > 1:
             return Here().reduce(measure, items, join)
         from distributed import Client, KilledWorker, as_completed
 
-        with self._start(len(items)) as cluster, Client(cluster) as client:
+        with self._start(count) as cluster, Client(cluster) as client:
             LOG.info("Dask's dashboard: %s", client.dashboard_link)
             try:
                 client.wait_for_workers(1, timeout=_PATIENCE_S)
@@ -131,10 +137,10 @@ def workers_of(slurm_workers: int, threads: int, mem_mb: int, folder: Path) -> I
     """
     each_mb = 1000 + mem_mb // max(1, threads)
     if slurm_workers:
-        yield DaskWorkers(lambda items: _slurm_cluster(min(slurm_workers, items), each_mb, folder))
+        yield DaskWorkers(lambda count: _slurm_cluster(count, each_mb, folder), slurm_workers)
     elif threads > 1:
         with _script_not_run_again():
-            yield DaskWorkers(lambda items: _local_cluster(min(threads, items)))
+            yield DaskWorkers(_local_cluster, threads, _SHARDS_A_PROCESS)
     else:
         yield Here()
 
