@@ -9,6 +9,7 @@ from tomoprofile.cli import main
 from tomoprofile.config import AugmentConfig, ThresholdConfig, UNetConfig
 from tomoprofile.errors import InputError, StageError
 from tomoprofile.phantom.scan import PhantomSettings, simulate
+from tomoprofile.segment import pick
 from tomoprofile.segment.augment import normalise
 from tomoprofile.segment.crops import CropSampler
 from tomoprofile.segment.label_files import find_label_files
@@ -92,10 +93,10 @@ def test_picked_slices_are_spread_and_unchanged(scan, tmp_path):
     assert len(picked(scan, tmp_path, 64)) == 49, "no more than the scan has"
 
 
-@pytest.mark.parametrize("kind", ["A", "B"])
-def test_a_single_picked_slice_shows_what_is_rare(tmp_path, kind):
+@pytest.mark.parametrize(("kind", "seed"), [("A", 23), ("B", 23), ("B", 21), ("B", 26)])
+def test_a_single_picked_slice_shows_what_is_rare(tmp_path, kind, seed):
     """Large domains lie near the substrate in few slices; a slice that shows none teaches none. Voids do not decide."""
-    phantom = simulate(PhantomSettings.of_kind(kind, (160, 160, 192), seed=23))
+    phantom = simulate(PhantomSettings.of_kind(kind, (160, 160, 192), seed=seed))
     store = create_store(tmp_path / "volume.ome.zarr", phantom.grey.shape, "float32", (0.5,) * 3, 32)
     for start, stop in store.shards():
         store.write(start, phantom.grey[start:stop])
@@ -110,6 +111,14 @@ def test_a_single_picked_slice_shows_what_is_rare(tmp_path, kind):
     others = [shown(place) for place in candidates(160, 1)[0]]
     assert min(others) == 0, "some slices show none"
     assert shown(z) > np.median(others)
+    assert shown(z) > 0
+
+
+def test_mutant_that_counts_structure_alone_chooses_a_slice_without_large_domains(tmp_path, monkeypatch):
+    worth = pick.worth
+    monkeypatch.setattr(pick, "worth", lambda shown: worth(np.column_stack([shown[:, :-1], 0 * shown[:, 0]])))
+    with pytest.raises(AssertionError):
+        test_a_single_picked_slice_shows_what_is_rare(tmp_path, "B", 21)
 
 
 def test_prelabels_are_a_beginning_and_never_overwrite(scan, tmp_path):

@@ -82,7 +82,8 @@ def candidates(depth: int, n_slices: int) -> list[list[int]]:
 
 
 def structure(grey: NDArray) -> NDArray[np.float64]:
-    """Return the share of voxels that differ strongly from the matrix, in strips along rows and along columns.
+    """Return the share of voxels that differ strongly from the matrix, in strips along rows and along columns, and the
+    area of the largest piece of matrix that they enclose: the interior of a large domain looks like that.
 
     The substrate is not known yet; where slices show it as a line, strips along one of the axes are layers of depth.
 
@@ -93,7 +94,7 @@ def structure(grey: NDArray) -> NDArray[np.float64]:
 
     Returns
     -------
-    array (2 STRIPS,)
+    array (2 STRIPS + 1,)
     """
     smooth = ndimage.gaussian_filter(grey.astype(np.float32), SMOOTH)
     away = np.abs(smooth - np.median(smooth))
@@ -101,16 +102,25 @@ def structure(grey: NDArray) -> NDArray[np.float64]:
     # Voids and the substrate's fringes are far stronger than domains, and would decide alone.
     alien = ndimage.maximum_filter(away > ALIEN * usual, 2 * REACH + 1)
     strong = (away > STRONG * usual) & ~alien
-    means = (part.mean() for axis in (0, 1) for part in np.array_split(strong, min(STRIPS, strong.shape[axis]), axis))
-    return np.array(list(means))
+    means = [part.mean() for axis in (0, 1) for part in np.array_split(strong, min(STRIPS, strong.shape[axis]), axis)]
+    enclosed, count = ndimage.label(ndimage.binary_fill_holes(strong) & ~strong)
+    areas = np.bincount(enclosed.ravel(), minlength=count + 1)
+    areas[0] = 0
+    areas[np.unique(enclosed[alien])] = 0  # around a void, and no matrix
+    return np.array([*means, areas.max()])
 
 
 def worth(shown: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how much each slice would teach: its structure in each strip, against what is usual there.
+    """Return how much each slice would teach: its structure against what is usual, and as much again its largest thing.
+
+    Large domains are what a network misses that has never seen one (P21), and a slice full of small ones has as much
+    structure as one that shows a large one.
 
     Parameters
     ----------
-    shown : array (slices, strips)
+    shown : array (slices, strips + 1)
+        From :func:`structure`.
     """
     usual = shown.mean(axis=0)
-    return (shown / np.where(usual > 0, usual, 1)).sum(axis=1)
+    ratio = shown / np.where(usual > 0, usual, 1)
+    return ratio[:, :-1].mean(axis=1) + ratio[:, -1]
