@@ -19,6 +19,7 @@ from .familiarity import SIDE, SliceModel
 CANDIDATES = 16  # in each part of the scan
 APART = 0.4  # of a part, at least, lies between the slices of two parts
 DOUBTED = 4  # of them, those that an earlier model is asked about
+RARE = 3.0  # times the median over slices
 STRIPS = 8  # a slice is cut into, along each axis
 SMOOTH, STRONG, ALIEN, REACH = 1.5, 4.0, 60.0, 10
 
@@ -111,16 +112,18 @@ def structure(grey: NDArray) -> NDArray[np.float64]:
 
 
 def worth(shown: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how much each slice would teach: its structure against what is usual, and as much again its largest thing.
+    """Return how much each slice would teach: its structure against what is usual, and more if it shows what is rare.
 
     Large domains are what a network misses that has never seen one (P21), and a slice full of small ones has as much
-    structure as one that shows a large one.
+    structure as one that shows a large one. Pieces of matrix count that are far larger than those of most slices: on
+    simulated scans 7 to 160 times where rims are closed, and at most 2 times, by accident, where noise breaks them.
 
     Parameters
     ----------
     shown : array (slices, strips + 1)
         From :func:`structure`.
     """
-    usual = shown.mean(axis=0)
-    ratio = shown / np.where(usual > 0, usual, 1)
-    return ratio[:, :-1].mean(axis=1) + ratio[:, -1]
+    strips, enclosed = shown[:, :-1], shown[:, -1]
+    usual = strips.mean(axis=0)
+    rare = enclosed / max(float(np.median(enclosed)), 1)
+    return (strips / np.where(usual > 0, usual, 1)).mean(axis=1) + np.where(rare >= RARE, rare, 0)
