@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -27,7 +27,7 @@ _PATIENCE_S = 3600.0
 
 
 class Workers(Protocol):
-    """Something that measures parts and joins them as a tree."""
+    """Something that measures parts; they are joined as a tree in the process that asks."""
 
     def reduce(
         self, measure: Callable[[Item], Result], items: Sequence[Item], join: Callable[[Result, Result], Result]
@@ -43,14 +43,19 @@ class Here:
         self, measure: Callable[[Item], Result], items: Sequence[Item], join: Callable[[Result, Result], Result]
     ) -> Result:
         """See :class:`Workers`."""
-        waiting: list[tuple[int, Result]] = []  # with the number of items in each; few, of ever smaller trees
-        for item in progress(items, len(items), "shards measured"):
-            waiting.append((1, measure(item)))
-            while len(waiting) > 1 and waiting[-1][0] == waiting[-2][0]:
-                _join_last(waiting, join)
-        while len(waiting) > 1:
+        return _joined(map(measure, items), len(items), join)
+
+
+def _joined(parts: Iterable[Result], count: int, join: Callable[[Result, Result], Result]) -> Result:
+    """Join parts as they come, as a tree: always two of the same size, so that nothing is copied often."""
+    waiting: list[tuple[int, Result]] = []  # with the number of parts in each; few, of ever smaller trees
+    for part in progress(parts, count, "shards measured"):
+        waiting.append((1, part))
+        while len(waiting) > 1 and waiting[-1][0] == waiting[-2][0]:
             _join_last(waiting, join)
-        return waiting[0][1]
+    while len(waiting) > 1:
+        _join_last(waiting, join)
+    return waiting[0][1]
 
 
 def _join_last(waiting: list[tuple[int, Any]], join: Callable[[Any, Any], Any]) -> None:
@@ -90,25 +95,14 @@ class DaskWorkers:
         count = min(self._most, len(items) // self._least_items)
         if count < 2 and self._most > 1:
             return Here().reduce(measure, items, join)
-        from distributed import Client, KilledWorker, as_completed
+        from distributed import Client, KilledWorker
 
         with self._start(count) as cluster, Client(cluster) as client:
             LOG.info("Dask's dashboard: %s", client.dashboard_link)
             try:
                 client.wait_for_workers(1, timeout=_PATIENCE_S)
                 parts = client.map(measure, items, pure=False)
-                level = list(parts)
-                while len(level) > 1:
-                    # Joined before more is measured, so that few parts wait in memory.
-                    pairs = zip(level[::2], level[1::2], strict=False)
-                    joined = [client.submit(join, *pair, pure=False, priority=1) for pair in pairs]
-                    level = joined + level[2 * len(joined) :]
-                whole = level[0]
-                for part in progress(as_completed(parts), len(parts), "shards measured"):
-                    if part.status == "error":
-                        part.result()
-                del parts, level, part
-                return whole.result()
+                return _joined(_fetched(parts), len(parts), join)
             except KilledWorker as error:
                 remedy = "Look at the workers' logs; give `measure_domains` more memory (`mem_mb`) or fewer threads."
                 raise StageError(
@@ -118,6 +112,14 @@ class DaskWorkers:
                 remedy = "Look at the queue (`squeue`), or set `objects.slurm_workers: 0`."
                 problem = f"no worker came within {_PATIENCE_S / 60:g} minutes"
                 raise StageError(Fault("objects.slurm_workers", "", problem, remedy)) from None
+
+
+def _fetched(parts: list[Any]) -> Iterator[Any]:
+    """Yield results in order, each sent once; joined by the workers, sums would travel at every level of the tree."""
+    while parts:
+        part = parts.pop(0)
+        yield part.result()
+        part.release()
 
 
 @contextmanager
