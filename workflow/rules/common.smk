@@ -210,19 +210,15 @@ def shard_mb(wildcards):
 
 
 def shard_memory(base_mb, shards):
-    """Return a resource function: ``base_mb`` plus so many shards, more with each attempt."""
+    """Return a resource function: ``base_mb`` plus so many shards of grey values, more with each attempt."""
     return lambda wildcards, attempt: int((base_mb + shards * shard_mb(wildcards)) * 1.5 ** (attempt - 1))
 
 
 def shard_voxels_memory(base_mb, bytes_per_voxel):
     """Return a resource function: ``base_mb`` plus so many bytes for each voxel of a shard, more with each attempt."""
-
-    def megabytes(wildcards, attempt):
-        scan = scan_of(wildcards)
-        voxels = CONFIG.store.shard_slices * scan.rows * scan.columns
-        return int((base_mb + bytes_per_voxel * voxels / 1e6) * 1.5 ** (attempt - 1))
-
-    return megabytes
+    return lambda wildcards, attempt: int(
+        (base_mb + bytes_per_voxel * shard_megavoxels(wildcards)) * 1.5 ** (attempt - 1)
+    )
 
 
 def slab_minutes(base, gigavoxels_per_minute):

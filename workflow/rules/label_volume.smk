@@ -15,8 +15,8 @@ rule write_label_volume:
         "../../envs/conda.yaml"
     threads: 1
     resources:
-        # Labels have four bytes a voxel, whatever the grey values have.
-        mem_mb=lambda wildcards, attempt: int((1500 + 4 * 4 * shard_megavoxels(wildcards)) * 1.5 ** (attempt - 1)),
+        # Four shards of labels, which have four bytes a voxel, whatever the grey values have.
+        mem_mb=shard_voxels_memory(1500, 16),
         runtime=scan_minutes(10, 1),
     params:
         shard_slices=CONFIG.store.shard_slices,

@@ -77,8 +77,6 @@ class Part:
     ----------
     sums : Sums
         Of each component.
-    detailed : bool
-        Whether sums hold more than moments and boxes.
     top, bottom : Face
         First and last slice.
     pores : int64 array (pores + 1,)
@@ -96,7 +94,6 @@ class Part:
     """
 
     sums: Sums
-    detailed: bool
     top: Face
     bottom: Face
     pores: Int64
@@ -153,7 +150,7 @@ def part_of(
     pore, owner = np.zeros(len(component), np.int32), np.full(1, -1, np.int64)
     points, point_owner, contacts = np.empty((0, 3), np.int32), np.empty(0, np.int64), np.empty((0, 4), np.int64)
     if values is not None:
-        sums.tally[:] = tally
+        sums.tally = tally
         add_values(sums, runs, component, *values, grid.reference)
         if grid.connectivity == 6 and instances is None:
             contacts = diagonal_pairs(runs, ny, component, 0, sums.tally, is_open)
@@ -170,7 +167,7 @@ def part_of(
             points = np.concatenate(found)
             point_owner = np.repeat(opened, [len(some) for some in found])
     faces = [Face(end, component[place].astype(np.int64), pore[place].astype(np.int64)) for end, place in ends]
-    part = Part(sums, detailed, *faces, owner, points, point_owner, contacts, [np.arange(count)], instances)
+    part = Part(sums, *faces, owner, points, point_owner, contacts, [np.arange(count)], instances)
     return _settle_pores(part), component
 
 
@@ -185,7 +182,7 @@ def join(upper: Part, lower: Part, grid: Grid) -> Part:
         parent[n_upper + other] = one
     both = stack(upper.bottom.runs, lower.top.runs)
     component = parent[np.concatenate([upper.bottom.component, lower.top.component + n_upper])]
-    tally = sums.tally if upper.detailed else np.zeros((len(sums), TALLIES), np.int64)
+    tally = sums.tally if upper.sums.detailed else np.zeros((len(sums), TALLIES), np.int64)
     link_seam(both, ny, grid.connectivity, component, parent, tally, given)
     count = number_roots(parent)
     if count < len(sums):
@@ -204,14 +201,14 @@ def join(upper: Part, lower: Part, grid: Grid) -> Part:
         is_open[face.component] = True
     contacts = np.concatenate([upper.contacts, lower.contacts + np.array([n_upper, n_upper, 0, 0])])
     contacts[:, :2] = parent[contacts[:, :2]]
-    if upper.detailed and grid.connectivity == 6 and not given:
+    if upper.sums.detailed and grid.connectivity == 6 and not given:
         across = diagonal_pairs(both, ny, parent[component], ny, sums.tally, is_open)
         contacts = _settle_contacts(np.concatenate([contacts, across]), sums, is_open)
     # Pores of the lower part follow those of the upper one; the outside is number 0 in both.
     shift = len(upper.pores) - 1
     moved = [np.where(face.pore > 0, face.pore + shift, OUTSIDE) for face in (lower.top, lower.bottom)]
     number = np.arange(shift + len(lower.pores))
-    if upper.detailed:
+    if upper.sums.detailed:
         unite_pores(both, ny, grid.connectivity, np.concatenate([upper.bottom.pore, moved[0]]), number)
     number_roots(number)
     roots = np.unique(number, return_index=True)[1]  # a root comes before what hangs from it
@@ -221,7 +218,7 @@ def join(upper: Part, lower: Part, grid: Grid) -> Part:
     faces[1] = replace(faces[1], pore=number[moved[1]])
     points = np.concatenate([upper.points, lower.points])
     point_owner = parent[np.concatenate([upper.point_owner, lower.point_owner + n_upper])]
-    joined = Part(sums, upper.detailed, *faces, owner, points, point_owner, contacts, labels, instances)
+    joined = Part(sums, *faces, owner, points, point_owner, contacts, labels, instances)
     return _settle_points(_settle_pores(joined), is_open, grid)
 
 
@@ -253,7 +250,7 @@ def _settle_pores(part: Part) -> Part:
     kept[OUTSIDE] = True
     for face in (part.top, part.bottom):
         kept[face.pore] = True
-    if part.detailed:
+    if part.sums.detailed:
         np.add.at(part.sums.tally[:, CAVITIES], part.pores[~kept], 1)
     number = np.cumsum(kept) - 1
     top, bottom = (replace(face, pore=number[face.pore]) for face in (part.top, part.bottom))

@@ -85,6 +85,11 @@ class Sums:
         """Voxels of each component."""
         return self.moments[:, 0]
 
+    @property
+    def detailed(self) -> bool:
+        """Whether there is more than moments and boxes."""
+        return self.tally.shape[1] > 0
+
     def __len__(self) -> int:
         return len(self.moments)
 

@@ -287,7 +287,7 @@ def _columns(sums: Sums, metadata: ObjectsMetadata, plane: Plane, grey: GreyScal
         **measures.place(sums, edges, plane),
         **measures.border(sums, metadata.shape, plane),
     }
-    if sums.tally.shape[1]:
+    if sums.detailed:
         axes = principal_axes(covariance(sums, edges))
         columns |= measures.surface(sums, axes, edges)
         columns |= measures.shape(axes, plane)

@@ -56,7 +56,8 @@ def components_of(runs: RowRuns, ny: int, connectivity: int, counted: bool = Tru
     n_components = number_roots(numbers)
     renumber(label, numbers)
     merged = np.zeros((n_components, TALLIES), np.int64)
-    _add_rows(tally[:count], numbers, merged)
+    if counted:
+        _add_rows(tally[:count], numbers, merged)
     return label, merged
 
 
