@@ -14,13 +14,14 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 DEMO := snakemake --configfile config/demo/config.yaml --cores $(CORES)
 
-.PHONY: help env demo test test-slurm test-gpu lint format schema bench bench-objects bench-accuracy bench-segmentation clean
+.PHONY: help env demo test test-slurm test-gpu lint format schema bench bench-objects bench-accuracy bench-segmentation acceptance clean
 
 help:
 	@echo "make demo      simulate a scan, run every stage, compare the result with the truth (about 5 minutes)"
 	@echo "make test      all tests"
 	@echo "make test-slurm  the tests on a real SLURM cluster, which they start; they fail where it cannot be started"
 	@echo "make test-gpu  the tests that need a CUDA device"
+	@echo "make acceptance  the gates on simulated scans, with the true mask and with networks: about an hour"
 	@echo "make lint      ruff, snakefmt and snakemake --lint"
 	@echo "make bench     benchmarks"
 	@echo "make bench-objects  labels and measures beside cc3d, SimpleITK, scikit-image, PoreSpy: resumable, about an hour"
@@ -58,6 +59,11 @@ test-slurm: $(INSTALLED)
 
 test-gpu: $(INSTALLED)
 	pytest -m gpu
+
+# Finished columns are kept in the folder gates/, which git ignores.
+acceptance: $(INSTALLED)
+	pytest tests/acceptance
+	python benchmarks/gates.py gates
 
 lint: $(INSTALLED)
 	ruff check .

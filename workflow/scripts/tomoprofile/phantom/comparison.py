@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,9 +21,9 @@ NEAR_UM = 25.0  # small domains begin at 27 um; two more for the fit of the plan
 _RATIO_POINTS, _DIAMETER_UM, _COUNT, _PLANE_UM, _LARGE_PERCENT = 0.3, 0.15, 0.05, 1.0, 5.0
 _ENOUGH = 20  # domains from which a mean is worth comparing
 _SEEN_VOXELS = 5  # what a face leaves of a domain is no object below this, by default
-_LEVEL = "calibrated"
-_CENTRE = ("centre_z_um", "centre_y_um", "centre_x_um")
-_CENTROID = ("centroid_z_um", "centroid_y_um", "centroid_x_um")
+LEVEL = "calibrated"
+CENTRE = ("centre_z_um", "centre_y_um", "centre_x_um")
+CENTROID = ("centroid_z_um", "centroid_y_um", "centroid_x_um")
 
 
 @dataclass(frozen=True)
@@ -57,17 +58,35 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class _Truth:
-    objects: pd.DataFrame  # domains alone
+class Truth:
+    """What is true of a simulated scan.
+
+    Attributes
+    ----------
+    objects : DataFrame
+        Domains alone.
+    profile : DataFrame
+        The voxelised profile, in bins of 1 um.
+    plane : Plane
+        Resin-facing side of the substrate.
+    extent_um : array (3,)
+        Of the scan along (z, y, x).
+    settings : dict
+        Of the simulation.
+    """
+
+    objects: pd.DataFrame
     profile: pd.DataFrame
     plane: Plane
     extent_um: NDArray[np.float64]
+    settings: dict[str, Any]
 
     @classmethod
-    def read(cls, folder: Path) -> _Truth:
+    def read(cls, folder: Path) -> Truth:
+        """Read what :func:`~tomoprofile.phantom.files.write_truth` wrote."""
         columns = ("class", "large", "diameter_um", "voxels", "equivalent_diameter_um", "depth_um", "on_border")
-        objects = _read(folder / "objects.parquet", (*columns, *_CENTRE, *_CENTROID))
-        profile = _read(folder / "profile.parquet", ("depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
+        objects = read_columns(folder / "objects.parquet", (*columns, *CENTRE, *CENTROID))
+        profile = read_columns(folder / "profile.parquet", ("depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
         try:
             settings = json.loads((folder / "settings.json").read_text())
             extent = np.array(settings["size"]) * settings["voxel_um"]
@@ -75,13 +94,15 @@ class _Truth:
             problem = f"this is no truth of a simulated scan: {error!r}"
             raise InputError(Fault(str(folder / "settings.json"), "", problem, "Simulate the scan again.")) from None
         domains = objects[objects["class"] == DOMAIN]
-        return cls(domains, profile, Plane.load(folder / "interface.json"), extent)
+        return cls(domains, profile, Plane.load(folder / "interface.json"), extent, settings)
 
     def ratio(self, low_um: float, high_um: float) -> float:
+        """Return the volume ratio between two depths."""
         bins = self.between(low_um, high_um)
         return float(bins["domain_um3"].sum() / bins["resin_um3"].sum())
 
     def between(self, low_um: float, high_um: float) -> pd.DataFrame:
+        """Return the bins between two depths."""
         return self.profile[(self.profile["depth_lo_um"] >= low_um) & (self.profile["depth_hi_um"] <= high_um)]
 
 
@@ -109,20 +130,28 @@ def compare(truth_folder: str | Path, results_sample_folder: str | Path) -> list
         When the scan is too shallow to be compared.
     """
     results = Path(results_sample_folder)
-    truth = _Truth.read(Path(truth_folder))
-    domains = _read(results / "domains.parquet", ("equivalent_diameter_um", "depth_um", "on_border", *_CENTROID))
-    bins = _read(results / "profile.parquet", ("level", "depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
+    truth = Truth.read(Path(truth_folder))
+    domains = read_columns(results / "domains.parquet", ("equivalent_diameter_um", "depth_um", "on_border", *CENTROID))
+    bins = read_columns(results / "profile.parquet", ("level", "depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
     estimates = ("number_density_per_mm3", "mean_equivalent_diameter_um")
-    zones = _read(results / "zones.parquet", ("zone", "from_um", "to_um", "level", *estimates))
+    zones = read_columns(results / "zones.parquet", ("zone", "from_um", "to_um", "level", *estimates))
+    plane = Plane.load(results / "interface.json")
     return [
-        *_plateau(truth, domains, bins[bins["level"] == _LEVEL]),
-        *_deepest_zone(truth, zones[zones["level"] == _LEVEL]),
+        *_plateau(truth, domains, bins[bins["level"] == LEVEL]),
+        *_deepest_zone(truth, zones[zones["level"] == LEVEL]),
         *_near_substrate(truth, domains),
-        _plane(truth, Plane.load(results / "interface.json")),
+        Comparison("worst error of the substrate plane", plane_error_um(truth, plane), 0, _PLANE_UM, "um"),
     ]
 
 
-def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+def read_columns(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Return columns of a Parquet file.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read or lacks one.
+    """
     try:
         return pd.read_parquet(path, columns=list(columns))
     except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
@@ -130,7 +159,7 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
         raise InputError(Fault(str(path), "", problem, "Run the workflow again, to its end.")) from None
 
 
-def _plateau(truth: _Truth, domains: pd.DataFrame, bins: pd.DataFrame) -> list[Comparison]:
+def _plateau(truth: Truth, domains: pd.DataFrame, bins: pd.DataFrame) -> list[Comparison]:
     reach = float(truth.profile["depth_hi_um"].max())
     from_um = PLATEAU_FROM_UM if reach >= PLATEAU_FROM_UM + 20 else PEAK_UM
     measured = bins[bins["depth_lo_um"] >= from_um]
@@ -152,13 +181,13 @@ def _plateau(truth: _Truth, domains: pd.DataFrame, bins: pd.DataFrame) -> list[C
     ]
 
 
-def _deepest_zone(truth: _Truth, zones: pd.DataFrame) -> list[Comparison]:
+def _deepest_zone(truth: Truth, zones: pd.DataFrame) -> list[Comparison]:
     """Compare the deepest zone with enough domains by the spheres whose centres lie in it.
 
     At the far face no weight is given, and domains it cuts are counted by what is left of them: here too.
     """
     lateral = [axis for axis in range(3) if axis != truth.plane.axis]
-    centres = truth.objects[[_CENTRE[axis] for axis in lateral]].to_numpy()
+    centres = truth.objects[[CENTRE[axis] for axis in lateral]].to_numpy()
     seen = truth.objects["voxels"] >= _SEEN_VOXELS
     inside = truth.objects[((centres > 0) & (centres < truth.extent_um[lateral])).all(axis=1) & seen]
     for zone in zones.sort_values("from_um", ascending=False).itertuples():
@@ -177,23 +206,41 @@ def _deepest_zone(truth: _Truth, zones: pd.DataFrame) -> list[Comparison]:
     raise StageError(Fault("zones.parquet", "", problem, "Simulate a larger scan, or configure wider zones."))
 
 
-def _near_substrate(truth: _Truth, domains: pd.DataFrame) -> list[Comparison]:
-    """Look for every whole large domain, and for small ones where there are none (P24)."""
+def match_large(truth: Truth, domains: pd.DataFrame) -> tuple[list[float], int]:
+    """Look for every whole large domain of the truth among the domains above 10 um (P24).
+
+    Returns
+    -------
+    errors : list of float
+        In per cent of the diameter, one for each that was found: its centroid lies within a quarter of the diameter.
+    number : int
+        How many there are.
+    """
     large = truth.objects[truth.objects["large"] & ~truth.objects["on_border"]]
     candidates = domains[domains["equivalent_diameter_um"] > LARGE_UM]
-    positions = candidates[list(_CENTROID)].to_numpy()
+    positions = candidates[list(CENTROID)].to_numpy()
     errors = []
     for row in large.itertuples():
-        centre = np.array([getattr(row, name) for name in _CENTROID])
+        centre = np.array([getattr(row, name) for name in CENTROID])
         distances = np.linalg.norm(positions - centre, axis=1)
         if len(distances) and distances.min() < row.equivalent_diameter_um / 4:
             found = candidates["equivalent_diameter_um"].iloc[int(distances.argmin())]
             errors.append(100 * abs(found / row.equivalent_diameter_um - 1))
+    return errors, len(large)
+
+
+def false_small(domains: pd.DataFrame) -> int:
+    """Return the number of domains of at most 10 um where there are only larger ones: near the substrate (P24)."""
     small = (domains["equivalent_diameter_um"] <= LARGE_UM) & ~domains["on_border"] & (domains["depth_um"] < NEAR_UM)
+    return int(small.sum())
+
+
+def _near_substrate(truth: Truth, domains: pd.DataFrame) -> list[Comparison]:
+    errors, number = match_large(truth, domains)
     what = f"large domains found as domains above {LARGE_UM:g} um"
     comparisons = [
-        Comparison(what, len(errors), len(large), 0),
-        Comparison(f"smaller domains within {NEAR_UM:g} um of the substrate", int(small.sum()), 0, 0),
+        Comparison(what, len(errors), number, 0),
+        Comparison(f"smaller domains within {NEAR_UM:g} um of the substrate", false_small(domains), 0, 0),
     ]
     if errors:
         what = "worst error of a large domain's diameter"
@@ -201,9 +248,8 @@ def _near_substrate(truth: _Truth, domains: pd.DataFrame) -> list[Comparison]:
     return comparisons
 
 
-def _plane(truth: _Truth, measured: Plane) -> Comparison:
-    """Compare the planes where they matter: along the edges of the scan, at the true height of the substrate."""
+def plane_error_um(truth: Truth, measured: Plane) -> float:
+    """Return how far a plane lies off where it matters: along the scan's edges, at the true height of the substrate."""
     (nz, ny, nx), (z_end, _, x_end) = truth.plane.normal, truth.extent_um
     corners = [(z, (truth.plane.offset_um - nz * z - nx * x) / ny, x) for z in (0, z_end) for x in (0, x_end)]
-    worst = max(abs(measured.depth_um(*corner)) for corner in corners)
-    return Comparison("worst error of the substrate plane", worst, 0, _PLANE_UM, "um")
+    return float(max(abs(measured.depth_um(*corner)) for corner in corners))

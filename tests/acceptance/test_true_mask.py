@@ -1,0 +1,166 @@
+"""The acceptance gates with the true mask, end to end, and the wrong ways to measure that must miss them.
+
+What is left is the measuring itself: what a perfect segmentation would be given. `make acceptance` does the same with
+the network.
+"""
+
+import math
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from project import Project
+
+from tomoprofile.phantom.acceptance import EXACT, TRUE_MASK, gates
+from tomoprofile.phantom.files import write_scan, write_truth
+from tomoprofile.phantom.geometry import DOMAIN
+from tomoprofile.phantom.scan import PhantomSettings, simulate
+from tomoprofile.samples import COLUMNS
+
+SIZE = (256, 256, 256)
+TILT_DEG = 1.0
+KINDS = {"B": 11, "C": 12}  # seeds
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Scans of the kinds B and C with the true mask, from the true plane and from the fitted one; and wrong ones."""
+    project = Project(tmp_path_factory.mktemp("acceptance"))
+    project.configure(profile={"bin_um": 1.0}, models={"default": {"method": "unet"}, "otsu": {"method": "otsu"}})
+    for kind, seed in KINDS.items():
+        phantom = simulate(PhantomSettings.of_kind(kind, SIZE, seed, tilt_deg=TILT_DEG))
+        write_scan(phantom, project.folder / "raw" / kind, "tiff_folder_f32")
+        write_truth(phantom, project.folder / "truth" / kind)
+        mask = (phantom.labels == DOMAIN).astype("uint8")
+        tifffile.imwrite(project.folder / f"{kind}.tif", mask, photometric="minisblack")
+        project.planes = getattr(project, "planes", {}) | {kind: phantom.plane}
+    project.tomoprofile("scan", "raw")
+    sheet = project.folder / "config/samples.tsv"
+    scans = {row["sample"]: row for row in pd.read_csv(sheet, sep="\t", dtype=str).fillna("").to_dict("records")}
+    rows = []
+    for kind in KINDS:
+        plane = ",".join(str(part) for part in (*project.planes[kind].normal, project.planes[kind].offset_um))
+        own = {"mask": f"{kind}.tif"}
+        rows.append(scans[kind] | own | {"sample": f"{kind}_exact", "interface": f"plane:{plane}"})
+        rows.append(scans[kind] | own | {"sample": f"{kind}_auto"})
+    # Depth as people count it: slices from where the substrate ends, here along y, at the corner looked at first.
+    flat = project.planes["B"].offset_um / project.planes["B"].normal[1]
+    rows.append(scans["B"] | {"mask": "B.tif", "sample": "B_slices", "interface": f"plane:0,1,0,{flat}"})
+    rows.append(scans["B"] | {"model": "otsu", "sample": "B_otsu"})
+    lines = ["\t".join(row[name] for name in COLUMNS) for row in rows]
+    sheet.write_text("\n".join(["\t".join(COLUMNS), *lines]) + "\n")
+    project.snakemake(*(f"results/{row['sample']}/profile.parquet" for row in rows))
+    return project
+
+
+def found(project, sample, tolerances, results=None):
+    kind = sample.split("_")[0]
+    return gates(project.folder / "truth" / kind, results or project.folder / "results" / sample, tolerances)
+
+
+def missed(project, sample, tolerances, results=None):
+    return {gate.name for gate in found(project, sample, tolerances, results) if not gate.ok}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_true_mask_and_true_plane_are_exact(finished, kind):
+    all_gates = found(finished, f"{kind}_exact", EXACT)
+    print(*all_gates, sep="\n")
+    assert {gate.name for gate in all_gates} >= {"A1", "A2", "A3", "A4", "A5", "A7", "A8"}
+    assert not [str(gate) for gate in all_gates if not gate.ok]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_true_mask_and_fitted_plane(finished, kind):
+    all_gates = found(finished, f"{kind}_auto", TRUE_MASK)
+    print(*all_gates, sep="\n")
+    assert not [str(gate) for gate in all_gates if not gate.ok]
+
+
+def test_sphericity_was_among_the_gates(finished):
+    assert "A9" in {gate.name for gate in found(finished, "B_exact", EXACT)}
+
+
+def test_depth_by_slice_index_fails(finished):
+    assert missed(finished, "B_slices", TRUE_MASK) >= {"A1", "A7"}
+
+
+def test_a_threshold_fails(finished):
+    assert missed(finished, "B_otsu", TRUE_MASK) >= {"A1", "A5"}
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """Tables of the exact scan B, to be spoilt."""
+    folder = tmp_path / "B"
+    folder.mkdir()
+    for name in ("domains", "profile", "zones", "breakpoints"):
+        shutil.copy(finished.folder / f"results/B_exact/{name}.parquet", folder)
+    shutil.copy(finished.folder / "results/B_exact/interface.json", folder)
+    return folder
+
+
+def test_an_unspoilt_copy_passes(finished, copy):
+    assert not missed(finished, "B_exact", EXACT, copy)
+
+
+def test_leaving_cut_objects_out_fails(finished, copy):
+    profile, domains = pd.read_parquet(copy / "profile.parquet"), pd.read_parquet(copy / "domains.parquet")
+    whole = domains.loc[~domains["on_border"], "depth_um"]
+    edges = [*profile["depth_lo_um"].unique(), profile["depth_hi_um"].max()]
+    number = np.tile(np.histogram(whole, edges)[0], 3)
+    profile["number_density_per_mm3"] = (number / profile["resin_um3"] * 1e9).where(
+        profile["number_density_per_mm3"].notna()
+    )
+    profile.to_parquet(copy / "profile.parquet")
+    assert missed(finished, "B_exact", EXACT, copy) == {"A8"}
+
+
+def test_volume_of_whole_objects_fails(finished, copy):
+    profile, domains = pd.read_parquet(copy / "profile.parquet"), pd.read_parquet(copy / "domains.parquet")
+    edges = [*profile["depth_lo_um"].unique(), profile["depth_hi_um"].max()]
+    volume = np.histogram(domains["depth_um"], edges, weights=domains["volume_um3"])[0]
+    profile["domain_um3"] = np.tile(volume, 3)
+    profile.to_parquet(copy / "profile.parquet")
+    assert "A1" in missed(finished, "B_exact", TRUE_MASK, copy)
+
+
+def test_a_missing_resin_mask_fails(finished, copy):
+    """The volume of a layer as it is, substrate or not, in place of its resin."""
+    profile = pd.read_parquet(copy / "profile.parquet")
+    thickness = profile["depth_hi_um"] - profile["depth_lo_um"]
+    lateral_um2 = (SIZE[0] * 0.5) * (SIZE[2] * 0.5) / math.cos(math.radians(TILT_DEG))
+    profile["resin_um3"] = thickness * lateral_um2
+    profile.to_parquet(copy / "profile.parquet")
+    assert "A1" in missed(finished, "B_exact", TRUE_MASK, copy)
+
+
+def test_surfaces_of_voxel_faces_fail(finished, copy):
+    """A sphere's faces of voxels are 1.5 times its surface."""
+    domains = pd.read_parquet(copy / "domains.parquet")
+    domains["sphericity"] /= 1.5
+    domains.to_parquet(copy / "domains.parquet")
+    assert missed(finished, "B_exact", EXACT, copy) == {"A9"}
+
+
+def test_a_missed_large_domain_and_a_cavity_fail(finished, copy):
+    domains = pd.read_parquet(copy / "domains.parquet")
+    near = domains.query("depth_um < 25 and not on_border")["equivalent_diameter_um"].idxmax()
+    domains.loc[near, "cavities"] = 1
+    domains.to_parquet(copy / "domains.parquet")
+    assert missed(finished, "B_exact", EXACT, copy) == {"A5"}
+    domains.drop(near).to_parquet(copy / "domains.parquet")
+    assert missed(finished, "B_exact", EXACT, copy) == {"A5"}
+
+
+def test_a_flat_profile_fails(finished, copy):
+    profile = pd.read_parquet(copy / "profile.parquet")
+    plateau = profile.loc[profile["depth_lo_um"] >= 80, "volume_ratio"].mean()
+    for name in ("volume_ratio", "volume_ratio_lo", "volume_ratio_hi"):
+        profile[name] = plateau
+    profile["volume_ratio_hi"] += 0.01
+    profile["domain_um3"] = plateau * profile["resin_um3"]
+    profile.to_parquet(copy / "profile.parquet")
+    assert missed(finished, "B_exact", EXACT, copy) >= {"A1", "A3", "A4"}
