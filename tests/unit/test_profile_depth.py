@@ -11,6 +11,7 @@ import pytest
 from tomoprofile.config import ProfileConfig
 from tomoprofile.domains.measures import nearest
 from tomoprofile.domains.objects import ObjectsMetadata, Runs, write_objects
+from tomoprofile.domains.workers import workers_of
 from tomoprofile.errors import InputError, StageError
 from tomoprofile.profile import depth
 from tomoprofile.profile.depth import LEVELS, ProfileTables, profile_depth
@@ -224,16 +225,49 @@ def test_depth_follows_the_tilted_plane_and_not_the_slice_index(tmp_path, axis, 
     assert np.abs(smeared - expected).max() > 0.2
 
 
-def test_tables_do_not_depend_on_the_shards(tmp_path, spheres):
-    found = []
-    for shard_slices in (1, 7, 48):
-        folder = tmp_path / str(shard_slices)
+def test_tables_do_not_depend_on_the_shards_nor_on_who_counts(tmp_path, spheres):
+    def bytes_of(name, shard_slices, workers=None):
+        folder = tmp_path / name
         folder.mkdir()
-        run_profile(folder, spheres, TILTED, ProfileConfig(block_um=10), shard_slices=shard_slices)
-        found.append([pq.read_table(folder / f"{name}.parquet") for name in ("profile", "zones")])
-    for profile, zones in found[1:]:
-        assert profile.equals(found[0][0], check_metadata=True)
-        assert zones.equals(found[0][1], check_metadata=True)
+        run_profile(folder, spheres, TILTED, ProfileConfig(block_um=10), shard_slices=shard_slices, workers=workers)
+        return [path.read_bytes() for path in vars(tables_in(folder)).values()]
+
+    whole = bytes_of("whole", 48)
+    assert bytes_of("slices", 1) == whole
+    assert bytes_of("shards", 7) == whole
+    with workers_of(0, 2, 4000, tmp_path) as processes:
+        assert bytes_of("processes", 2, processes) == whole
+
+
+def test_pairs_at_distance_zero_are_the_volume_ratio(tmp_path, spheres):
+    _, zones = run_profile(tmp_path, spheres, TILTED, ProfileConfig(block_um=10, field_of_view="cylinder"))
+    correlation = pd.read_parquet(tmp_path / "correlation.parquet")
+    at_zero = correlation[correlation["lag_um"] == 0].reset_index(drop=True)
+    for end in ("", "_lo", "_hi"):
+        np.testing.assert_array_equal(at_zero[f"s2{end}"], zones[f"volume_ratio{end}"])
+    assert list(at_zero["autocovariance"])[:2] == [1, 1]
+    assert np.array_equal(at_zero["pairs"], zones["resin_um3"])
+
+
+def test_pairs_far_apart_know_nothing_of_each_other(tmp_path):
+    """Overlapping spheres placed at random: S2 is phi squared beyond a diameter, (1 - phi)^(2 - overlap) within."""
+    rng = np.random.default_rng(1)
+    shape = (80, 128, 128)
+    centres = rng.uniform(-5, [85, 133, 133], (3000, 3))
+    labels = (paint(shape, 1.0, centres, np.full(3000, 3.0)) > 0).astype(np.int32)
+    config = ProfileConfig(zones=ONE_ZONE, resamples=100)
+    run_profile(tmp_path, labels, Plane((1.0, 0.0, 0.0), 0.0), config)
+    table = pd.read_parquet(tmp_path / "correlation.parquet")
+    assert table["lag_um"].iloc[-1] == 50
+    void = 1 - table["s2"][0]
+    at = table["lag_um"].to_numpy() / 6
+    union = np.where(at < 1, 1 + 1.5 * at - 0.5 * at**3, 2)  # of two spheres so far apart, over one of them
+    expected = 1 - 2 * void + void**union  # Torquato (2002), section 5.1
+    assert table["s2"].to_numpy() == pytest.approx(expected, abs=0.004)
+    assert table["s2"][0] - table["s2"][0] ** 2 > 0.1
+    assert table["autocovariance"][8:].abs().max() < 0.04
+    inside = (table["s2_lo"] <= expected) & (expected <= table["s2_hi"])
+    assert inside.mean() > 0.8
 
 
 # --- objects: unbiased ----------------------------------------------------------------------------------------------

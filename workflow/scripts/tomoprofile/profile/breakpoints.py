@@ -16,9 +16,11 @@ from numba import njit
 from .estimators import LEAST_BLOCKS, SURE_BLOCKS, Floats, Ints, Tallies, interval
 
 MOST_BREAKS = 3
-SIGNIFICANCE = 0.02  # of each test; docs/decisions.md: with 16 blocks a flat profile then bends in less than 5 %
+SIGNIFICANCE = 0.01  # of each test; docs/decisions.md: with 16 blocks a flat profile then bends in less than 5 %
+_WORDS = {-1: "falling", 0: "flat", 1: "rising"}  # with the depth
 _COARSE = 48  # places that are tried in all combinations; neighbours of the best ones follow
 _ALIKE = 1e-10  # hinges with no layer between them are one and the same
+_ROUNDING = 1e-12  # of the sum of squares
 _LEAST_EXPOSURE = 0.01  # of the largest layer, as for bins
 
 
@@ -32,12 +34,15 @@ class Bends:
         Where it bends, ascending, with 95 % intervals.
     slopes : array (breaks + 1,)
         Of the pieces, per um.
+    signs : array (breaks + 1,) of int
+        Of the slopes; 0 where the 95 % interval of a slope holds 0.
     """
 
     depth_um: Floats
     low_um: Floats
     high_um: Floats
     slopes: Floats
+    signs: Ints
 
 
 def breakpoints_table(
@@ -76,21 +81,13 @@ def breakpoints_table(
             empty = ("depth_um", "depth_um_lo", "depth_um_hi", "slope_before", "slope_after")
             rows.append(row | dict.fromkeys(empty, np.nan) | {"change": "unknown" if found is None else "none"})
             continue
-        parts = zip(found.depth_um, found.low_um, found.high_um, found.slopes, found.slopes[1:], strict=False)
-        for depth, low, high, before, after in parts:
-            place = {"depth_um": depth, "depth_um_lo": low, "depth_um_hi": high}
-            slopes = {"slope_before": before, "slope_after": after, "change": _change(before, after)}
-            rows.append(row | place | slopes)
+        words = [_WORDS[sign] for sign in found.signs]
+        for bend, depth in enumerate(found.depth_um):
+            place = {"depth_um": depth, "depth_um_lo": found.low_um[bend], "depth_um_hi": found.high_um[bend]}
+            slopes = {"slope_before": found.slopes[bend], "slope_after": found.slopes[bend + 1]}
+            rows.append(row | place | slopes | {"change": f"{words[bend]} to {words[bend + 1]}"})
     order = ["quantity", "depth_um", "depth_um_lo", "depth_um_hi", "change", "slope_before", "slope_after", "flag"]
     return pd.DataFrame(rows)[order]
-
-
-def _change(before: float, after: float) -> str:
-    if before > 0 > after:
-        return "peak"
-    if before < 0 < after:
-        return "trough"
-    return "steeper" if abs(after) > abs(before) else "flatter"
 
 
 def find_bends(top: Floats, bottom: Floats, borders_um: Floats, separation_um: float, draws: Floats) -> Bends | None:
@@ -130,25 +127,22 @@ def find_bends(top: Floats, bottom: Floats, borders_um: Floats, separation_um: f
     n_blocks = (bottom.sum(axis=0) > 0).sum()
     errors = draws @ (top - ratio[:, None] * bottom).T / exposure * np.sqrt(n_blocks / max(n_blocks - 1, 1))
     search = _Search.of(depth, exposure, places, separation_um)
-    left, gains, chosen = search.best(ratio[None, :])
-    for breaks in range(MOST_BREAKS + 1):
-        fitted, slopes = search.fit(ratio, chosen[0, breaks, :breaks])
-        if breaks == MOST_BREAKS or breaks == search.most:
+    value, chosen = search.best(ratio[None, :])
+    breaks = 0
+    while breaks < search.most:
+        fitted, _ = search.fit(ratio[None, :], chosen[:, breaks, :breaks])
+        null, _ = search.best(fitted + errors)
+        if (1 + (null[:, breaks] >= value[0, breaks]).sum()) / (1 + len(null)) > SIGNIFICANCE:
             break
-        left_null, gains_null, _ = search.best(fitted + errors)
-        value, null = (_improvement(*of, breaks) for of in ((left, gains), (left_null, gains_null)))
-        if (1 + (null >= value[0]).sum()) / (1 + len(null)) > SIGNIFICANCE:
-            break
-    if not breaks:
-        return Bends(*(np.empty(0) for _ in range(3)), slopes)
-    _, _, again = search.best(ratio + errors)
-    ends = np.array([interval(column, int(n_blocks)) for column in places[again[:, breaks, :breaks]].T])
-    return Bends(places[chosen[0, breaks, :breaks]], ends[:, 0], ends[:, 1], slopes)
-
-
-def _improvement(left: Floats, gains: Floats, breaks: int) -> Floats:
-    """Return what the most bends fit beyond some, over what they do not fit."""
-    return (gains[:, -1] - gains[:, breaks]) / np.maximum(left - gains[:, -1], 1e-300)
+        breaks += 1
+    _, again = search.best(ratio + errors)
+    _, resampled = search.fit(ratio + errors, again[:, breaks, :breaks])
+    low, high = np.array([interval(slope, int(n_blocks)) for slope in resampled.T]).T
+    ends = [interval(place, int(n_blocks)) for place in places[again[:, breaks, :breaks]].T]
+    low_um, high_um = np.array(ends).reshape(-1, 2).T
+    _, slopes = search.fit(ratio[None, :], chosen[:, breaks, :breaks])
+    signs = (low > 0).astype(np.int64) - (high < 0)
+    return Bends(places[chosen[0, breaks, :breaks]], low_um, high_um, slopes[0], signs)
 
 
 @dataclass(frozen=True)
@@ -191,33 +185,39 @@ class _Search:
         room = int((self.places_um[-1] - self.places_um[0]) / self.separation_um + 1e-9) + 1
         return min(MOST_BREAKS, room)
 
-    def best(self, profiles: Floats) -> tuple[Floats, Floats, Ints]:
+    def best(self, profiles: Floats) -> tuple[Floats, Ints]:
         """Return for each profile (profiles, layers) the best bends of every number.
 
         Returns
         -------
-        left : array (profiles,)
-            Sum of squares that a straight line leaves.
-        gains : array (profiles, bends + 1)
-            What 0, 1, ... bends fit of it.
+        improvement : array (profiles, bends + 1)
+            Sum of squares that the most bends fit beyond 0, 1, ... bends, over what they leave.
         chosen : array (profiles, bends + 1, bends) of int
             Their places.
         """
         weighted = profiles * self.root
+        rounding = _ROUNDING * (weighted**2).sum(axis=1, keepdims=True)
         weighted -= weighted @ self.line @ self.line.T
         projected = weighted @ self.hinges
         step = max(1, -(-len(self.places_um) // _COARSE))
         gains = np.zeros((len(profiles), MOST_BREAKS + 1))
         chosen = np.zeros((len(profiles), MOST_BREAKS + 1, MOST_BREAKS), np.int64)
         _search(self.products, projected, self.places_um, self.separation_um * (1 - 1e-9), step, gains, chosen)
-        return (weighted**2).sum(axis=1), gains, chosen
+        left = (weighted**2).sum(axis=1, keepdims=True) - gains[:, -1:]
+        beyond = gains[:, -1:] - gains
+        # Below rounding there is nothing to fit, and nothing to divide by.
+        return np.where(beyond > rounding, beyond, 0.0) / np.maximum(left, np.maximum(rounding, 1e-300)), chosen
 
-    def fit(self, profile: Floats, chosen: Ints) -> tuple[Floats, Floats]:
-        """Return the fitted profile, and the slopes of its pieces."""
-        hinges = np.maximum(self.depth_um[:, None] - self.places_um[chosen], 0)
-        design = np.column_stack([np.ones_like(self.depth_um), self.depth_um, hinges])
-        coefficients, *_ = np.linalg.lstsq(self.root[:, None] * design, self.root * profile, rcond=None)
-        return design @ coefficients, np.cumsum(coefficients[1:])
+    def fit(self, profiles: Floats, chosen: Ints) -> tuple[Floats, Floats]:
+        """Return the fitted profiles (profiles, layers) for their bends, and the slopes of the pieces."""
+        first, span = self.depth_um[0], self.depth_um[-1] - self.depth_um[0]  # lengths of about 1 lose no digits
+        depth, places = (self.depth_um - first) / span, (self.places_um[chosen] - first) / span
+        hinges = np.maximum(depth[None, :, None] - places[:, None, :], 0)
+        ones = np.ones((len(chosen), len(depth), 1))
+        design = np.concatenate([ones, ones * depth[:, None], hinges], axis=2)
+        weighted = (design * self.root[:, None] ** 2).transpose(0, 2, 1)
+        coefficients = np.linalg.pinv(weighted @ design, hermitian=True) @ (weighted @ profiles[:, :, None])
+        return (design @ coefficients)[..., 0], np.cumsum(coefficients[:, 1:, 0], axis=1) / span
 
 
 @njit(cache=True, nogil=True)
