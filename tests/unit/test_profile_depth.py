@@ -9,10 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from tomoprofile.config import ProfileConfig
+from tomoprofile.domains.measures import nearest
 from tomoprofile.domains.objects import ObjectsMetadata, Runs, write_objects
+from tomoprofile.domains.workers import workers_of
 from tomoprofile.errors import InputError, StageError
 from tomoprofile.profile import depth
-from tomoprofile.profile.depth import LEVELS, profile_depth
+from tomoprofile.profile.depth import LEVELS, ProfileTables, profile_depth
 from tomoprofile.profile.masks import FieldOfView
 from tomoprofile.volume.plane import Plane
 
@@ -87,6 +89,7 @@ def table_of(runs, shape, voxel_um, plane):
             "centroid_y_um": centroid[:, 1],
             "centroid_x_um": centroid[:, 2],
             "edge_weight": weight,
+            **nearest(dict(zip(("centroid_z_um", "centroid_y_um", "centroid_x_um"), centroid.T, strict=True))),
         }
     )
 
@@ -97,7 +100,11 @@ def write_runs(path, runs, shape, voxel_um, shard_slices):
     write_objects(path, metadata, (Runs(*(shard[name].to_numpy() for name in runs)) for shard in shards))
 
 
-def run_profile(folder, labels, plane, config, voxel_um=1.0, shard_slices=16, edit=None, seed=1, mask=None):
+def tables_in(folder):
+    return ProfileTables(*(folder / f"{name}.parquet" for name in TABLES))
+
+
+def run_profile(folder, labels, plane, config, voxel_um=1.0, shard_slices=16, edit=None, **options):
     """Write the inputs of one scan, the same at all levels, and return profile and zones of the calibrated level."""
     runs = runs_of(labels)
     table = table_of(runs, labels.shape, voxel_um, plane)
@@ -111,10 +118,9 @@ def run_profile(folder, labels, plane, config, voxel_um=1.0, shard_slices=16, ed
         dict.fromkeys(LEVELS, folder / "domains.parquet"),
         folder / "interface.json",
         config,
-        seed,
-        folder / "profile.parquet",
-        folder / "zones.parquet",
-        mask=mask,
+        options.pop("seed", 1),
+        tables_in(folder),
+        **options,
     )
     both = (pd.read_parquet(folder / name) for name in ("profile.parquet", "zones.parquet"))
     return tuple(table[table["level"] == "calibrated"].reset_index(drop=True) for table in both)
@@ -135,6 +141,7 @@ def separate_spheres(rng, low, high, number, radius):
     return centres
 
 
+TABLES = ("profile", "zones", "breakpoints", "correlation", "sizes")
 ONE_ZONE = [{"name": "all", "from_um": 0}]
 TILTED = Plane.through((0.02, 1.0, -0.03), 9.3)
 
@@ -218,16 +225,49 @@ def test_depth_follows_the_tilted_plane_and_not_the_slice_index(tmp_path, axis, 
     assert np.abs(smeared - expected).max() > 0.2
 
 
-def test_tables_do_not_depend_on_the_shards(tmp_path, spheres):
-    found = []
-    for shard_slices in (1, 7, 48):
-        folder = tmp_path / str(shard_slices)
+def test_tables_do_not_depend_on_the_shards_nor_on_who_counts(tmp_path, spheres):
+    def bytes_of(name, shard_slices, workers=None):
+        folder = tmp_path / name
         folder.mkdir()
-        run_profile(folder, spheres, TILTED, ProfileConfig(block_um=10), shard_slices=shard_slices)
-        found.append([pq.read_table(folder / f"{name}.parquet") for name in ("profile", "zones")])
-    for profile, zones in found[1:]:
-        assert profile.equals(found[0][0], check_metadata=True)
-        assert zones.equals(found[0][1], check_metadata=True)
+        run_profile(folder, spheres, TILTED, ProfileConfig(block_um=10), shard_slices=shard_slices, workers=workers)
+        return [path.read_bytes() for path in vars(tables_in(folder)).values()]
+
+    whole = bytes_of("whole", 48)
+    assert bytes_of("slices", 1) == whole
+    assert bytes_of("shards", 7) == whole
+    with workers_of(0, 2, 4000, tmp_path) as processes:
+        assert bytes_of("processes", 2, processes) == whole
+
+
+def test_pairs_at_distance_zero_are_the_volume_ratio(tmp_path, spheres):
+    _, zones = run_profile(tmp_path, spheres, TILTED, ProfileConfig(block_um=10, field_of_view="cylinder"))
+    correlation = pd.read_parquet(tmp_path / "correlation.parquet")
+    at_zero = correlation[correlation["lag_um"] == 0].reset_index(drop=True)
+    for end in ("", "_lo", "_hi"):
+        np.testing.assert_array_equal(at_zero[f"s2{end}"], zones[f"volume_ratio{end}"])
+    assert list(at_zero["autocovariance"])[:2] == [1, 1]
+    assert np.array_equal(at_zero["pairs"], zones["resin_um3"])
+
+
+def test_pairs_far_apart_know_nothing_of_each_other(tmp_path):
+    """Overlapping spheres placed at random: S2 is phi squared beyond a diameter, (1 - phi)^(2 - overlap) within."""
+    rng = np.random.default_rng(1)
+    shape = (80, 128, 128)
+    centres = rng.uniform(-5, [85, 133, 133], (3000, 3))
+    labels = (paint(shape, 1.0, centres, np.full(3000, 3.0)) > 0).astype(np.int32)
+    config = ProfileConfig(zones=ONE_ZONE, resamples=100)
+    run_profile(tmp_path, labels, Plane((1.0, 0.0, 0.0), 0.0), config)
+    table = pd.read_parquet(tmp_path / "correlation.parquet")
+    assert table["lag_um"].iloc[-1] == 50
+    void = 1 - table["s2"][0]
+    at = table["lag_um"].to_numpy() / 6
+    union = np.where(at < 1, 1 + 1.5 * at - 0.5 * at**3, 2)  # of two spheres so far apart, over one of them
+    expected = 1 - 2 * void + void**union  # Torquato (2002), section 5.1
+    assert table["s2"].to_numpy() == pytest.approx(expected, abs=0.004)
+    assert table["s2"][0] - table["s2"][0] ** 2 > 0.1
+    assert table["autocovariance"][8:].abs().max() < 0.04
+    inside = (table["s2_lo"] <= expected) & (expected <= table["s2_hi"])
+    assert inside.mean() > 0.8
 
 
 # --- objects: unbiased ----------------------------------------------------------------------------------------------
@@ -325,8 +365,7 @@ def test_zones_describe_the_sizes(tmp_path):
     assert list(found["diameter_min_um"])[:2] == [near.min(), far.min()]
     assert list(found["diameter_max_um"])[:2] == [near.max(), far.max()]
     assert found["diameter_median_um"][0] == near.median()
-    assert found["diameter_p10_um"][0] == pytest.approx(near.quantile(0.1))
-    assert found["diameter_p90_um"][0] == pytest.approx(near.quantile(0.9))
+    assert (found["diameter_p10_um"][0], found["diameter_p90_um"][0]) == (near.min(), near.max())
     assert near.mean() < found["volume_weighted_diameter_um"][0] < near.max()
     assert found.iloc[2][["volume_ratio", "diameter_min_um", "mean_equivalent_diameter_um"]].isna().all()
     assert math.isnan(found["to_um"][1])
@@ -359,7 +398,8 @@ def test_flags_tell_what_to_distrust(tmp_path, spheres):
     assert "few" in profile["flag"].iloc[0].split(";")
     assert profile["flag"].iloc[4] == ""
     assert "far_end" in profile["flag"].iloc[-1].split(";")
-    assert not profile["flag"].str.contains("few_blocks").any()
+    few_blocks = profile["flag"].str.contains("few_blocks")
+    assert list(np.flatnonzero(few_blocks)) == [len(profile) - 1], "the corner of a tilted scan"
     assert list(zones["flag"]) == ["", "far_end", "few;few_blocks"]
     assert profile[["volume_ratio_lo", "volume_ratio_hi"]].notna().all(axis=None)
     coarse, _ = run_profile(tmp_path, spheres, TILTED, ProfileConfig(bin_um=5, block_um=30))
@@ -440,10 +480,19 @@ def test_columns_and_metadata_keep_the_contract(tmp_path, spheres):
         for end in ("", "_lo", "_hi")
     ]
     profile, zones = (pq.read_schema(tmp_path / f"{name}.parquet") for name in ("profile", "zones"))
-    common = ["level", "resin_um3", "domain_um3", *quantities, "n_domains"]
+    sizes = [f"diameter_{name}_um" for name in ("min", "p10", "median", "median_lo", "median_hi", "p90", "max")]
+    sizes = [name.replace("_lo_um", "_um_lo").replace("_hi_um", "_um_hi") for name in sizes]
+    sizes += [f"volume_weighted_diameter_um{end}" for end in ("", "_lo", "_hi")]
+    common = ["level", "resin_um3", "domain_um3", *quantities, "n_domains", *sizes]
     assert profile.names == ["depth_um", "depth_lo_um", "depth_hi_um", *common, "flag"]
-    sizes = [f"diameter_{name}_um" for name in ("min", "p10", "median", "p90", "max")]
-    assert zones.names == ["zone", "from_um", "to_um", *common, *sizes, "volume_weighted_diameter_um", "flag"]
+    nearest = [*(f"nearest_mean_um{end}" for end in ("", "_lo", "_hi")), "nearest_sd_um", "clark_evans"]
+    assert zones.names == ["zone", "from_um", "to_um", *common, *nearest, "flag"]
+    bends, correlation, classes = (pq.read_schema(tmp_path / f"{name}.parquet") for name in TABLES[2:])
+    place = ["depth_um", "depth_um_lo", "depth_um_hi", "change", "slope_before", "slope_after"]
+    assert bends.names == ["quantity", *place, "flag"]
+    assert correlation.names == ["zone", "lag_um", "s2", "s2_lo", "s2_hi", "autocovariance", "pairs"]
+    density = [f"number_density_per_mm3{end}" for end in ("", "_lo", "_hi")]
+    assert classes.names == ["zone", "diameter_lo_um", "diameter_hi_um", "n_domains", *density, "volume_ratio_share"]
     units = json.loads(profile.metadata[b"units"])
     assert units["resin_um3"] == "um^3"
     assert units["volume_ratio_lo"] == "1"
@@ -471,8 +520,7 @@ def test_wrong_inputs_raise_and_leave_no_output(tmp_path, spheres):
             tmp_path / "interface.json",
             config,
             1,
-            tmp_path / "profile.parquet",
-            tmp_path / "zones.parquet",
+            tables_in(tmp_path),
         )
 
 
@@ -481,9 +529,8 @@ def test_levels_of_different_scans_are_refused(tmp_path, spheres):
     write_runs(tmp_path / "other.parquet", runs_of(spheres), (49, 60, 64), 1.0, 16)
     objects = dict.fromkeys(LEVELS, tmp_path / "runs.parquet") | {"high": tmp_path / "other.parquet"}
     domains = dict.fromkeys(LEVELS, tmp_path / "domains.parquet")
-    outs = tmp_path / "p.parquet", tmp_path / "z.parquet"
     with pytest.raises(InputError, match="different scans"):
-        profile_depth(objects, domains, tmp_path / "interface.json", ProfileConfig(), 1, *outs)
+        profile_depth(objects, domains, tmp_path / "interface.json", ProfileConfig(), 1, tables_in(tmp_path))
 
 
 def test_the_circle_holds_the_voxels_whose_centres_it_holds():

@@ -104,10 +104,8 @@ class DaskWorkers:
                 parts = client.map(measure, items, pure=False)
                 return _joined(_fetched(parts), len(parts), join)
             except KilledWorker as error:
-                remedy = "Look at the workers' logs; give `measure_domains` more memory (`mem_mb`) or fewer threads."
-                raise StageError(
-                    Fault("measure_domains", "", f"workers died again and again: {error}", remedy)
-                ) from None
+                remedy = "Look at the workers' logs; give the rule more memory (`mem_mb`) or fewer threads."
+                raise StageError(Fault("Dask", "", f"workers died again and again: {error}", remedy)) from None
             except TimeoutError:
                 remedy = "Look at the queue (`squeue`), or set `objects.slurm_workers: 0`."
                 problem = f"no worker came within {_PATIENCE_S / 60:g} minutes"

@@ -1,4 +1,4 @@
-"""Ratios and means with their intervals, from tallies by lateral block."""
+"""Ratios, means and quantiles with their intervals, from tallies by lateral block."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
-LEAST_BLOCKS = 4
+LEAST_BLOCKS = 4  # for any interval
+SURE_BLOCKS = 9  # for one that covers as often as it says (docs/benchmarks/coverage.md)
 COVERAGE = 0.95
 
 
@@ -34,6 +36,19 @@ class Tallies:
     weight: Floats
     weight_diameter: Floats
 
+    def quantities(self, voxel_um3: float) -> dict[str, tuple[Floats, Floats, float]]:
+        """Return numerator, denominator and unit of each estimate.
+
+        - ``volume_ratio`` = domain voxels / resin voxels (Delesse): no correction for cut objects is needed.
+        - ``mean_equivalent_diameter_um`` = sum of w d / sum of w, with the weights w of Miles and Lantuéjoul.
+        - ``number_density_per_mm3`` = sum of w / resin volume.
+        """
+        return {
+            "volume_ratio": (self.domain, self.resin, 1.0),
+            "mean_equivalent_diameter_um": (self.weight_diameter, self.weight, 1.0),
+            "number_density_per_mm3": (self.weight, self.resin_of_objects, 1e9 / voxel_um3),
+        }
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -42,6 +57,10 @@ class Estimate:
     value: Floats
     low: Floats
     high: Floats
+
+    def columns(self, name: str) -> dict[str, Floats]:
+        """Return the three columns of a table."""
+        return {name: self.value, f"{name}_lo": self.low, f"{name}_hi": self.high}
 
 
 def draw_blocks(n_blocks: int, resamples: int, seed: int) -> Floats:
@@ -58,10 +77,6 @@ def draw_blocks(n_blocks: int, resamples: int, seed: int) -> Floats:
 def estimate(tallies: Tallies, voxel_um3: float, draws: Floats) -> dict[str, Estimate]:
     """Return volume ratio, mean diameter and number density with their intervals.
 
-    - ``volume_ratio`` = domain voxels / resin voxels (Delesse): no correction for cut objects is needed.
-    - ``mean_equivalent_diameter_um`` = sum of w d / sum of w, with the weights w of Miles and Lantuéjoul.
-    - ``number_density_per_mm3`` = sum of w / resin volume.
-
     Parameters
     ----------
     tallies : Tallies
@@ -70,6 +85,24 @@ def estimate(tallies: Tallies, voxel_um3: float, draws: Floats) -> dict[str, Est
         Volume of a voxel.
     draws : array (resamples, blocks)
         Of :func:`draw_blocks`; the same for all quantities, so that they vary together.
+    """
+    blocks = (tallies.resin > 0).sum(axis=1)
+    return {name: ratio(*parts, blocks, draws) for name, parts in tallies.quantities(voxel_um3).items()}
+
+
+def ratio(top: Floats, bottom: Floats, factor: float, blocks: Ints, draws: Floats) -> Estimate:
+    """Return ``factor`` times the ratio of the sums over blocks, with its interval.
+
+    Parameters
+    ----------
+    top, bottom : array (rows, blocks)
+        What is summed.
+    factor : float
+        Unit of the ratio.
+    blocks : array (rows,)
+        Blocks that hold resin.
+    draws : array (resamples, blocks)
+        Of :func:`draw_blocks`.
 
     Notes
     -----
@@ -77,31 +110,86 @@ def estimate(tallies: Tallies, voxel_um3: float, draws: Floats) -> dict[str, Est
     out so that few blocks, whose resamples vary too little, get the width of a t interval (Hesterberg, Am. Stat. 69
     (2015) 371). Blocks without resin in a range do not count there. With less than 4 blocks there is no interval.
     """
-    blocks = (tallies.resin > 0).sum(axis=1)
-    per_mm3 = 1e9 / voxel_um3
-    pairs = {
-        "volume_ratio": (tallies.domain, tallies.resin, 1.0),
-        "mean_equivalent_diameter_um": (tallies.weight_diameter, tallies.weight, 1.0),
-        "number_density_per_mm3": (tallies.weight, tallies.resin_of_objects, per_mm3),
-    }
-    return {name: _ratio(top, bottom, factor, blocks, draws) for name, (top, bottom, factor) in pairs.items()}
-
-
-def _ratio(top: Floats, bottom: Floats, factor: float, blocks: NDArray[np.int64], draws: Floats) -> Estimate:
     value = factor * _divide(top.sum(axis=1), bottom.sum(axis=1))
     resampled = factor * _divide(draws @ top.T, draws @ bottom.T)
     low, high = np.full(len(value), np.nan), np.full(len(value), np.nan)
     for row in np.flatnonzero((blocks >= LEAST_BLOCKS) & np.isfinite(value)):
-        tail = expanded_tail(int(blocks[row]))
-        known = resampled[np.isfinite(resampled[:, row]), row]
-        low[row], high[row] = np.quantile(known, [tail, 1 - tail])
+        low[row], high[row] = interval(resampled[:, row], int(blocks[row]))
     return Estimate(value, low, high)
+
+
+def interval(resampled: Floats, n_blocks: int) -> tuple[float, float]:
+    """Return the ends of the expanded percentile interval of resampled values; those that are NaN tell nothing."""
+    tail = expanded_tail(n_blocks)
+    low, high = np.quantile(resampled[np.isfinite(resampled)], [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def expanded_tail(n_blocks: int) -> float:
     """Return the share of resamples beyond each end of the interval: 0.025 for many blocks, less for few."""
     t = stats.t.ppf(0.5 + COVERAGE / 2, n_blocks - 1)
     return float(stats.norm.cdf(-t * np.sqrt(n_blocks / (n_blocks - 1))))
+
+
+def weighted_quantiles(values: Floats, weights: Floats, shares: list[float]) -> Floats:
+    """Return the smallest values at or below which at least these shares of the weight lie; NaN without any weight."""
+    known = weights > 0
+    if not known.any():
+        return np.full(len(shares), np.nan)
+    return np.quantile(values[known], shares, weights=weights[known], method="inverted_cdf")
+
+
+def medians(values: list[Floats], weights: list[Floats], members: list[Ints], blocks: Ints, draws: Floats) -> Estimate:
+    """Return the weighted median of each row, with the same interval as :func:`ratio`.
+
+    Parameters
+    ----------
+    values, weights : list of array (n,)
+        Of the objects of each row, with weights above 0.
+    members : list of array (n,) of int
+        Their blocks.
+    blocks : array (rows,)
+        Blocks of each row that hold resin.
+    draws : array (resamples, blocks)
+
+    Notes
+    -----
+    The median of a resample is at most v just when half of its weight lies at or below v. So the quantiles of all
+    resampled medians are found by bisection over the values, without a single resample being sorted; all rows at once.
+    """
+    value = np.array([weighted_quantiles(*row, [0.5])[0] for row in zip(values, weights, strict=True)])
+    low, high = np.full(len(value), np.nan), np.full(len(value), np.nan)
+    rows = np.flatnonzero((blocks >= LEAST_BLOCKS) & np.isfinite(value))
+    if not rows.size:
+        return Estimate(value, low, high)
+    orders = [np.argsort(values[row], kind="stable") for row in rows]
+    sizes = np.array([len(order) for order in orders])
+    first = np.cumsum(sizes) - sizes
+    sorted_values, weight, block = (
+        np.concatenate([of[row][order] for row, order in zip(rows, orders, strict=True)])
+        for of in (values, weights, members)
+    )
+    cell = np.repeat(np.arange(len(rows)), sizes) * draws.shape[1] + block
+    rank = np.arange(len(weight)) - np.repeat(first, sizes)
+    half = draws @ _by_block(cell, weight, len(rows), draws.shape[1]).T / 2 * (1 - 1e-12)
+    tails = np.array([expanded_tail(int(blocks[row])) for row in rows])
+    for ends, wanted in ((low, tails), (high, 1 - tails)):
+        below, at = np.full(len(rows), -1), sizes - 1
+        while (at - below > 1).any():
+            middle = (below + at) // 2
+            held = np.where(rank <= np.repeat(middle, sizes), weight, 0.0)
+            reached = draws @ _by_block(cell, held, len(rows), draws.shape[1]).T >= half
+            known = half > 0
+            enough = (reached & known).sum(axis=0) >= wanted * known.sum(axis=0)
+            # Where nothing is between, the middle is `below`: it stays.
+            open_ = at - below > 1
+            at, below = np.where(open_ & enough, middle, at), np.where(open_ & ~enough, middle, below)
+        ends[rows] = sorted_values[first + at]
+    return Estimate(value, low, high)
+
+
+def _by_block(cell: Ints, weight: Floats, rows: int, n_blocks: int) -> Floats:
+    return np.bincount(cell, weights=weight, minlength=rows * n_blocks).reshape(rows, n_blocks)
 
 
 def _divide(top: Floats, bottom: Floats) -> Floats:

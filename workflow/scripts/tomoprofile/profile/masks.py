@@ -13,7 +13,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..logs import progress
 from ..volume.plane import Plane
 
 Ints = NDArray[np.int64]
@@ -146,8 +145,8 @@ class Grid:
             tallies,
         )
 
-    def count_resin(self) -> Ints:
-        """Return the voxels of resin, matrix and domains together, by layer and block (P28).
+    def count_resin(self, start: int, stop: int) -> Ints:
+        """Return the voxels of resin in the slices ``[start, stop)``, matrix and domains together (P28).
 
         No file is read: everything beyond the plane and inside the field of view counts.
 
@@ -157,7 +156,7 @@ class Grid:
         """
         tallies = np.zeros((self.n_layers, self.n_blocks), np.int64)
         rows = np.arange(self.shape[1])
-        for z in progress(range(self.shape[0]), self.shape[0], "slices of resin"):
+        for z in range(start, stop):
             self.count(np.full(len(rows), z), rows, self.view.x_start, self.view.x_stop, tallies)
         return tallies
 
