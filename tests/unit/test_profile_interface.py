@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter1d
 from scipy.special import erf
 
 from tomoprofile.errors import ConfigError, StageError
@@ -46,7 +47,7 @@ def edge_volume(shape, plane, voxel_size_um=(VOXEL,) * 3, noise=1.0, rims=100.0,
 
 def fit(folder, spec="auto"):
     out = folder / "interface.json"
-    fit_interface(folder / "volume.ome.zarr", spec, out)
+    fit_interface(folder / "volume.ome.zarr", spec, out, folder / "resin.npz")
     return Plane.load(out), json.loads(out.read_text())
 
 
@@ -185,6 +186,23 @@ def wavy(shape):
     return np.where(np.arange(shape[1])[None, :, None] < height[:, None, :], 10.0, 0.0)
 
 
+def stepped(share, voxels):
+    """Return a substrate that is ``voxels`` higher in a share of the scan."""
+    low, high = Plane((0.0, 1.0, 0.0), 20.0), Plane((0.0, 1.0, 0.0), 20.0 + voxels * VOXEL)
+    grey, part = edge_volume(SHAPE, low), round(share * SHAPE[0])
+    grey[:part] = edge_volume(SHAPE, high)[:part]
+    return grey
+
+
+def layers(*bounds, rims=True):
+    """Return resin with bright layers, each (first, last voxel) along y, and rims at their edges."""
+    y = np.arange(SHAPE[1])
+    bright = sum(((y >= first) & (y < last)).astype(float) for first, last in bounds)
+    profile = gaussian_filter1d(bright, 1)
+    profile = 10 * profile - 60 * gaussian_filter1d(np.gradient(np.gradient(profile)), 1) * rims
+    return np.random.default_rng(5).normal(0, 1, SHAPE) + profile[None, :, None]
+
+
 SHAPE = (64, 120, 64)
 FLAT = Plane((0.0, 1.0, 0.0), 20.0)
 REFUSED = {
@@ -194,6 +212,17 @@ REFUSED = {
     "too steep": (edge_volume(SHAPE, tilted(SHAPE, 1, 1, 14, 0.4)), "tilted"),
     "at the very end": (edge_volume(SHAPE, Plane((0.0, 1.0, 0.0), 1.5), rims=0), "very end"),
     "no plane": (wavy(SHAPE), "no plane"),
+    "a step of 20 voxels": (stepped(0.4, 20), "has a step"),
+    "a step of 6 voxels": (stepped(0.4, 6), "has a step"),
+    "a substrate at both ends": (layers((0, 30), (90, 120)), "as bright as the substrate lies in the resin"),
+    "two plates": (layers((15, 40), (70, 95)), "may be the wrong one"),
+    "a bright layer in the resin": (layers((0, 30), (60, 75)), "as bright as the substrate lies in the resin"),
+    "a bright layer near the substrate": (layers((0, 30), (42, 54)), "has a step|as bright|as dark|no plane"),
+    "resin on both sides": (layers((50, 80)), "as dark as the resin lies in the substrate"),
+    "air taken for resin": (layers((0, 80)) + 30 * layers((0, 14), rims=False), "may be the wrong one|brighter"),
+    "nothing but resin": (layers(), "no substrate|no plane"),
+    "one slice": (edge_volume(SHAPE, FLAT)[:1], "needed|no substrate|no plane"),
+    "slices that are no numbers": (np.full(SHAPE, np.nan), "no substrate"),
 }
 
 
@@ -201,7 +230,7 @@ REFUSED = {
 def test_what_cannot_be_trusted_is_an_error_with_a_way_out(tmp_path, case):
     grey, problem = REFUSED[case]
     path = store_of(
-        tmp_path, grey + np.random.default_rng(1).normal(0, 0.01, SHAPE) * (case != "nothing but one value")
+        tmp_path, grey + np.random.default_rng(1).normal(0, 0.01, grey.shape) * (case != "nothing but one value")
     )
     with pytest.raises(StageError, match=problem) as caught:
         fit(tmp_path)

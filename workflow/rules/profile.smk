@@ -11,6 +11,7 @@ rule profile_depth:
         domains=f"{RESULTS}/{{sample}}/domains.parquet",
         high_domains=f"{RESULTS}/{{sample}}/band/high.parquet",
         interface=f"{RESULTS}/{{sample}}/interface.json",
+        resin=f"{RESULTS}/{{sample}}/resin.npz",
         familiarity=familiarity,
         mask=given_mask,
     output:
@@ -29,6 +30,6 @@ rule profile_depth:
     params:
         profile=CONFIG.profile.model_dump(mode="json"),
         seed=CONFIG.seed,
-        algorithm_version=2,
+        algorithm_version=3,
     script:
         "../scripts/profile_depth.py"

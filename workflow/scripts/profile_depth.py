@@ -18,4 +18,5 @@ with rule_logging(snakemake.log[0]):
         Path(snakemake.output.zones),
         Path(found.familiarity) if found.get("familiarity") else None,
         Path(found.mask) if found.get("mask") else None,
+        Path(found.resin),
     )

@@ -23,10 +23,12 @@ from ..segment.alarm import Familiarity
 from ..volume.plane import Plane
 from .estimators import LEAST_BLOCKS, Estimate, Tallies, draw_blocks, estimate
 from .masks import FieldOfView, Floats, Grid, Ints
+from .resin import Resin
 
 LEVELS = ("low", "calibrated", "high")
 FEW = 5
 GIVEN = "given_mask"
+OUTSIDE = "outside_counted"  # filled corners of slices were taken for resin, because the configuration says so
 LEAST_EXPOSURE = (
     0.01  # of the largest bin; bins at the ends with less, such as the corners of a tilted scan, are dropped
 )
@@ -88,6 +90,7 @@ def profile_depth(
     zones_out: Path,
     familiarity: Path | None = None,
     mask: Path | None = None,
+    resin_file: Path | None = None,
 ) -> None:
     """Write ``profile.parquet`` and ``zones.parquet``.
 
@@ -114,6 +117,8 @@ def profile_depth(
     mask : Path, optional
         ``mask.json`` of a scan whose mask was given. How sure its boundary is nobody knows, so the rows ``low`` and
         ``high`` are empty and flagged.
+    resin_file : Path, optional
+        ``resin.npz``: where air and the outside of the reconstruction are, which count nowhere.
 
     Raises
     ------
@@ -124,18 +129,19 @@ def profile_depth(
 
     Notes
     -----
-    For ``cylinder``, objects with their centroid outside the circle are left out, and the weights stay those of the
+    With a circular field of view, objects with their centroid outside are left out, and the weights stay those of the
     box: exact inside it, an approximation for objects that reach out of the circle.
     """
     conditions = _conditions(objects)
     shape, voxel_size_um = conditions["calibrated"].shape, conditions["calibrated"].voxel_size_um
     plane = Plane.load(interface)
-    view = FieldOfView.of(config.field_of_view, shape, voxel_size_um)
+    part = Resin.load(resin_file) if resin_file else Resin.everywhere()
+    view = FieldOfView.of(config.field_of_view, shape, voxel_size_um, part.circle)
     tables = {level: _read_domains(domains[level]) for level in LEVELS}
     whole = tables["calibrated"].query("edge_weight > 0")["equivalent_diameter_um"]
     near_um, far_um = whole_objects_um(shape, voxel_size_um, plane, float(whole.max()) / 2 if len(whole) else 0.0)
     borders, bins_um = layer_borders(_deepest_um(shape, voxel_size_um, plane), near_um, far_um, config)
-    grid = Grid.of(shape, voxel_size_um, plane, view, borders, config.block_um)
+    grid = Grid.of(shape, voxel_size_um, plane, view, borders, config.block_um, part)
     resin = grid.count_resin()
     if not resin.any():
         problem = "the scan holds no resin: nothing lies beyond the plane, the guard and inside the field of view"
@@ -155,6 +161,8 @@ def profile_depth(
     of_model = Familiarity.load(familiarity).flag if familiarity else ""
     for table, ranges in ((profile, bins), (zone_table, zones)):
         _flag(table, ranges, grid, resin, near_um, far_um, of_model)
+        if part.circle and not view.circle:
+            _add_flag(table, OUTSIDE)
         if mask:
             _forget_band(table)
     depth = (profile["depth_lo_um"] + profile["depth_hi_um"]) / 2
@@ -169,6 +177,8 @@ def profile_depth(
         "settings": config.model_dump(mode="json"),
         "seed": seed,
         "blocks": grid.n_blocks,
+        "field_of_view": view.circle.model_dump() if view.circle else "all",
+        "air_left_out": bool(part.air.any()),
         "whole_objects_um": [near_um if np.isfinite(near_um) else None, far_um],
         "boundary": "given with a mask, its uncertainty is unknown" if mask else "between the levels",
     }
@@ -292,6 +302,10 @@ def _flag(
         ";".join(name for name, applies in zip(reasons, row, strict=True) if applies)
         for row in zip(*reasons.values(), strict=True)
     ]
+
+
+def _add_flag(table: pd.DataFrame, reason: str) -> None:
+    table["flag"] = [f"{flag};{reason}" if flag else reason for flag in table["flag"]]
 
 
 def _forget_band(table: pd.DataFrame) -> None:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from ..logs import progress
+from ..volume.plane import Plane
 from ..volume.store import Store
 
 COARSE = 192  # blocks along the longest axis at most, so that the memory does not grow with the scan
@@ -60,6 +62,7 @@ class Sheet:
     coefficients: tuple[float, float, float]
     agrees: NDArray[np.bool_]
     residual_um: float
+    tolerance_um: float
 
     def height_um(self, a_um: Floats, b_um: Floats) -> Floats:
         """Return the position along the depth axis."""
@@ -84,6 +87,19 @@ def constant_outside(store: Store) -> float:
     return float(corners.flat[0]) if np.all(corners == corners.flat[0]) else float("nan")
 
 
+def block_side(shape: tuple[int, int, int]) -> int:
+    """Return the side in voxels of the blocks in which a scan is first looked at."""
+    return max(4, -(-max(shape) // COARSE))
+
+
+def depth_of_blocks_um(
+    shape: tuple[int, ...], side: int, plane: Plane, voxel_size_um: tuple[float, float, float]
+) -> Floats:
+    """Return the depth of the centres of blocks, an array of that shape."""
+    z, y, x = ((np.arange(n) + 0.5) * side * edge for n, edge in zip(shape, voxel_size_um, strict=True))
+    return np.asarray(plane.depth_um(z[:, None, None], y[None, :, None], x[None, None, :]))
+
+
 def block_means(store: Store, side: int, outside: float) -> NDArray[np.float32]:
     """Return means over cubes of ``side`` voxels; NaN where less than half a cube was reconstructed."""
     shape = tuple(-(-n // side) for n in store.shape)
@@ -92,6 +108,15 @@ def block_means(store: Store, side: int, outside: float) -> NDArray[np.float32]:
         _add_blocks(data, first, side, outside, sums, counts)
     known = counts * 2 >= side**3
     return np.divide(sums, counts, out=np.full(shape, np.nan), where=known).astype(np.float32)
+
+
+def calm(means: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the median of each block and its 26 neighbours; blocks that were not reconstructed take the nearest."""
+    unknown = np.isnan(means)
+    if unknown.any() and not unknown.all():
+        nearest = ndimage.distance_transform_edt(unknown, return_distances=False, return_indices=True)
+        means = means[tuple(nearest)]
+    return ndimage.median_filter(means, 3, mode="nearest")
 
 
 def find_step(means: NDArray[np.float32]) -> Step | None:
@@ -255,7 +280,7 @@ def fit_sheet(a_um: Floats, b_um: Floats, edge_um: Floats, tolerance_um: float) 
     Fischler and Bolles, Commun. ACM 24 (1981) 381.
     """
     known = np.flatnonzero(np.isfinite(edge_um))
-    nothing = Sheet((float("nan"),) * 3, np.zeros(len(edge_um), bool), float("inf"))
+    nothing = Sheet((float("nan"),) * 3, np.zeros(len(edge_um), bool), float("inf"), tolerance_um)
     if len(known) < 3:
         return nothing
     rng = np.random.default_rng(0)
@@ -275,7 +300,7 @@ def fit_sheet(a_um: Floats, b_um: Floats, edge_um: Floats, tolerance_um: float) 
     agrees = np.zeros(len(edge_um), bool)
     agrees[known] = residual <= tolerance_um
     c0, c1, c2 = (float(value) for value in best)
-    return Sheet((c0, c1, c2), agrees, 1.4826 * float(np.median(residual)))
+    return Sheet((c0, c1, c2), agrees, 1.4826 * float(np.median(residual)), tolerance_um)
 
 
 def _deviation(values: Floats) -> float:
