@@ -15,6 +15,7 @@ from . import edges
 
 COMPARABLE = 1 / 3  # of the columns of a scan; less is a defect, which a warning tells
 AWAY_BLOCKS = 2.0  # from the plane, where rims and the edge itself are
+STEP_VOXELS = 1.0
 _THICK = 2  # blocks
 _EXPLAINED = 0.8  # of the columns
 
@@ -55,10 +56,10 @@ def other_part(
     return worst, shares[worst]
 
 
-def other_plane(
-    a_um: edges.Floats, b_um: edges.Floats, edge_um: edges.Floats, sheet: edges.Sheet
-) -> edges.Sheet | None:
-    """Return a second plane that at least half as many columns agree on as on the first, or None.
+def two_planes(
+    a_um: edges.Floats, b_um: edges.Floats, edge_um: edges.Floats, tolerance_um: float
+) -> tuple[float, float] | None:
+    """Return the shares of columns on two planes, when the second has half as many as the first or more; else None.
 
     Both together must explain most columns: a rough substrate has many planes, none of which says anything.
 
@@ -66,11 +67,12 @@ def other_plane(
     ----------
     a_um, b_um, edge_um : arrays (n,)
         See :func:`.edges.column_edges`.
-    sheet : Sheet
-        The first plane.
+    tolerance_um : float
+        Distance within which a column lies on a plane. A step of twice that would otherwise pass as a tilt.
     """
-    rest = ~sheet.agrees
-    second = edges.fit_sheet(a_um[rest], b_um[rest], edge_um[rest], sheet.tolerance_um)
-    enough = COMPARABLE / (1 - COMPARABLE) * sheet.agrees.sum()
-    both = sheet.agrees.sum() + second.agrees.sum()
-    return second if second.agrees.sum() >= max(enough, 1) and both >= _EXPLAINED * len(edge_um) else None
+    first = edges.fit_sheet(a_um, b_um, edge_um, tolerance_um)
+    rest = ~first.agrees
+    second = edges.fit_sheet(a_um[rest], b_um[rest], edge_um[rest], tolerance_um)
+    shares = first.agrees.sum() / max(len(edge_um), 1), second.agrees.sum() / max(len(edge_um), 1)
+    comparable = shares[1] * (1 - COMPARABLE) >= shares[0] * COMPARABLE
+    return shares if comparable and sum(shares) >= _EXPLAINED else None

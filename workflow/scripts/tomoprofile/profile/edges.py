@@ -62,7 +62,6 @@ class Sheet:
     coefficients: tuple[float, float, float]
     agrees: NDArray[np.bool_]
     residual_um: float
-    tolerance_um: float
 
     def height_um(self, a_um: Floats, b_um: Floats) -> Floats:
         """Return the position along the depth axis."""
@@ -280,7 +279,7 @@ def fit_sheet(a_um: Floats, b_um: Floats, edge_um: Floats, tolerance_um: float) 
     Fischler and Bolles, Commun. ACM 24 (1981) 381.
     """
     known = np.flatnonzero(np.isfinite(edge_um))
-    nothing = Sheet((float("nan"),) * 3, np.zeros(len(edge_um), bool), float("inf"), tolerance_um)
+    nothing = Sheet((float("nan"),) * 3, np.zeros(len(edge_um), bool), float("inf"))
     if len(known) < 3:
         return nothing
     rng = np.random.default_rng(0)
@@ -300,7 +299,7 @@ def fit_sheet(a_um: Floats, b_um: Floats, edge_um: Floats, tolerance_um: float) 
     agrees = np.zeros(len(edge_um), bool)
     agrees[known] = residual <= tolerance_um
     c0, c1, c2 = (float(value) for value in best)
-    return Sheet((c0, c1, c2), agrees, 1.4826 * float(np.median(residual)), tolerance_um)
+    return Sheet((c0, c1, c2), agrees, 1.4826 * float(np.median(residual)))
 
 
 def _deviation(values: Floats) -> float:

@@ -16,7 +16,7 @@ from ..samples import parse_interface
 from ..volume.plane import Plane
 from ..volume.store import Store, open_store
 from . import edges
-from .candidates import COMPARABLE, other_part, other_plane
+from .candidates import COMPARABLE, STEP_VOXELS, other_part, two_planes
 from .resin import find_resin
 
 MAX_TILT_DEG = 10.0
@@ -131,11 +131,12 @@ def find_interface(store: Store, means: NDArray[np.float32], side: int, outside:
     voxel_um = store.voxel_size_um[step.axis]
     sheet = edges.fit_sheet(a_um, b_um, edge_um, edges.TOLERANCE * voxel_um)
     share = float(sheet.agrees.mean()) if sheet.agrees.size else 0.0
-    second = other_plane(a_um, b_um, edge_um, sheet)
-    if second is not None and sheet.agrees.sum() >= LEAST_COLUMNS:
-        problem = f"the substrate's edge has a step: {100 * share:.0f} % of the columns agree on one plane, and "
-        problem += f"{100 * second.agrees.sum() / len(edge_um):.0f} % on another"
-        raise refuse(problem)
+    both = two_planes(a_um, b_um, edge_um, STEP_VOXELS * voxel_um)
+    if both is not None:
+        raise refuse(
+            f"the substrate's edge has a step: {100 * both[0]:.0f} % of the columns lie on one plane and "
+            f"{100 * both[1]:.0f} % on another"
+        )
     if sheet.agrees.sum() < LEAST_COLUMNS or share < LEAST_AGREEMENT:
         problem = f"the substrate's edge is no plane: {100 * share:.0f} % of {len(edge_um)} columns agree on one"
         raise refuse(problem, f"needed {100 * LEAST_AGREEMENT:.0f} % and {LEAST_COLUMNS} columns")
