@@ -23,6 +23,8 @@ COLUMN_VOXELS = 8  # side of a column: averages noise of single voxels away and 
 REACH = 6  # voxels on both sides of an edge that are compared; refraction rims fit in
 TOLERANCE = 3.0  # voxels from the plane within which a column agrees with it
 _TRIALS = 300
+_ROUNDS = 6
+_FAR = 4.0  # robust standard deviations
 
 Floats = NDArray[np.float64]
 
@@ -292,8 +294,12 @@ def fit_sheet(a_um: Floats, b_um: Floats, edge_um: Floats, tolerance_um: float) 
     tried = np.linalg.solve(design[triples], edge_um[known][triples][..., None])[..., 0]
     misfit = np.abs(design[judges] @ tried.T - edge_um[known][judges][:, None])
     best = tried[(misfit <= tolerance_um).sum(axis=0).argmax()]
-    for _ in range(5):
-        near = np.abs(edge_um[known] - design @ best) <= tolerance_um
+    reach = tolerance_um
+    for _ in range(_ROUNDS):
+        residual = np.abs(edge_um[known] - design @ best)
+        near = residual <= reach
+        # A pit or a lump within the tolerance would tilt the plane; what is far for most of the others stays out.
+        reach = min(tolerance_um, max(_FAR * 1.4826 * float(np.median(residual[near])), tolerance_um / 10))
         best = np.linalg.lstsq(design[near], edge_um[known][near], rcond=None)[0]
     residual = np.abs(edge_um[known] - design @ best)
     agrees = np.zeros(len(edge_um), bool)
