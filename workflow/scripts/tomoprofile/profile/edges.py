@@ -296,11 +296,11 @@ def fit_sheet(a_um: Floats, b_um: Floats, edge_um: Floats, tolerance_um: float) 
     best = tried[(misfit <= tolerance_um).sum(axis=0).argmax()]
     reach = tolerance_um
     for _ in range(_ROUNDS):
-        residual = np.abs(edge_um[known] - design @ best)
-        near = residual <= reach
-        # A pit or a lump within the tolerance would tilt the plane; what is far for most of the others stays out.
-        reach = min(tolerance_um, max(_FAR * 1.4826 * float(np.median(residual[near])), tolerance_um / 10))
+        near = np.abs(edge_um[known] - design @ best) <= reach
         best = np.linalg.lstsq(design[near], edge_um[known][near], rcond=None)[0]
+        # A pit or a lump within the tolerance would tilt the plane; what is far for most of the others stays out.
+        spread = 1.4826 * float(np.median(np.abs(edge_um[known] - design @ best)[near]))
+        reach = min(tolerance_um, max(_FAR * spread, tolerance_um / 10))
     residual = np.abs(edge_um[known] - design @ best)
     agrees = np.zeros(len(edge_um), bool)
     agrees[known] = residual <= tolerance_um
