@@ -15,6 +15,7 @@ from tomoprofile.profile import correlation, counting
 from tomoprofile.profile.correlation import count_pairs, line_axis, n_lags, pairs_at
 from tomoprofile.profile.counting import count_scan, dense
 from tomoprofile.profile.masks import FieldOfView, Grid
+from tomoprofile.profile.resin import Resin
 from tomoprofile.volume.plane import Plane
 
 COMMON = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -31,7 +32,10 @@ def scans(draw):
     plane = Plane.through(normal, draw(st.floats(-20, 12)))
     voxel_um = draw(st.sampled_from([1.0, 0.7]))
     view = FieldOfView.of(draw(st.sampled_from(["all", "cylinder"])), shape, (voxel_um,) * 3)
-    grid = Grid.of(shape, (voxel_um,) * 3, plane, view, np.array([0.0, 3.0, 7.5, 40.0]), draw(st.floats(2, 30)))
+    side = draw(st.integers(2, 9))
+    air = rng.random([-(-n // side) for n in shape]) < draw(st.sampled_from([0.0, 0.3]))
+    borders_um, block_um = np.array([0.0, 3.0, 7.5, 40.0]), draw(st.floats(2, 30))
+    grid = Grid.of(shape, (voxel_um,) * 3, plane, view, borders_um, block_um, Resin(side, air, None))
     zones = np.array([[True, False, False], [False, True, True]])
     return labels, grid, zones, draw(st.integers(1, 6))
 
@@ -46,9 +50,10 @@ def directly(labels, grid, zones):
     found = np.zeros((2, len(zones), grid.n_blocks, n_lags(grid)), np.int64)
     for index, zone in enumerate(zones):
         resin = np.append(zone, False)[layer]
+        stretch = np.cumsum(~resin, axis=-1)  # pairs across air are none
         for lag in range(n_lags(grid)):
             ends = slice(None, resin.shape[-1] - lag), slice(lag, None)
-            both = resin[..., ends[0]] & resin[..., ends[1]]
+            both = resin[..., ends[0]] & resin[..., ends[1]] & (stretch[..., ends[0]] == stretch[..., ends[1]])
             at = block[..., ends[0]]
             found[1, index, :, lag] = np.bincount(at[both], minlength=grid.n_blocks)
             both &= (labels[..., ends[0]] > 0) & (labels[..., ends[1]] > 0)
@@ -86,6 +91,7 @@ def test_a_cut_that_forgets_its_slices_would_be_seen(tmp_path, monkeypatch):
         FieldOfView.of("all", labels.shape, (1.0,) * 3),
         np.array([0.0, 20.0]),
         3,
+        Resin.everywhere(),
     )
     write_runs(tmp_path / "r.parquet", runs_of(labels), labels.shape, 1.0, 2)
     paths = {"calibrated": tmp_path / "r.parquet"}
@@ -117,7 +123,9 @@ def test_narrow_holes_in_the_resin_are_not_looked_over(look_again, monkeypatch):
     labels = (rng.random((3, 6, 64)) < 0.4).astype(np.int32)
     ones = (1.0,) * 3
     view = FieldOfView.of("all", labels.shape, ones)
-    grid = Holed.of(labels.shape, ones, Plane((0.0, 1.0, 0.0), 0.0), view, np.array([0.0, 4.0, 9.0]), 9)
+    grid = Holed.of(
+        labels.shape, ones, Plane((0.0, 1.0, 0.0), 0.0), view, np.array([0.0, 4.0, 9.0]), 9, Resin.everywhere()
+    )
     zones = np.eye(2, dtype=bool)
     runs = Runs(*(column.to_numpy() for _, column in runs_of(labels).items()))
     resin = grid.count_resin(0, 3)
@@ -138,7 +146,7 @@ def test_pairs_of_spheres_fall_as_their_surface_says():
     z, y, x = (np.arange(n) + 0.5 - n / 2 for n in shape)
     labels = (z[:, None, None] ** 2 + y[None, :, None] ** 2 + x**2 < radius**2).astype(np.int32)
     view = FieldOfView.of("all", shape, (1.0,) * 3)
-    grid = Grid.of(shape, (1.0,) * 3, Plane((1.0, 0.0, 0.0), 0.0), view, np.array([0.0, 40.0]), 40)
+    grid = Grid.of(shape, (1.0,) * 3, Plane((1.0, 0.0, 0.0), 0.0), view, np.array([0.0, 40.0]), 40, Resin.everywhere())
     runs = Runs(*(column.to_numpy() for _, column in runs_of(labels).items()))
     domain, resin = count_pairs(grid, runs, 0, 40, np.array([[True]]), grid.count_resin(0, 40))
     s2 = pairs_at(domain)[0, 0] / pairs_at(resin)[0, 0]

@@ -4,7 +4,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tomoprofile.config import Circle
 from tomoprofile.profile.masks import FieldOfView, Grid
+from tomoprofile.profile.resin import Resin
 from tomoprofile.volume.plane import Plane
 
 components = st.floats(-1, 1).filter(lambda value: abs(value) > 1e-3 or value == 0)
@@ -18,22 +20,23 @@ borders = st.lists(st.floats(-5, 8), min_size=2, max_size=7, unique=True).map(so
 @given(
     shape=shapes,
     edges=voxels,
-    normal=normals,
-    offset=st.floats(-3, 6),
+    plane=st.builds(Plane.through, normals, st.floats(-3, 6)),
     borders_um=borders,
     block_um=st.floats(0.5, 6),
-    view=st.sampled_from(["all", "cylinder"]),
+    view=st.sampled_from(["all", "cylinder", "auto", Circle(radius_um=2.5, centre_um=(3, 1))]),
     seed=st.integers(0, 99),
+    side=st.integers(1, 4),
 )
-def test_every_voxel_is_counted_once_where_it_lies(shape, edges, normal, offset, borders_um, block_um, view, seed):
-    plane = Plane.through(normal, offset)
-    field = FieldOfView.of(view, shape, edges)
-    grid = Grid.of(shape, edges, plane, field, np.array(borders_um), block_um)
+def test_every_voxel_is_counted_once_where_it_lies(shape, edges, plane, borders_um, block_um, view, seed, side):
+    field = FieldOfView.of(view, shape, edges, Circle(radius_um=2))
+    rng = np.random.default_rng(seed)
+    air = Resin(side, rng.random([-(-n // side) for n in shape]) < 0.3, None)
+    grid = Grid.of(shape, edges, plane, field, np.array(borders_um), block_um, air)
     z, y, x = np.indices(shape) + 0.5
     z, y, x = z * edges[0], y * edges[1], x * edges[2]
     layer, block = grid.place(z.ravel(), y.ravel(), x.ravel())
     depth = plane.depth_um(z, y, x).ravel()
-    inside = field.holds(y, x, edges, shape[2]).ravel()
+    inside = field.holds(y, x).ravel() & ~air.is_air(*np.indices(shape)).ravel()
     expected = np.zeros((grid.n_layers, grid.n_blocks), np.int64)
     for index in range(grid.n_layers):
         here = (depth >= borders_um[index]) & (depth < borders_um[index + 1]) & inside
@@ -41,7 +44,7 @@ def test_every_voxel_is_counted_once_where_it_lies(shape, edges, normal, offset,
         expected[index] = np.bincount(block[here], minlength=grid.n_blocks)
     assert np.array_equal(grid.count_resin(0, shape[0]), expected)
     # Single voxels as runs, a random half of them: the same places.
-    chosen = np.random.default_rng(seed).random(shape) < 0.5
+    chosen = rng.random(shape) < 0.5
     counted = np.zeros_like(expected)
     at_z, at_y, at_x = np.nonzero(chosen)
     grid.count(at_z, at_y, at_x, at_x + 1, counted)
@@ -53,7 +56,8 @@ def test_every_voxel_is_counted_once_where_it_lies(shape, edges, normal, offset,
 @given(shape=shapes, edges=voxels, block_um=st.floats(0.5, 6))
 def test_blocks_are_alike_and_no_smaller_than_asked(shape, edges, block_um):
     plane = Plane((0.0, 1.0, 0.0), 0.0)
-    grid = Grid.of(shape, edges, plane, FieldOfView.of("all", shape, edges), np.array([-99.0, 99.0]), block_um)
+    view = FieldOfView.of("all", shape, edges)
+    grid = Grid.of(shape, edges, plane, view, np.array([-99.0, 99.0]), block_um, Resin.everywhere())
     voxels = grid.count_resin(0, shape[0])[0]
     assert voxels.min() > 0
     sides = [np.bincount(np.unique(grid.blocks[axis], return_inverse=True)[1]) for axis in (0, 2)]

@@ -540,4 +540,4 @@ def test_the_circle_holds_the_voxels_whose_centres_it_holds():
     for row, (start, stop) in enumerate(zip(view.x_start, view.x_stop, strict=True)):
         inside[row, start:stop] = True
     assert np.array_equal(inside, (y - 15) ** 2 + (x - 25) ** 2 <= 225)
-    assert np.array_equal(inside, view.holds(y, x, (1.0, 1.0, 1.0), 50))
+    assert np.array_equal(inside, view.holds(y, x))

@@ -2,11 +2,12 @@
 
 
 rule fit_interface:
-    """Fit the plane between substrate and resin, from which depth is measured (P42)."""
+    """Fit the plane between substrate and resin, from which depth is measured (P42), and find air beyond the resin."""
     input:
         slabs=converted,
     output:
         interface=ensure(f"{RESULTS}/{{sample}}/interface.json", non_empty=True),
+        resin=ensure(f"{RESULTS}/{{sample}}/resin.npz", non_empty=True),
     log:
         f"{RESULTS}/logs/fit_interface/{{sample}}.log",
     benchmark:
@@ -20,7 +21,7 @@ rule fit_interface:
     params:
         volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
         interface=lambda wildcards: scan_of(wildcards).interface,
-        algorithm_version=1,
+        algorithm_version=2,
     script:
         "../scripts/fit_interface.py"
 

@@ -1,4 +1,4 @@
-"""Fit the plane between substrate and resin."""
+"""Fit the plane between substrate and resin, and find what beyond it is air."""
 
 from pathlib import Path
 
@@ -6,4 +6,5 @@ from tomoprofile.logs import rule_logging
 from tomoprofile.profile.interface import fit_interface
 
 with rule_logging(snakemake.log[0]):
-    fit_interface(Path(snakemake.params.volume), snakemake.params.interface, Path(snakemake.output.interface))
+    volume, out = Path(snakemake.params.volume), snakemake.output
+    fit_interface(volume, snakemake.params.interface, Path(out.interface), Path(out.resin))

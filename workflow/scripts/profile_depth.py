@@ -21,4 +21,5 @@ with rule_logging(snakemake.log[0]):
             workers=workers,
             familiarity=Path(found.familiarity) if found.get("familiarity") else None,
             mask=Path(found.mask) if found.get("mask") else None,
+            resin_file=Path(found.resin),
         )

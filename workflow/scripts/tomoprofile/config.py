@@ -265,6 +265,15 @@ class Zone(Section):
         return self
 
 
+class Circle(Section):
+    """The part of every slice that was reconstructed."""
+
+    radius_um: float = Field(gt=0, description="Radius.")
+    centre_um: tuple[float, float] | None = Field(
+        None, description="Its centre `[y, x]` from the outer corner of the slice; empty: the middle of the slice."
+    )
+
+
 class ProfileConfig(Section):
     """Depth bins, zones and intervals."""
 
@@ -272,8 +281,10 @@ class ProfileConfig(Section):
     guard_um: float = Field(
         0.0, ge=0, description="Depths nearer to the substrate than this are left out of the profile."
     )
-    field_of_view: Literal["all", "cylinder"] = Field(
-        "all", description="`cylinder`: only voxels inside the largest circle in each slice were reconstructed."
+    field_of_view: Literal["auto", "all", "cylinder"] | Circle = Field(
+        "auto",
+        description="Voxels that were reconstructed. `auto`: a circle where the corners of the slices hold one value, "
+        "else all; `cylinder`: the largest circle in each slice; or a circle of your own.",
     )
     zones: tuple[Zone, ...] = Field(
         (

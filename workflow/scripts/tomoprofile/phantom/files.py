@@ -73,8 +73,8 @@ def write_scan(phantom: Phantom, folder: str | Path, form: str) -> Path:
 def write_truth(phantom: Phantom, folder: str | Path) -> None:
     """Write everything that is true of the scan.
 
-    ``objects.parquet``, ``labels.tif`` (0 matrix and fillers, 1 domain, 2 void, 3 substrate), ``occupancy.tif`` (share
-    of each voxel filled by domains, 255 = 1), ``interface.json``, ``profile.parquet`` (bins of 1 um) and, last,
+    ``objects.parquet``, ``labels.tif`` (0 matrix and fillers, 1 domain, 2 void, 3 substrate, 4 air), ``occupancy.tif``
+    (share of each voxel filled by domains, 255 = 1), ``interface.json``, ``profile.parquet`` (bins of 1 um) and, last,
     ``settings.json``.
 
     Parameters

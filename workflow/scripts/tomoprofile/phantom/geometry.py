@@ -80,6 +80,11 @@ class Spheres:
     def __len__(self) -> int:
         return len(self.diameters_um)
 
+    def those(self, kept: NDArray[np.bool_]) -> Spheres:
+        """Return some of them; only of spheres, as partners of other shapes are numbered."""
+        assert self.shapes is None
+        return Spheres(self.centres_um[kept], self.diameters_um[kept], self.classes[kept], self.large[kept])
+
 
 @dataclass(frozen=True)
 class Frame:

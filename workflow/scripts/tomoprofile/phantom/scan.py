@@ -19,7 +19,7 @@ from .materials import optical_constants, wavelength_um
 from .matrix import add_fillers, matrix_texture
 from .painting import TALLIES, paint_ellipsoids, paint_layer, paint_spheres
 from .settings import PhantomSettings
-from .truth import MATRIX, SUBSTRATE, merge_touching, object_table
+from .truth import AIR, MATRIX, SUBSTRATE, merge_touching, object_table
 
 __all__ = ["Phantom", "PhantomSettings", "simulate"]
 
@@ -36,7 +36,8 @@ class Phantom:
     grey : array (z, y, x) of float32
         What a beamline would reconstruct, in 1/cm.
     labels : array (z, y, x) of uint8
-        0 matrix with its fillers, 1 domain, 2 void, 3 substrate: what the centre of the voxel lies in.
+        0 matrix with its fillers, 1 domain, 2 void, 3 substrate, 4 air beyond a film: what the centre of the voxel lies
+        in.
     occupancy : array (z, y, x) of float32
         Share of each voxel filled by domains, 0 to 1.
     objects : DataFrame
@@ -118,6 +119,9 @@ def lay_out(settings: PhantomSettings, rng: np.random.Generator) -> tuple[Plane,
     spheres = place_spheres(settings, plane, frame, rng)
     if settings.filler_ratio:
         spheres = add_fillers(spheres, settings, plane, frame, rng)
+    if settings.film_um:
+        reach = spheres.diameters_um / 2 + settings.gap_um
+        spheres = spheres.those(plane.depth_um(*spheres.centres_um.T) + reach <= settings.film_um)
     return plane, spheres, grid
 
 
@@ -170,6 +174,12 @@ def render(
         replace_matrix_by(material)
         if kind == DOMAIN:
             occupancy[:] = share[grid.window]
+    if settings.film_um:
+        nz, ny, nx = plane.normal
+        share.fill(0)
+        surface = Plane((-nz, -ny, -nx), -plane.offset_um - settings.film_um)
+        paint_layer(share, grid.origin_um, voxel, surface, math.inf)
+        replace_matrix_by("air")
     behind_alumina = Plane(plane.normal, plane.offset_um - settings.alumina_um)
     layers = (("alumina", plane, settings.alumina_um), ("silicon", behind_alumina, math.inf))
     for material, front, thickness in layers:
@@ -178,7 +188,10 @@ def render(
         replace_matrix_by(material)
     z, y, x = ((np.arange(n) + 0.5) * voxel for n in settings.size)
     for index, z_um in enumerate(z):
-        labels[index][plane.depth_um(z_um, y[:, None], x[None, :]) <= 0] = SUBSTRATE
+        depth = plane.depth_um(z_um, y[:, None], x[None, :])
+        labels[index][depth <= 0] = SUBSTRATE
+        if settings.film_um:
+            labels[index][depth > settings.film_um] = AIR
     if texture is not None and left is not None:
         texture *= left
         mu += texture * np.float32(matrix.mu_per_cm)

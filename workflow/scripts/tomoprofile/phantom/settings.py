@@ -67,6 +67,8 @@ class PhantomSettings:
         Height of the resin-facing side of the substrate at the middle of the scan.
     alumina_um : float
         Thickness of the Al2O3 line, which belongs to the substrate.
+    film_um : float
+        Thickness of the resin, with air beyond; 0 when the resin goes on. Only with spheres.
     diameter_um, diameter_cv : float
         Mean and coefficient of variation of the lognormal diameters of small domains and voids.
     large_per_mm2 : float
@@ -104,6 +106,7 @@ class PhantomSettings:
     tilt_deg: float = 0.5
     substrate_um: float = 12.0
     alumina_um: float = 0.8
+    film_um: float = 0.0
     diameter_um: float = 3.0
     diameter_cv: float = 0.25
     large_per_mm2: float = 300.0
@@ -129,6 +132,7 @@ class PhantomSettings:
             "rings_per_cm": (0, 1000),
             "tilt_deg": (0, 20),
             "alumina_um": (0, 10),
+            "film_um": (0, 10_000),
             "diameter_um": (1, 10),
             "diameter_cv": (0.01, 0.5),
             "large_per_mm2": (0, 2000),
@@ -159,6 +163,9 @@ class PhantomSettings:
         elif not 0 < self.substrate_um < self.size[1] * self.voxel_um:
             problem = f"the substrate must end inside the {self.size[1] * self.voxel_um:g} um along y"
             faults.append(Fault("phantom: substrate_um", str(self.substrate_um), problem, "Enlarge the scan along y."))
+        if self.film_um and self.irregular:
+            remedy = "Set `elongation` to 1 and `touching_ratio` to 0."
+            faults.append(Fault("phantom: film_um", str(self.film_um), "a film holds spheres only", remedy))
         if faults:
             raise ConfigError(*faults)
 

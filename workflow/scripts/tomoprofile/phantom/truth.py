@@ -14,7 +14,7 @@ from .geometry import DOMAIN, Spheres
 from .painting import TALLIES
 from .shapes import united
 
-MATRIX, SUBSTRATE = 0, 3
+MATRIX, SUBSTRATE, AIR = 0, 3, 4
 BIN_UM = 1.0
 
 
@@ -129,7 +129,7 @@ def profile_table(
     Parameters
     ----------
     labels : array (z, y, x) of uint8
-        0 matrix, 1 domain, 2 void, 3 substrate.
+        0 matrix, 1 domain, 2 void, 3 substrate, 4 air.
     objects : DataFrame
         From :func:`object_table`.
     voxel_um : float
@@ -145,7 +145,7 @@ def profile_table(
     resin, domain = np.zeros(bins, np.int64), np.zeros(bins, np.int64)
     for index, z_um in enumerate(z):
         depth = plane.depth_um(z_um, y[:, None], x[None, :])
-        inside = labels[index] != SUBSTRATE
+        inside = labels[index] < SUBSTRATE
         bin_of = np.clip((depth / bin_um).astype(np.intp), 0, bins - 1)
         resin += np.bincount(bin_of[inside], minlength=bins)
         domain += np.bincount(bin_of[labels[index] == DOMAIN], minlength=bins)

@@ -26,7 +26,8 @@ from .domains import Domains, diameters, nearest_neighbours, sizes_table
 from .estimators import Tallies, draw_blocks, estimate
 from .masks import FieldOfView, Floats, Grid, Ints
 from .ranges import Ranges, bin_ranges, layer_borders, layer_ranges, zone_ranges
-from .tables import flag, forget_band, write_table
+from .resin import Resin
+from .tables import OUTSIDE, add_flag, flag, forget_band, write_table
 
 LEVELS = ("low", CALIBRATED, "high")
 _DOMAIN_COLUMNS = [
@@ -62,6 +63,7 @@ def profile_depth(
     workers: Workers | None = None,
     familiarity: Path | None = None,
     mask: Path | None = None,
+    resin_file: Path | None = None,
 ) -> None:
     """Write the tables of what changes with the distance from the substrate.
 
@@ -90,6 +92,8 @@ def profile_depth(
     mask : Path, optional
         ``mask.json`` of a scan whose mask was given. How sure its boundary is nobody knows, so the rows ``low`` and
         ``high`` are empty and flagged.
+    resin_file : Path, optional
+        ``resin.npz``: where air and the outside of the reconstruction are, which count nowhere.
 
     Raises
     ------
@@ -100,19 +104,20 @@ def profile_depth(
 
     Notes
     -----
-    For ``cylinder``, objects with their centroid outside the circle are left out, and the weights stay those of the
+    With a circular field of view, objects with their centroid outside are left out, and the weights stay those of the
     box: exact inside it, an approximation for objects that reach out of the circle.
     """
     conditions = _conditions(objects)
     shape, voxel_size_um = conditions[CALIBRATED].shape, conditions[CALIBRATED].voxel_size_um
     plane = Plane.load(interface)
-    view = FieldOfView.of(config.field_of_view, shape, voxel_size_um)
+    part = Resin.load(resin_file) if resin_file else Resin.everywhere()
+    view = FieldOfView.of(config.field_of_view, shape, voxel_size_um, part.circle)
     tables = {level: _read_domains(domains[level], level) for level in LEVELS}
     whole = tables[CALIBRATED].query("edge_weight > 0")["equivalent_diameter_um"].max()
     near_um, far_um = whole_objects_um(shape, voxel_size_um, plane, float(whole) / 2 if whole > 0 else 0.0)
     deepest_um = _deepest_um(shape, voxel_size_um, plane)
     borders, bins_um = layer_borders(deepest_um, near_um, far_um, voxel_size_um[plane.axis], config)
-    grid = Grid.of(shape, voxel_size_um, plane, view, borders, config.block_um)
+    grid = Grid.of(shape, voxel_size_um, plane, view, borders, config.block_um, part)
     zones = zone_ranges(grid, config.zones)
     counts = count_scan(objects, grid, zones.holds, workers or Here())
     for level in LEVELS:
@@ -135,6 +140,8 @@ def profile_depth(
     for table, ranges in ((profile, bins), (zone_table, zones)):
         unknown = np.concatenate([scan.of_unknown_size(ranges, found[level]) for level in LEVELS])
         flag(table, ranges, grid, scan.resin, (near_um, far_um), unknown, of_model)
+        if part.circle and not view.circle:
+            add_flag(table, OUTSIDE)
         if mask:
             forget_band(table)
     depth = (profile["depth_lo_um"] + profile["depth_hi_um"]) / 2
@@ -154,6 +161,8 @@ def profile_depth(
         "settings": config.model_dump(mode="json"),
         "seed": seed,
         "blocks": grid.n_blocks,
+        "field_of_view": view.circle.model_dump() if view.circle else "all",
+        "air_left_out": bool(part.air.any()),
         "whole_objects_um": [near_um if np.isfinite(near_um) else None, far_um],
         "boundary": "given with a mask, its uncertainty is unknown" if mask else "between the levels",
     }

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from ..logs import progress
+from ..volume.plane import Plane
 from ..volume.store import Store
 
 COARSE = 192  # blocks along the longest axis at most, so that the memory does not grow with the scan
@@ -21,6 +23,8 @@ COLUMN_VOXELS = 8  # side of a column: averages noise of single voxels away and 
 REACH = 6  # voxels on both sides of an edge that are compared; refraction rims fit in
 TOLERANCE = 3.0  # voxels from the plane within which a column agrees with it
 _TRIALS = 300
+_ROUNDS = 6
+_FAR = 4.0  # robust standard deviations
 
 Floats = NDArray[np.float64]
 
@@ -84,6 +88,19 @@ def constant_outside(store: Store) -> float:
     return float(corners.flat[0]) if np.all(corners == corners.flat[0]) else float("nan")
 
 
+def block_side(shape: tuple[int, int, int]) -> int:
+    """Return the side in voxels of the blocks in which a scan is first looked at."""
+    return max(4, -(-max(shape) // COARSE))
+
+
+def depth_of_blocks_um(
+    shape: tuple[int, ...], side: int, plane: Plane, voxel_size_um: tuple[float, float, float]
+) -> Floats:
+    """Return the depth of the centres of blocks, an array of that shape."""
+    z, y, x = ((np.arange(n) + 0.5) * side * edge for n, edge in zip(shape, voxel_size_um, strict=True))
+    return np.asarray(plane.depth_um(z[:, None, None], y[None, :, None], x[None, None, :]))
+
+
 def block_means(store: Store, side: int, outside: float) -> NDArray[np.float32]:
     """Return means over cubes of ``side`` voxels; NaN where less than half a cube was reconstructed."""
     shape = tuple(-(-n // side) for n in store.shape)
@@ -92,6 +109,15 @@ def block_means(store: Store, side: int, outside: float) -> NDArray[np.float32]:
         _add_blocks(data, first, side, outside, sums, counts)
     known = counts * 2 >= side**3
     return np.divide(sums, counts, out=np.full(shape, np.nan), where=known).astype(np.float32)
+
+
+def calm(means: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the median of each block and its 26 neighbours; blocks that were not reconstructed take the nearest."""
+    unknown = np.isnan(means)
+    if unknown.any() and not unknown.all():
+        nearest = ndimage.distance_transform_edt(unknown, return_distances=False, return_indices=True)
+        means = means[tuple(nearest)]
+    return ndimage.median_filter(means, 3, mode="nearest")
 
 
 def find_step(means: NDArray[np.float32]) -> Step | None:
@@ -268,9 +294,13 @@ def fit_sheet(a_um: Floats, b_um: Floats, edge_um: Floats, tolerance_um: float) 
     tried = np.linalg.solve(design[triples], edge_um[known][triples][..., None])[..., 0]
     misfit = np.abs(design[judges] @ tried.T - edge_um[known][judges][:, None])
     best = tried[(misfit <= tolerance_um).sum(axis=0).argmax()]
-    for _ in range(5):
-        near = np.abs(edge_um[known] - design @ best) <= tolerance_um
+    reach = tolerance_um
+    for _ in range(_ROUNDS):
+        near = np.abs(edge_um[known] - design @ best) <= reach
         best = np.linalg.lstsq(design[near], edge_um[known][near], rcond=None)[0]
+        # A pit or a lump within the tolerance would tilt the plane; what is far for most of the others stays out.
+        spread = 1.4826 * float(np.median(np.abs(edge_um[known] - design @ best)[near]))
+        reach = min(tolerance_um, max(_FAR * spread, tolerance_um / 10))
     residual = np.abs(edge_um[known] - design @ best)
     agrees = np.zeros(len(edge_um), bool)
     agrees[known] = residual <= tolerance_um

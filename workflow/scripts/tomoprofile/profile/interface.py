@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import __version__
 from ..errors import ConfigError, Fault, StageError
@@ -15,20 +16,23 @@ from ..samples import parse_interface
 from ..volume.plane import Plane
 from ..volume.store import Store, open_store
 from . import edges
+from .candidates import COMPARABLE, STEP_VOXELS, other_part, two_planes
+from .resin import find_resin
 
 MAX_TILT_DEG = 10.0
 MAX_RESIDUAL_VOXELS = 3.0
 LEAST_AGREEMENT = 0.6
 LEAST_COLUMNS = 9
 END_VOXELS = 5
+MAP_SIDE = 32
 _REMEDY = (
     "Look at the scan and write `slice:INDEX` or `plane:nz,ny,nx,offset_um` into the `interface` column of the sample "
     "sheet."
 )
 
 
-def fit_interface(volume: Path, spec: str, out: Path) -> None:
-    """Find the plane from which depth is measured, and write ``interface.json``.
+def fit_interface(volume: Path, spec: str, out: Path, resin_out: Path) -> None:
+    """Find the plane from which depth is measured, and what beyond it is resin.
 
     Parameters
     ----------
@@ -40,7 +44,10 @@ def fit_interface(volume: Path, spec: str, out: Path) -> None:
         n . p = offset, normal n of any length pointing into the resin.
     out : Path
         Receives the plane, ``how``, ``residual_um`` (robust standard deviation of columns, null when given by hand),
-        ``n_columns``, ``inlier_fraction``, ``warning``, and for fits the grey values of both sides.
+        ``n_columns``, ``inlier_fraction``, ``warning``, for fits the grey values of both sides and a map of residuals,
+        and how much air lies beyond the plane.
+    resin_out : Path
+        Receives where air and the outside of the reconstruction are.
 
     Raises
     ------
@@ -54,9 +61,11 @@ def fit_interface(volume: Path, spec: str, out: Path) -> None:
         kind, numbers = parse_interface(spec)
     except ValueError as error:
         raise ConfigError(Fault("sample sheet: interface", repr(spec), str(error), "Correct the cell.")) from None
+    outside, side = edges.constant_outside(store), edges.block_side(store.shape)
+    means = edges.block_means(store, side, outside)
     how: dict[str, Any] = {"residual_um": None, "n_columns": 0, "inlier_fraction": None, "warning": ""}
     if kind == "auto":
-        plane, found = find_interface(store)
+        plane, found = find_interface(store, means, side, outside)
         how |= found
     elif kind == "slice":
         index, sign = numbers
@@ -71,13 +80,27 @@ def fit_interface(volume: Path, spec: str, out: Path) -> None:
     if _depth_of_corners_um(store, plane).max() <= 0:
         problem = f"no part of the scan {volume} lies on the side of the resin"
         raise ConfigError(Fault("sample sheet: interface", spec, problem, "Reverse the normal or correct the offset."))
-    LOG.info("interface: %s, tilt %.2f degrees, %s", plane, plane.tilt_deg, how)
+    resin, told = find_resin(store, plane, means, side, outside)
+    how |= told
+    LOG.info("interface: %s, tilt %.2f degrees, %s", plane, plane.tilt_deg, {**how, "residual_map_um": "..."})
+    resin.save(resin_out)
     with whole_file(out) as partial:
         plane.save(partial, how=spec, **how, tomoprofile_version=__version__)
 
 
-def find_interface(store: Store) -> tuple[Plane, dict[str, Any]]:
+def find_interface(store: Store, means: NDArray[np.float32], side: int, outside: float) -> tuple[Plane, dict[str, Any]]:
     """Fit the plane at which the brighter substrate, at one end of any axis, passes into the resin.
+
+    Parameters
+    ----------
+    store : Store
+        Grey values.
+    means : array (blocks along z, y, x)
+        See :func:`.edges.block_means`.
+    side : int
+        Voxels in a block.
+    outside : float
+        See :func:`.edges.constant_outside`.
 
     Returns
     -------
@@ -89,17 +112,15 @@ def find_interface(store: Store) -> tuple[Plane, dict[str, Any]]:
     Raises
     ------
     StageError
-        When there is no contrast, when the columns do not agree on a plane, when it is tilted by more than 10 degrees
-        or lies at the very end of the scan: depths from it would be wrong without anybody noticing.
+        When there is no contrast, when the columns do not agree on a plane or nearly as well on another, when it is
+        tilted by more than 10 degrees or lies at the very end of the scan, or when another part of the scan could be
+        the substrate: depths from it would be wrong without anybody noticing.
     """
     where = str(store.path)
 
     def refuse(problem: str, got: str = "") -> StageError:
         return StageError(Fault(where, got, problem, _REMEDY))
 
-    outside = edges.constant_outside(store)
-    side = max(4, -(-max(store.shape) // edges.COARSE))
-    means = edges.block_means(store, side, outside)
     step = edges.find_step(means)
     if step is None or step.contrast <= step.noise:
         raise refuse("no substrate was found: no end of the scan is brighter than the rest")
@@ -110,6 +131,12 @@ def find_interface(store: Store) -> tuple[Plane, dict[str, Any]]:
     voxel_um = store.voxel_size_um[step.axis]
     sheet = edges.fit_sheet(a_um, b_um, edge_um, edges.TOLERANCE * voxel_um)
     share = float(sheet.agrees.mean()) if sheet.agrees.size else 0.0
+    both = two_planes(a_um, b_um, edge_um, STEP_VOXELS * voxel_um)
+    if both is not None:
+        raise refuse(
+            f"the substrate's edge has a step: {100 * both[0]:.0f} % of the columns lie on one plane and "
+            f"{100 * both[1]:.0f} % on another"
+        )
     if sheet.agrees.sum() < LEAST_COLUMNS or share < LEAST_AGREEMENT:
         problem = f"the substrate's edge is no plane: {100 * share:.0f} % of {len(edge_um)} columns agree on one"
         raise refuse(problem, f"needed {100 * LEAST_AGREEMENT:.0f} % and {LEAST_COLUMNS} columns")
@@ -125,6 +152,10 @@ def find_interface(store: Store) -> tuple[Plane, dict[str, Any]]:
     height = float(sheet.height_um(np.array(middle[a]), np.array(middle[b]))) / voxel_um
     if not END_VOXELS <= height <= store.shape[step.axis] - END_VOXELS:
         raise refuse("the plane found lies at the very end of the scan", f"voxel {height:.1f} along {'zyx'[step.axis]}")
+    depth_um = edges.depth_of_blocks_um(means.shape, side, plane, store.voxel_size_um)
+    doubt, where_share = other_part(means, depth_um, side * voxel_um, step)
+    if where_share >= COMPARABLE:
+        raise refuse(f"the plane found may be the wrong one: {doubt}, in {100 * where_share:.0f} % of the columns")
     grey = store.grey
     how = {
         "residual_um": sheet.residual_um,
@@ -134,8 +165,32 @@ def find_interface(store: Store) -> tuple[Plane, dict[str, Any]]:
         "substrate_grey": grey.slope * step.substrate + grey.offset,
         "resin_grey": grey.slope * step.resin + grey.offset,
         "grey_unit": grey.unit,
+        "residual_map_um": residual_map(store, plane, a_um, b_um, edge_um),
     }
     return plane, how
+
+
+def residual_map(
+    store: Store, plane: Plane, a_um: edges.Floats, b_um: edges.Floats, edge_um: edges.Floats
+) -> list[list[float | None]]:
+    """Return how far the substrate's edge lies from the plane, positive where it reaches into the resin.
+
+    Means over at most 32 x 32 equal parts of the two axes along the substrate, in their order; None where no edge was
+    found.
+    """
+    axes = edges.lateral_axes(plane.axis)
+    position: list[Any] = [0.0, 0.0, 0.0]
+    position[axes[0]], position[axes[1]], position[plane.axis] = a_um, b_um, edge_um
+    deviation = plane.depth_um(*position)
+    known = np.isfinite(deviation)
+    size = [store.shape[axis] * store.voxel_size_um[axis] for axis in axes]
+    parts = [int(np.clip(len(np.unique(at)), 1, MAP_SIDE)) for at in (a_um, b_um)]
+    total, *_ = np.histogram2d(a_um[known], b_um[known], parts, [(0, size[0]), (0, size[1])], weights=deviation[known])
+    number, *_ = np.histogram2d(a_um[known], b_um[known], parts, [(0, size[0]), (0, size[1])])
+    return [
+        [round(float(t / n), 4) if n else None for t, n in zip(*row, strict=True)]
+        for row in zip(total, number, strict=True)
+    ]
 
 
 def _plane(step: edges.Step, sheet: edges.Sheet) -> Plane:

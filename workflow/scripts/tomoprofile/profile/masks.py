@@ -1,4 +1,4 @@
-"""Which voxels count, and where: field of view, resin, layers of depth and lateral blocks.
+"""Which voxels count, and where: field of view, resin without air, layers of depth and lateral blocks.
 
 Domains and resin are counted by the same kernel, on runs of voxels: the resin of a slice is one run on every row. So a
 voxel cannot be in the numerator of a ratio without being in its denominator.
@@ -6,14 +6,15 @@ voxel cannot be in the numerator of a ratio without being in its denominator.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..config import Circle
 from ..volume.plane import Plane
+from .resin import Resin
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -27,36 +28,67 @@ class FieldOfView:
     ----------
     x_start, x_stop : array (rows,) of int64
         First column and one past the last; equal where nothing was reconstructed.
-    radius_um : float
-        Of the circle; infinite when the whole slice counts.
+    circle : Circle or None
+        Its border; None when the whole slice counts.
     """
 
     x_start: Ints
     x_stop: Ints
-    radius_um: float
+    circle: Circle | None
 
     @classmethod
-    def of(cls, kind: str, shape: tuple[int, int, int], voxel_size_um: tuple[float, float, float]) -> FieldOfView:
-        """Return the field of view: ``all``, or ``cylinder``, the largest circle in each slice.
+    def of(
+        cls,
+        kind: str | Circle,
+        shape: tuple[int, int, int],
+        voxel_size_um: tuple[float, float, float],
+        found: Circle | None = None,
+    ) -> FieldOfView:
+        """Return the field of view.
 
         A voxel is inside when its centre is.
+
+        Parameters
+        ----------
+        kind : str or Circle
+            ``all``; ``cylinder``, the largest circle in each slice; ``auto``, the circle ``found`` or else all; or a
+            circle given by hand.
+        shape, voxel_size_um : tuple
+            Of the scan.
+        found : Circle, optional
+            What was reconstructed, as far as the scan shows it.
         """
         rows, columns = shape[1:]
-        if kind == "all":
-            return cls(np.zeros(rows, np.int64), np.full(rows, columns, np.int64), math.inf)
         height, width = rows * voxel_size_um[1], columns * voxel_size_um[2]
-        radius = min(height, width) / 2
-        y = (np.arange(rows) + 0.5) * voxel_size_um[1] - height / 2
-        x = (np.arange(columns) + 0.5) * voxel_size_um[2] - width / 2
-        inside = y[:, None] ** 2 + x[None, :] ** 2 <= radius**2
+        circle = found if kind == "auto" else kind if isinstance(kind, Circle) else None
+        if kind == "cylinder":
+            circle = Circle(radius_um=min(height, width) / 2)
+        if circle is None:
+            return cls(np.zeros(rows, np.int64), np.full(rows, columns, np.int64), None)
+        circle = Circle(radius_um=circle.radius_um, centre_um=circle.centre_um or (height / 2, width / 2))
+        y = (np.arange(rows) + 0.5) * voxel_size_um[1]
+        x = (np.arange(columns) + 0.5) * voxel_size_um[2]
+        inside = _holds(circle, y[:, None], x[None, :])
         start = inside.argmax(axis=1).astype(np.int64)
-        return cls(start, start + inside.sum(axis=1, dtype=np.int64), radius)
+        return cls(start, start + inside.sum(axis=1, dtype=np.int64), circle)
 
-    def holds(self, y_um: Floats, x_um: Floats, voxel_size_um: tuple[float, float, float], columns: int) -> Floats:
+    def holds(self, y_um: Floats, x_um: Floats) -> NDArray[np.bool_]:
         """Return whether points lie inside."""
-        y = y_um - len(self.x_start) * voxel_size_um[1] / 2
-        x = x_um - columns * voxel_size_um[2] / 2
-        return y**2 + x**2 <= self.radius_um**2
+        if self.circle is None:
+            return np.ones(np.broadcast(y_um, x_um).shape, bool)
+        return _holds(self.circle, y_um, x_um)
+
+    def inward_um(self, y_um: Floats, x_um: Floats) -> Floats:
+        """Return how far inside of the circle points lie; infinitely far without one."""
+        if self.circle is None:
+            return np.full(np.broadcast(y_um, x_um).shape, np.inf)
+        y, x = self.circle.centre_um or (0.0, 0.0)
+        return self.circle.radius_um - np.hypot(y_um - y, x_um - x)
+
+
+def _holds(circle: Circle, y_um: Floats, x_um: Floats) -> NDArray[np.bool_]:
+    y, x = circle.centre_um or (0.0, 0.0)
+    return (y_um - y) ** 2 + (x_um - x) ** 2 <= circle.radius_um**2
 
 
 @dataclass(frozen=True)
@@ -73,6 +105,8 @@ class Grid:
         Depth 0.
     view : FieldOfView
         Voxels outside are not counted.
+    resin : Resin
+        Nor are those in air.
     borders_um : array (n_layers + 1,)
         Ascending; layer i holds depths in ``[borders_um[i], borders_um[i + 1])``. What lies before the first or behind
         the last border is not counted: the substrate, or a guard.
@@ -85,6 +119,7 @@ class Grid:
     voxel_size_um: tuple[float, float, float]
     plane: Plane
     view: FieldOfView
+    resin: Resin
     borders_um: Floats
     blocks: tuple[Ints, Ints, Ints]
     n_blocks: int
@@ -98,6 +133,7 @@ class Grid:
         view: FieldOfView,
         borders_um: Floats,
         block_um: float,
+        resin: Resin,
     ) -> Grid:
         """Divide the two axes along the substrate into equal blocks, as many as fit with sides >= ``block_um``."""
         blocks: list[Ints] = []
@@ -109,7 +145,7 @@ class Grid:
             pieces = max(1, min(n, int(n * voxel_size_um[axis] / block_um + 1e-9)))
             blocks.append((2 * np.arange(n) + 1) * pieces // (2 * n) * n_blocks)
             n_blocks *= pieces
-        return cls(shape, voxel_size_um, plane, view, borders_um, (blocks[0], blocks[1], blocks[2]), n_blocks)
+        return cls(shape, voxel_size_um, plane, view, resin, borders_um, (blocks[0], blocks[1], blocks[2]), n_blocks)
 
     @property
     def n_layers(self) -> int:
@@ -135,6 +171,8 @@ class Grid:
             np.asarray(x_stop, np.int64),
             self.view.x_start,
             self.view.x_stop,
+            self.resin.air,
+            self.resin.side,
             nz,
             ny,
             nx,
@@ -169,18 +207,20 @@ class Grid:
             Positions.
         """
         layer = np.searchsorted(self.borders_um, self.plane.depth_um(z_um, y_um, x_um), side="right") - 1
-        block = np.zeros(len(layer), np.int64)
-        for position, edge, n, share in zip(
-            (z_um, y_um, x_um), self.voxel_size_um, self.shape, self.blocks, strict=True
-        ):
-            block += share[np.clip((position / edge).astype(np.int64), 0, n - 1)]
+        z, y, x = (
+            np.clip((position / edge).astype(np.int64), 0, n - 1)
+            for position, edge, n in zip((z_um, y_um, x_um), self.voxel_size_um, self.shape, strict=True)
+        )
+        block = self.blocks[0][z] + self.blocks[1][y] + self.blocks[2][x]
         counts = (layer >= 0) & (layer < self.n_layers)
-        counts &= self.view.holds(y_um, x_um, self.voxel_size_um, self.shape[2])
+        counts &= self.view.holds(y_um, x_um) & ~self.resin.is_air(z, y, x)
         return np.where(counts, layer, -1), np.where(counts, block, -1)
 
 
 @njit(cache=True, nogil=True)
-def _count(z, y, start, stop, view_start, view_stop, nz, ny, nx, offset, dz, dy, dx, edges, bz, by, bx, tallies):  # type: ignore[no-untyped-def]
+def _count(
+    z, y, start, stop, view_start, view_stop, air, side, nz, ny, nx, offset, dz, dy, dx, edges, bz, by, bx, tallies
+):  # type: ignore[no-untyped-def]
     n_layers = tallies.shape[0]
     for run in range(z.size):
         i, j = z[run], y[run]
@@ -197,10 +237,12 @@ def _count(z, y, start, stop, view_start, view_stop, nz, ny, nx, offset, dz, dy,
             while depth >= edges[here + 1]:
                 here += 1
             at = row_block + bx[k]
+            if air[i // side, j // side, k // side]:
+                at = -1
             if here != layer or at != block:
-                if held and 0 < layer <= n_layers:
+                if block >= 0 and 0 < layer <= n_layers:
                     tallies[layer - 1, block] += held
                 layer, block, held = here, at, 0
             held += 1
-        if held and 0 < layer <= n_layers:
+        if block >= 0 and 0 < layer <= n_layers:
             tallies[layer - 1, block] += held

@@ -21,6 +21,7 @@ from .ranges import Ranges
 
 FEW = 5
 GIVEN = "given_mask"
+OUTSIDE = "outside_counted"  # filled corners of slices were taken for resin, because the configuration says so
 _UNITS = {"_um": "um", "_um3": "um^3", "_per_mm3": "mm^-3", "_um_lo": "um", "_um_hi": "um"}
 _UNITS |= {"_mm3_lo": "mm^-3", "_mm3_hi": "mm^-3", "ratio": "1", "ratio_lo": "1", "ratio_hi": "1"}
 
@@ -66,6 +67,11 @@ def flag(
         ";".join(name for name, applies in zip(reasons, row, strict=True) if applies)
         for row in zip(*reasons.values(), strict=True)
     ]
+
+
+def add_flag(table: pd.DataFrame, reason: str) -> None:
+    """Add a reason that holds for every row to the column ``flag``."""
+    table["flag"] = [f"{flag};{reason}" if flag else reason for flag in table["flag"]]
 
 
 def forget_band(table: pd.DataFrame) -> None:

@@ -36,6 +36,11 @@ _REASONS = {
         "At the edge of what the model has seen",
         "the whole scan looks somewhat unlike those of the model",
     ),
+    "outside_counted": (
+        "Corners counted as resin",
+        "the slices are filled with a constant outside of a circle, and `field_of_view: all` counts that as resin, so "
+        "volume ratios and number densities are too low: leave the key out, or set `cylinder`",
+    ),
     "few_blocks": ("No interval", "the field of view is too small for a 95 % interval"),
 }
 _OF_MODEL = {"outside_model": "error", "edge_of_model": "warning"}

@@ -1,0 +1,215 @@
+"""Which part of a scan is resin at all: reconstructed, and no air (P28).
+
+A film ends in air, and a cylindrical reconstruction is filled up to the corners of its slices. Both lie beyond the
+substrate and hold no domain, so counting them as resin would thin every domain out. They are found once, in means over
+blocks of voxels, and left out of numerator and denominator alike.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+
+from ..config import Circle
+from ..errors import Fault, InputError
+from ..files import whole_file
+from ..volume.plane import Plane
+from ..volume.store import Store
+from . import edges
+
+BLOCK_VOXELS = 8  # at least: a block holds several rims of both signs, which cancel
+AWAY = 12  # voxels from the substrate whose rims and blur change block means
+SMOOTH_BLOCKS = (2, 3, 4)  # sigma in blocks: rims cancel under a smooth window, and not in a block that cuts them
+SEPARATION = 4.0  # of air and resin, in standard deviations; one population split in two has less than 3
+REGION = 3  # blocks that a region of air is thick at least; domains, voids and rims are not
+LEAST_NEAR = 0.5  # of the blocks next to the substrate that must be resin
+_NEAR_BLOCKS = 3
+_FILLED = 0.5  # of a ring of voxels, for the ring to lie outside of the reconstruction
+_NOWHERE = 1 << 30
+
+
+@dataclass(frozen=True)
+class Resin:
+    """What of a scan beyond the substrate may be resin.
+
+    Attributes
+    ----------
+    side : int
+        Voxels along each edge of a block.
+    air : array (blocks along z, y, x) of bool
+        Blocks that are air, or touch it.
+    circle : Circle or None
+        In each slice, what was reconstructed; None when all of it was.
+    """
+
+    side: int
+    air: NDArray[np.bool_]
+    circle: Circle | None
+
+    @classmethod
+    def everywhere(cls) -> Resin:
+        """Return that nothing is known to be air or outside."""
+        return cls(_NOWHERE, np.zeros((1, 1, 1), bool), None)
+
+    def is_air(self, z: NDArray[np.int64], y: NDArray[np.int64], x: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return whether voxels, given by their indices, lie in air."""
+        return self.air[z // self.side, y // self.side, x // self.side]
+
+    def save(self, path: Path) -> None:
+        """Write ``resin.npz``."""
+        circle = [math.nan] * 3 if self.circle is None else [self.circle.radius_um, *(self.circle.centre_um or ())]
+        with whole_file(path) as partial, partial.open("wb") as file:
+            np.savez_compressed(file, side=self.side, air=self.air, circle_um=np.array(circle))
+
+    @classmethod
+    def load(cls, path: Path) -> Resin:
+        """Read ``resin.npz``.
+
+        Raises
+        ------
+        InputError
+            When it is no such file.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                radius, y, x = file["circle_um"].tolist()
+                circle = None if math.isnan(radius) else Circle(radius_um=radius, centre_um=(y, x))
+                return cls(int(file["side"]), file["air"].astype(bool), circle)
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            problem = f"it does not say where resin is: {error}"
+            raise InputError(Fault(str(path), "", problem, "Remove it and run the workflow again.")) from None
+
+
+def find_resin(
+    store: Store, plane: Plane, means: NDArray[np.float32], side: int, outside: float
+) -> tuple[Resin, dict[str, Any]]:
+    """Return where air and the outside of a reconstruction are, and what ``interface.json`` tells about it.
+
+    Parameters
+    ----------
+    store : Store
+        Grey values.
+    plane : Plane
+        The substrate.
+    means : array (blocks along z, y, x)
+        See :func:`.edges.block_means`; NaN outside.
+    side : int
+        Voxels in a block.
+    outside : float
+        See :func:`.edges.constant_outside`.
+    """
+    circle = reconstructed_circle(store, outside)
+    while side < BLOCK_VOXELS:
+        means, side = _coarser(means), 2 * side
+    depth_um = edges.depth_of_blocks_um(means.shape, side, plane, store.voxel_size_um)
+    air, facts = find_air(means, depth_um, side, min(store.voxel_size_um))
+    if facts is not None:
+        facts["contrast"] *= store.grey.slope
+    told = {"air": facts, "reconstructed_radius_um": circle.radius_um if circle else None}
+    return Resin(side, air, circle), told
+
+
+def find_air(
+    means: NDArray[np.float32], depth_um: NDArray[np.float64], side: int, voxel_um: float
+) -> tuple[NDArray[np.bool_], dict[str, Any] | None]:
+    """Return which blocks are air, and how clear that is; None where there is none.
+
+    The blocks beyond the substrate, smoothed, are split into dark and bright by Otsu's method. The dark ones are air
+    when both groups lie many standard deviations apart, when what lies on the substrate is bright, and as far as they
+    form regions several blocks thick. Blocks that touch air are cut by its surface or hold its rims, and are left out
+    with it.
+
+    Parameters
+    ----------
+    means : array (blocks along z, y, x)
+    depth_um : array, same shape
+        Of the centres of blocks.
+    side : int
+        Voxels in a block.
+    voxel_um : float
+        Smallest edge of a voxel.
+    """
+    nothing = np.zeros(means.shape, bool)
+    beyond = (depth_um > (AWAY + side) * voxel_um) & np.isfinite(means)
+    if beyond.sum() < REGION**3:
+        return nothing, None
+    near = beyond & (depth_um < (AWAY + (1 + _NEAR_BLOCKS) * side) * voxel_um)
+    for sigma in SMOOTH_BLOCKS:
+        smooth = _smooth(means, beyond, sigma)
+        ends = np.quantile(smooth[beyond], [0.001, 0.999])
+        if not ends[0] < ends[1]:
+            return nothing, None
+        level = threshold_otsu(np.clip(smooth[beyond], *ends))
+        dark, bright = beyond & (smooth < level), beyond & (smooth >= level)
+        contrast = float(np.median(smooth[bright]) - np.median(smooth[dark]))
+        noise = max(_spread(smooth[bright]), _spread(smooth[dark]))
+        if contrast >= SEPARATION * noise:
+            break
+    else:
+        return nothing, None
+    if bright[near].mean() < LEAST_NEAR:
+        return nothing, None
+    # Only what is smooth may decide where air ends: single blocks are darker or brighter for the domains in them, and a
+    # border that follows them would leave out the resin with more, or with fewer, domains. Beyond the scan air goes on.
+    region = np.ones((REGION,) * 3, bool)
+    air = ndimage.binary_opening(np.pad(dark, REGION, mode="edge"), region)[(slice(REGION, -REGION),) * 3]
+    if not air.any():
+        return nothing, None
+    facts = {
+        "share": float(air.sum() / beyond.sum()),
+        "contrast": contrast,
+        "separation": contrast / noise if noise else None,
+    }
+    return ndimage.binary_dilation(air, region), facts
+
+
+def reconstructed_circle(store: Store, outside: float) -> Circle | None:
+    """Return the circle beyond which most voxels hold the value of the outside; None when there is no such value.
+
+    Its centre is that of the slice, where reconstruction programs put the rotation axis.
+    """
+    if math.isnan(outside):
+        return None
+    middle = store.shape[0] // 2
+    filled = store.read(middle, middle + 1)[0] == outside
+    _, dy, dx = store.voxel_size_um
+    centre = filled.shape[0] * dy / 2, filled.shape[1] * dx / 2
+    y = (np.arange(filled.shape[0]) + 0.5) * dy - centre[0]
+    x = (np.arange(filled.shape[1]) + 0.5) * dx - centre[1]
+    width = max(dy, dx)
+    ring = (np.hypot(y[:, None], x[None, :]) / width).astype(np.int64)
+    voxels = np.bincount(ring.ravel())
+    share = np.bincount(ring.ravel(), weights=filled.ravel()) / np.maximum(voxels, 1)
+    inside = np.flatnonzero((share < _FILLED) & (voxels > 0))
+    # The last ring inside may be cut by the circle; one ring less holds nothing of the outside.
+    return Circle(radius_um=float(inside[-1] * width), centre_um=centre) if inside.size and inside[-1] else None
+
+
+def _coarser(means: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return means over 2 x 2 x 2 blocks; NaN where less than half is known."""
+    padded = np.pad(means, [(0, n % 2) for n in means.shape], constant_values=np.nan)
+    z, y, x = (n // 2 for n in padded.shape)
+    parts = padded.reshape(z, 2, y, 2, x, 2)
+    known = np.isfinite(parts)
+    count = known.sum(axis=(1, 3, 5))
+    total = np.where(known, parts, 0).sum(axis=(1, 3, 5), dtype=np.float64)
+    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count >= 4).astype(np.float32)
+
+
+def _smooth(means: NDArray[np.float32], known: NDArray[np.bool_], sigma: float) -> NDArray[np.float64]:
+    """Return Gaussian means over known blocks alone."""
+    total = ndimage.gaussian_filter(np.where(known, means, 0).astype(np.float64), sigma)
+    weight = ndimage.gaussian_filter(known.astype(np.float64), sigma)
+    return np.divide(total, weight, out=np.full(means.shape, np.inf), where=known)
+
+
+def _spread(values: NDArray[np.float32]) -> float:
+    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
