@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from .errors import ConfigError, Fault
 
-INTERFACE_FORMS = "`auto`, `slice:INDEX`, `slice:INDEX:below` or `plane:nz,ny,nx,offset_um`"
+INTERFACE_FORMS = (
+    "`auto`, `slice:INDEX`, `slice:INDEX:below`, `plane:nz,ny,nx,offset_um`, `mask:PATH` or `mask:FILE.h5:/DATASET`"
+)
 MASK_FORMS = "`PATH`, `FILE.h5:/DATASET`, or either behind `instances:`"
 _INSTANCES = "instances:"
 _DATASET = re.compile(r"(.+\.(?:h5|hdf5|hdf|nx|nxs)):(/.+)", re.IGNORECASE)
@@ -81,6 +83,12 @@ class Scan(BaseModel):
         """The user's own segmentation, or None when a model segments the scan."""
         return parse_mask(self.mask) if self.mask else None
 
+    @property
+    def substrate_mask(self) -> OwnMask | None:
+        """The user's own segmentation of the substrate, or None when the interface is a plane."""
+        kind, _, place = self.interface.partition(":")
+        return parse_mask(place) if kind == "mask" else None
+
     @field_validator("voxel_size_um", mode="before")
     @classmethod
     def _one_or_three_edges(cls, value: Any) -> Any:
@@ -129,9 +137,9 @@ def parse_interface(text: str) -> tuple[str, tuple[float, ...]]:
 
     Returns
     -------
-    kind : {"auto", "slice", "plane"}
+    kind : {"auto", "slice", "plane", "mask"}
     numbers : tuple of float
-        ``()`` for auto; ``(index, sign)`` for a slice, sign +1 when the resin lies at larger z; ``(nz, ny, nx,
+        ``()`` for auto and mask; ``(index, sign)`` for a slice, sign +1 when the resin lies at larger z; ``(nz, ny, nx,
         offset_um)`` for a plane whose normal points into the resin.
 
     Raises
@@ -143,6 +151,8 @@ def parse_interface(text: str) -> tuple[str, tuple[float, ...]]:
     try:
         if text == "auto":
             return "auto", ()
+        if kind == "mask" and not parse_mask(rest).instances:
+            return "mask", ()
         if kind == "slice":
             index, _, side = rest.partition(":")
             if side in {"", "below"}:

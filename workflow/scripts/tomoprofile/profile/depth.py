@@ -241,9 +241,7 @@ def whole_objects_um(
 
     The near end is open, so has a limit, only when the substrate lies wholly outside the scan.
     """
-    corners = _corners_um(shape, voxel_size_um, plane)
-    first, last = (np.take(corners, end, axis=plane.axis) for end in (0, 1))
-    near, far = (first, last) if plane.normal[plane.axis] > 0 else (last, first)
+    near, far = plane.end_depths_um(shape, voxel_size_um)
     near_um = float(near.max()) + radius_um if near.min() > 0 else -np.inf
     return near_um, float(far.min()) - radius_um
 
@@ -256,13 +254,8 @@ def _refuse_others(counts: Counts, level: str, table: pd.DataFrame, table_path: 
         raise InputError(Fault(str(table_path), "", problem, _REMEDY))
 
 
-def _corners_um(shape: tuple[int, int, int], voxel_size_um: tuple[float, float, float], plane: Plane) -> Floats:
-    z, y, x = (np.array([0.0, n * edge]) for n, edge in zip(shape, voxel_size_um, strict=True))
-    return plane.depth_um(z[:, None, None], y[None, :, None], x[None, None, :])
-
-
 def _deepest_um(shape: tuple[int, int, int], voxel_size_um: tuple[float, float, float], plane: Plane) -> float:
-    return float(_corners_um(shape, voxel_size_um, plane).max())
+    return float(max(depths.max() for depths in plane.end_depths_um(shape, voxel_size_um)))
 
 
 def _conditions(objects: dict[str, Path]) -> dict[str, ObjectsMetadata]:

@@ -6,6 +6,7 @@ and a rough plane in block means; the second looks along that axis, voxel by vox
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,12 +104,20 @@ def depth_of_blocks_um(
 
 def block_means(store: Store, side: int, outside: float) -> NDArray[np.float32]:
     """Return means over cubes of ``side`` voxels; NaN where less than half a cube was reconstructed."""
-    shape = tuple(-(-n // side) for n in store.shape)
-    sums, counts = np.zeros(shape), np.zeros(shape, np.int32)
-    for first, data in progress(store.iter_shards(), len(store.shards()), "shards (rough)"):
+    parts = progress(store.iter_shards(), len(store.shards()), "shards (rough)")
+    return means_of_parts(parts, store.shape, side, outside)
+
+
+def means_of_parts(
+    parts: Iterable[tuple[int, NDArray]], shape: tuple[int, int, int], side: int, outside: float
+) -> NDArray[np.float32]:
+    """Return :func:`block_means` of a volume of that shape that comes as (first slice, slices)."""
+    blocks = tuple(-(-n // side) for n in shape)
+    sums, counts = np.zeros(blocks), np.zeros(blocks, np.int32)
+    for first, data in parts:
         _add_blocks(data, first, side, outside, sums, counts)
     known = counts * 2 >= side**3
-    return np.divide(sums, counts, out=np.full(shape, np.nan), where=known).astype(np.float32)
+    return np.divide(sums, counts, out=np.full(blocks, np.nan), where=known).astype(np.float32)
 
 
 def calm(means: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -306,6 +315,16 @@ def fit_sheet(a_um: Floats, b_um: Floats, edge_um: Floats, tolerance_um: float) 
     agrees[known] = residual <= tolerance_um
     c0, c1, c2 = (float(value) for value in best)
     return Sheet((c0, c1, c2), agrees, 1.4826 * float(np.median(residual)))
+
+
+def plane_of(step: Step, sheet: Sheet) -> Plane:
+    """Return the plane of a surface above the lateral axes, its normal into the resin."""
+    c0, c1, c2 = sheet.coefficients
+    a, b = lateral_axes(step.axis)
+    sign = 1.0 if step.substrate_first else -1.0
+    normal = [0.0, 0.0, 0.0]
+    normal[step.axis], normal[a], normal[b] = sign, -sign * c1, -sign * c2
+    return Plane.through((normal[0], normal[1], normal[2]), sign * c0)
 
 
 def _deviation(values: Floats) -> float:

@@ -77,7 +77,7 @@ def fit_interface(volume: Path, spec: str, out: Path, resin_out: Path) -> None:
     else:
         nz, ny, nx, offset_um = numbers
         plane = Plane.through((nz, ny, nx), offset_um)
-    if _depth_of_corners_um(store, plane).max() <= 0:
+    if max(depths.max() for depths in plane.end_depths_um(store.shape, store.voxel_size_um)) <= 0:
         problem = f"no part of the scan {volume} lies on the side of the resin"
         raise ConfigError(Fault("sample sheet: interface", spec, problem, "Reverse the normal or correct the offset."))
     resin, told = find_resin(store, plane, means, side, outside)
@@ -142,7 +142,7 @@ def find_interface(store: Store, means: NDArray[np.float32], side: int, outside:
         raise refuse(problem, f"needed {100 * LEAST_AGREEMENT:.0f} % and {LEAST_COLUMNS} columns")
     if sheet.residual_um > MAX_RESIDUAL_VOXELS * voxel_um:
         raise refuse("the substrate's edge deviates too far from a plane", f"{sheet.residual_um:.2f} um")
-    plane = _plane(step, sheet)
+    plane = edges.plane_of(step, sheet)
     if plane.axis != step.axis or plane.tilt_deg > MAX_TILT_DEG:
         raise refuse(
             f"the plane found is tilted by more than {MAX_TILT_DEG:g} degrees", f"{plane.tilt_deg:.1f} degrees"
@@ -165,13 +165,18 @@ def find_interface(store: Store, means: NDArray[np.float32], side: int, outside:
         "substrate_grey": grey.slope * step.substrate + grey.offset,
         "resin_grey": grey.slope * step.resin + grey.offset,
         "grey_unit": grey.unit,
-        "residual_map_um": residual_map(store, plane, a_um, b_um, edge_um),
+        "residual_map_um": residual_map(store.shape, store.voxel_size_um, plane, a_um, b_um, edge_um),
     }
     return plane, how
 
 
 def residual_map(
-    store: Store, plane: Plane, a_um: edges.Floats, b_um: edges.Floats, edge_um: edges.Floats
+    shape: tuple[int, int, int],
+    voxel_size_um: tuple[float, float, float],
+    plane: Plane,
+    a_um: edges.Floats,
+    b_um: edges.Floats,
+    edge_um: edges.Floats,
 ) -> list[list[float | None]]:
     """Return how far the substrate's edge lies from the plane, positive where it reaches into the resin.
 
@@ -183,7 +188,7 @@ def residual_map(
     position[axes[0]], position[axes[1]], position[plane.axis] = a_um, b_um, edge_um
     deviation = plane.depth_um(*position)
     known = np.isfinite(deviation)
-    size = [store.shape[axis] * store.voxel_size_um[axis] for axis in axes]
+    size = [shape[axis] * voxel_size_um[axis] for axis in axes]
     parts = [int(np.clip(len(np.unique(at)), 1, MAP_SIDE)) for at in (a_um, b_um)]
     total, *_ = np.histogram2d(a_um[known], b_um[known], parts, [(0, size[0]), (0, size[1])], weights=deviation[known])
     number, *_ = np.histogram2d(a_um[known], b_um[known], parts, [(0, size[0]), (0, size[1])])
@@ -193,26 +198,11 @@ def residual_map(
     ]
 
 
-def _plane(step: edges.Step, sheet: edges.Sheet) -> Plane:
-    c0, c1, c2 = sheet.coefficients
-    a, b = edges.lateral_axes(step.axis)
-    sign = 1.0 if step.substrate_first else -1.0
-    normal = [0.0, 0.0, 0.0]
-    normal[step.axis], normal[a], normal[b] = sign, -sign * c1, -sign * c2
-    return Plane.through((normal[0], normal[1], normal[2]), sign * c0)
-
-
 def _warning(store: Store, plane: Plane, share: float) -> str:
     warnings = []
     if share < (1 + LEAST_AGREEMENT) / 2:
         warnings.append(f"only {100 * share:.0f} % of the columns agree on the plane")
-    depth = _depth_of_corners_um(store, plane)
-    near = np.take(depth, 0 if plane.normal[plane.axis] > 0 else 1, axis=plane.axis)
+    near, _ = plane.end_depths_um(store.shape, store.voxel_size_um)
     if near.max() > 0:
         warnings.append("the substrate leaves the scan at a corner, and domains are cut there")
     return "; ".join(warnings)
-
-
-def _depth_of_corners_um(store: Store, plane: Plane) -> edges.Floats:
-    z, y, x = (np.array([0, n * edge]) for n, edge in zip(store.shape, store.voxel_size_um, strict=True))
-    return plane.depth_um(z[:, None, None], y[None, :, None], x[None, None, :])

@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..config import Circle
-from ..volume.plane import Plane
+from ..volume.plane import Plane, distance_at
 from .resin import Resin
 
 Ints = NDArray[np.int64]
@@ -177,6 +177,8 @@ class Grid:
             ny,
             nx,
             self.plane.offset_um,
+            self.plane.nodes,
+            *self.plane.node_spacing_um,
             *self.voxel_size_um,
             edges,
             *self.blocks,
@@ -218,9 +220,32 @@ class Grid:
 
 
 @njit(cache=True, nogil=True)
-def _count(
-    z, y, start, stop, view_start, view_stop, air, side, nz, ny, nx, offset, dz, dy, dx, edges, bz, by, bx, tallies
-):  # type: ignore[no-untyped-def]
+def _count(  # type: ignore[no-untyped-def]
+    z,
+    y,
+    start,
+    stop,
+    view_start,
+    view_stop,
+    air,
+    side,
+    nz,
+    ny,
+    nx,
+    offset,
+    nodes,
+    sz,
+    sy,
+    sx,
+    dz,
+    dy,
+    dx,
+    edges,
+    bz,
+    by,
+    bx,
+    tallies,
+):
     n_layers = tallies.shape[0]
     for run in range(z.size):
         i, j = z[run], y[run]
@@ -230,7 +255,10 @@ def _count(
         row_block = bz[i] + by[j]
         layer, block, held = 0, -1, 0
         for k in range(first, last):
-            depth = row + nx * ((k + 0.5) * dx) - offset
+            if nodes.size:
+                depth = distance_at(nodes, sz, sy, sx, (i + 0.5) * dz, (j + 0.5) * dy, (k + 0.5) * dx)
+            else:
+                depth = row + nx * ((k + 0.5) * dx) - offset
             here = layer
             while depth < edges[here]:
                 here -= 1

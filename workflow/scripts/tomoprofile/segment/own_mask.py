@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import Fault, InputError
 from ..files import whole_file
 from ..logs import LOG, progress
-from ..samples import Scan
+from ..samples import OwnMask, Scan
 from ..volume.readers import ScanReader, open_mask
 from ..volume.store import Store, create_store, open_store
 
@@ -29,22 +29,27 @@ _VALUES_SHOWN = 5
 
 
 def read_own_mask(scan: Scan) -> ScanReader:
-    """Open the mask of a scan, its slice axis made z as that of the scan.
+    """Open the mask of a scan; see :func:`read_mask`."""
+    assert scan.own_mask is not None
+    return read_mask(scan, scan.own_mask)
+
+
+def read_mask(scan: Scan, mask: OwnMask) -> ScanReader:
+    """Open a mask that belongs to a scan, its slice axis made z as that of the scan.
 
     Raises
     ------
     InputError
         When it cannot be read, or its shape is not that of the scan.
     """
-    assert scan.own_mask is not None
-    reader = ScanReader(open_mask(scan.own_mask), scan.slice_axis)
+    reader = ScanReader(open_mask(mask), scan.slice_axis)
     if reader.shape != scan.shape:
         got, expected = ("x".join(map(str, shape)) for shape in (reader.shape, scan.shape))
         problem = f"the mask has another shape than its scan, which has {expected} (slices x rows x columns)"
         remedy = "Export the mask of the whole scan, uncropped and not resampled"
         if sorted(reader.shape) == sorted(scan.shape):
             remedy += ", and with its axes in the order of the scan's files"
-        raise InputError(Fault(scan.own_mask.place, got, problem, f"{remedy}."))
+        raise InputError(Fault(mask.place, got, problem, f"{remedy}."))
     return reader
 
 
@@ -72,14 +77,25 @@ def foreground(plane: NDArray[Any], where: str, z: int, value: float | None = No
     InputError
         When there is another value than 0 and this one, or something that is no number.
     """
-    _refuse_no_numbers(plane, where, z)
-    inside = plane != 0
+    inside = not_zero(plane, where, z)
     if not inside.any():
         return inside, value
     value = plane[inside][0].item() if value is None else value
     if (plane[inside] != value).any():
         raise InputError(several_values(where, {0, value, *np.unique(plane).tolist()}, f"slice {z}"))
     return inside, value
+
+
+def not_zero(plane: NDArray[Any], where: str, z: int) -> NDArray[np.bool_]:
+    """Return which voxels of a slice hold something, whatever it is.
+
+    Raises
+    ------
+    InputError
+        When something is no number.
+    """
+    _refuse_no_numbers(plane, where, z)
+    return plane != 0
 
 
 def several_values(where: str, values: set[float], place: str) -> Fault:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,7 @@ def fit_threshold(volume: Path, interface: Path, config: ThresholdConfig, out: P
     centres = low + (np.arange(BINS) + 0.5) * (high - low) / BINS
     value = otsu(counts, centres, config.domains_are)
     record = {"threshold": value, "decision_level": 0.5, **config.model_dump(mode="json")}
-    record |= {"normal": plane.normal, "offset_um": plane.offset_um}
+    record |= {"interface": os.path.relpath(interface, out.parent)}
     with whole_file(out) as partial:
         partial.write_text(json.dumps(record, indent=2) + "\n")
     LOG.info("Otsu's threshold: %.6g", value * store.grey.slope + store.grey.offset)
@@ -122,10 +123,11 @@ def read_threshold(path: Path) -> Threshold:
     try:
         record: dict[str, Any] = json.loads(path.read_text())
         config = ThresholdConfig.model_validate({key: record[key] for key in ThresholdConfig.model_fields})
-        return Threshold(float(record["threshold"]), config, Plane(tuple(record["normal"]), record["offset_um"]))
+        value, interface = float(record["threshold"]), path.parent / record["interface"]
     except (OSError, KeyError, TypeError, ValueError) as error:
         problem = f"this is no threshold file: {error}"
         raise InputError(Fault(str(path), "", problem, "Remove it and run the workflow again.")) from None
+    return Threshold(value, config, Plane.load(interface))
 
 
 def predict_by_threshold(grey: Store, out: Store, segmenter: Path, start: int, stop: int) -> None:

@@ -1,4 +1,4 @@
-"""The substrate plane and the depth of a point.
+"""The surface of the substrate, a plane or a relief, and the depth of a point: the one definition of depth.
 
 Positions are micrometres from the outer corner of voxel (0, 0, 0); the centre of voxel i lies at (i + 0.5) * edge.
 """
@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
+
+RELIEF = "substrate_distance.npy"  # beside interface.json
+_REMEDY = "Remove it and run the workflow again."
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,32 @@ class Plane:
         nz, ny, nx = self.normal
         return nz * z_um + ny * y_um + nx * x_um - self.offset_um
 
+    @property
+    def nodes(self) -> NDArray[np.float32]:
+        """Distances at the nodes of a grid, for those who count voxels in compiled code; a plane has none."""
+        return np.zeros((0, 0, 0), np.float32)
+
+    @property
+    def node_spacing_um(self) -> tuple[float, float, float]:
+        """Distance of these nodes along each axis, the first at the outer corner of voxel (0, 0, 0)."""
+        return (1.0, 1.0, 1.0)
+
+    def end_depths_um(
+        self, shape: tuple[int, int, int], voxel_size_um: tuple[float, float, float]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return depths on the two faces of a scan that lie across the depth, the face of the substrate first.
+
+        At corners and nodes: no other point of a face is deeper, or less deep, than all of them.
+        """
+        counts = self.nodes.shape
+        ends = [n * edge for n, edge in zip(shape, voxel_size_um, strict=True)]
+        z, y, x = (
+            np.linspace(0, end, 2 if axis == self.axis else max(2, counts[axis])) for axis, end in enumerate(ends)
+        )
+        depths = self.depth_um(z[:, None, None], y[None, :, None], x[None, None, :])
+        first, last = (np.take(depths, end, axis=self.axis) for end in (0, 1))
+        return (first, last) if self.normal[self.axis] > 0 else (last, first)
+
     def resin(
         self, index: int, shape: tuple[int, int, int], voxel_size_um: tuple[float, float, float]
     ) -> NDArray[np.bool_]:
@@ -72,8 +102,79 @@ class Plane:
         """Read ``interface.json``."""
         try:
             record = json.loads(Path(path).read_text())
-            nz, ny, nx = record["normal"]
-            return cls((float(nz), float(ny), float(nx)), float(record["offset_um"]))
+            nz, ny, nx = (float(part) for part in record["normal"])
+            offset_um = float(record["offset_um"])
+            spacing = record.get("node_spacing_um")
+            if spacing is None:
+                return Plane((nz, ny, nx), offset_um)
+            dz, dy, dx = (float(part) for part in spacing)
+            distances = np.load(Path(path).parent / RELIEF, allow_pickle=False).astype(np.float32)
+            if distances.ndim != 3 or min(distances.shape) < 2 or not np.isfinite(distances).all():
+                raise ValueError(f"{RELIEF} holds no distances")
+            return Relief((nz, ny, nx), offset_um, distances, (dz, dy, dx))
         except (OSError, KeyError, ValueError, TypeError) as error:
             problem = f"this is no interface file: {error}"
-            raise InputError(Fault(str(path), "", problem, "Remove it and run the workflow again.")) from None
+            raise InputError(Fault(str(path), "", problem, _REMEDY)) from None
+
+
+@dataclass(frozen=True, eq=False)
+class Relief(Plane):
+    """A rough or curved substrate: the plane that fits it best, for directions, and the distance from its own surface.
+
+    Attributes
+    ----------
+    distances_um : array (nodes along z, y, x) of float32
+        Signed distance from the surface at the nodes of a grid, positive in the resin. Between nodes it is interpolated
+        linearly along each axis, beyond the last ones it stays.
+    spacing_um : tuple of float
+        Of the nodes along each axis.
+    """
+
+    distances_um: NDArray[np.float32]
+    spacing_um: tuple[float, float, float]
+
+    @property
+    def nodes(self) -> NDArray[np.float32]:
+        """See :class:`Plane`."""
+        return self.distances_um
+
+    @property
+    def node_spacing_um(self) -> tuple[float, float, float]:
+        """See :class:`Plane`."""
+        return self.spacing_um
+
+    def depth_um(self, z_um: Any, y_um: Any, x_um: Any) -> Any:
+        """Return the signed distance to the surface, positive in the resin; scalars or arrays that broadcast."""
+        points = np.broadcast_arrays(*(np.asarray(part, np.float64) for part in (z_um, y_um, x_um)))
+        depth = _distances(self.nodes, *self.node_spacing_um, *(np.ravel(part) for part in points))
+        return depth.reshape(points[0].shape)[()]
+
+
+@njit(cache=True, nogil=True)
+def distance_at(nodes, dz, dy, dx, z, y, x):  # type: ignore[no-untyped-def]
+    """Return the distance at one point, interpolated between nodes: everybody who needs depths calls this."""
+    i, u = _cell(z / dz, nodes.shape[0])
+    j, v = _cell(y / dy, nodes.shape[1])
+    k, w = _cell(x / dx, nodes.shape[2])
+    near = (nodes[i, j, k] * (1 - v) + nodes[i, j + 1, k] * v) * (1 - u) + (
+        nodes[i + 1, j, k] * (1 - v) + nodes[i + 1, j + 1, k] * v
+    ) * u
+    far = (nodes[i, j, k + 1] * (1 - v) + nodes[i, j + 1, k + 1] * v) * (1 - u) + (
+        nodes[i + 1, j, k + 1] * (1 - v) + nodes[i + 1, j + 1, k + 1] * v
+    ) * u
+    return near * (1 - w) + far * w
+
+
+@njit(cache=True, nogil=True)
+def _cell(place, n):  # type: ignore[no-untyped-def]
+    place = min(max(place, 0.0), n - 1.0)
+    first = min(int(place), n - 2)
+    return first, place - first
+
+
+@njit(cache=True, nogil=True)
+def _distances(nodes, dz, dy, dx, z, y, x):  # type: ignore[no-untyped-def]
+    found = np.empty(z.size)
+    for point in range(z.size):
+        found[point] = distance_at(nodes, dz, dy, dx, z[point], y[point], x[point])
+    return found
