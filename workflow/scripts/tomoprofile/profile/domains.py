@@ -13,6 +13,7 @@ from .estimators import Estimate, medians, ratio, weighted_quantiles
 from .masks import Floats, Grid, Ints
 from .ranges import Ranges
 
+FEW = 5  # objects that tell too little
 _QUANTILES = {"min": 0.0, "p10": 0.1, "median": 0.5, "p90": 0.9, "max": 1.0}
 _CLASSES = 30  # of diameters, about so many
 _POINTS = 64  # a side of the lattice that measures the window
@@ -130,7 +131,7 @@ def nearest_neighbours(
     Notes
     -----
     A neighbour may lie outside the scan. So only objects nearer to their neighbour than to the border of the window
-    count, each with one over the volume of those places of the range that are as far from the border (Hanisch, Math.
+    count, at least five, each with one over the volume of those places of the range that are as far from the border (Hanisch, Math.
     Operationsforsch. Stat. 15 (1984) 409): far neighbours do not become rarer than they are. The substrate is a border.
     """
     known = found.nearest_um <= found.border_um
@@ -139,6 +140,8 @@ def nearest_neighbours(
     spread = []
     for holds, n_blocks in zip(ranges.holds & usable, blocks, strict=True):
         counts = known & holds[found.layer]
+        if counts.sum() < FEW:
+            counts[:] = False
         distance = found.nearest_um[counts]
         border_um = np.sort(lattice.border_um[holds[lattice.layer]])
         places = len(border_um) - np.searchsorted(border_um, distance)
