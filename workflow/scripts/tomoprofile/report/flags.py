@@ -36,7 +36,11 @@ _REASONS = {
         "At the edge of what the model has seen",
         "the whole scan looks somewhat unlike those of the model",
     ),
-    "few_blocks": ("No interval", "the field of view is too small for a 95 % interval"),
+    "few_blocks": ("Few blocks", "the field of view is so small that 95 % intervals are missing or too narrow"),
+    "unknown_size": (
+        "Domains without a size",
+        "the table of domains does not tell the size of all of them, so mean diameter and number density lack some",
+    ),
 }
 _OF_MODEL = {"outside_model": "error", "edge_of_model": "warning"}
 
