@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 DEMO := snakemake --configfile config/demo/config.yaml --cores $(CORES)
 
-.PHONY: help env demo test test-slurm test-gpu lint format schema bench bench-objects bench-accuracy bench-segmentation acceptance clean
+.PHONY: help env demo test test-slurm test-gpu lint format schema bench bench-objects bench-accuracy bench-segmentation bench-profile bench-coverage acceptance clean
 
 help:
 	@echo "make demo      simulate a scan, run every stage, compare the result with the truth (about 5 minutes)"
@@ -26,6 +26,8 @@ help:
 	@echo "make bench     benchmarks"
 	@echo "make bench-objects  labels and measures beside cc3d, SimpleITK, scikit-image, PoreSpy: resumable, about an hour"
 	@echo "make bench-accuracy  errors of every measure against analytic shapes (docs/accuracy.md): about half an hour"
+	@echo "make bench-profile  time and memory of the profile by size and depth: a few minutes"
+	@echo "make bench-coverage  how often intervals hold the truth (docs/benchmarks/coverage.md): about half an hour"
 	@echo "make bench-segmentation  few labels, little time: resumable, hours (benchmarks/segmentation)"
 
 env: $(INSTALLED)
@@ -103,6 +105,12 @@ bench-accuracy: $(BENCH)/installed
 bench-segmentation: $(INSTALLED)
 	python -m benchmarks.segmentation run
 	python -m benchmarks.segmentation report
+
+bench-profile: $(INSTALLED)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/profile.py
+
+bench-coverage: $(INSTALLED)
+	python -m benchmarks.coverage
 
 clean:
 	rm -rf results/demo demo .pytest_cache .ruff_cache .hypothesis

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tomoprofile.profile.estimators import Tallies, draw_blocks, estimate, expanded_tail
+from tomoprofile.profile import estimators
+from tomoprofile.profile.estimators import (
+    LEAST_BLOCKS,
+    SURE_BLOCKS,
+    Tallies,
+    draw_blocks,
+    estimate,
+    expanded_tail,
+    medians,
+    weighted_quantiles,
+)
 
 
 def tallies(resin, domain, weight=None, weight_diameter=None):
@@ -71,3 +81,81 @@ def test_draws_hold_as_many_blocks_as_there_are():
     assert draws.mean() == pytest.approx(1)
     assert np.array_equal(draws, draw_blocks(7, 300, 3))
     assert not np.array_equal(draws, draw_blocks(7, 300, 4))
+
+
+# --- coverage -------------------------------------------------------------------------------------------------------
+
+
+def coverage(n_blocks, number=600, mean_count=12.0):
+    """Return how often intervals hold the truth: blocks with Poisson numbers of lognormal spheres, a row a scan."""
+    rng = np.random.default_rng(4)
+    count = rng.poisson(mean_count, (number, n_blocks))
+    owner = np.repeat(np.arange(count.size), count.ravel())
+    diameter = rng.lognormal(np.log(3) - 0.03, np.sqrt(0.06), len(owner))
+
+    def sums(values):
+        return np.bincount(owner, values, count.size).reshape(count.shape)
+
+    resin = np.full(count.shape, 4000.0)
+    parts = Tallies(resin, sums(diameter**3), resin, sums(np.ones(len(owner))), sums(diameter))
+    found = estimate(parts, 1.0, draw_blocks(n_blocks, 400, 1))
+    truth = {
+        "volume_ratio": mean_count * np.exp(np.log(27) - 0.09 + 9 * 0.03) / 4000,
+        "mean_equivalent_diameter_um": 3.0,
+        "number_density_per_mm3": mean_count / 4000 * 1e9,
+    }
+    return {name: ((found[name].low <= value) & (value <= found[name].high)).mean() for name, value in truth.items()}
+
+
+@pytest.mark.parametrize("n_blocks", [SURE_BLOCKS, 16, 64])
+def test_intervals_cover_as_often_as_they_say(n_blocks):
+    assert all(0.90 <= share <= 0.98 for share in coverage(n_blocks).values())
+
+
+def test_very_few_blocks_do_not_cover_and_are_flagged_for_it():
+    assert max(coverage(LEAST_BLOCKS).values()) < 0.90
+
+
+def test_plain_percentiles_would_not_cover(monkeypatch):
+    monkeypatch.setattr(estimators, "expanded_tail", lambda _: 0.025)
+    assert min(coverage(SURE_BLOCKS).values()) < 0.90
+
+
+def test_intervals_of_half_the_width_would_not_cover(monkeypatch):
+    honest = estimators.interval
+
+    def half(resampled, n_blocks):
+        low, high = honest(resampled, n_blocks)
+        return (3 * low + high) / 4, (low + 3 * high) / 4
+
+    monkeypatch.setattr(estimators, "interval", half)
+    assert max(coverage(16).values()) < 0.90
+
+
+# --- quantiles ------------------------------------------------------------------------------------------------------
+
+
+def test_a_weight_of_two_is_two_objects():
+    values, weights = np.array([5.0, 1.0, 3.0, 9.0]), np.array([1.0, 2.0, 0.0, 3.0])
+    repeated = np.array([5.0, 1.0, 1.0, 9.0, 9.0, 9.0])
+    shares = [0, 0.1, 0.5, 0.9, 1]
+    expected = np.quantile(repeated, shares, method="inverted_cdf")
+    assert np.array_equal(weighted_quantiles(values, weights, shares), expected)
+    assert np.isnan(weighted_quantiles(values, np.zeros(4), shares)).all()
+
+
+def test_medians_of_resamples_are_those_of_sorting_each():
+    rng = np.random.default_rng(2)
+    draws = draw_blocks(12, 300, 5)
+    values = [rng.lognormal(size=n) for n in (200, 0, 1, 37)]
+    weights = [rng.uniform(1, 2, size=len(row)) for row in values]
+    members = [rng.integers(0, 12, size=len(row)) for row in values]
+    found = medians(values, weights, members, np.array([12, 12, 12, 3]), draws)
+    resampled = [weighted_quantiles(values[0], weights[0] * draw[members[0]], [0.5])[0] for draw in draws]
+    tail = expanded_tail(12)
+    ends = np.quantile(resampled, [tail, 1 - tail], method="inverted_cdf")
+    assert (found.low[0], found.high[0]) == tuple(ends)
+    assert found.value[0] == weighted_quantiles(values[0], weights[0], [0.5])[0]
+    assert np.isnan([found.value[1], found.low[1], found.low[3]]).all()
+    assert found.low[2] == found.value[2] == found.high[2] == values[2][0]
+    assert found.value[3] > 0

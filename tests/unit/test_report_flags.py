@@ -63,7 +63,7 @@ def test_zones_with_doubts(zones):
     found = {flag.title: flag.severity for flag in zone_flags(zones)}
     assert found == {
         "Few domains in zone interface": "warning",
-        "No interval in zone interface": "warning",
+        "Few blocks in zone interface": "warning",
     }
 
 

@@ -13,6 +13,7 @@ from .estimators import Estimate, medians, ratio, weighted_quantiles
 from .masks import Floats, Grid, Ints
 from .ranges import Ranges
 
+FEW = 5  # objects that tell too little
 _QUANTILES = {"min": 0.0, "p10": 0.1, "median": 0.5, "p90": 0.9, "max": 1.0}
 _CLASSES = 30  # of diameters, about so many
 _POINTS = 64  # a side of the lattice that measures the window
@@ -131,7 +132,8 @@ def nearest_neighbours(
     -----
     A neighbour may lie outside the scan. So only objects nearer to their neighbour than to the border of the window
     count, each with one over the volume of those places of the range that are as far from the border (Hanisch, Math.
-    Operationsforsch. Stat. 15 (1984) 409): far neighbours do not become rarer than they are. The substrate is a border.
+    Operationsforsch. Stat. 15 (1984) 409): far neighbours do not become rarer than they are. The substrate is a
+    border. Fewer than five such objects tell nothing.
     """
     known = found.nearest_um <= found.border_um
     lattice = _lattice(grid)
@@ -139,6 +141,8 @@ def nearest_neighbours(
     spread = []
     for holds, n_blocks in zip(ranges.holds & usable, blocks, strict=True):
         counts = known & holds[found.layer]
+        if counts.sum() < FEW:
+            counts[:] = False
         distance = found.nearest_um[counts]
         border_um = np.sort(lattice.border_um[holds[lattice.layer]])
         places = len(border_um) - np.searchsorted(border_um, distance)
@@ -159,10 +163,8 @@ def nearest_neighbours(
 
 def _lattice(grid: Grid) -> Domains:
     """Return points all over the scan that count, as many for the same volume of any range."""
-    sides = (np.minimum(n, _POINTS) for n in grid.shape)
-    axes = [
-        (np.arange(k) + 0.5) / k * n * edge for k, n, edge in zip(sides, grid.shape, grid.voxel_size_um, strict=True)
-    ]
+    sides = zip(grid.shape, grid.voxel_size_um, strict=True)
+    axes = [n * edge * (np.arange(points := min(n, _POINTS)) + 0.5) / points for n, edge in sides]
     position = [axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")]
     table = pd.DataFrame(dict(zip((f"centroid_{axis}_um" for axis in "zyx"), position, strict=True)))
     return Domains.placed(table.assign(equivalent_diameter_um=0.0, edge_weight=1.0), grid)

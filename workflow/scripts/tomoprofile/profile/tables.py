@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..files import whole_file
 from .counting import CALIBRATED
+from .domains import FEW
 from .estimators import SURE_BLOCKS
 from .masks import Grid, Ints
 from .ranges import Ranges
 
-FEW = 5
 GIVEN = "given_mask"
 OUTSIDE = "outside_counted"  # filled corners of slices were taken for resin, because the configuration says so
 _UNITS = {"_um": "um", "_um3": "um^3", "_per_mm3": "mm^-3", "_um_lo": "um", "_um_hi": "um"}

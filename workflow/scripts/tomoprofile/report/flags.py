@@ -41,7 +41,11 @@ _REASONS = {
         "the slices are filled with a constant outside of a circle, and `field_of_view: all` counts that as resin, so "
         "volume ratios and number densities are too low: leave the key out, or set `cylinder`",
     ),
-    "few_blocks": ("No interval", "the field of view is too small for a 95 % interval"),
+    "few_blocks": ("Few blocks", "the field of view is so small that 95 % intervals are missing or too narrow"),
+    "unknown_size": (
+        "Domains without a size",
+        "the table of domains does not tell the size of all of them, so mean diameter and number density lack some",
+    ),
 }
 _OF_MODEL = {"outside_model": "error", "edge_of_model": "warning"}
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from ..errors import Fault, InputError
-from ..profile.depth import GIVEN
+from ..profile.tables import GIVEN
 
 LEVELS = ("low", "calibrated", "high")
 ESTIMATES = ("volume_ratio", "mean_equivalent_diameter_um", "number_density_per_mm3")
