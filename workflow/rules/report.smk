@@ -48,6 +48,7 @@ rule discard_stores:
     """Remove the stores of a finished scan: only with `keep: minimal`."""
     input:
         page=f"{RESULTS}/{{sample}}/report.html",
+        baselines=f"{RESULTS}/{{sample}}/baselines.parquet",
         converted=converted,
         predicted=predicted,
     output:

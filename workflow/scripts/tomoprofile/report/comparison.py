@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from scipy import stats
 from ..profile.comparison import FEW_SCANS, Replicates, ScanResult, differing, replicates
 from .comparison_figures import SHOWN, overlay_figure, samples_of, series_figure
 from .headline import Estimate, depth_range
-from .page import _embedded as embedded
 
 _MOST_ROWS = 60  # of a table on the page; the file has them all
 _LIKELY = 0.95
@@ -79,11 +79,11 @@ def comparison_section(scans: Sequence[ScanResult], table: pd.DataFrame) -> dict
             section["cut"].append(f"The table of {name} shows the first {_MOST_ROWS} of {len(found)} rows.")
     section["zone"] = f"{zone['zone']}, {depth_range(zone['from_um'], zone['to_um'])}"
     if len(scans) > 1:
-        section["figures"]["overlay"] = embedded(overlay_figure(sets, table))
+        section["figures"]["overlay"] = json.loads(overlay_figure(sets, table).to_json())
         section["plotly"] = Markup(get_plotlyjs())
     times = {one.time_h for one in sets if math.isfinite(one.time_h)}
     if len(times) > 1:
-        section["figures"]["series"] = embedded(series_figure(sets, rows))
+        section["figures"]["series"] = json.loads(series_figure(sets, rows).to_json())
     return section
 
 
