@@ -1,6 +1,7 @@
 """Every scan side by side: faults first, relative links, numbers of the zones."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -11,15 +12,27 @@ from test_report_page import Page
 
 from tomoprofile.errors import InputError
 from tomoprofile.report.beamtime import BeamtimeEntry, report_beamtime
+from tomoprofile.samples import Scan
 
 HEADER = "sample\titem\tstatus\tmessage\n"
 
 
 def entry(results: Path, sample: str, **scan) -> BeamtimeEntry:
     files = write_scan(results / sample, sample=sample, n_large=6, **scan)
-    report = results / sample / "report.html"
-    report.write_text("x")
-    return BeamtimeEntry(sample, files.zones, files.interface, report)
+    (results / sample / "report.html").write_text("x")
+    return BeamtimeEntry(row(sample), results / sample, files.segmenter)
+
+
+def row(sample: str, **cells) -> Scan:
+    shape = {"slices": 40, "rows": 64, "columns": 48}
+    cells = {"path": sample, "format": "tiff_folder", "dtype": "uint8", "voxel_size_um": "0.5"} | shape | cells
+    return Scan(sample="any", **cells).model_copy(update={"sample": sample})  # a page must bear any name
+
+
+def copy_of(entry: BeamtimeEntry, folder: Path, **cells) -> BeamtimeEntry:
+    """Return an entry with files of its own, whose names and cells may be others."""
+    shutil.copytree(entry.folder, folder, ignore=shutil.ignore_patterns("*.zarr", "objects"))
+    return dataclasses.replace(entry, folder=folder, scan=entry.scan.model_copy(update=cells))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +50,7 @@ def entries(tmp_path_factory):
 def write(entries, tmp_path, check=HEADER, out=None):
     (tmp_path / "check.tsv").write_text(check)
     out = out or entries[0].report.parents[1] / "index.html"
-    report_beamtime(entries, [tmp_path / "check.tsv"], "Beamtime", out)
+    report_beamtime(entries, [tmp_path / "check.tsv"], "Beamtime", out, out.with_name("comparison.parquet"))
     return Page(out.read_text()), out
 
 
@@ -55,7 +68,8 @@ def test_faults_first_then_warnings_then_the_sheet(entries, tmp_path):
 
 
 def test_a_given_mask_is_told_beside_the_name(entries, tmp_path):
-    given = dataclasses.replace(entries[0], zones=forget_band(entries[0].zones, tmp_path / "zones.parquet"))
+    given = copy_of(entries[0], tmp_path / "given")
+    forget_band(entries[0].zones, given.zones)
     page, out = write([given, entries[3]], tmp_path)
     rows = out.read_text().split("<tr>")
     assert ["mask given, not made by a model" in row for row in rows if "report.html" in row] == [True, False]
@@ -97,7 +111,7 @@ def test_numbers_are_those_of_the_zones(entries, tmp_path):
 def test_a_scan_without_domains_is_a_warning(tmp_path):
     files = write_scan(tmp_path / "none", n_small=0, n_large=0)
     (tmp_path / "none/report.html").write_text("x")
-    found = BeamtimeEntry("none", files.zones, files.interface, tmp_path / "none/report.html")
+    found = BeamtimeEntry(row("none"), tmp_path / "none", files.segmenter)
     page, _ = write([found], tmp_path, out=tmp_path / "index.html")
     assert "No domains" in page.text
     assert "none 9–28 µm look" in page.text
@@ -105,9 +119,7 @@ def test_a_scan_without_domains_is_a_warning(tmp_path):
 
 
 def test_odd_names(entries, tmp_path):
-    odd = dataclasses.replace(entries[0], sample="<b>&", report=tmp_path / "a b#c?" / "report.html")
-    odd.report.parent.mkdir()
-    odd.report.write_text("x")
+    odd = copy_of(entries[0], tmp_path / "a b#c?", sample="<b>&")
     page, _ = write([odd], tmp_path, out=tmp_path / "index.html")
     assert page.all("b") == []
     assert [a["href"] for a in page.all("a")] == ["a%20b%23c%3F/report.html"]
@@ -120,9 +132,9 @@ def test_a_broken_check_is_named(entries, tmp_path):
 
 def test_done_failed_and_missing_scans_are_listed(entries, tmp_path):
     nowhere = tmp_path / "nowhere"
-    lost = BeamtimeEntry("lost", nowhere, nowhere, nowhere)
+    lost = BeamtimeEntry(row("lost"), nowhere, nowhere)
     heading, text = "predict_slab z00512 failed, SLURM job 7 on cpu1", "log: predict.log\n  ERROR <no room> left"
-    broken = dataclasses.replace(lost, sample="broken", troubles=((heading, text),))
+    broken = dataclasses.replace(lost, scan=row("broken"), troubles=((heading, text),))
     stale = dataclasses.replace(entries[0], troubles=((heading, text),))
     page, _ = write([*entries[1:], lost, broken, stale], tmp_path)
     assert "5 of 7 scans have results." in page.text

@@ -1,7 +1,7 @@
 import pytest
 
 from tomoprofile.errors import ConfigError
-from tomoprofile.samples import COLUMNS, Scan, parse_interface, read_samples, write_samples
+from tomoprofile.samples import COLUMNS, Scan, keep_cells, parse_interface, read_samples, write_samples
 
 ROW = {
     "sample": "a",
@@ -27,6 +27,7 @@ def test_rows_survive_writing_and_reading(tmp_path):
         Scan.model_validate(ROW | {"voxel_size_um": "1,0.5,0.5", "grey_slope": "-0.123456789", "grey_unit": "1/cm"}),
         Scan.model_validate(ROW | {"sample": "b", "interface": "slice:3:below", "labels": "x/y"}),
         Scan.model_validate(ROW | {"sample": "c", "mask": "instances:masks/c.h5:/entry/ids"}),
+        Scan.model_validate(ROW | {"sample": "d", "group": "wet, 40 °C", "time_h": "1.5"}),
     ]
     write_samples(tmp_path / "s.tsv", scans)
     assert read_samples(tmp_path / "s.tsv", {"default"}) == scans
@@ -57,6 +58,8 @@ def test_comments_and_empty_cells(tmp_path):
         ({"grey_slope": "0"}, ["grey_slope", "erase"]),
         ({"voxel": "1"}, ["unknown column", "'voxel'"]),
         ({"rows": ""}, ["rows", "required"]),
+        ({"time_h": "noon"}, ["time_h", "'noon'", "number"]),
+        ({"time_h": "nan"}, ["time_h", "'nan'", "finite"]),
     ],
 )
 def test_each_mistake_names_line_column_and_value(tmp_path, change, told):
@@ -99,6 +102,40 @@ def test_interface_forms():
 
 def test_conversion_does_not_depend_on_labels_model_or_interface():
     changed = ROW | {"labels": "l", "model": "m", "interface": "slice:1", "mask": "instances:m.tif"}
+    changed |= {"group": "g", "time_h": "2"}
     assert Scan.model_validate(ROW).raw == Scan.model_validate(changed).raw
     assert Scan.model_validate(ROW).raw != Scan.model_validate(ROW | {"slice_axis": "1"}).raw
-    assert set(Scan.model_validate(ROW).raw) == set(COLUMNS) - {"labels", "model", "interface", "mask"}
+    assert set(Scan.model_validate(ROW).raw) == set(COLUMNS) - {
+        "labels",
+        "model",
+        "interface",
+        "mask",
+        "group",
+        "time_h",
+    }
+
+
+FILLED = {"interface": "slice:1", "labels": "mine", "model": "m", "mask": "m.tif", "group": "wet", "time_h": "2.5"}
+
+
+def test_a_sheet_written_anew_keeps_what_was_filled_by_hand(tmp_path):
+    path = sheet(tmp_path, ROW | FILLED | {"rows": "99"}, ROW | {"sample": "b", "path": "raw/b"})
+    found = [Scan.model_validate(ROW | {"sample": name, "path": f"raw/{name}", "labels": "new"}) for name in "abc"]
+    kept = keep_cells(path, found)
+    write_samples(path, kept)
+    a, b, c = read_samples(path, {"default", "m"})
+    assert a == Scan.model_validate(ROW | FILLED), "all else is what the header of the scan says"
+    assert (b, c) == tuple(found[1:]), "an empty cell is no one's"
+
+
+def test_cells_of_another_scan_of_that_name_are_not_taken_over(tmp_path):
+    path = sheet(tmp_path, ROW | FILLED | {"path": "elsewhere/a"})
+    scan = Scan.model_validate(ROW)
+    assert keep_cells(path, [scan]) == [scan]
+    assert keep_cells(tmp_path / "none.tsv", [scan]) == [scan]
+
+
+def test_a_kept_cell_that_does_not_fit_is_named_and_nothing_is_lost(tmp_path):
+    path = sheet(tmp_path, ROW | {"interface": "slice:700"})
+    with pytest.raises(ConfigError, match=r"samples\.tsv:2.*slice:700"):
+        keep_cells(path, [Scan.model_validate(ROW)])

@@ -20,7 +20,7 @@ from tomoprofile.config import read_config
 from tomoprofile.errors import TomoprofileError
 from tomoprofile.estimates import BYTES_PER_VOXEL
 from tomoprofile.feasibility import check_run, require
-from tomoprofile.runs import begin_run, end_run, refuse_double_run
+from tomoprofile.runs import begin_run, end_run, refuse_double_run, segmenter_of
 from tomoprofile.samples import read_samples
 from tomoprofile.segment.label_files import find_label_files
 from tomoprofile.status import PRODUCTS, read_status, status_text
@@ -145,13 +145,7 @@ def is_network(scan):
 
 def segmenter_path(wildcards):
     """Return what segments a scan: the folder of its model bundle, or the file of its threshold or its own mask."""
-    scan = scan_of(wildcards)
-    if scan.mask:
-        return given_mask(wildcards)
-    model = CONFIG.models[scan.model]
-    if model.method == "bundle":
-        return model.bundle
-    return f"{RESULTS}/models/{scan.model}" if model.method == "unet" else f"{RESULTS}/{scan.sample}/threshold.json"
+    return segmenter_of(scan_of(wildcards), CONFIG)
 
 
 def segmenter(wildcards):

@@ -37,7 +37,7 @@ rule report_sample:
         volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
         probability=f"{RESULTS}/{{sample}}/probability.ome.zarr",
         segmenter=segmenter_path,
-        scan=lambda wildcards: scan_of(wildcards).model_dump(mode="json"),
+        scan=lambda wildcards: scan_of(wildcards).model_dump(mode="json", exclude={"group", "time_h"}),
         config=CONFIG.model_dump(mode="json"),
         algorithm_version=2,
     script:
@@ -48,6 +48,7 @@ rule discard_stores:
     """Remove the stores of a finished scan: only with `keep: minimal`."""
     input:
         page=f"{RESULTS}/{{sample}}/report.html",
+        baselines=f"{RESULTS}/{{sample}}/baselines.parquet",
         converted=converted,
         predicted=predicted,
     output:
@@ -73,10 +74,11 @@ rule discard_stores:
 
 
 rule report_beamtime:
-    """Every scan side by side, faults first."""
+    """Every scan side by side, faults first; groups and series compared (P40)."""
     input:
         checks=expand(f"{RESULTS}/{{sample}}/check.tsv", sample=SCANS),
         zones=expand(f"{RESULTS}/{{sample}}/zones.parquet", sample=SCANS),
+        profiles=expand(f"{RESULTS}/{{sample}}/profile.parquet", sample=SCANS),
         interfaces=expand(f"{RESULTS}/{{sample}}/interface.json", sample=SCANS),
         reports=expand(f"{RESULTS}/{{sample}}/report.html", sample=SCANS),
     output:
@@ -85,6 +87,7 @@ rule report_beamtime:
             caption="../report/beamtime.rst",
             category="Beamtime",
         ),
+        comparison=ensure(f"{RESULTS}/comparison.parquet", non_empty=True),
     log:
         f"{RESULTS}/logs/report_beamtime.log",
     benchmark:
@@ -96,8 +99,9 @@ rule report_beamtime:
         mem_mb=1000,
         runtime=10,
     params:
-        samples=list(SCANS),
+        scans=[scan.model_dump(mode="json", exclude={"interface", "labels"}) for scan in SCANS.values()],
+        segmenters=[segmenter_of(scan, CONFIG) for scan in SCANS.values()],
         title=CONFIG.report.title,
-        algorithm_version=1,
+        algorithm_version=2,
     script:
         "../scripts/report_beamtime.py"

@@ -1,13 +1,14 @@
-"""The page of the beamtime: every scan side by side."""
+"""The page of the beamtime: every scan side by side, and the numbers of the comparison."""
 
 from pathlib import Path
 
 from tomoprofile.logs import rule_logging
 from tomoprofile.report.beamtime import BeamtimeEntry, report_beamtime
+from tomoprofile.samples import Scan
 
 with rule_logging(snakemake.log[0]):
-    found = snakemake.input
-    rows = zip(snakemake.params.samples, found.zones, found.interfaces, found.reports, strict=True)
-    entries = [BeamtimeEntry(name, Path(zones), Path(plane), Path(page)) for name, zones, plane, page in rows]
+    found, params = snakemake.input, snakemake.params
+    rows = zip(params.scans, found.reports, params.segmenters, strict=True)
+    entries = [BeamtimeEntry(Scan(**scan), Path(page).parent, Path(segmenter)) for scan, page, segmenter in rows]
     checks = [Path(check) for check in found.checks]
-    report_beamtime(entries, checks, snakemake.params.title, Path(snakemake.output.page))
+    report_beamtime(entries, checks, params.title, Path(snakemake.output.page), Path(snakemake.output.comparison))

@@ -29,7 +29,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    scan = commands.add_parser("scan", help="find scans below a folder and write the sample sheet")
+    scan = commands.add_parser(
+        "scan", help="find scans below a folder and write the sample sheet; cells filled by hand stay"
+    )
     scan.add_argument("folder", type=Path)
     scan.add_argument("--out", type=Path, default=Path("config/samples.tsv"))
     scan.add_argument("--slice-axis", type=int, choices=(0, 1, 2), default=0, help="axis of the files that becomes z")
@@ -88,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _scan(options: argparse.Namespace) -> None:
-    from .samples import write_samples
+    from .samples import keep_cells, write_samples
     from .volume.discover import find_scans
 
     scans = [
@@ -101,7 +103,7 @@ def _scan(options: argparse.Namespace) -> None:
         )
         for scan in find_scans(options.folder, options.slice_axis, options.voxel_size_um)
     ]
-    write_samples(options.out, scans)
+    write_samples(options.out, keep_cells(options.out, scans))
     LOG.info("%d scans written to %s. Next: look at it, then run `tomoprofile check`.", len(scans), options.out)
 
 

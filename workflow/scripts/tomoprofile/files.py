@@ -41,3 +41,15 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def temporary_folder(out: Path) -> Iterator[Path]:
+    """Make an empty folder beside ``out`` and remove it in the end; a killed run may have left an earlier one."""
+    folder = out.with_name(out.name + ".runs")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .report.beamtime import BeamtimeEntry, report_beamtime
-from .runs import Run
+from .runs import Run, segmenter_of
 from .status import ScanStatus, read_status, trouble_lines
 
 
@@ -16,25 +16,25 @@ def write_index(run: Run, out: Path) -> list[ScanStatus]:
     ----------
     run : Run
     out : Path
-        ``index.html``.
+        ``index.html``; ``comparison.parquet`` comes beside it.
     """
     scans = read_status(run)
     entries = [_entry(run, status) for status in scans]
     checks = [run.results / status.scan.sample / "check.tsv" for status in scans]
-    report_beamtime(entries, [check for check in checks if check.exists()], run.config.report.title, out)
+    report_beamtime(
+        entries,
+        [check for check in checks if check.exists()],
+        run.config.report.title,
+        out,
+        out.with_name("comparison.parquet"),
+    )
     return scans
 
 
 def _entry(run: Run, status: ScanStatus) -> BeamtimeEntry:
-    folder = run.results / status.scan.sample
     troubles = []
     for job in status.troubles:
         heading, *text = trouble_lines(status.scan.sample, job, run)
         troubles.append((heading.partition(": ")[2], "\n".join(text)))
-    return BeamtimeEntry(
-        status.scan.sample,
-        folder / "zones.parquet",
-        folder / "interface.json",
-        folder / "report.html",
-        tuple(troubles),
-    )
+    segmenter = Path(run.work_dir) / segmenter_of(status.scan, run.config)
+    return BeamtimeEntry(status.scan, run.results / status.scan.sample, segmenter, tuple(troubles))

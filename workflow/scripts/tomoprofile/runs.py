@@ -18,7 +18,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from . import __version__
-from .config import Config
+from .config import BundleConfig, Config, ThresholdConfig
 from .errors import Fault, InputError, StageError
 from .files import whole_file
 from .samples import Scan
@@ -107,6 +107,18 @@ def read_run(results: str | Path) -> Run:
     except (OSError, ValidationError) as error:
         remedy = "Name the folder that `results:` names, after a run has begun; `snakemake` begins one."
         raise InputError(Fault(str(path), "", f"there is no record of a run: {error}", remedy)) from None
+
+
+def segmenter_of(scan: Scan, config: Config) -> str:
+    """Return what segments a scan: the folder of its model bundle, or the file of its threshold or of its own mask."""
+    if scan.mask:
+        return f"{config.results}/{scan.sample}/mask.json"
+    model = config.models[scan.model]
+    if isinstance(model, BundleConfig):
+        return model.bundle
+    return f"{config.results}/" + (
+        f"{scan.sample}/threshold.json" if isinstance(model, ThresholdConfig) else f"models/{scan.model}"
+    )
 
 
 def refuse_double_run(work_dir: str | Path, on_cluster: bool) -> None:

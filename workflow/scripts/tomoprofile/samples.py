@@ -11,11 +11,13 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .errors import ConfigError, Fault
+from .logs import LOG
 
 INTERFACE_FORMS = (
     "`auto`, `slice:INDEX`, `slice:INDEX:below`, `plane:nz,ny,nx,offset_um`, `mask:PATH` or `mask:FILE.h5:/DATASET`"
 )
 MASK_FORMS = "`PATH`, `FILE.h5:/DATASET`, or either behind `instances:`"
+BY_HAND = ("interface", "labels", "model", "mask", "group", "time_h")  # columns that no header of a scan can tell
 _INSTANCES = "instances:"
 _DATASET = re.compile(r"(.+\.(?:h5|hdf5|hdf|nx|nxs)):(/.+)", re.IGNORECASE)
 
@@ -67,6 +69,10 @@ class Scan(BaseModel):
     labels: str = Field("", description="Folder with labelled slices of this scan; empty when there are none.")
     model: str = Field("default", description="Which of the configured `models` segments this scan.")
     mask: str = Field("", description=f"A segmentation of your own instead of a model's: {MASK_FORMS}.")
+    group: str = Field("", description="Scans of one group are replicates, compared with other groups; empty: none.")
+    time_h: float | None = Field(
+        None, allow_inf_nan=False, description="Hours since the beginning of a series; empty: none."
+    )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -76,7 +82,7 @@ class Scan(BaseModel):
     @property
     def raw(self) -> dict[str, Any]:
         """The columns that conversion depends on; the others may change without converting again."""
-        return self.model_dump(mode="json", exclude={"interface", "labels", "model", "mask"})
+        return self.model_dump(mode="json", exclude={*BY_HAND})
 
     @property
     def own_mask(self) -> OwnMask | None:
@@ -202,14 +208,7 @@ def read_samples(path: str | Path, models: Collection[str]) -> list[Scan]:
         With every fault of every row at once.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        remedy = (
-            "Make one with `tomoprofile scan FOLDER --out config/samples.tsv`, or set `samples:` in the configuration."
-        )
-        raise ConfigError(Fault(f"samples: {path}", "", f"the sample sheet cannot be read: {error}", remedy)) from None
-    numbered = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip() and not line.startswith("#")]
+    numbered = _numbered_lines(path)
     if len(numbered) < 2:
         raise ConfigError(
             Fault(str(path), "", "the sample sheet has no rows", "Add one row a scan below the header line.")
@@ -221,7 +220,7 @@ def read_samples(path: str | Path, models: Collection[str]) -> list[Scan]:
     scans: list[Scan] = []
     seen: dict[str, int] = {}
     for number, line in numbered[1:]:
-        cells = [cell.strip() for cell in next(csv.reader([line], delimiter="\t"))]
+        cells = _cells(line)
         where = f"{path}:{number}"
         if len(cells) > len(header):
             faults.append(
@@ -258,10 +257,69 @@ def write_samples(path: str | Path, scans: Collection[Scan]) -> None:
         row = scan.model_dump()
         z, y, x = row["voxel_size_um"]
         row["voxel_size_um"] = f"{z:g}" if z == y == x else f"{z:g},{y:g},{x:g}"
-        lines.append("\t".join(str(row[name]) for name in COLUMNS))
+        lines.append("\t".join("" if row[name] is None else str(row[name]) for name in COLUMNS))
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def keep_cells(path: str | Path, scans: Collection[Scan]) -> list[Scan]:
+    """Return scans with what a person filled in an earlier sheet: the cells of :data:`BY_HAND`.
+
+    A row belongs to a scan when name and path are the same. Other columns of the earlier sheet may be faulty: they come
+    from the headers anew.
+
+    Parameters
+    ----------
+    path : str or Path
+        The earlier sheet; where there is none, nothing changes.
+    scans : collection of Scan
+
+    Raises
+    ------
+    ConfigError
+        When the sheet cannot be read, or such a cell does not fit its scan.
+    """
+    path = Path(path)
+    if not path.exists():
+        return list(scans)
+    (_, first), *numbered = _numbered_lines(path) or [(0, "")]
+    header = _cells(first)
+    earlier = {}
+    for number, line in numbered:
+        row = dict(zip(header, _cells(line), strict=False))
+        earlier[row.get("sample"), row.get("path")] = number, row
+    kept: list[Scan] = []
+    faults: list[Fault] = []
+    for scan in scans:
+        number, row = earlier.pop((scan.sample, scan.path), (0, {}))
+        filled = {
+            name: row[name] for name in BY_HAND if row.get(name) and row[name] != str(Scan.model_fields[name].default)
+        }
+        try:
+            kept.append(Scan.model_validate(scan.model_dump() | filled))
+        except ValidationError as error:
+            faults += [_row_fault(item, f"{path}:{number}") for item in error.errors()]
+    if faults:
+        raise ConfigError(*faults)
+    for sample, place in earlier:
+        LOG.warning("%s is no longer in the sheet: %s was not found", sample, place)
+    return kept
+
+
+def _numbered_lines(path: Path) -> list[tuple[int, str]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        remedy = (
+            "Make one with `tomoprofile scan FOLDER --out config/samples.tsv`, or set `samples:` in the configuration."
+        )
+        raise ConfigError(Fault(f"samples: {path}", "", f"the sample sheet cannot be read: {error}", remedy)) from None
+    return [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip() and not line.startswith("#")]
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in next(csv.reader([line], delimiter="\t"))]
 
 
 def _header_faults(path: Path, header: list[str]) -> list[Fault]:

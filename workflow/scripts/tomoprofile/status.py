@@ -18,7 +18,7 @@ from .runs import Run
 from .samples import Scan
 from .volume.slabs import slab_names
 
-PRODUCTS = ("domains.parquet", "profile.parquet", "zones.parquet", "report.html")
+PRODUCTS = ("domains.parquet", "profile.parquet", "zones.parquet", "baselines.parquet", "report.html")
 State = Literal["done", "failed", "running", "waiting", "missing"]
 _STATES = get_args(State)
 _SLAB_RULES = ("convert_slab", "predict_slab", "enter_mask", "enter_instances")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..config import ObjectsConfig
 from ..errors import Fault, InputError
-from ..files import whole_file
+from ..files import temporary_folder, whole_file
 from ..logs import LOG
 from ..segment.alarm import Familiarity
 from ..volume.plane import Plane
@@ -150,7 +148,7 @@ def measure_domains(
         _reference(grey.dtype, grey.read(middle, middle + 1)),
     )
     shards = certain.shards()
-    with _temporary_folder(levels[CALIBRATED].objects) as folder:
+    with temporary_folder(levels[CALIBRATED].objects) as folder:
         inputs = Inputs(probability, volume, instances, thresholds, grid, folder)
         found = (workers or Here()).reduce(partial(_measure_shard, inputs), shards, partial(_join_levels, grid))
         of_model = Familiarity.load(familiarity).flag if familiarity else ""
@@ -310,15 +308,3 @@ def _write_table(
     table = table.append_column("flag", pa.array(flags, pa.string()).dictionary_encode())
     with whole_file(out) as partial_file:
         pq.write_table(table.replace_schema_metadata(entries), partial_file, compression="zstd")
-
-
-@contextmanager
-def _temporary_folder(out: Path) -> Iterator[Path]:
-    """Make an empty folder beside ``out`` and remove it in the end; a killed run may have left an earlier one."""
-    folder = out.with_name(out.name + ".runs")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

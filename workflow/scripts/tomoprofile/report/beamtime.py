@@ -11,11 +11,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pyarrow.parquet as pq
+
 from ..errors import Fault, InputError
-from .flags import Flag, interface_flags, model_flags, worst, zone_flags
+from ..files import whole_file
+from ..profile.comparison import ScanResult, compare_scans
+from ..samples import Scan
+from .comparison import comparison_section
+from .flags import Flag, interface_flags, model_flags, segmentation_flags, worst, zone_flags
 from .headline import Estimate, count, depth_range, estimate
 from .page import write_page
-from .tables import at_level, mask_was_given, plateau, read_record, read_zones
+from .segmentation import Segmentation, read_segmentation
+from .tables import at_level, mask_was_given, plateau, read_profile, read_record, read_zones
 
 _LABELS = {"error": "fault", "warning": "look", "note": "fine", "ok": "fine"}
 _SEVERITY = tuple(_LABELS)
@@ -29,26 +36,50 @@ class BeamtimeEntry:
 
     Attributes
     ----------
-    sample : str
-        Name of the scan.
-    zones, interface : Path
-        Its tables.
-    report : Path
-        Its own page, which is linked.
+    scan : Scan
+        Its row of the sheet.
+    folder : Path
+        Its results.
+    segmenter : Path
+        Folder of its model bundle, ``threshold.json`` or ``mask.json``.
     troubles : tuple of (str, str)
         What failed in the last run: heading, and text of several lines.
     """
 
-    sample: str
-    zones: Path
-    interface: Path
-    report: Path
+    scan: Scan
+    folder: Path
+    segmenter: Path
     troubles: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def sample(self) -> str:
+        """Name of the scan."""
+        return self.scan.sample
+
+    @property
+    def zones(self) -> Path:
+        """Its table of zones."""
+        return self.folder / "zones.parquet"
+
+    @property
+    def profile(self) -> Path:
+        """Its profile."""
+        return self.folder / "profile.parquet"
+
+    @property
+    def interface(self) -> Path:
+        """The record of its substrate plane."""
+        return self.folder / "interface.json"
+
+    @property
+    def report(self) -> Path:
+        """Its own page, which is linked."""
+        return self.folder / "report.html"
 
     @property
     def has_results(self) -> bool:
         """Whether there is something to compare."""
-        return all(path.exists() for path in (self.zones, self.interface, self.report))
+        return all(path.exists() for path in (self.zones, self.profile, self.interface, self.report))
 
 
 @dataclass(frozen=True)
@@ -79,10 +110,13 @@ class Row:
     remark: str = ""
 
 
-def report_beamtime(samples: list[BeamtimeEntry], checks: Sequence[Path], title: str, out: Path) -> None:
-    """Write ``index.html``: scans with faults first, then those with warnings, then the rest, each in sheet order.
+def report_beamtime(
+    samples: list[BeamtimeEntry], checks: Sequence[Path], title: str, page: Path, comparison: Path
+) -> None:
+    """Write ``index.html`` and ``comparison.parquet``.
 
-    A scan without results is listed as failed, with the end of the log, or as missing.
+    Scans with faults come first, then those with warnings, then the rest, each in sheet order. A scan without results
+    is listed as failed, with the end of the log, or as missing; only the others are compared.
 
     Parameters
     ----------
@@ -91,8 +125,10 @@ def report_beamtime(samples: list[BeamtimeEntry], checks: Sequence[Path], title:
         ``check.tsv`` of the scans; what they found is shown with the scan.
     title : str
         Heading.
-    out : Path
-        The page; links to the scans' pages are relative to it.
+    page : Path
+        Links to the scans' pages are relative to it.
+    comparison : Path
+        Receives the numbers of the comparison (docs/outputs.md).
 
     Raises
     ------
@@ -103,7 +139,7 @@ def report_beamtime(samples: list[BeamtimeEntry], checks: Sequence[Path], title:
     for check in checks:
         findings |= _read_check(check)
     names = {entry.sample for entry in samples}
-    loaded = [_load(entry, findings.get(entry.sample, []), out) for entry in samples if entry.has_results]
+    loaded = [_load(entry, findings.get(entry.sample, []), page) for entry in samples if entry.has_results]
     scales = [_scale([numbers[i] for _, numbers in loaded]) for i in range(4)]
     rows = [
         Row(**{**row, "quantities": tuple(_place(n, s) for n, s in zip(numbers, scales, strict=True))})
@@ -126,14 +162,60 @@ def report_beamtime(samples: list[BeamtimeEntry], checks: Sequence[Path], title:
         "n_warnings": states.count("warning"),
         "n_fine": states.count("ok") + states.count("note"),
     }
-    write_page("beamtime.html.j2", context, out)
+    scans = [_result(entry) for entry in samples if entry.has_results]
+    table = compare_scans(scans)
+    with whole_file(comparison) as partial:
+        table.to_parquet(partial, index=False)
+    write_page("beamtime.html.j2", context | comparison_section(scans, table), page)
 
 
-def _load(entry: BeamtimeEntry, found: list[Flag], out: Path) -> tuple[dict[str, Any], list[Estimate]]:
+def _result(entry: BeamtimeEntry) -> ScanResult:
+    zones, profile = read_zones(entry.zones), read_profile(entry.profile)
+    given = mask_was_given(zones)
+    edges = " × ".join(f"{edge:g}" for edge in entry.scan.voxel_size_um)
+    return ScanResult(
+        entry.sample,
+        entry.scan.group,
+        math.nan if entry.scan.time_h is None else entry.scan.time_h,
+        at_level(profile, "calibrated"),
+        at_level(zones, "calibrated"),
+        _n_blocks(entry.zones),
+        {
+            "voxel size": f"{edges} µm",
+            "boundary convention": "unknown, mask given" if given else _convention(entry),
+        },
+    )
+
+
+def _n_blocks(zones: Path) -> int:
+    metadata = pq.read_schema(zones).metadata or {}
+    return int(metadata.get(b"blocks", b"0"))
+
+
+def _convention(entry: BeamtimeEntry) -> str:
+    """Return how the boundary of domains was chosen, in words; empty while the model is being made anew."""
+    segmentation = _segmentation(entry)
+    if segmentation is None:
+        return ""
+    if segmentation.kind == "network":
+        return "calibrated on labels" if segmentation.calibrated else "level not calibrated"
+    return segmentation.method
+
+
+def _segmentation(entry: BeamtimeEntry) -> Segmentation | None:
+    record = entry.segmenter if entry.segmenter.suffix == ".json" else entry.segmenter / "configs" / "metadata.json"
+    return read_segmentation(entry.segmenter) if record.exists() else None
+
+
+def _load(entry: BeamtimeEntry, found: list[Flag], page: Path) -> tuple[dict[str, Any], list[Estimate]]:
     zones, record = read_zones(entry.zones), read_record(entry.interface)
     calibrated = at_level(zones, "calibrated")
     first, last = calibrated.iloc[0], calibrated.iloc[plateau(zones)]
-    flags = [*_trouble_flags(entry), *found, *model_flags(zones), *interface_flags(record)]
+    segmentation = _segmentation(entry)
+    edge = dict(zip("zyx", entry.scan.voxel_size_um, strict=True)).get(str(record.get("axis")))
+    flags = [*_trouble_flags(entry), *found, *model_flags(zones), *interface_flags(record, edge)]
+    if segmentation is not None:
+        flags += segmentation_flags(segmentation, entry.sample)
     if calibrated["n_domains"].sum():
         flags += zone_flags(zones)
     else:
@@ -148,7 +230,7 @@ def _load(entry: BeamtimeEntry, found: list[Flag], out: Path) -> tuple[dict[str,
         "sample": entry.sample,
         "state": worst(flags),
         "label": "failed" if entry.troubles else _LABELS[worst(flags)],
-        "link": quote(Path(os.path.relpath(entry.report, out.parent)).as_posix()),
+        "link": quote(Path(os.path.relpath(entry.report, page.parent)).as_posix()),
         "place": depth_range(last["from_um"], last["to_um"]),
         "n_domains": count(calibrated["n_domains"].sum()),
         "flags": tuple(flag for flag in flags if flag.severity != "note"),

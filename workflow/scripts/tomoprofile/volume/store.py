@@ -230,8 +230,8 @@ class Store:
         """Return the file that holds the shard which begins at slice ``start``."""
         return self.path / "0" / "c" / str(start // self.shard_slices) / "0" / "0"
 
-    def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Return slices ``[start, stop)`` as an array (z, y, x).
+    def read(self, start: int, stop: int, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[Any]:
+        """Return slices ``[start, stop)``, or a window of them, as an array (z, y, x); reads only the window's chunks.
 
         Raises
         ------
@@ -240,7 +240,7 @@ class Store:
             removed, so that the workflow writes it again.
         """
         self._require_whole(start, stop)
-        return self._array[start:stop]
+        return np.asarray(self._array[start:stop, rows, columns])
 
     def cut(self, axis: int, index: int) -> NDArray[Any]:
         """Return the plane with ``index`` along ``axis``, the other two axes in their order; reads only its chunks."""

@@ -1,0 +1,390 @@
+"""Simple thresholds beside the scan's own segmentation, on one block of the scan (P21).
+
+The methods are those of :mod:`tomoprofile.segment.threshold` with their default settings; domains of all masks are found,
+measured and counted by the same functions as those of the scan.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from .. import __version__
+from ..config import ObjectsConfig, ProfileConfig, ThresholdConfig
+from ..domains.objects import iter_runs
+from ..domains.runs import threshold_of
+from ..domains.table import Level, measure_domains
+from ..errors import Fault, StageError
+from ..files import whole_file
+from ..logs import LOG
+from ..segment.threshold import fit_threshold, predict_by_threshold
+from ..volume.plane import Plane
+from ..volume.store import Store, create_store, open_store
+from .depth import whole_objects_um
+from .masks import FieldOfView, Floats, Grid, Ints
+
+OWN = "own"
+METHODS = (OWN, "otsu", "threshold_fill")
+MOST_VOXELS = 512**3
+LARGE_UM = 10.0  # P24
+_SUBSTRATE_UM = 20.0  # of it are kept, so that pictures show it
+_COLUMNS = {
+    "volume_ratio": "1",
+    "mean_equivalent_diameter_um": "um",
+    "number_density_per_mm3": "mm^-3",
+    "n_domains": "",
+    "n_over_10um": "",
+    "largest_um": "um",
+}
+
+Window = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True)
+class Block:
+    """The part of a scan that is compared, as stores of its own.
+
+    Attributes
+    ----------
+    folder : Path
+        Holds ``volume.ome.zarr``, for each method ``METHOD.ome.zarr`` (probability), ``METHOD.objects.parquet`` and
+        ``METHOD.domains.parquet``, and ``interface.json``.
+    window : tuple of slice
+        Where it lies in the scan, in voxels along (z, y, x).
+    domains_are : {"dark", "bright"}
+        Grey of the scan's own domains against the rest of the resin.
+    """
+
+    folder: Path
+    window: Window
+    domains_are: Literal["dark", "bright"]
+
+    @property
+    def volume(self) -> Path:
+        """Its grey values."""
+        return self.folder / "volume.ome.zarr"
+
+    @property
+    def interface(self) -> Path:
+        """The substrate plane, in its own coordinates."""
+        return self.folder / "interface.json"
+
+    def mask(self, method: str) -> Path:
+        """Store of a method's mask or probability."""
+        return self.folder / f"{method}.ome.zarr"
+
+    def level(self, method: str, own: float) -> Level:
+        """Where the domains of a method go; ``own`` is the decision level of the scan's own segmentation."""
+        files = (self.folder / f"{method}.{kind}.parquet" for kind in ("objects", "domains"))
+        return Level(own if method == OWN else 0.5, *files)
+
+
+def compare_baselines(
+    volume: Path,
+    probability: Path,
+    interface: Path,
+    level: float,
+    profile: ProfileConfig,
+    objects: ObjectsConfig,
+    folder: Path,
+    out: Path,
+    instances: Path | None = None,
+) -> Block:
+    """Segment one block of a scan by thresholds, and write ``baselines.parquet``.
+
+    Parameters
+    ----------
+    volume, probability : Path
+        Stores of the scan.
+    interface : Path
+        ``interface.json``.
+    level : float
+        Decision level of the scan's own segmentation.
+    profile : ProfileConfig
+        Bins and field of view; its first zone is the one near the substrate.
+    objects : ObjectsConfig
+        What counts as one domain.
+    folder : Path
+        Receives the block.
+    out : Path
+        Table: one row a method and depth bin (docs/outputs.md).
+    instances : Path, optional
+        Store of given labels, which the scan's own domains are.
+
+    Returns
+    -------
+    Block
+        For the pictures.
+
+    Raises
+    ------
+    StageError
+        When the block holds no resin, or its resin a single grey value.
+    """
+    grey, certain, plane = open_store(volume), open_store(probability), Plane.load(interface)
+    window = choose_block(grey.shape, grey.voxel_size_um, plane, profile.field_of_view)
+    block = _cut_block(grey, certain, plane, window, threshold_of(level), folder)
+    if instances:
+        _copy(open_store(instances), window, folder / "instances.ome.zarr")
+    for method in METHODS:
+        if method != OWN:
+            _segment(block, method)
+        LOG.info("measuring the domains of %s", method)
+        measure_domains(
+            block.mask(method),
+            block.volume,
+            block.interface,
+            {"calibrated": block.level(method, level)},
+            objects,
+            instances=folder / "instances.ome.zarr" if instances and method == OWN else None,
+        )
+    _write(out, block, level, profile, grey.shape)
+    return block
+
+
+def choose_block(
+    shape: tuple[int, int, int],
+    voxel_size_um: tuple[float, float, float],
+    plane: Plane,
+    field_of_view: str = "all",
+    most_voxels: int = MOST_VOXELS,
+) -> Window:
+    """Return a block of a scan: the whole of it when it is small, else all depths of a window in its middle.
+
+    Parameters
+    ----------
+    shape, voxel_size_um
+        Of the scan along (z, y, x).
+    plane : Plane
+        Substrate farther than 20 µm behind it is left out.
+    field_of_view : {"all", "cylinder"}
+        A part of a cylinder lies inside its circle, so that all of it was reconstructed.
+    most_voxels : int
+    """
+    if math.prod(shape) <= most_voxels:
+        return slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])
+    deep = _along_depth(shape, voxel_size_um, plane)
+    first, second = (axis for axis in range(3) if axis != plane.axis)
+    sizes = list(shape)
+    sizes[plane.axis] = deep.stop - deep.start
+    side = math.isqrt(most_voxels // sizes[plane.axis])
+    sizes[first] = min(shape[first], side)
+    # A short side leaves room for a longer other one.
+    sizes[second] = min(shape[second], most_voxels // (sizes[plane.axis] * sizes[first]))
+    sizes[first] = min(shape[first], most_voxels // (sizes[plane.axis] * sizes[second]))
+    starts = [(n - size) // 2 for n, size in zip(shape, sizes, strict=True)]
+    starts[plane.axis] = deep.start
+    if field_of_view == "cylinder":
+        for axis, (start, size) in _inside_circle(shape, voxel_size_um, plane.axis, starts, sizes).items():
+            starts[axis], sizes[axis] = start, size
+    z, y, x = (slice(start, start + size) for start, size in zip(starts, sizes, strict=True))
+    return z, y, x
+
+
+def _along_depth(shape: tuple[int, int, int], voxel_size_um: tuple[float, float, float], plane: Plane) -> slice:
+    """Return the voxels along the depth whose layer holds resin or the last of the substrate."""
+    axis = plane.axis
+    ends: list[Any] = [
+        np.array([0.0, n * edge]).reshape([-1 if i == j else 1 for j in range(3)])
+        for i, (n, edge) in enumerate(zip(shape, voxel_size_um, strict=True))
+    ]
+    ends[axis] = ((np.arange(shape[axis]) + 0.5) * voxel_size_um[axis]).reshape(
+        [-1 if axis == j else 1 for j in range(3)]
+    )
+    deepest = plane.depth_um(*ends).max(axis=tuple(i for i in range(3) if i != axis))
+    kept = np.flatnonzero(deepest > -_SUBSTRATE_UM)
+    return slice(int(kept[0]), int(kept[-1]) + 1) if kept.size else slice(0, shape[axis])
+
+
+def _inside_circle(
+    shape: tuple[int, int, int],
+    voxel_size_um: tuple[float, float, float],
+    depth_axis: int,
+    starts: list[int],
+    sizes: list[int],
+) -> dict[int, tuple[int, int]]:
+    """Return start and size along y and x so that the rectangle lies inside the largest circle of the slice.
+
+    Where depth runs in the slice the lateral side stays and the ends of the depth go, else both shrink alike.
+    """
+    radius = min(shape[axis] * voxel_size_um[axis] for axis in (1, 2)) / 2
+    half = {axis: sizes[axis] * voxel_size_um[axis] / 2 for axis in (1, 2)}
+    if math.hypot(*half.values()) > radius:
+        lateral = 3 - depth_axis
+        if depth_axis == 0 or half[lateral] > radius / math.sqrt(2):
+            half = dict.fromkeys((1, 2), radius / math.sqrt(2))
+        else:
+            half[depth_axis] = math.sqrt(radius**2 - half[lateral] ** 2)
+    found = {}
+    for axis, reach in half.items():
+        middle, reach = shape[axis] / 2, reach / voxel_size_um[axis]
+        start = max(starts[axis], math.ceil(middle - reach - 1e-6))
+        stop = min(starts[axis] + sizes[axis], math.floor(middle + reach + 1e-6))
+        found[axis] = (start, stop - start)
+    return found
+
+
+def _cut_block(grey: Store, certain: Store, plane: Plane, window: Window, threshold: int, folder: Path) -> Block:
+    """Copy a block and compare grey values inside the scan's own domains with those of the rest of the resin."""
+    edges = grey.voxel_size_um
+    origin = np.array([part.start * edge for part, edge in zip(window, edges, strict=True)])
+    moved = Plane(plane.normal, plane.offset_um - float(np.dot(plane.normal, origin)))
+    moved.save(folder / "interface.json")
+    volume = _copy(grey, window, folder / "volume.ome.zarr")
+    own = _copy(certain, window, folder / f"{OWN}.ome.zarr")
+    sums, counts = np.zeros(2), np.zeros(2, np.int64)
+    for start, stop in volume.shards():
+        values, inside = volume.read(start, stop).astype(np.float64), own.read(start, stop) >= threshold
+        for z in range(start, stop):
+            resin = moved.resin(z, volume.shape, edges) & np.isfinite(values[z - start])
+            for side, chosen in enumerate((resin & inside[z - start], resin & ~inside[z - start])):
+                sums[side] += values[z - start][chosen].sum()
+                counts[side] += chosen.sum()
+    if not counts.any():
+        problem = "the block holds no resin: nothing lies beyond the plane"
+        raise StageError(Fault(str(grey.path), "", problem, "Correct the column `interface` of the sample sheet."))
+    # Without any domain the default of the methods holds.
+    bright = counts.all() and sums[0] / counts[0] > sums[1] / counts[1]
+    return Block(folder, window, "bright" if bright else "dark")
+
+
+def _copy(store: Store, window: Window, path: Path) -> Store:
+    z, y, x = window
+    shape = (z.stop - z.start, y.stop - y.start, x.stop - x.start)
+    out = create_store(path, shape, store.dtype, store.voxel_size_um, store.shard_slices, store.grey)
+    for start, stop in out.shards():
+        out.write(start, store.read(z.start + start, z.start + stop, y, x))
+    return out
+
+
+def _segment(block: Block, method: str) -> None:
+    config = ThresholdConfig.model_validate({"method": method, "domains_are": block.domains_are})
+    grey = open_store(block.volume)
+    record = block.folder / f"{method}.json"
+    fit_threshold(block.volume, block.interface, config, record)
+    out = create_store(block.mask(method), grey.shape, "uint8", grey.voxel_size_um, grey.shard_slices)
+    predict_by_threshold(grey, out, record, 0, grey.shape[0])
+
+
+def _write(out: Path, block: Block, level: float, profile: ProfileConfig, scan_shape: tuple[int, int, int]) -> None:
+    store, plane = open_store(block.volume), Plane.load(block.interface)
+    grid = _grid(store, plane, profile, scan_shape)
+    resin = _count_resin(grid)
+    tables = {method: _read(block.level(method, level).table) for method in METHODS}
+    own = tables[OWN]
+    radius = own.loc[own["edge_weight"] > 0, "equivalent_diameter_um"].max() / 2
+    near_um, far_um = whole_objects_um(store.shape, store.voxel_size_um, plane, radius if radius > 0 else 0.0)
+    whole = (grid.borders_um[:-1] >= near_um) & (grid.borders_um[1:] <= far_um)
+    rows = pd.concat(
+        [
+            _rows(method, _count(block.level(method, level).objects, grid), tables[method], resin, whole, grid)
+            for method in METHODS
+        ],
+        ignore_index=True,
+    )
+    near = profile.zones[0].to_um or math.inf
+    edges = store.voxel_size_um
+    facts: dict[str, Any] = {
+        "tomoprofile_version": __version__,
+        "units": {name: unit for name, unit in _COLUMNS.items() if unit},
+        "block": {"zyx"[axis]: [part.start, part.stop] for axis, part in enumerate(block.window)},
+        "whole_scan": store.shape == scan_shape,
+        "voxel_size_um": list(edges),
+        "decision_level": level,
+        "domains_are": block.domains_are,
+        "near_um": near if math.isfinite(near) else None,
+        "large_found": {method: large_found(own, tables[method], near) for method in METHODS},
+        "thresholds": {name: json.loads((block.folder / f"{name}.json").read_text()) for name in METHODS[1:]},
+    }
+    arrow = pa.Table.from_pandas(rows, preserve_index=False)
+    encoded = {key.encode(): json.dumps(value).encode() for key, value in facts.items()}
+    with whole_file(out) as partial:
+        pq.write_table(arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **encoded}), partial)
+
+
+def _grid(block: Store, plane: Plane, profile: ProfileConfig, scan_shape: tuple[int, int, int]) -> Grid:
+    """Return the bins of the profile in one lateral block."""
+    shape, edges = block.shape, block.voxel_size_um
+    view = profile.field_of_view if shape == scan_shape else "all"
+    ends = [np.array([0.0, n * edge]) for n, edge in zip(shape, edges, strict=True)]
+    deepest = float(plane.depth_um(ends[0][:, None, None], ends[1][:, None], ends[2]).max())
+    n_bins = max(1, math.floor((deepest - profile.guard_um) / profile.bin_um) + 1)
+    borders = profile.guard_um + profile.bin_um * np.arange(n_bins + 1)
+    widest = max(n * edge for n, edge in zip(shape, edges, strict=True))
+    return Grid.of(shape, edges, plane, FieldOfView.of(view, shape, edges), borders, widest)
+
+
+def _count_resin(grid: Grid) -> Ints:
+    tallies = np.zeros((grid.n_layers, grid.n_blocks), np.int64)
+    rows = np.arange(grid.shape[1])
+    for z in range(grid.shape[0]):
+        grid.count(np.full(len(rows), z), rows, grid.view.x_start, grid.view.x_stop, tallies)
+    return tallies.sum(axis=1)
+
+
+def _count(objects: Path, grid: Grid) -> Ints:
+    tallies = np.zeros((grid.n_layers, grid.n_blocks), np.int64)
+    for runs in iter_runs(objects):
+        grid.count(runs.z, runs.y, runs.x_start, runs.x_stop, tallies)
+    return tallies.sum(axis=1)
+
+
+def _rows(
+    method: str, domain: Ints, table: pd.DataFrame, resin: Ints, whole: NDArray[np.bool_], grid: Grid
+) -> pd.DataFrame:
+    """Return the bins that hold resin; sizes and numbers only where the ends of the block cut no domain."""
+    layer, _ = grid.place(*(table[f"centroid_{axis}_um"].to_numpy(float) for axis in "zyx"))
+    placed = table[layer >= 0].assign(layer=layer[layer >= 0])
+    diameter, weight = placed["equivalent_diameter_um"], placed["edge_weight"]
+
+    def sums(values: Any = None) -> Floats:
+        return np.bincount(placed["layer"], weights=values, minlength=grid.n_layers)
+
+    def known(top: Floats, bottom: Floats) -> Floats:
+        return np.divide(top, bottom, out=np.full(len(resin), np.nan), where=whole & (bottom > 0))
+
+    voxel_um3 = float(np.prod(grid.voxel_size_um))
+    rows = pd.DataFrame(
+        {
+            "method": method,
+            "depth_lo_um": grid.borders_um[:-1],
+            "depth_hi_um": grid.borders_um[1:],
+            "resin_um3": resin * voxel_um3,
+            "volume_ratio": domain / np.maximum(resin, 1),
+            "mean_equivalent_diameter_um": known(sums(weight * diameter), sums(weight)),
+            "number_density_per_mm3": known(sums(weight), resin * voxel_um3 / 1e9),
+            "n_domains": sums().astype(np.int64),
+            "n_over_10um": sums(diameter > LARGE_UM).astype(np.int64),
+            "largest_um": diameter.groupby(placed["layer"]).max().reindex(range(grid.n_layers)).to_numpy(),
+        }
+    )
+    return rows[resin > 0]
+
+
+def large_found(own: pd.DataFrame, found: pd.DataFrame, near_um: float) -> list[int]:
+    """Return how many of the scan's own domains over 10 µm near the substrate a method finds, and how many there are.
+
+    One is found when a domain of the method that is itself over 10 µm has its centroid inside the sphere of its volume.
+    """
+    centroid = [f"centroid_{axis}_um" for axis in "zyx"]
+    wanted = own[(own["equivalent_diameter_um"] > LARGE_UM) & (own["depth_um"] < near_um)]
+    large = found[found["equivalent_diameter_um"] > LARGE_UM]
+    if large.empty or wanted.empty:
+        return [0, len(wanted)]
+    distance, _ = cKDTree(large[centroid].to_numpy()).query(wanted[centroid].to_numpy())
+    return [int((distance < wanted["equivalent_diameter_um"] / 2).sum()), len(wanted)]
+
+
+def _read(table: Path) -> pd.DataFrame:
+    columns = [*(f"centroid_{axis}_um" for axis in "zyx"), "depth_um", "equivalent_diameter_um", "edge_weight"]
+    return pq.read_table(table, columns=columns).to_pandas()
