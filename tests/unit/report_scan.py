@@ -107,6 +107,8 @@ def measure(mask: np.ndarray, plane: Plane) -> pd.DataFrame:
         table[f"centroid_{axis}_um"] = values
     table["depth_um"] = plane.depth_um(*centre)
     x = table["centroid_x_um"]
+    table["cavities"] = 0
+    table["flag"] = np.where(table["equivalent_diameter_um"] < 4 * EDGE, "small_for_surface;small_for_axes", "")
     table["edge_weight"] = np.where((x < 1.5) | (x > mask.shape[2] * EDGE - 1.5), 0.0, 1.1)
     return table
 
@@ -128,8 +130,46 @@ def estimate(mask, domains, depth, low, high, level) -> dict:
         row |= {name: value, f"{name}_lo": value - spread, f"{name}_hi": value + spread}
     quantiles = here["equivalent_diameter_um"].quantile([0, 0.1, 0.5, 0.9, 1]) if len(here) else [math.nan] * 5
     row |= dict(zip(DIAMETERS, quantiles, strict=False)) | {DIAMETERS[-1]: here["equivalent_diameter_um"].max()}
+    for name in ("diameter_median_um", "volume_weighted_diameter_um"):
+        row |= {f"{name}_lo": row[name] - 0.1, f"{name}_hi": row[name] + 0.1}
     row["flag"] = "few" if len(here) < 5 else ""
     return row
+
+
+def nearest(row: dict) -> dict:
+    """Return distances to the nearest neighbour as for domains at random places."""
+    mean = 0.554 * (row["number_density_per_mm3"] / 1e9) ** (-1 / 3) if row["n_domains"] > 1 else math.nan
+    ends = {"nearest_mean_um_lo": mean - 0.3, "nearest_mean_um_hi": mean + 0.3}
+    return {"nearest_mean_um": mean, **ends, "nearest_sd_um": mean / 3, "clark_evans": mean / mean}
+
+
+def write_estimates(folder: Path, domains: pd.DataFrame, zones: list[str], rows: list[dict]) -> None:
+    """Write breakpoints, sizes and correlation of a scan."""
+    breaks = [("volume_ratio", 9.0, 8.0, 10.5, 0.0, 0.001, ""), ("number_density_per_mm3", *[math.nan] * 5, "none")]
+    names = ("quantity", "depth_um", "depth_um_lo", "depth_um_hi", "slope_before", "slope_after", "flag")
+    pd.DataFrame(breaks, columns=names).to_parquet(folder / "breakpoints.parquet", index=False)
+    edges = np.arange(1.0, 7.5, 0.5)
+    sizes, lags = [], []
+    for row in rows:
+        if row["level"] != "calibrated":
+            continue
+        inside = domains[(domains["depth_um"] >= row["from_um"]) & (domains["depth_um"] < row["to_um"])]
+        counts, _ = np.histogram(inside["equivalent_diameter_um"], edges)
+        volumes, _ = np.histogram(inside["equivalent_diameter_um"], edges, weights=inside["volume_um3"])
+        for low, high, n, volume in zip(edges[:-1], edges[1:], counts, volumes, strict=True):
+            density = n / row["resin_um3"] * 1e9 if row["resin_um3"] else math.nan
+            ends = {"number_density_per_mm3_lo": 0.8 * density, "number_density_per_mm3_hi": 1.2 * density}
+            share = volume / volumes.sum() if volumes.sum() else math.nan
+            place = {"zone": row["zone"], "diameter_lo_um": low, "diameter_hi_um": high, "n_domains": n}
+            sizes.append(place | {"number_density_per_mm3": density, **ends, "volume_ratio_share": share})
+        ratio = row["volume_ratio"]
+        for lag in np.arange(0, 12, EDGE):
+            s2 = ratio**2 + ratio * (1 - ratio) * math.exp(-lag)
+            known = {"s2": s2, "s2_lo": 0.9 * s2, "s2_hi": 1.1 * s2, "autocovariance": s2 - ratio**2, "pairs": 1000}
+            lags.append({"zone": row["zone"], "lag_um": lag, **known})
+    assert {row["zone"] for row in sizes} == set(zones)
+    pd.DataFrame(sizes).to_parquet(folder / "sizes.parquet", index=False)
+    pd.DataFrame(lags).to_parquet(folder / "correlation.parquet", index=False)
 
 
 def write_scan(
@@ -173,10 +213,12 @@ def write_scan(
         for zone, low, high in zones:
             rows.append({"zone": zone, "from_um": low, "to_um": high or end})
             rows[-1] |= estimate(mask, domains, depth, low, high or math.inf, level)
-    profile = pd.DataFrame(bins).drop(columns=list(DIAMETERS))
+            rows[-1] |= nearest(rows[-1])
+    profile = pd.DataFrame(bins)
     profile.loc[profile["depth_hi_um"] > end - 2 * bin_um, "flag"] = "far_end"
     profile.to_parquet(folder / "profile.parquet", index=False)
     pd.DataFrame(rows).to_parquet(folder / "zones.parquet", index=False)
+    write_estimates(folder, pd.read_parquet(folder / "domains.parquet"), [row[0] for row in zones], rows)
     plane.save(folder / "interface.json", **({"how": "fitted", "residual_um": 0.1, "warning": ""} | record))
     return SampleFiles(
         sample=sample,
@@ -186,6 +228,9 @@ def write_scan(
         domains=folder / "domains.parquet",
         profile=folder / "profile.parquet",
         zones=folder / "zones.parquet",
+        breakpoints=folder / "breakpoints.parquet",
+        correlation=folder / "correlation.parquet",
+        sizes=folder / "sizes.parquet",
         interface=folder / "interface.json",
         segmenter=write_bundle(folder / "bundle"),
         provenance={"configuration": "0123456789abcdef", "seed": 1},
