@@ -81,9 +81,9 @@ class Opened:
 
 @contextmanager
 def opened(
-    browser: Browser, file: Path, width: int = 1280, dark: bool = False, script: bool = True
+    browser: Browser, file: Path, width: int = 1280, dark: bool = False, script: bool = True, wait: bool = True
 ) -> Iterator[Opened]:
-    """Open a file and wait until its figures are drawn."""
+    """Open a file and wait until its figures are drawn, unless ``wait`` is false or it has none."""
     context = browser.new_context(
         viewport={"width": width, "height": 900},
         color_scheme="dark" if dark else "light",
@@ -97,7 +97,7 @@ def opened(
     page.on("pageerror", lambda error: found.complaints.append(str(error)))
     page.on("request", lambda asked: found.outside.append(asked.url) if not asked.url.startswith(INSIDE) else None)
     page.goto(file.as_uri())
-    if script and page.locator("[data-figure]").count():
+    if script and wait and page.locator("[data-figure]").count():
         page.wait_for_selector("html[data-drawn]", state="attached")
     try:
         yield found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -64,22 +65,18 @@ def paint(spheres, plane: Plane, shape, rng) -> tuple[np.ndarray, np.ndarray, np
     return np.clip(grey, 0, 255).astype("uint8"), np.round(probability * 255).astype("uint8"), owner
 
 
+def run_schema(level: float, shape, edges, n_domains: int) -> pa.Schema:
+    """Return columns and conditions of a run file."""
+    conditions = {"level": level, "connectivity": 26, "min_voxels": 5, "shape": shape, "voxel_size_um": edges}
+    return pa.schema(
+        [(name, pa.int32()) for name in ("z", "y", "x_start", "x_stop")] + [("domain_id", pa.int64())],
+        metadata={key: json.dumps(value) for key, value in (conditions | {"n_domains": n_domains}).items()},
+    )
+
+
 def write_runs(path: Path, mask: np.ndarray, level: float) -> None:
     """Write a run file: one row group a shard."""
-    schema = pa.schema(
-        [(name, pa.int32()) for name in ("z", "y", "x_start", "x_stop")] + [("domain_id", pa.int64())],
-        metadata={
-            key: json.dumps(value)
-            for key, value in {
-                "level": level,
-                "connectivity": 26,
-                "min_voxels": 5,
-                "shape": mask.shape,
-                "voxel_size_um": [EDGE] * 3,
-                "n_domains": int(mask.max()),
-            }.items()
-        },
-    )
+    schema = run_schema(level, mask.shape, [EDGE] * 3, int(mask.max()))
     path.parent.mkdir(exist_ok=True)
     with pq.ParquetWriter(path, schema) as writer:
         for start in range(0, mask.shape[0], SHARD):
@@ -234,6 +231,60 @@ def write_scan(
         interface=folder / "interface.json",
         segmenter=write_bundle(folder / "bundle"),
         provenance={"configuration": "0123456789abcdef", "seed": 1},
+    )
+
+
+def write_crowded(folder: Path, n_domains: int = 100_000, pixels: int = 2048, n_slices: int = 9) -> SampleFiles:
+    """Write a scan of a beamtime's size for the page alone: large slices full of discs, and a long table of domains.
+
+    The slices are 100 um thick, so that a few of them make a scan of a millimetre.
+    """
+    files, rng = write_scan(folder), np.random.default_rng(3)
+    shape, edges, spacing = (n_slices, pixels, pixels), (100.0, EDGE, EDGE), 20
+    plane = Plane.through((0.0, 1.0, 0.0), 20.0)
+    schema = run_schema(LEVELS["calibrated"], shape, edges, n_domains)
+    run_file = folder / "objects" / "crowded.parquet"
+    runs = pq.ParquetWriter(run_file, schema)
+    stores = {name: folder / f"crowded_{name}.ome.zarr" for name in ("volume", "probability")}
+    volume, probability = (create_store(path, shape, "uint8", edges, 1) for path in stores.values())
+    around, number = np.arange(-9, 10), 0
+    for z in range(n_slices):
+        grey = rng.normal(120, 12, shape[1:])
+        found = np.zeros(shape[1:], np.uint8)
+        owner = np.zeros(shape[1:], np.int64)
+        for y in range(60, pixels - spacing, spacing):
+            for x in range(spacing, pixels - spacing, spacing):
+                cy, cx, radius = *rng.uniform(-4, 4, 2), rng.uniform(2, 4)
+                distance = np.hypot(around[:, None] - cy, around - cx) - radius
+                part = slice(y - 9, y + 10), slice(x - 9, x + 10)
+                found[part] = np.maximum(found[part], 255 / (1 + np.exp(np.clip(3 * distance, -30, 30))))
+                grey[part] += 60 * np.exp(-((distance - 1) ** 2)) - 70 * np.exp(-((distance + 1) ** 2))
+                number += 1
+                owner[part][distance <= 0.05] = number
+        volume.write(z, np.clip(grey, 0, 255).astype("uint8")[None])
+        probability.write(z, found[None])
+        owner[found < math.ceil(LEVELS["calibrated"] * 255)] = 0
+        row, at = np.nonzero(np.diff(owner, axis=1, prepend=0, append=0))
+        values = np.pad(owner, ((0, 0), (0, 1)))[row, at]
+        start = np.flatnonzero(values)
+        columns = (np.full(start.size, z), row[start], at[start], at[start + 1], values[start])
+        arrays = [pa.array(column).cast(field.type) for column, field in zip(columns, schema, strict=True)]
+        runs.write_table(pa.Table.from_arrays(arrays, schema=schema))
+    runs.close()
+    size = np.array(shape) * edges
+    places = rng.uniform((0, 30, 0), size, (n_domains, 3))
+    diameter = np.clip(rng.lognormal(1.08, 0.25, n_domains), 1.2, 15.0)
+    domains = pd.DataFrame({"domain_id": np.arange(n_domains), "volume_um3": math.pi / 6 * diameter**3})
+    domains = domains.assign(equivalent_diameter_um=diameter, cavities=0, edge_weight=1.0, flag="")
+    domains[[f"centroid_{axis}_um" for axis in "zyx"]] = places
+    domains["depth_um"] = plane.depth_um(*places.T)
+    domains.to_parquet(folder / "crowded.parquet", index=False)
+    zones = pd.read_parquet(files.zones)
+    zones.loc[zones["zone"] == "bulk", "to_um"] = math.nan
+    zones.to_parquet(files.zones, index=False)
+    plane.save(files.interface, how="fitted", residual_um=0.1, warning="")
+    return replace(
+        files, objects=files.objects | {"calibrated": run_file}, domains=folder / "crowded.parquet", **stores
     )
 
 

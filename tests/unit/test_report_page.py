@@ -122,7 +122,7 @@ def test_no_button_sends_data_away(page):
 def test_both_triplets_with_contours_and_box(page):
     parsed, _ = page
     assert len(parsed.all("svg", role="img")) == 6
-    assert len([tag for tag, _ in parsed.kept if tag == "svg"]) == 2 * 9 * 2, "two pictures of nine slices"
+    assert len([tag for tag, _ in parsed.kept if tag == "svg"]) == 2 * 8 * 2, "two pictures of the eight other slices"
     assert len(parsed.all("image")) == 6
     contours = parsed.all("path", class_="contour")
     assert len(contours) == 4, "two pictures of each triplet have lines, the third has none"

@@ -31,4 +31,5 @@ const figures = new Map();
     });
   }
   for (const element of document.querySelectorAll("[data-needs-script]")) element.hidden = false;
+  for (const element of document.querySelectorAll("[data-without-script]")) element.hidden = true;
 })();

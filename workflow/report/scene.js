@@ -325,4 +325,5 @@
   window.addEventListener("beforeprint", () => draw(count, 2, { back: "#ffffff", line: "#56626f", ink: "#17202a" }));
   window.addEventListener("afterprint", sharp);
   sharp();
+  performance.mark("scene-drawn");
 })();

@@ -4,6 +4,7 @@ for (const figure of document.querySelectorAll(".slices")) {
   const slices = [...figure.querySelectorAll("template")];
   const slider = figure.querySelector("input[type=range]");
   const contours = figure.querySelector("[data-contours]");
+  slices[figure.dataset.first].content.append(...panels.slice(0, 2).map((panel) => panel.querySelector("svg").cloneNode(true)));
   const show = (number) => {
     const chosen = slices[number];
     const [overview, zoom] = chosen.content.cloneNode(true).querySelectorAll("svg");

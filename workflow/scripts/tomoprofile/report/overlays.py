@@ -28,8 +28,8 @@ from ..volume.store import Store
 from .headline import length
 
 _SLICES = 9  # of one triplet; at 2048 x 2048 voxels each takes about 0.4 MB of the page
-_OVERVIEW_PIXELS = 800  # longest side of the embedded overview
-_JPEG_QUALITY = 85  # of overviews, which are reduced anyway; zooms stay exact
+_OVERVIEW_PIXELS = 640  # longest side of the embedded overview: what a screen gives it
+_JPEG_QUALITY = 75  # of overviews, which are reduced anyway; zooms stay exact
 _MOST_POINTS = 60_000  # of contours in one picture, about 0.3 MB of text
 _STEPS = 4  # of a contour in a voxel, or in a pixel of a reduced overview
 _BOX_DIAMETERS = 10.0
@@ -378,7 +378,7 @@ def _contours(cut: Section, level: float, box: Box | None) -> tuple[str, float, 
     found.sort(key=len, reverse=True)
     paths, points = [], 0
     for outline in found:
-        line = approximate_polygon(outline, 0.05 if coarse == 1 else 0.25 * coarse)
+        line = approximate_polygon(outline, 0.05 if coarse == 1 else 0.4 * coarse)
         points += len(line)
         if points > _MOST_POINTS:
             break
