@@ -14,12 +14,13 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 DEMO := snakemake --configfile config/demo/config.yaml --cores $(CORES)
 
-.PHONY: help env demo test test-slurm test-gpu lint format schema bench bench-objects bench-accuracy bench-segmentation bench-profile bench-coverage acceptance clean
+.PHONY: help env demo test test-slurm test-browser test-gpu lint format schema bench bench-objects bench-accuracy bench-segmentation bench-profile bench-coverage acceptance clean
 
 help:
 	@echo "make demo      simulate a scan, run every stage, compare the result with the truth (about 5 minutes)"
 	@echo "make test      all tests"
 	@echo "make test-slurm  the tests on a real SLURM cluster, which they start; they fail where it cannot be started"
+	@echo "make test-browser  the report in Debian's Chromium; they fail where it cannot be had"
 	@echo "make test-gpu  the tests that need a CUDA device"
 	@echo "make acceptance  the gates on simulated scans, with the true mask and with networks: about an hour"
 	@echo "make lint      ruff, snakefmt and snakemake --lint"
@@ -59,6 +60,9 @@ test: $(INSTALLED)
 test-slurm: $(INSTALLED)
 	TOMOPROFILE_SLURM_REQUIRED=1 pytest tests/slurm
 
+test-browser: $(INSTALLED)
+	TOMOPROFILE_BROWSER_REQUIRED=1 pytest tests/browser
+
 test-gpu: $(INSTALLED)
 	pytest -m gpu
 
@@ -84,6 +88,7 @@ schema: $(INSTALLED)
 bench: $(INSTALLED)
 	python benchmarks/scale.py
 	python benchmarks/inference.py
+	python -m benchmarks.report
 
 # The peers have an environment of their own; what the project needs has the same versions there.
 $(BENCH)/installed: envs/bench.txt envs/lock.txt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -64,22 +65,18 @@ def paint(spheres, plane: Plane, shape, rng) -> tuple[np.ndarray, np.ndarray, np
     return np.clip(grey, 0, 255).astype("uint8"), np.round(probability * 255).astype("uint8"), owner
 
 
+def run_schema(level: float, shape, edges, n_domains: int) -> pa.Schema:
+    """Return columns and conditions of a run file."""
+    conditions = {"level": level, "connectivity": 26, "min_voxels": 5, "shape": shape, "voxel_size_um": edges}
+    return pa.schema(
+        [(name, pa.int32()) for name in ("z", "y", "x_start", "x_stop")] + [("domain_id", pa.int64())],
+        metadata={key: json.dumps(value) for key, value in (conditions | {"n_domains": n_domains}).items()},
+    )
+
+
 def write_runs(path: Path, mask: np.ndarray, level: float) -> None:
     """Write a run file: one row group a shard."""
-    schema = pa.schema(
-        [(name, pa.int32()) for name in ("z", "y", "x_start", "x_stop")] + [("domain_id", pa.int64())],
-        metadata={
-            key: json.dumps(value)
-            for key, value in {
-                "level": level,
-                "connectivity": 26,
-                "min_voxels": 5,
-                "shape": mask.shape,
-                "voxel_size_um": [EDGE] * 3,
-                "n_domains": int(mask.max()),
-            }.items()
-        },
-    )
+    schema = run_schema(level, mask.shape, [EDGE] * 3, int(mask.max()))
     path.parent.mkdir(exist_ok=True)
     with pq.ParquetWriter(path, schema) as writer:
         for start in range(0, mask.shape[0], SHARD):
@@ -107,6 +104,8 @@ def measure(mask: np.ndarray, plane: Plane) -> pd.DataFrame:
         table[f"centroid_{axis}_um"] = values
     table["depth_um"] = plane.depth_um(*centre)
     x = table["centroid_x_um"]
+    table["cavities"] = 0
+    table["flag"] = np.where(table["equivalent_diameter_um"] < 4 * EDGE, "small_for_surface;small_for_axes", "")
     table["edge_weight"] = np.where((x < 1.5) | (x > mask.shape[2] * EDGE - 1.5), 0.0, 1.1)
     return table
 
@@ -128,8 +127,46 @@ def estimate(mask, domains, depth, low, high, level) -> dict:
         row |= {name: value, f"{name}_lo": value - spread, f"{name}_hi": value + spread}
     quantiles = here["equivalent_diameter_um"].quantile([0, 0.1, 0.5, 0.9, 1]) if len(here) else [math.nan] * 5
     row |= dict(zip(DIAMETERS, quantiles, strict=False)) | {DIAMETERS[-1]: here["equivalent_diameter_um"].max()}
+    for name in ("diameter_median_um", "volume_weighted_diameter_um"):
+        row |= {f"{name}_lo": row[name] - 0.1, f"{name}_hi": row[name] + 0.1}
     row["flag"] = "few" if len(here) < 5 else ""
     return row
+
+
+def nearest(row: dict) -> dict:
+    """Return distances to the nearest neighbour as for domains at random places."""
+    mean = 0.554 * (row["number_density_per_mm3"] / 1e9) ** (-1 / 3) if row["n_domains"] > 1 else math.nan
+    ends = {"nearest_mean_um_lo": mean - 0.3, "nearest_mean_um_hi": mean + 0.3}
+    return {"nearest_mean_um": mean, **ends, "nearest_sd_um": mean / 3, "clark_evans": mean / mean}
+
+
+def write_estimates(folder: Path, domains: pd.DataFrame, zones: list[str], rows: list[dict]) -> None:
+    """Write breakpoints, sizes and correlation of a scan."""
+    breaks = [("volume_ratio", 9.0, 8.0, 10.5, 0.0, 0.001, ""), ("number_density_per_mm3", *[math.nan] * 5, "none")]
+    names = ("quantity", "depth_um", "depth_um_lo", "depth_um_hi", "slope_before", "slope_after", "flag")
+    pd.DataFrame(breaks, columns=names).to_parquet(folder / "breakpoints.parquet", index=False)
+    edges = np.arange(1.0, 7.5, 0.5)
+    sizes, lags = [], []
+    for row in rows:
+        if row["level"] != "calibrated":
+            continue
+        inside = domains[(domains["depth_um"] >= row["from_um"]) & (domains["depth_um"] < row["to_um"])]
+        counts, _ = np.histogram(inside["equivalent_diameter_um"], edges)
+        volumes, _ = np.histogram(inside["equivalent_diameter_um"], edges, weights=inside["volume_um3"])
+        for low, high, n, volume in zip(edges[:-1], edges[1:], counts, volumes, strict=True):
+            density = n / row["resin_um3"] * 1e9 if row["resin_um3"] else math.nan
+            ends = {"number_density_per_mm3_lo": 0.8 * density, "number_density_per_mm3_hi": 1.2 * density}
+            share = volume / volumes.sum() if volumes.sum() else math.nan
+            place = {"zone": row["zone"], "diameter_lo_um": low, "diameter_hi_um": high, "n_domains": n}
+            sizes.append(place | {"number_density_per_mm3": density, **ends, "volume_ratio_share": share})
+        ratio = row["volume_ratio"]
+        for lag in np.arange(0, 12, EDGE):
+            s2 = ratio**2 + ratio * (1 - ratio) * math.exp(-lag)
+            known = {"s2": s2, "s2_lo": 0.9 * s2, "s2_hi": 1.1 * s2, "autocovariance": s2 - ratio**2, "pairs": 1000}
+            lags.append({"zone": row["zone"], "lag_um": lag, **known})
+    assert {row["zone"] for row in sizes} == set(zones)
+    pd.DataFrame(sizes).to_parquet(folder / "sizes.parquet", index=False)
+    pd.DataFrame(lags).to_parquet(folder / "correlation.parquet", index=False)
 
 
 def write_scan(
@@ -173,10 +210,12 @@ def write_scan(
         for zone, low, high in zones:
             rows.append({"zone": zone, "from_um": low, "to_um": high or end})
             rows[-1] |= estimate(mask, domains, depth, low, high or math.inf, level)
-    profile = pd.DataFrame(bins).drop(columns=list(DIAMETERS))
+            rows[-1] |= nearest(rows[-1])
+    profile = pd.DataFrame(bins)
     profile.loc[profile["depth_hi_um"] > end - 2 * bin_um, "flag"] = "far_end"
     profile.to_parquet(folder / "profile.parquet", index=False)
     pd.DataFrame(rows).to_parquet(folder / "zones.parquet", index=False)
+    write_estimates(folder, pd.read_parquet(folder / "domains.parquet"), [row[0] for row in zones], rows)
     plane.save(folder / "interface.json", **({"how": "fitted", "residual_um": 0.1, "warning": ""} | record))
     return SampleFiles(
         sample=sample,
@@ -186,9 +225,66 @@ def write_scan(
         domains=folder / "domains.parquet",
         profile=folder / "profile.parquet",
         zones=folder / "zones.parquet",
+        breakpoints=folder / "breakpoints.parquet",
+        correlation=folder / "correlation.parquet",
+        sizes=folder / "sizes.parquet",
         interface=folder / "interface.json",
         segmenter=write_bundle(folder / "bundle"),
         provenance={"configuration": "0123456789abcdef", "seed": 1},
+    )
+
+
+def write_crowded(folder: Path, n_domains: int = 100_000, pixels: int = 2048, n_slices: int = 9) -> SampleFiles:
+    """Write a scan of a beamtime's size for the page alone: large slices full of discs, and a long table of domains.
+
+    The slices are 100 um thick, so that a few of them make a scan of a millimetre.
+    """
+    files, rng = write_scan(folder), np.random.default_rng(3)
+    shape, edges, spacing = (n_slices, pixels, pixels), (100.0, EDGE, EDGE), 20
+    plane = Plane.through((0.0, 1.0, 0.0), 20.0)
+    schema = run_schema(LEVELS["calibrated"], shape, edges, n_domains)
+    run_file = folder / "objects" / "crowded.parquet"
+    runs = pq.ParquetWriter(run_file, schema)
+    stores = {name: folder / f"crowded_{name}.ome.zarr" for name in ("volume", "probability")}
+    volume, probability = (create_store(path, shape, "uint8", edges, 1) for path in stores.values())
+    around, number = np.arange(-9, 10), 0
+    for z in range(n_slices):
+        grey = rng.normal(120, 12, shape[1:])
+        found = np.zeros(shape[1:], np.uint8)
+        owner = np.zeros(shape[1:], np.int64)
+        for y in range(60, pixels - spacing, spacing):
+            for x in range(spacing, pixels - spacing, spacing):
+                cy, cx, radius = *rng.uniform(-4, 4, 2), rng.uniform(2, 4)
+                distance = np.hypot(around[:, None] - cy, around - cx) - radius
+                part = slice(y - 9, y + 10), slice(x - 9, x + 10)
+                found[part] = np.maximum(found[part], 255 / (1 + np.exp(np.clip(3 * distance, -30, 30))))
+                grey[part] += 60 * np.exp(-((distance - 1) ** 2)) - 70 * np.exp(-((distance + 1) ** 2))
+                number += 1
+                owner[part][distance <= 0.05] = number
+        volume.write(z, np.clip(grey, 0, 255).astype("uint8")[None])
+        probability.write(z, found[None])
+        owner[found < math.ceil(LEVELS["calibrated"] * 255)] = 0
+        row, at = np.nonzero(np.diff(owner, axis=1, prepend=0, append=0))
+        values = np.pad(owner, ((0, 0), (0, 1)))[row, at]
+        start = np.flatnonzero(values)
+        columns = (np.full(start.size, z), row[start], at[start], at[start + 1], values[start])
+        arrays = [pa.array(column).cast(field.type) for column, field in zip(columns, schema, strict=True)]
+        runs.write_table(pa.Table.from_arrays(arrays, schema=schema))
+    runs.close()
+    size = np.array(shape) * edges
+    places = rng.uniform((0, 30, 0), size, (n_domains, 3))
+    diameter = np.clip(rng.lognormal(1.08, 0.25, n_domains), 1.2, 15.0)
+    domains = pd.DataFrame({"domain_id": np.arange(n_domains), "volume_um3": math.pi / 6 * diameter**3})
+    domains = domains.assign(equivalent_diameter_um=diameter, cavities=0, edge_weight=1.0, flag="")
+    domains[[f"centroid_{axis}_um" for axis in "zyx"]] = places
+    domains["depth_um"] = plane.depth_um(*places.T)
+    domains.to_parquet(folder / "crowded.parquet", index=False)
+    zones = pd.read_parquet(files.zones)
+    zones.loc[zones["zone"] == "bulk", "to_um"] = math.nan
+    zones.to_parquet(files.zones, index=False)
+    plane.save(files.interface, how="fitted", residual_um=0.1, warning="")
+    return replace(
+        files, objects=files.objects | {"calibrated": run_file}, domains=folder / "crowded.parquet", **stores
     )
 
 

@@ -124,12 +124,40 @@ def test_a_missing_bundle_is_named(tmp_path):
         read_segmentation(tmp_path / "nowhere")
 
 
+def domains(n):
+    return pd.DataFrame({"volume_um3": 10.0, "depth_um": range(n), "cavities": 0, "flag": ""})
+
+
 def test_one_object_that_dominates():
-    table = pd.DataFrame({"volume_um3": [10.0] * 20, "depth_um": range(20)})
+    table = domains(20)
     assert domain_flags(table) == []
     table.loc[7, "volume_um3"] = 500.0
     assert "at 7 µm from the substrate, holds 72 %" in domain_flags(table)[0].text
     assert domain_flags(table.iloc[:0]) == []
+
+
+def test_cavities_of_large_domains():
+    table = domains(100)
+    table.loc[:4, "cavities"] = 1
+    assert domain_flags(table) == []
+    table.loc[:5, "cavities"] = 1
+    found = domain_flags(table)
+    assert [flag.severity for flag in found] == ["warning"]
+    assert "6 of the 100 domains of more than 8 voxels" in found[0].text
+    # A domain of a few voxels that seems to have a cavity says nothing.
+    table.loc[:5, "flag"] = "small_for_axes"
+    assert domain_flags(table) == []
+
+
+def test_voxels_too_coarse_for_shapes():
+    table = domains(100)
+    table.loc[:49, "flag"] = "outside_model;small_for_axes"
+    assert domain_flags(table) == []
+    table.loc[:50, "flag"] = "small_for_axes"
+    assert "51 % of the domains are less than 8 voxels across" in domain_flags(table)[0].text
+    table["flag"] = ""
+    table.loc[:10, "flag"] = "small_for_surface;small_for_axes"
+    assert "11 % are less than 4" in domain_flags(table)[0].text
 
 
 def test_worst():

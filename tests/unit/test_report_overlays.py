@@ -33,15 +33,13 @@ def draw(files, zone="bulk"):
     run_file = files.objects["calibrated"]
     stores = (open_store(files.volume), open_store(files.probability))
     plane = Plane.load(files.interface)
-    return draw_triplet(zone, row, zone == "interface", *stores, run_file, read_objects_metadata(run_file), plane)
+    return draw_triplet(row, zone == "interface", *stores, run_file, read_objects_metadata(run_file), plane)
 
 
 def outlines(picture):
     """Return the polygons of a picture as arrays of (x, y) in micrometres."""
-    return [
-        np.array([[float(n) for n in point.split()] for point in part.rstrip("Z").split("L")])
-        for part in re.findall(r"M([^M]+)", picture.contours)
-    ]
+    paths = [np.array(re.findall(r"-?\d+", part), int).reshape(-1, 2) for part in picture.contours.split("M")[1:]]
+    return [np.cumsum(steps, axis=0) * picture.step_um for steps in paths]
 
 
 def area(polygon):
@@ -57,9 +55,8 @@ def centre(polygon):
 
 
 def cut_of(files, triplet):
-    """Return axis and index of the section, from the caption, and the mask of its domains."""
-    kind, index = re.match(r"(Slice z|Cut y) = (\d+)", triplet.caption).groups()
-    axis, index = ("Slice z", "Cut y").index(kind), int(index)
+    """Return axis and index of the section shown first, and the mask of its domains."""
+    axis, index = triplet.shown.axis, triplet.shown.index
     mask = np.zeros(open_store(files.volume).shape, bool)
     for runs in iter_runs(files.objects["calibrated"]):
         for z, y, start, stop in zip(runs.z, runs.y, runs.x_start, runs.x_stop, strict=True):
@@ -81,7 +78,7 @@ def test_contours_lie_where_the_domains_are(scan):
     triplet = draw(scan)
     axis, index, mask = cut_of(scan, triplet)
     plane_mask = np.take(mask, index, axis)
-    polygons = outlines(triplet.pictures[0])
+    polygons = outlines(triplet.shown.pictures[0])
     # Outlines run between voxels, so their area is near that of the voxels but not the same.
     assert sum(area(polygon) for polygon in polygons) == pytest.approx(plane_mask.sum() * EDGE**2, rel=0.12)
     regions, n_regions = label(plane_mask, np.ones((3, 3)))
@@ -107,7 +104,7 @@ def test_contours_off_by_half_a_voxel_would_be_seen(scan, monkeypatch):
 
 
 def test_zoom_has_the_contours_of_the_overview(scan):
-    overview, zoom, _ = draw(scan).pictures
+    overview, zoom, _ = draw(scan).shown.pictures
     box = zoom.view
     inside = [
         polygon
@@ -131,7 +128,7 @@ def test_box_of_the_bulk_holds_the_largest_cross_section_of_its_zone(scan):
     domains = pd.read_parquet(scan.domains).set_index("domain_id")
     deep = [i for i in size.index if domains.at[i, "depth_um"] > zone["from_um"] + 2]
     largest = domains.loc[size[deep].idxmax()]
-    box = triplet.pictures[0].box
+    box = triplet.shown.pictures[0].box
     assert box.x <= largest["centroid_x_um"] <= box.x + box.width
     row = largest["centroid_y_um" if axis == 0 else "centroid_z_um"]
     assert box.y <= row <= box.y + box.height
@@ -141,7 +138,7 @@ def test_box_at_the_interface_shows_substrate_and_resin(scan):
     triplet = draw(scan, "interface")
     plane = Plane.load(scan.interface)
     axis, index, _ = cut_of(scan, triplet)
-    box = triplet.pictures[0].box
+    box = triplet.shown.pictures[0].box
     rows = "zy"[1 - axis] if axis else "y"
     depths = []
     for y in (box.y, box.y + box.height):
@@ -155,7 +152,7 @@ def test_substrate_line_lies_on_the_plane(scan):
     triplet = draw(scan, "interface")
     plane = Plane.load(scan.interface)
     axis, index, _ = cut_of(scan, triplet)
-    for picture in triplet.pictures[:2]:
+    for picture in triplet.shown.pictures[:2]:
         x1, y1, x2, y2 = picture.substrate
         assert x2 - x1 == pytest.approx(picture.view.width), "it crosses the whole view"
         for x, row in ((x1, y1), (x2, y2)):
@@ -176,7 +173,7 @@ def test_section_has_the_median_coverage_of_the_zone(scan):
 
 
 def test_objects_that_were_dropped_are_not_drawn(scan):
-    before = outlines(draw(scan).pictures[0])
+    before = outlines(draw(scan).shown.pictures[0])
     table = pq.read_table(scan.objects["calibrated"])
     axis, index, _ = cut_of(scan, draw(scan))
     frame = table.to_pandas()
@@ -187,7 +184,7 @@ def test_objects_that_were_dropped_are_not_drawn(scan):
     metadata = read_objects_metadata(scan.objects["calibrated"])
     runs = kept.to_pandas()
     cut = overlays._read_section(*stores, runs[runs["zyx"[axis]] == index], axis, index, metadata.level, plane)
-    lines, _ = overlays._contours(cut, metadata.level, None)
+    lines, _, _ = overlays._contours(cut, metadata.level, None)
     assert 0 < lines.count("M") == len(before) - 1
 
 
@@ -201,12 +198,12 @@ def test_scale_bar_is_a_round_length_that_fits():
 
 
 def test_crowded_pictures_leave_out_the_smallest_contours_and_say_so(scan, monkeypatch):
-    whole = outlines(draw(scan).pictures[0])
+    whole = outlines(draw(scan).shown.pictures[0])
     monkeypatch.setattr(overlays, "_MOST_POINTS", sum(len(p) + 1 for p in whole) - 1)
-    triplet = draw(scan)
-    fewer = outlines(triplet.pictures[0])
+    shown = draw(scan).shown
+    fewer = outlines(shown.pictures[0])
     assert 0 < len(fewer) < len(whole)
-    assert f"The {len(whole) - len(fewer)} smallest contours are left out" in triplet.caption
+    assert shown.hidden == len(whole) - len(fewer)
     assert min(area(p) for p in fewer) > 0.8 * min(area(p) for p in whole)
 
 
@@ -217,3 +214,39 @@ def test_level_of_the_contours_is_that_of_the_run_file(scan):
     assert overlays.threshold_of is threshold_of
     assert threshold_of(0.6) == 153, "0.6 * 255 is 153 but for rounding"
     assert threshold_of(0.45) == 115
+
+
+def test_slices_go_from_one_end_to_the_other_and_each_is_its_own(scan):
+    triplet = draw(scan)
+    axis = triplet.shown.axis
+    indices = [one.index for one in triplet.slices]
+    length = open_store(scan.volume).shape[axis]
+    assert len(indices) == 9
+    assert indices == sorted(set(indices))
+    assert indices[0] < length / 9
+    assert indices[-1] >= length - 1 - length / 9
+    assert len({one.pictures[0].image for one in triplet.slices}) == 9
+    for one in triplet.slices:
+        assert one.place == f"{'zyx'[axis]} = {one.index} ({(one.index + 0.5) * EDGE:.1f} µm)".replace(".0 µm", " µm")
+        covered = np.take(cut_of(scan, triplet)[2], one.index, axis)
+        drawn = sum(area(polygon) for polygon in outlines(one.pictures[0]))
+        # A mutant that drew the contours of a neighbour would be off by far more.
+        assert drawn == pytest.approx(covered.sum() * EDGE**2, rel=0.2, abs=1)
+
+
+@pytest.mark.parametrize(("length", "first"), [(1, 0), (2, 1), (9, 4), (10, 9), (2048, 0), (2048, 777)])
+def test_the_slice_shown_first_is_among_them(length, first):
+    indices = overlays._spread(first, length)
+    assert first in indices
+    assert indices == sorted(set(indices))
+    assert len(indices) == min(9, length)
+    assert set(indices) <= set(range(length))
+
+
+def test_a_reduced_overview_keeps_its_contours_in_place(scan, monkeypatch):
+    whole = outlines(draw(scan).shown.pictures[0])
+    monkeypatch.setattr(overlays, "_OVERVIEW_PIXELS", 28)
+    coarse = draw(scan).shown.pictures[0]
+    assert coarse.step_um == pytest.approx(2 * EDGE / 4, rel=0.2)
+    for polygon, other in zip(whole, outlines(coarse), strict=True):
+        assert np.abs(centre(polygon) - centre(other)).max() < EDGE

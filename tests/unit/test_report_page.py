@@ -10,10 +10,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from report_scan import forget_band, write_bundle, write_mask, write_scan, write_threshold
 
 from tomoprofile.errors import InputError
-from tomoprofile.report.page import report_sample
+from tomoprofile.report.page import TEMPLATES, environment, report_sample
+from tomoprofile.report.words import translator
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 SVG_ALONE = {"path", "line", "rect", "image"}
@@ -27,25 +29,29 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.found: list[tuple[str, dict]] = []
         self.words: list[str] = []
+        self.kept: list[tuple[str, dict]] = []  # of templates, which a reader sees only after moving a slider
         self.feed(text)
         self.close()
         assert self.open == [], f"left open: {self.open}"
 
     def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
+        self.element(tag, attrs)
         if tag not in VOID:
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
         assert tag in SVG_ALONE, f"<{tag}/> is no void element"
-        self.found.append((tag, dict(attrs)))
+        self.element(tag, attrs)
+
+    def element(self, tag, attrs):
+        (self.kept if "template" in self.open else self.found).append((tag, dict(attrs)))
 
     def handle_endtag(self, tag):
         assert self.open, f"</{tag}> closes nothing"
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if not self.open or self.open[-1] not in {"script", "style"}:
+        if not {"script", "style", "template"} & set(self.open):
             self.words.append(data)
 
     def all(self, tag, **attributes):
@@ -58,7 +64,7 @@ class Page(HTMLParser):
     def loads(self):
         """Return every address an element would load or link, embedded data and places in the page apart."""
         names = ("src", "href", "xlink:href", "srcset", "action", "poster", "data")
-        found = [a[name] for _, a in self.found for name in names if a.get(name)]
+        found = [a[name] for _, a in self.found + self.kept for name in names if a.get(name)]
         return [address for address in found if not address.startswith(("data:", "#"))]
 
 
@@ -69,7 +75,7 @@ def written(files, out):
 
 
 def figures(text):
-    found = re.findall(r'<script type="application/json" id="figure-(\w+)">(.*?)</script>', text, re.S)
+    found = re.findall(r'<script type="application/json" id="(?:figure-)?([\w-]+)">(.*?)</script>', text, re.S)
     return {name: json.loads(figure) for name, figure in found}
 
 
@@ -108,23 +114,24 @@ def test_an_outside_load_would_be_seen():
 def test_no_button_sends_data_away(page):
     _, text = page
     buttons = re.search(r"modeBarButtons = \[(.*?)\];", text).group(1)
-    assert "orbitRotation" in buttons
+    assert "resetScale2d" in buttons
     assert "Cloud" not in buttons
     assert 'plotlyServerURL: ""' in text
 
 
 def test_both_triplets_with_contours_and_box(page):
     parsed, _ = page
-    assert len(parsed.all("svg")) == 6
+    assert len(parsed.all("svg", role="img")) == 6
+    assert len([tag for tag, _ in parsed.kept if tag == "svg"]) == 2 * 8 * 2, "two pictures of the eight other slices"
     assert len(parsed.all("image")) == 6
     contours = parsed.all("path", class_="contour")
     assert len(contours) == 4, "two pictures of each triplet have lines, the third has none"
     for path in contours:
         assert path["stroke"] == "#ff00ff"
-        assert re.match(r"M\d+(\.\d+)? -?\d", path["d"])
+        assert re.match(r"M-?\d+ -?\d+l-?\d", path["d"])
     boxes = parsed.all("rect", class_="box")
     assert [box["stroke"] for box in boxes] == ["#87cefa", "#87cefa"]
-    views = [[float(n) for n in svg["viewBox".lower()].split()] for svg in parsed.all("svg")]
+    views = [[float(n) for n in svg["viewBox".lower()].split()] for svg in parsed.all("svg", role="img")]
     for box, zoom in zip(boxes, (views[1], views[4]), strict=True):
         assert [float(box[name]) for name in ("x", "y", "width", "height")] == pytest.approx(zoom)
     assert views[1] == views[2]
@@ -181,25 +188,99 @@ def test_profile_figure_holds_the_calibrated_level_and_marks_flags(scan, page):
     assert max(drawn) == pytest.approx(100 * high["volume_ratio"].max())
 
 
-def test_histograms_hold_every_whole_domain_and_the_scene_all(scan, page):
-    _, text = page
-    domains = pd.read_parquet(scan.domains)
-    drawn = figures(text)
-    whole = (domains["edge_weight"] > 0).sum()
-    assert 0 < whole < len(domains), "some are cut by the sides, or the test shows nothing"
-    assert sum(values(trace["y"]).sum() for trace in drawn["diameters"]["data"]) == whole
-    spheres, substrate = drawn["scene"]["data"]
-    assert sorted(values(spheres["x"])) == pytest.approx(sorted(domains["centroid_x_um"]), rel=1e-5)
-    assert substrate["type"] == "surface"
-    assert 0 < substrate["opacity"] < 1
+def test_histograms_are_those_of_the_classes(scan, page):
+    sizes = pd.read_parquet(scan.sizes)
+    bars = figures(page[1])["sizes"]["data"]
+    assert [trace["name"] for trace in bars] == ["interface", "bulk"]
+    for trace in bars:
+        rows = sizes[sizes["zone"] == trace["name"]]
+        np.testing.assert_allclose(values(trace["y"]), rows["number_density_per_mm3"])
+        np.testing.assert_allclose(values(trace["x"]), (rows["diameter_lo_um"] + rows["diameter_hi_um"]) / 2)
+        high = values(trace["y"]) + values(trace["error_y"]["array"])
+        np.testing.assert_allclose(high, rows["number_density_per_mm3_hi"])
+
+
+def test_a_zone_without_domains_says_so_instead_of_an_empty_plot(tmp_path):
+    files = write_scan(tmp_path, n_large=0)
+    sizes = pd.read_parquet(files.sizes)
+    assert sizes.loc[sizes["zone"] == "interface", "n_domains"].sum() == 0
+    _, text = written(files, tmp_path / "report.html")
+    words = [note["text"] for note in figures(text)["sizes"]["layout"]["annotations"]]
+    assert "no whole domain was found" in words[0]
+    assert "no whole domain" not in words[1]
+
+
+def test_correlation_is_that_of_the_table(scan, page):
+    correlation = pd.read_parquet(scan.correlation)
+    lines = [trace for trace in figures(page[1])["correlation"]["data"] if trace.get("name")]
+    bulk = correlation[correlation["zone"] == "bulk"]
+    s2, covariance = (trace for trace in lines if trace["name"] == "bulk")
+    np.testing.assert_allclose(values(s2["y"]), bulk["s2"])
+    np.testing.assert_allclose(values(covariance["y"]), bulk["autocovariance"])
+    assert s2["line"]["dash"] != lines[0]["line"]["dash"], "zones are told apart without colour"
+
+
+def test_breakpoints_stand_in_their_interval_and_in_a_table(scan, page, tmp_path):
+    parsed, text = page
+    shapes = figures(text)["profile"]["layout"]["shapes"]
+    assert [(s["x0"], s["x1"]) for s in shapes if s.get("fillcolor")] == [(8.0, 10.5)]
+    assert [s["x0"] for s in shapes if s.get("line", {}).get("dash") == "dash"] == [9.0]
+    assert "Volume ratio 9.0 8.0–10.5" in parsed.text
+    assert "Number density (mm⁻³) not available" in parsed.text
+    none = pd.read_parquet(scan.breakpoints).iloc[:0]
+    none.to_parquet(tmp_path / "breakpoints.parquet", index=False)
+    files = dataclasses.replace(scan, breakpoints=tmp_path / "breakpoints.parquet")
+    without, text = written(files, tmp_path / "report.html")
+    assert "No breakpoint was found" in without.text
+    assert not [s for s in figures(text)["profile"]["layout"]["shapes"] if s.get("fillcolor")]
+
+
+def test_more_about_diameters_waits_for_its_box(scan, page):
+    traces = {trace["meta"]: trace for trace in figures(page[1])["profile"]["data"] if trace.get("meta")}
+    boxes = {box["data-shows"] for box in page[0].all("input") if "data-shows" in box}
+    assert boxes == set(traces) == {"median", "weighted", "percentiles"}
+    assert not any(trace["visible"] for trace in traces.values())
+    profile = pd.read_parquet(scan.profile)
+    bins = profile[profile["level"] == "calibrated"].sort_values("depth_um")
+    np.testing.assert_allclose(values(traces["median"]["y"]).astype(float), bins["diameter_median_um"])
+
+
+def test_nearest_neighbours_are_explained(scan, page, tmp_path):
+    zones = pd.read_parquet(scan.zones)
+    assert "Domains lie about as at random places." in page[0].text
+    zones.loc[zones["zone"] == "bulk", "clark_evans"] = 0.7
+    zones.loc[zones["zone"] == "interface", "clark_evans"] = np.nan
+    zones.to_parquet(tmp_path / "zones.parquet", index=False)
+    parsed, _ = written(dataclasses.replace(scan, zones=tmp_path / "zones.parquet"), tmp_path / "report.html")
+    assert "0.70 Domains gather" in parsed.text
+    assert "Too few domains to say how they lie." in parsed.text
+    assert "as at random places." not in parsed.text
+
+
+def spheres(text):
+    data = figures(text)["scene-data"]
+    places = np.frombuffer(base64.b64decode(data["positions"]), "<u2").reshape(-1, 3) / 65535 * data["size"]
+    return data, places, np.frombuffer(base64.b64decode(data["diameters"]), "<u2") / 65535 * data["largest_um"]
+
+
+def test_scene_holds_every_domain_the_largest_first(scan, page):
+    domains = pd.read_parquet(scan.domains).nlargest(1000, "equivalent_diameter_um", keep="first")
+    data, places, diameters = spheres(page[1])
+    assert data["count"] == len(domains)
+    assert np.abs(places - domains[[f"centroid_{axis}_um" for axis in "xyz"]]).to_numpy().max() < 1e-3
+    np.testing.assert_allclose(diameters, domains["equivalent_diameter_um"], atol=1e-3)
+    # The card works out the depth from the plane: it has to be that of the table.
+    np.testing.assert_allclose(places @ data["normal"] - data["offset_um"], domains["depth_um"], atol=2e-3)
+    for corner in data["substrate"]:
+        assert np.dot(corner, data["normal"]) == pytest.approx(data["offset_um"])
 
 
 def test_scene_draws_the_largest_only_and_says_so(scan, tmp_path, monkeypatch):
-    monkeypatch.setattr("tomoprofile.report.figures.MOST_MARKERS", 5)
-    monkeypatch.setattr("tomoprofile.report.page.MOST_MARKERS", 5)
+    monkeypatch.setattr("tomoprofile.report.scene.MOST_SPHERES", 5)
+    monkeypatch.setattr("tomoprofile.report.page.MOST_SPHERES", 5)
     parsed, text = written(scan, tmp_path / "report.html")
     largest = pd.read_parquet(scan.domains)["equivalent_diameter_um"].nlargest(5)
-    assert values(figures(text)["scene"]["data"][0]["customdata"]) == pytest.approx(largest.to_numpy(), rel=1e-5)
+    np.testing.assert_allclose(spheres(text)[2], largest, atol=1e-3)
     assert "Only the 5 largest of" in parsed.text
 
 
@@ -211,8 +292,13 @@ def test_zones_table_has_the_distribution(scan, page):
 
 
 def test_csv_is_the_profile(scan, page):
-    link = next(a for a in page[0].all("a") if a["href"].startswith("data:text/csv"))
-    table = pd.read_csv(io.BytesIO(base64.b64decode(link["href"].split(",")[1])), keep_default_na=False)
+    links = {a["download"]: a["href"].split(",")[1] for a in page[0].all("a") if "download" in a}
+    tables = {name: pd.read_csv(io.BytesIO(base64.b64decode(text))) for name, text in links.items()}
+    assert {name.removeprefix("epoxy_1_") for name in tables} == {
+        f"{name}.csv" for name in ("profile", "breakpoints", "zones", "sizes", "correlation", "learning")
+    }
+    assert len(tables["epoxy_1_correlation.csv"]) == len(pd.read_parquet(scan.correlation))
+    table = tables["epoxy_1_profile.csv"]
     wanted = pd.read_parquet(scan.profile).sort_values("depth_um")
     assert set(table.columns) == set(wanted.columns)
     np.testing.assert_allclose(np.sort(table["volume_ratio"].astype(float)), np.sort(wanted["volume_ratio"]))
@@ -227,6 +313,17 @@ def test_learning_curve_and_conditions(page):
     parsed, text = page
     assert values(figures(text)["learning"]["data"][0]["y"])[0] == 1.5
     assert "conditions: decoder channels 128, 64, 48, 32, 16" in parsed.text
+
+
+def test_held_out_scores_by_size(scan, page, tmp_path):
+    row = {"from_um": 2.0, "to_um": 4.0, "n_labelled": 31, "recall": 0.903, "size_bias": -0.012, "n_false": 2}
+    sizes = [row | {"interior_recall": None}, row | {"from_um": 10.0, "to_um": None, "interior_recall": 0.5}]
+    bundle = write_bundle(tmp_path / "bundle", held_out={"dice": 0.9, "sizes": sizes})
+    parsed, _ = written(dataclasses.replace(scan, segmenter=bundle), tmp_path / "report.html")
+    assert "2 to 4 31 90 % -1.2 % – 2" in parsed.text
+    assert "10 and more 31 90 % -1.2 % 50 % 2" in parsed.text
+    assert "models/bundle/docs/README.md" in parsed.text
+    assert "by size" not in page[0].text, "a bundle without them has no such table"
 
 
 def test_missing_scores_are_not_invented(scan, tmp_path):
@@ -282,7 +379,7 @@ def test_every_direction_of_depth_is_drawn(normal, tmp_path):
     files = write_scan(tmp_path, normal=normal, shape=(48, 48, 48), n_small=25)
     parsed, _ = written(files, tmp_path / "report.html")
     assert len(parsed.all("path", class_="contour")) == 4
-    assert ("Cut y =" in parsed.text) == (abs(normal[0]) == 1)
+    assert (" y = " in parsed.text.split("Profile against")[0]) == (abs(normal[0]) == 1)
     assert len(parsed.all("line", class_="substrate")) >= 3, "both overviews and the zoom at the substrate show it"
 
 
@@ -290,6 +387,7 @@ def test_no_domains_is_said_and_nothing_is_plotted(tmp_path):
     parsed, text = written(write_scan(tmp_path, n_small=0, n_large=0), tmp_path / "report.html")
     assert "No domains were found" in parsed.text
     assert figures(text) == {}
+    assert parsed.all("div", class_="plot") == parsed.all("canvas") == []
     assert "plotly.js v" not in text
     assert len(parsed.all("image")) == 6
     assert parsed.all("path", class_="contour") == []
@@ -337,3 +435,69 @@ def test_broken_tables_are_named(scan, tmp_path):
     with pytest.raises(InputError, match="lacks diameter_p10_um"):
         report_sample(dataclasses.replace(scan, zones=tmp_path / "zones.parquet"), "t", tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("table", ["breakpoints", "correlation", "sizes"])
+def test_a_result_from_before_is_named(scan, tmp_path, table):
+    older = dataclasses.replace(scan, **{table: tmp_path / f"{table}.parquet"})
+    with pytest.raises(InputError, match=rf"{table}\.parquet.*cannot be read"):
+        report_sample(older, "t", tmp_path / "report.html")
+    frame = pd.read_parquet(getattr(scan, table))
+    frame.drop(columns=frame.columns[-1]).to_parquet(tmp_path / f"{table}.parquet")
+    with pytest.raises(InputError, match=rf"lacks {frame.columns[-1]}"):
+        report_sample(older, "t", tmp_path / "report.html")
+
+
+def test_all_domains_in_one_bin_is_said(scan, page, tmp_path):
+    profile = pd.read_parquet(scan.profile)
+    assert "All domains lie in one bin" not in page[0].text
+    profile.loc[profile["depth_lo_um"] != profile["depth_lo_um"].unique()[3], "n_domains"] = 0
+    profile.to_parquet(tmp_path / "profile.parquet", index=False)
+    parsed, _ = written(dataclasses.replace(scan, profile=tmp_path / "profile.parquet"), tmp_path / "report.html")
+    assert "All domains lie in one bin" in parsed.text
+
+
+def test_a_scan_of_one_slice_has_no_slider_and_says_why(tmp_path, page):
+    parsed, _ = written(write_scan(tmp_path, shape=(1, 64, 64), n_small=12, n_large=0), tmp_path / "report.html")
+    assert "The scan has one slice only." in parsed.text
+    assert parsed.all("input", type="range") == []
+    assert "one slice only" not in page[0].text
+    assert len(page[0].all("input", type="range")) == 2
+
+
+def messages():
+    found = set()
+    for path in TEMPLATES.glob("*.j2"):
+        if not path.name.startswith(("beamtime", "interface")):
+            extracted = environment("en").extract_translations(path.read_text(encoding="utf-8"))
+            found |= {message if isinstance(message, str) else message[0] for _, _, message in extracted}
+    return found
+
+
+def test_every_text_has_a_translation_and_none_is_left_over():
+    texts = yaml.safe_load((TEMPLATES / "ja.yaml").read_text(encoding="utf-8"))
+    assert len(messages()) > 100
+    assert messages() - set(texts) == set(), "without a translation"
+    assert set(texts) - messages() == set(), "no longer used"
+    for english, japanese in texts.items():
+        assert set(re.findall(r"%\(\w+\)s|%%", english)) == set(re.findall(r"%\(\w+\)s|%%", japanese))
+        assert not japanese.isascii() or english == japanese
+
+
+def test_a_japanese_page(scan, page, tmp_path):
+    report_sample(scan, "Title", tmp_path / "report.html", "ja")
+    parsed = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert parsed.all("html")[0]["lang"] == "ja"
+    assert page[0].all("html")[0]["lang"] == "en"
+    assert "体積率" in parsed.text
+    for message in messages():
+        if "%" not in message and len(message) > 25:
+            assert message not in parsed.text
+
+
+def test_a_text_without_a_translation_is_an_error(tmp_path):
+    (tmp_path / "xx.yaml").write_text("Zones: Zonen\n")
+    translate = translator("xx", tmp_path)
+    assert translate("Zones") == "Zonen"
+    with pytest.raises(InputError, match=r"xx\.yaml.*no translation.*Domains"):
+        translate("Domains")

@@ -6,41 +6,66 @@
   const template = (theme) => {
     const [ink, grid, line] = themes[theme];
     const axis = { gridcolor: grid, zerolinecolor: line, linecolor: line, tickcolor: line, ticks: "outside", showline: true };
-    const depth = { ...axis, backgroundcolor: "rgba(0,0,0,0)", showspikes: false };
     return { layout: {
       font: { color: ink, size: 13, family: "system-ui, -apple-system, 'Segoe UI', Roboto, Arial, sans-serif" },
       hoverlabel: { bgcolor: theme === "dark" ? "#1b2128" : "#ffffff", font: { color: ink } },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: line, activecolor: ink },
-      xaxis: axis, yaxis: axis, scene: { xaxis: depth, yaxis: depth, zaxis: depth },
+      xaxis: axis, yaxis: axis,
     } };
   };
-  const plots = [...document.querySelectorAll("[data-figure]")];
-  const paint = (theme) => plots.map((plot) => Plotly.relayout(plot, { template: template(theme) }));
-  const current = () => (dark.matches ? "dark" : "light");
-  for (const plot of plots) {
+  const waiting = [...document.querySelectorAll("[data-figure]")];
+  const drawn = [];
+  let theme = dark.matches ? "dark" : "light";
+  const paint = (chosen) => {
+    theme = chosen;
+    for (const plot of drawn) Plotly.relayout(plot, { template: template(theme) });
+  };
+  const draw = (plot) => {
     const figure = JSON.parse(document.getElementById(plot.dataset.figure).textContent);
-    figure.layout.template = template(current());
-    if (figure.layout.scene) {
-      // The first view fits the height; on a narrow screen it has to step back to fit the width.
-      const back = Math.max(1, figure.layout.height / plot.clientWidth);
-      for (const axis of "xyz") figure.layout.scene.camera.eye[axis] *= back;
-      figure.data[0].marker.sizeref = back;
-    }
+    figure.layout.template = template(theme);
     // A finger that scrolls the page must not zoom a plot.
-    if (touch && !figure.layout.scene) figure.layout.dragmode = false;
+    if (touch) figure.layout.dragmode = false;
     // Named one by one: the library's own set has a button that sends the data of the plot to its maker's server.
-    const modeBarButtons = [figure.layout.scene ? ["orbitRotation", "pan3d", "resetCameraDefault3d"] : ["zoom2d", "pan2d", "resetScale2d"]];
+    const modeBarButtons = [["zoom2d", "pan2d", "resetScale2d"]];
     Plotly.newPlot(plot, figure.data, figure.layout, { responsive: true, displaylogo: false, plotlyServerURL: "", modeBarButtons });
-  }
-  for (const button of document.querySelectorAll("[data-save]")) {
-    button.addEventListener("click", () => {
-      const plot = document.getElementById(button.dataset.save);
-      const { width, height } = plot.getBoundingClientRect();
-      const format = button.dataset.format;
-      Plotly.downloadImage(plot, { format, width, height, scale: format === "png" ? 3 : 1, filename: button.dataset.name });
+    drawn.push(plot);
+    figures.set(plot.id, {
+      svg: async () => {
+        // For paper: on white, whatever the theme.
+        const layout = { ...plot.layout, template: template("light"), paper_bgcolor: "#ffffff" };
+        const { width, height } = plot.getBoundingClientRect();
+        const uri = await Plotly.toImage({ data: plot.data, layout }, { format: "svg", width, height });
+        return decodeURIComponent(uri.slice(uri.indexOf(",") + 1));
+      },
+    });
+  };
+  // One after another, so that the page answers between them.
+  const next = () => {
+    if (!waiting.length) {
+      performance.mark("all-drawn");
+      return document.documentElement.setAttribute("data-drawn", "");
+    }
+    draw(waiting.shift());
+    setTimeout(next);
+  };
+  setTimeout(next);
+
+  for (const box of document.querySelectorAll("[data-shows]")) {
+    box.checked = false;
+    box.addEventListener("change", async () => {
+      const plot = document.getElementById(box.dataset.plot);
+      const chosen = plot.data.flatMap((trace, i) => (trace.meta === box.dataset.shows ? [i] : []));
+      await Plotly.restyle(plot, { visible: box.checked }, chosen);
+      plot.fitted ??= plot.layout.yaxis2.range[1];
+      const shown = plot.data.filter((trace) => trace.meta && trace.visible);
+      const values = shown.flatMap((trace) => [...(trace.y._inputArray ?? trace.y)].filter(Number.isFinite));
+      Plotly.relayout(plot, { "yaxis2.range": [0, Math.max(plot.fitted, 1.08 * Math.max(0, ...values))] });
     });
   }
-  dark.addEventListener("change", () => paint(current()));
-  window.addEventListener("beforeprint", () => paint("light"));
-  window.addEventListener("afterprint", () => paint(current()));
+  dark.addEventListener("change", () => paint(dark.matches ? "dark" : "light"));
+  window.addEventListener("beforeprint", () => {
+    while (waiting.length) draw(waiting.shift());
+    paint("light");
+  });
+  window.addEventListener("afterprint", () => paint(dark.matches ? "dark" : "light"));
 })();

@@ -10,6 +10,9 @@ rule report_sample:
         domains=f"{RESULTS}/{{sample}}/domains.parquet",
         profile=f"{RESULTS}/{{sample}}/profile.parquet",
         zones=f"{RESULTS}/{{sample}}/zones.parquet",
+        breakpoints=f"{RESULTS}/{{sample}}/breakpoints.parquet",
+        correlation=f"{RESULTS}/{{sample}}/correlation.parquet",
+        sizes=f"{RESULTS}/{{sample}}/sizes.parquet",
         interface=f"{RESULTS}/{{sample}}/interface.json",
         segmenter=segmenter,
         familiarity=familiarity,
@@ -39,7 +42,7 @@ rule report_sample:
         segmenter=segmenter_path,
         scan=lambda wildcards: scan_of(wildcards).model_dump(mode="json", exclude={"group", "time_h"}),
         config=CONFIG.model_dump(mode="json"),
-        algorithm_version=2,
+        algorithm_version=3,
     script:
         "../scripts/report_sample.py"
 

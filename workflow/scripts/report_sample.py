@@ -21,6 +21,9 @@ with rule_logging(snakemake.log[0]):
         domains=domains,
         profile=profile,
         zones=zones,
+        breakpoints=Path(found.breakpoints),
+        correlation=Path(found.correlation),
+        sizes=Path(found.sizes),
         interface=Path(found.interface),
         segmenter=segmenter,
         familiarity=Path(found.familiarity) if found.get("familiarity") else None,
@@ -33,4 +36,4 @@ with rule_logging(snakemake.log[0]):
             "everything else": out.name,
         },
     )
-    report_sample(files, config["report"]["title"], Path(snakemake.output.page))
+    report_sample(files, config["report"]["title"], Path(snakemake.output.page), config["report"]["language"])

@@ -305,6 +305,7 @@ class ReportConfig(Section):
     """The page people open first."""
 
     title: str = Field("Domains against the distance from the substrate", description="Heading of the reports.")
+    language: Literal["en", "ja"] = Field("en", description="Of headings and captions of the page of a scan.")
 
 
 class Config(Section):

@@ -17,6 +17,8 @@ _TILT_DEG = 2.0  # phantoms and mounted samples stay below; more hints at a wron
 _RESIDUAL_VOXELS = 1.0
 _SHARE_OF_ONE = 0.2  # a single object with more of all domain volume is a leak or a percolating network
 _BAND_FACTOR = 2.0
+_HOLLOW = 0.05  # share of the large domains; digitisation makes none in a domain that is found whole
+_COARSE = {"small_for_axes": 0.5, "small_for_surface": 0.1}  # shares of all domains from which shapes are no use
 _MOST_NAMES = 5
 _LEVEL_LIMITS = (0.3, 0.7)  # to which calibration is clipped
 
@@ -201,7 +203,11 @@ def segmentation_flags(segmentation: Segmentation, sample: str) -> list[Flag]:
 
 
 def domain_flags(domains: pd.DataFrame) -> list[Flag]:
-    """Return a warning when one object holds much of all domain volume: a leak, or domains that touch."""
+    """Return what the domains say about the segmentation: leaks, rims without inside, voxels too coarse for shapes."""
+    return [*_dominating(domains), *_hollow(domains), *_coarse(domains)]
+
+
+def _dominating(domains: pd.DataFrame) -> list[Flag]:
     total = domains["volume_um3"].sum()
     if len(domains) < 2 or not total > 0:
         return []
@@ -214,6 +220,35 @@ def domain_flags(domains: pd.DataFrame) -> list[Flag]:
         "the segmentation may have leaked, or domains touch."
     )
     return [Flag("warning", "One object dominates", text)]
+
+
+def _hollow(domains: pd.DataFrame) -> list[Flag]:
+    # A domain of a few voxels cannot show a cavity.
+    large = domains[~_has(domains, "small_for_axes")]
+    hollow = int((large["cavities"] > 0).sum())
+    if not len(large) or hollow <= _HOLLOW * len(large):
+        return []
+    text = (
+        f"{hollow} of the {len(large)} domains of more than 8 voxels diameter shut in background: the inside may not "
+        "have been recognised. Their volumes, and the volume ratio, are then too small. Look at the pictures below."
+    )
+    return [Flag("warning", "Cavities found: were only rims segmented?", text)]
+
+
+def _coarse(domains: pd.DataFrame) -> list[Flag]:
+    shares = {reason: float(_has(domains, reason).mean()) for reason in _COARSE} if len(domains) else {}
+    if not any(share > _COARSE[reason] for reason, share in shares.items()):
+        return []
+    text = (
+        f"{100 * shares['small_for_axes']:.0f} % of the domains are less than 8 voxels across: do not use their axes, "
+        f"elongation, flatness and tilt. {100 * shares['small_for_surface']:.0f} % are less than 4: nor their surface, "
+        "sphericity and compactness. Sizes, places and all numbers on this page are not touched by this."
+    )
+    return [Flag("note", "Voxels are coarse for shapes", text)]
+
+
+def _has(table: pd.DataFrame, reason: str) -> pd.Series:
+    return table["flag"].str.split(";").map(lambda reasons: reason in reasons).astype(bool)
 
 
 def worst(flags: list[Flag]) -> str:

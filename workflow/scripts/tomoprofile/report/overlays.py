@@ -1,7 +1,8 @@
 """The picture triplets of every report (P19): a slice with contours, a zoom of its box, the same zoom without lines.
 
-Pictures are vector graphics in micrometres: the grey image is embedded, contours are paths. Rows of a section point
-down and columns to the right, as image programs show them.
+Each triplet comes for several slices, through which a reader moves. Pictures are vector graphics in micrometres: the
+grey image is embedded, contours are paths. Rows of a section point down and columns to the right, as image programs
+show them.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ from ..volume.plane import Plane
 from ..volume.store import Store
 from .headline import length
 
-_OVERVIEW_PIXELS = 1100  # longest side of the embedded overview; contours keep the full resolution
-_MOST_POINTS = 150_000  # of contours in one picture, about 2 MB of text
+_SLICES = 9  # of one triplet; at 2048 x 2048 voxels each takes about 0.4 MB of the page
+_OVERVIEW_PIXELS = 640  # longest side of the embedded overview: what a screen gives it
+_JPEG_QUALITY = 75  # of overviews, which are reduced anyway; zooms stay exact
+_MOST_POINTS = 60_000  # of contours in one picture, about 0.3 MB of text
+_STEPS = 4  # of a contour in a voxel, or in a pixel of a reduced overview
 _BOX_DIAMETERS = 10.0
 _BOX_LEAST_VOXELS = 48
 _BOX_MOST_SHARE = 0.5
@@ -53,10 +57,12 @@ class Picture:
     ----------
     view : Box
         The part of the section that is seen.
-    png : str
-        Base64 of the grey image that fills ``view``.
+    image : str
+        Data URI of the grey image that fills ``view``.
     contours : str
-        SVG path data; empty for a picture without lines.
+        SVG path data in steps of ``step_um``; empty for a picture without lines.
+    step_um : float
+        Unit of ``contours``.
     box : Box or None
         Where the next panel looks.
     substrate : tuple of float or None
@@ -66,20 +72,84 @@ class Picture:
     """
 
     view: Box
-    png: str
+    image: str
     contours: str = ""
+    step_um: float = 1.0
     box: Box | None = None
     substrate: tuple[float, float, float, float] | None = None
     bar_um: float = 0.0
 
 
 @dataclass(frozen=True)
-class Triplet:
-    """Overview with contours and box, zoom with contours, zoom without lines (P19)."""
+class Slice:
+    """One section of a triplet.
 
-    title: str
-    caption: str
+    Attributes
+    ----------
+    axis, index : int
+        Voxels with this index along this volume axis.
+    at_um : float
+        Position of their centres along it.
+    box_depths_um : tuple of float
+        Least and greatest distance from the substrate inside the box.
+    pictures : tuple of Picture
+        Overview with contours and box, zoom with contours, zoom without lines (P19).
+    hidden : int
+        Smallest contours that were left out of the overview.
+    """
+
+    axis: int
+    index: int
+    at_um: float
+    box_depths_um: tuple[float, float]
     pictures: tuple[Picture, Picture, Picture]
+    hidden: int
+
+    @property
+    def place(self) -> str:
+        """Which slice it is, in the words of any language."""
+        return f"{'zyx'[self.axis]} = {self.index} ({length(self.at_um)} µm)"
+
+    @property
+    def depths(self) -> str:
+        """Distance of the box from the substrate."""
+        return "{} – {} µm".format(*map(length, self.box_depths_um))
+
+
+@dataclass(frozen=True)
+class Triplet:
+    """The pictures of one zone, for slices from one end of the scan to the other.
+
+    Attributes
+    ----------
+    zone : str
+    depths_um : tuple of float
+        Of the zone; the second may be infinite.
+    at_interface : bool
+    slices : tuple of Slice
+    first : int
+        Which of them is shown first: that of median coverage by domains.
+    found : bool
+        Whether any slice cuts a domain of the zone.
+    """
+
+    zone: str
+    depths_um: tuple[float, float]
+    at_interface: bool
+    slices: tuple[Slice, ...]
+    first: int
+    found: bool
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """Ends of the zone in micrometres; the second is empty when it reaches to the end of the scan."""
+        start, stop = self.depths_um
+        return length(start), length(stop) if math.isfinite(stop) else ""
+
+    @property
+    def shown(self) -> Slice:
+        """The slice that is shown first."""
+        return self.slices[self.first]
 
 
 @dataclass(frozen=True)
@@ -111,7 +181,6 @@ class Section:
 
 
 def draw_triplet(
-    title: str,
     zone: pd.Series,
     at_interface: bool,
     volume: Store,
@@ -120,15 +189,13 @@ def draw_triplet(
     objects: ObjectsMetadata,
     plane: Plane,
 ) -> Triplet:
-    """Draw the triplet of one zone.
+    """Draw the triplet of one zone, for slices from one end of the scan to the other.
 
-    The section has the median coverage by domains among those that cut any in the zone; it is a slice unless depth
-    runs along z. The box lies around the domain with the largest cross-section in the zone.
+    The section shown first has the median coverage by domains among those that cut any in the zone; it is a slice
+    unless depth runs along z. The box lies around the domain with the largest cross-section in the zone.
 
     Parameters
     ----------
-    title : str
-        Heading of the triplet.
     zone : Series
         Row of ``zones.parquet``.
     at_interface : bool
@@ -145,37 +212,59 @@ def draw_triplet(
     axis = 1 if plane.axis == 0 else 0
     stop = zone["to_um"] if zone["to_um"] is not None and math.isfinite(zone["to_um"]) else math.inf
     depths = (float(zone["from_um"]), float(stop))
-    edges = volume.voxel_size_um
-    chosen = _median_section(run_file, axis, volume.shape[axis], edges, plane, depths)
-    index = volume.shape[axis] // 2 if chosen is None else chosen
-    runs = pq.read_table(run_file, filters=[("zyx"[axis], "==", index)]).to_pandas()
-    cut = _read_section(volume, probability, runs, axis, index, objects.level, plane)
+    chosen = _median_section(run_file, axis, volume.shape[axis], volume.voxel_size_um, plane, depths)
+    first = volume.shape[axis] // 2 if chosen is None else chosen
+    indices = _spread(first, volume.shape[axis])
+    name = "zyx"[axis]
+    runs = pq.read_table(run_file, filters=[(name, "in", indices)]).to_pandas()
+    slices = []
+    for index in indices:
+        here = runs[runs[name] == index]
+        cut = _read_section(volume, probability, here, axis, index, objects.level, plane)
+        slices.append(_draw_slice(cut, here, objects.level, plane, depths, at_interface))
+    return Triplet(
+        str(zone["zone"]), depths, at_interface, tuple(slices), indices.index(first), found=chosen is not None
+    )
+
+
+def _draw_slice(
+    cut: Section, runs: pd.DataFrame, level: float, plane: Plane, depths: tuple[float, float], at_interface: bool
+) -> Slice:
     box = _box(cut, runs, plane, depths, at_interface)
-    lines, hidden = _contours(cut, objects.level, None)
-    zoomed, _ = _contours(cut, objects.level, box)
+    lines, step, hidden = _contours(cut, level, None)
+    zoomed, zoom_step, _ = _contours(cut, level, box)
     black, white = _grey_window(cut)
     whole = Box(0.0, 0.0, cut.grey.shape[1] * cut.edges[1], cut.grey.shape[0] * cut.edges[0])
-    substrate = _substrate_line(cut, plane, whole)
-    zoom_png, zoom_bar = _png(_crop(cut.grey, box, cut.edges), black, white), _bar(box.width)
-    zoom_line = _substrate_line(cut, plane, box)
-    overview = Picture(whole, _overview_png(cut.grey, black, white), lines, box, substrate, _bar(whole.width))
-    where = f"{length(depths[0])} µm and {length(stop) + ' µm' if math.isfinite(stop) else 'the end of the scan'}"
-    caption = f"{'Slice z' if axis == 0 else 'Cut y'} = {index}, the "
-    if chosen is None:
-        caption += f"middle one: no domain was found between {where}."
-    else:
-        caption += f"one with median coverage by domains between {where}."
-    if hidden:
-        caption += f" The {hidden} smallest contours are left out of the overview."
-    return Triplet(
-        title,
-        caption,
-        (
-            overview,
-            Picture(box, zoom_png, zoomed, None, zoom_line, zoom_bar),
-            Picture(box, zoom_png, "", None, None, zoom_bar),
+    zoom, zoom_bar = _png(_crop(cut.grey, box, cut.edges), black, white), _bar(box.width)
+    seen = _crop(cut.depth_um, box, cut.edges)
+    return Slice(
+        axis=cut.axis,
+        index=cut.index,
+        at_um=cut.at_um,
+        box_depths_um=(float(seen.min()), float(seen.max())),
+        pictures=(
+            Picture(
+                whole,
+                _overview(cut.grey, black, white),
+                lines,
+                step,
+                box,
+                _substrate_line(cut, plane, whole),
+                _bar(whole.width),
+            ),
+            Picture(box, zoom, zoomed, zoom_step, None, _substrate_line(cut, plane, box), zoom_bar),
+            Picture(box, zoom, bar_um=zoom_bar),
         ),
+        hidden=hidden,
     )
+
+
+def _spread(first: int, length: int) -> list[int]:
+    """Return indices from one end of the scan to the other; ``first`` takes the place of the one nearest to it."""
+    number = min(_SLICES, length)
+    indices = [int((2 * i + 1) * length / (2 * number)) for i in range(number)]
+    nearest = min(range(number), key=lambda i: abs(indices[i] - first))
+    return [*indices[:nearest], first, *indices[nearest + 1 :]]
 
 
 def _median_section(
@@ -275,27 +364,29 @@ def _largest_cross_section(
     return 2 * math.sqrt(area_um2 / math.pi), (middle[best] + 0.5) * cut.edges
 
 
-def _contours(cut: Section, level: float, box: Box | None) -> tuple[str, int]:
-    """Return SVG path data of the domains' outlines, and how many outlines were left out."""
+def _contours(cut: Section, level: float, box: Box | None) -> tuple[str, float, int]:
+    """Return SVG path data of the domains' outlines, its unit in micrometres, and how many outlines were left out."""
     image = cut.probability
     first = np.zeros(2)
+    coarse = max(1.0, max(cut.grey.shape) / _OVERVIEW_PIXELS)  # voxels in a pixel
     if box is not None:
         rows, columns = _pixels(box, cut.edges)
-        image, first = image[rows, columns], np.array([rows.start, columns.start])
+        image, first, coarse = image[rows, columns], np.array([rows.start, columns.start]), 1.0
+    step = coarse * min(cut.edges) / _STEPS
     # Between the last value outside and the first inside; padding closes the outlines at the picture's edge.
     found = find_contours(np.pad(image, 1).astype(np.float32), threshold_of(level) - 0.5)
     found.sort(key=len, reverse=True)
-    digits = max(0, 1 - math.floor(math.log10(min(cut.edges))))
     paths, points = [], 0
     for outline in found:
-        line = approximate_polygon(outline, 0.05)
+        line = approximate_polygon(outline, 0.05 if coarse == 1 else 0.4 * coarse)
         points += len(line)
         if points > _MOST_POINTS:
             break
         # Padding shifts by one voxel, and the centre of a voxel lies half a voxel from its corner.
-        rows_columns = (line - 0.5 + first) * cut.edges
-        paths.append("M" + "L".join(f"{x:.{digits}f} {y:.{digits}f}" for y, x in rows_columns[:-1]) + "Z")
-    return "".join(paths), len(found) - len(paths)
+        whole = np.round((line[:-1] - 0.5 + first) * cut.edges / step).astype(int)[:, ::-1]
+        rest = " ".join(f"{x} {y}" for x, y in np.diff(whole, axis=0))
+        paths.append(f"M{whole[0, 0]} {whole[0, 1]}l{rest}z")
+    return "".join(paths), step, len(found) - len(paths)
 
 
 def _substrate_line(cut: Section, plane: Plane, view: Box) -> tuple[float, float, float, float] | None:
@@ -331,17 +422,24 @@ def _crop(image: NDArray[Any], box: Box, edges: tuple[float, float]) -> NDArray[
     return image[_pixels(box, edges)]
 
 
-def _overview_png(grey: NDArray[Any], black: float, white: float) -> str:
+def _overview(grey: NDArray[Any], black: float, white: float) -> str:
     factor = _OVERVIEW_PIXELS / max(grey.shape)
-    if factor >= 1:
-        return _png(grey, black, white)
-    shape = tuple(max(1, round(n * factor)) for n in grey.shape)
-    return _png(resize(grey, shape, anti_aliasing=True, preserve_range=True), black, white)
+    if factor < 1:
+        shape = tuple(max(1, round(n * factor)) for n in grey.shape)
+        grey = resize(grey, shape, anti_aliasing=True, preserve_range=True)
+    return _data_uri("jpeg", imagecodecs.jpeg8_encode(_grey8(grey, black, white), level=_JPEG_QUALITY))
 
 
 def _png(grey: NDArray[Any], black: float, white: float) -> str:
-    scaled = np.clip((grey - black) / (white - black), 0, 1) * 255
-    return base64.b64encode(imagecodecs.png_encode(np.round(scaled).astype(np.uint8), level=9)).decode("ascii")
+    return _data_uri("png", imagecodecs.png_encode(_grey8(grey, black, white), level=9))
+
+
+def _grey8(grey: NDArray[Any], black: float, white: float) -> NDArray[np.uint8]:
+    return np.round(np.clip((grey - black) / (white - black), 0, 1) * 255).astype(np.uint8)
+
+
+def _data_uri(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def _bar(width_um: float) -> float:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
 from .. import __version__
@@ -22,22 +22,27 @@ from ..logs import LOG
 from ..segment.alarm import Familiarity
 from ..volume.plane import Plane
 from ..volume.store import Store, open_store
-from .figures import MOST_MARKERS, diameter_figure, learning_figure, profile_figure, scene_figure
+from .figures import correlation_figure, learning_figure, profile_figure, sizes_figure
 from .flags import domain_flags, familiarity_flags, interface_flags, profile_flags, segmentation_flags, zone_flags
 from .headline import Estimate, cards, count, depth_range, estimate, smallest_kept_um, summary
 from .overlays import Triplet, draw_triplet
+from .scene import MOST_SPHERES, scene
 from .segmentation import Segmentation, read_segmentation
 from .tables import (
     DIAMETERS,
     ESTIMATES,
     at_level,
     plateau,
+    read_breakpoints,
+    read_correlation,
     read_domains,
     read_profile,
     read_record,
+    read_sizes,
     read_zones,
     software_version,
 )
+from .words import translator
 
 TEMPLATES = Path(__file__).parents[3] / "report"  # workflow/report, beside the captions
 
@@ -56,6 +61,8 @@ class SampleFiles:
         Run files at the levels ``low``, ``calibrated`` and ``high``.
     domains, profile, zones : Path
         Tables at the calibrated level, and of all levels.
+    breakpoints, correlation, sizes : Path
+        Where the profile bends, two-point correlation and classes of diameter, at the calibrated level.
     interface : Path
         ``interface.json``.
     segmenter : Path
@@ -73,6 +80,9 @@ class SampleFiles:
     domains: Path
     profile: Path
     zones: Path
+    breakpoints: Path
+    correlation: Path
+    sizes: Path
     interface: Path
     segmenter: Path
     familiarity: Path | None = None
@@ -88,9 +98,12 @@ class ZoneRow:
     estimates: tuple[Estimate, Estimate, Estimate]
     n_domains: str
     diameters: tuple[str, ...]
+    nearest: Estimate
+    nearest_sd: str
+    clark_evans: float
 
 
-def report_sample(files: SampleFiles, title: str, out: Path) -> None:
+def report_sample(files: SampleFiles, title: str, out: Path, language: str = "en") -> None:
     """Write the self-contained page of one scan.
 
     Parameters
@@ -100,6 +113,8 @@ def report_sample(files: SampleFiles, title: str, out: Path) -> None:
         Heading.
     out : Path
         ``report.html``; it appears whole or not at all.
+    language : str
+        Of headings and captions: ``en`` or ``ja``.
 
     Raises
     ------
@@ -109,6 +124,8 @@ def report_sample(files: SampleFiles, title: str, out: Path) -> None:
         When a store cannot be read.
     """
     profile, zones, domains = read_profile(files.profile), read_zones(files.zones), read_domains(files.domains)
+    breakpoints, sizes = read_breakpoints(files.breakpoints), read_sizes(files.sizes)
+    correlation = read_correlation(files.correlation)
     levels = {name: read_objects_metadata(path) for name, path in files.objects.items()}
     plane, record = Plane.load(files.interface), read_record(files.interface)
     volume, segmentation = open_store(files.volume), read_segmentation(files.segmenter)
@@ -129,42 +146,63 @@ def report_sample(files: SampleFiles, title: str, out: Path) -> None:
         "levels": levels,
         "dropped_um": smallest_kept_um(levels["calibrated"]),
         "provenance": _provenance(files, volume, record, levels, segmentation),
-        "csv": base64.b64encode(profile.to_csv(index=False).encode()).decode("ascii"),
+        "card": f"models/{files.segmenter.name}/docs/README.md" if segmentation.kind == "network" else "",
         "empty": domains.empty,
     }
     if not domains.empty:
         size = tuple(n * edge for n, edge in zip(volume.shape, volume.voxel_size_um, strict=True))
+        curve = pd.DataFrame(segmentation.learning_curve, columns=["step", "loss"])
+        tables = {"profile": profile, "zones": zones, "breakpoints": breakpoints, "sizes": sizes}
+        tables |= {"correlation": correlation, "learning": curve}
         context |= {
             "summary": summary(zones),
             "cards": cards(zones, levels["calibrated"]),
             "zones": list(_zone_rows(zones)),
+            "breaks": list(_breaks(breakpoints)),
             "plotly": Markup(get_plotlyjs()),
             "figures": {
-                "profile": _embedded(profile_figure(profile, zones)),
-                "diameters": _embedded(diameter_figure(domains, zones)),
-                "scene": _embedded(scene_figure(domains, plane, size)),
-                "learning": _embedded(learning_figure(segmentation.learning_curve)),
+                "profile": _embedded(profile_figure(profile, zones, breakpoints).to_plotly_json()),
+                "sizes": _embedded(sizes_figure(sizes, zones).to_plotly_json()),
+                "correlation": _embedded(correlation_figure(correlation).to_plotly_json()),
+                "learning": _embedded(learning_figure(segmentation.learning_curve).to_plotly_json()),
             },
-            "drawn": count(min(len(domains), MOST_MARKERS)),
+            "csv": {name: _csv(table) for name, table in tables.items()},
+            "scene": _embedded(scene(domains, plane, size)),
+            "smallest": f"{domains['equivalent_diameter_um'].min():.2f}",
+            "largest": f"{domains['equivalent_diameter_um'].max():.2f}",
+            "nearest": f"{domains['depth_um'].min():.1f}",
+            "furthest": f"{domains['depth_um'].max():.1f}",
+            "drawn": count(min(len(domains), MOST_SPHERES)),
             "found": count(len(domains)),
-            "cropped": len(domains) > MOST_MARKERS,
+            "cropped": len(domains) > MOST_SPHERES,
+            "one_bin": int((at_level(profile, "calibrated")["n_domains"] > 0).sum()) == 1,
         }
-    write_page("sample.html.j2", context, out)
+    write_page("sample.html.j2", context, out, language)
 
 
-def write_page(template: str, context: dict[str, Any], out: Path) -> None:
+def write_page(template: str, context: dict[str, Any], out: Path, language: str = "en") -> None:
     """Render a template of ``workflow/report`` into a file that appears whole or not at all."""
-    environment = Environment(
+    text = environment(language).get_template(template).render(version=__version__, language=language, **context)
+    with whole_file(out) as partial:
+        partial.write_text(text, encoding="utf-8")
+    LOG.info("%s: %.1f MB", out, out.stat().st_size / 1e6)
+
+
+def environment(language: str) -> Environment:
+    """Return what renders the templates in a language."""
+    found = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
     )
-    text = environment.get_template(template).render(version=__version__, **context)
-    with whole_file(out) as partial:
-        partial.write_text(text, encoding="utf-8")
-    LOG.info("%s: %.1f MB", out, out.stat().st_size / 1e6)
+    found.policies["ext.i18n.trimmed"] = True
+    translate = translator(language, TEMPLATES)
+    # The extension adds this method; no text of the pages has a plural.
+    found.install_gettext_callables(translate, lambda one, many, n: translate(many), newstyle=True)  # type: ignore[attr-defined]  # noqa: ARG005
+    return found
 
 
 def _triplets(
@@ -174,9 +212,7 @@ def _triplets(
     first, last = rows.iloc[0], rows.iloc[plateau(zones)]
     probability = open_store(files.probability)
     shared = (volume, probability, files.objects["calibrated"], objects, plane)
-    bulk = draw_triplet(f"Far from the substrate: {last['zone']}", last, False, *shared)
-    near = draw_triplet(f"At the substrate: {first['zone']}", first, True, *shared)
-    return [bulk, near]
+    return [draw_triplet(last, False, *shared), draw_triplet(first, True, *shared)]
 
 
 def _zone_rows(zones: pd.DataFrame) -> Iterator[ZoneRow]:
@@ -189,8 +225,32 @@ def _zone_rows(zones: pd.DataFrame) -> Iterator[ZoneRow]:
             depths=depth_range(row["from_um"], row["to_um"]),
             estimates=(ratio, diameter, density),
             n_domains=count(row["n_domains"]),
-            diameters=tuple("–" if pd.isna(row[name]) else f"{row[name]:.2f}" for name in DIAMETERS),
+            diameters=tuple(_two_digits(row[name]) for name in DIAMETERS),
+            nearest=estimate(zones, row["zone"], "nearest_mean_um"),
+            nearest_sd=_two_digits(row["nearest_sd_um"]),
+            clark_evans=float(row["clark_evans"]),
         )
+
+
+def _breaks(breakpoints: pd.DataFrame) -> Iterator[dict[str, str]]:
+    for row in breakpoints.to_dict("records"):
+        place = Estimate(row["depth_um"], row["depth_um_lo"], row["depth_um_hi"])
+        slopes = {name: "–" if pd.isna(row[name]) else f"{row[name]:.3g}" for name in ("slope_before", "slope_after")}
+        yield {
+            "quantity": row["quantity"],
+            "place": place.text,
+            "interval": place.interval,
+            "flag": row["flag"],
+            **slopes,
+        }
+
+
+def _two_digits(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.2f}"
+
+
+def _csv(table: pd.DataFrame) -> str:
+    return f"data:text/csv;base64,{base64.b64encode(table.to_csv(index=False).encode()).decode('ascii')}"
 
 
 def _provenance(
@@ -221,9 +281,10 @@ def _provenance(
     return facts
 
 
-def _embedded(figure: go.Figure) -> Markup:
-    """Return a figure as JSON that can stand inside a script element, whatever the names in it."""
-    text = json.dumps(json.loads(figure.to_json()), separators=(",", ":"), ensure_ascii=False)
+def _embedded(content: dict[str, Any]) -> Markup:
+    """Return JSON that can stand inside a script element, whatever the names in it."""
+    plain = json.loads(to_json_plotly(content))  # without NaN, which JSON does not know
+    text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)

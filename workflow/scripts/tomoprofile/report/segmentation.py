@@ -18,6 +18,24 @@ _METHODS = {"otsu": "global threshold (Otsu)", "threshold_fill": "global thresho
 
 
 @dataclass(frozen=True)
+class SizeClass:
+    """Held-out scores of the domains of one class of diameter, in words; ``–`` where nothing is known.
+
+    Attributes
+    ----------
+    diameters, n_labelled, found, bias, interior, n_false : str
+        As in the model card: ``docs/outputs.md``, "Held-out scores".
+    """
+
+    diameters: str
+    n_labelled: str
+    found: str
+    bias: str
+    interior: str
+    n_false: str
+
+
+@dataclass(frozen=True)
 class Segmentation:
     """What the page says about the segmentation.
 
@@ -39,6 +57,8 @@ class Segmentation:
         Scans with labelled slices behind the model; empty when the record does not say.
     learning_curve : tuple of (int, float)
         Step and loss.
+    sizes : tuple of SizeClass
+        Scores by diameter; empty when the record has none.
     """
 
     method: str
@@ -49,6 +69,7 @@ class Segmentation:
     held_out: dict[str, float] = field(default_factory=dict)
     labelled: tuple[str, ...] = ()
     learning_curve: tuple[tuple[int, float], ...] = ()
+    sizes: tuple[SizeClass, ...] = ()
 
     @property
     def is_given(self) -> bool:
@@ -85,7 +106,8 @@ def read_segmentation(segmenter: Path) -> Segmentation:
     curve = [
         (point["step"], _number(point.get("loss"))) for point in record.get("learning_curve", ()) if "step" in point
     ]
-    scores = {name.replace("_", " "): _number(value) for name, value in _section(record, "held_out").items()}
+    held_out = _section(record, "held_out")
+    scores = {name.replace("_", " "): _number(value) for name, value in held_out.items()}
     return Segmentation(
         method="fine-tuned 2-D U-Net, slice by slice" if record else str(metadata.get("task", "model bundle")),
         kind="network",
@@ -95,7 +117,16 @@ def read_segmentation(segmenter: Path) -> Segmentation:
         held_out={name: value for name, value in scores.items() if math.isfinite(value)},
         labelled=tuple(dict.fromkeys(name.rpartition(" ")[0] for name in slices)),
         learning_curve=tuple(curve),
+        sizes=tuple(_size_class(row) for row in held_out.get("sizes") or ()),
     )
+
+
+def _size_class(row: dict[str, Any]) -> SizeClass:
+    low, high = row["from_um"], row["to_um"]
+    name = f"{low:g} and more" if high is None else f"{low:g} to {high:g}" if low else f"below {high:g}"
+    found, interior = ("–" if row[key] is None else f"{100 * row[key]:.0f} %" for key in ("recall", "interior_recall"))
+    bias = "–" if row["size_bias"] is None else f"{100 * row['size_bias']:+.1f} %"
+    return SizeClass(name, str(row["n_labelled"]), found, bias, interior, str(row["n_false"]))
 
 
 def _section(record: dict[str, Any], name: str) -> dict[str, Any]:

@@ -23,9 +23,27 @@ DIAMETERS = (
     "diameter_max_um",
     "volume_weighted_diameter_um",
 )
-_COMMON = ("level", "n_domains", *(f"{name}{end}" for name in ESTIMATES for end in ("", "_lo", "_hi")))
+_ENDS = ("", "_lo", "_hi")
+_COMMON = (
+    "level",
+    "n_domains",
+    *(f"{name}{end}" for name in ESTIMATES for end in _ENDS),
+    *DIAMETERS,
+    *(f"{name}{end}" for name in ("diameter_median_um", "volume_weighted_diameter_um") for end in _ENDS[1:]),
+)
 _PROFILE = ("depth_um", "depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3", *_COMMON, "flag")
-_ZONES = ("zone", "from_um", "to_um", *_COMMON, *DIAMETERS)
+_NEAREST = (*(f"nearest_mean_um{end}" for end in _ENDS), "nearest_sd_um", "clark_evans")
+_ZONES = ("zone", "from_um", "to_um", *_COMMON, *_NEAREST)
+_BREAKPOINTS = ("quantity", *(f"depth_um{end}" for end in _ENDS), "slope_before", "slope_after", "flag")
+_CORRELATION = ("zone", "lag_um", *(f"s2{end}" for end in _ENDS), "autocovariance", "pairs")
+_SIZES = (
+    "zone",
+    "diameter_lo_um",
+    "diameter_hi_um",
+    "n_domains",
+    *(f"number_density_per_mm3{end}" for end in _ENDS),
+    "volume_ratio_share",
+)
 _DOMAINS = (
     "domain_id",
     "volume_um3",
@@ -34,7 +52,9 @@ _DOMAINS = (
     "centroid_y_um",
     "centroid_x_um",
     "depth_um",
+    "cavities",
     "edge_weight",
+    "flag",
 )
 _REMEDY = "Remove it and run the workflow again."
 
@@ -69,6 +89,41 @@ def read_zones(path: Path) -> pd.DataFrame:
     return zones
 
 
+def read_breakpoints(path: Path) -> pd.DataFrame:
+    """Return ``breakpoints.parquet``; an absent reason in ``flag`` is the empty string.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read or lacks a column.
+    """
+    breakpoints = _read(path, _BREAKPOINTS)
+    breakpoints["flag"] = breakpoints["flag"].fillna("")
+    return breakpoints
+
+
+def read_correlation(path: Path) -> pd.DataFrame:
+    """Return ``correlation.parquet``, by zone and lag.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read or lacks a column.
+    """
+    return _read(path, _CORRELATION)
+
+
+def read_sizes(path: Path) -> pd.DataFrame:
+    """Return ``sizes.parquet``, by zone and class of diameter.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read or lacks a column.
+    """
+    return _read(path, _SIZES)
+
+
 def read_domains(path: Path) -> pd.DataFrame:
     """Return the columns of ``domains.parquet`` that the page draws.
 
@@ -77,7 +132,9 @@ def read_domains(path: Path) -> pd.DataFrame:
     InputError
         When the file cannot be read or lacks a column.
     """
-    return _read(path, _DOMAINS)
+    domains = _read(path, _DOMAINS)
+    domains["flag"] = domains["flag"].fillna("")
+    return domains
 
 
 def software_version(path: Path) -> str:

@@ -1,0 +1,338 @@
+"""The page of a scan does in a browser what it promises: without a word of complaint, and without asking anybody."""
+
+import io
+import xml.etree.ElementTree as ElementTree
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from browser import SCREENSHOTS, opened
+from PIL import Image
+from report_scan import write_crowded, write_scan
+
+from tomoprofile.report.page import report_sample
+
+
+@pytest.fixture
+def page(browser, report):
+    with opened(browser, report) as found:
+        yield found.page
+        found.assert_clean()
+
+
+def pixels(page):
+    """Return the picture of the scene once it has come to rest."""
+    page.wait_for_timeout(500)
+    return np.asarray(Image.open(io.BytesIO(page.locator("#scene").screenshot())).convert("RGB"), int)
+
+
+def differ(first, second):
+    """Return the share of pixels that changed visibly."""
+    return float((np.abs(first - second).max(axis=2) > 24).mean())
+
+
+def shots(page, name):
+    """Keep pictures of all parts of the page, for people."""
+    for i, part in enumerate(page.locator("header, section, figure, .scroll").all()):
+        part.screenshot(path=SCREENSHOTS / f"{name}_{i:02d}.png")
+
+
+def overflows(page):
+    return page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_width_and_theme_without_complaint(browser, report, width, dark):
+    with opened(browser, report, width, dark) as found:
+        found.assert_clean()
+        assert not overflows(found.page)
+        back = found.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        ink = found.page.locator("#plot-profile .ytitle").first.evaluate("e => getComputedStyle(e).fill")
+        brightness = [sum(map(int, colour.removeprefix("rgb(").rstrip(")").split(","))) for colour in (back, ink)]
+        assert (brightness[0] < brightness[1]) == dark
+        shots(found.page, f"{width}_{'dark' if dark else 'light'}")
+
+
+def test_a_wide_element_would_be_seen(browser, report, tmp_path):
+    mutant = tmp_path / "report.html"
+    text = report.read_text().replace("<footer>", '<div style="width: 1500px">wide</div><footer>')
+    mutant.write_text(text)
+    with opened(browser, mutant) as found:
+        assert overflows(found.page)
+
+
+MUTANTS = {
+    "an outside image": ("<footer>", '<img src="https://example.org/a.png"><footer>'),
+    "an outside image without the policy": ("default-src 'none'; img-src data: blob:", "img-src *"),
+    "a script error": ('"use strict";', '"use strict"; notThere();'),
+    "a script error later": ("const show = (number) => {", "setTimeout(() => notThere()); const show = (number) => {"),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_complaints_and_outside_requests_would_be_seen(browser, report, tmp_path, name):
+    text = report.read_text()
+    mutant = tmp_path / "report.html"
+    if "policy" in name:
+        text = text.replace(*MUTANTS["an outside image"])
+    assert MUTANTS[name][0] in text
+    mutant.write_text(text.replace(*MUTANTS[name]))
+    with opened(browser, mutant, wait="error" not in name) as found:
+        found.page.wait_for_timeout(500)
+        assert bool(found.outside) == ("outside" in name)
+        with pytest.raises(AssertionError):
+            found.assert_clean()
+
+
+def check_slider(page, name):
+    """Move the slider of a triplet by keyboard, and see that label and pictures follow."""
+    figure = page.locator(f"#slices-{name}")
+    slider = figure.locator("input[type=range]")
+
+    def state():
+        images = figure.locator(".triplet image").evaluate_all("all => all.map(e => e.getAttribute('href'))")
+        return figure.locator("[data-shown=place]").inner_text(), slider.get_attribute("aria-valuetext"), images
+
+    first = state()
+    seen = {first[0]}
+    slider.focus()
+    page.keyboard.press("Home")
+    for _ in range(8):
+        place, told, images = state()
+        assert place == told
+        assert images[1] == images[2]
+        seen.add(place)
+        page.keyboard.press("ArrowRight")
+    assert len(seen | {state()[0]}) == 9, "nine slices, each with its own label"
+    assert state()[2][0] != first[2][0]
+    lines = figure.locator(".triplet > div").evaluate_all("all => all.map(e => e.querySelectorAll('.contour').length)")
+    assert lines[2] == 0
+    assert lines[0] == 1
+
+
+@pytest.mark.parametrize("name", ["bulk", "interface"])
+def test_sliders_move_pictures_and_labels(page, name):
+    check_slider(page, name)
+
+
+def test_a_dead_slider_would_be_seen(browser, report, tmp_path):
+    text = report.read_text()
+    assert text.count('slider?.addEventListener("input"') == 1
+    mutant = tmp_path / "report.html"
+    mutant.write_text(text.replace('slider?.addEventListener("input"', 'slider?.addEventListener("nothing"'))
+    with opened(browser, mutant) as found, pytest.raises(AssertionError):
+        check_slider(found.page, "bulk")
+
+
+def test_contours_can_be_hidden(page):
+    figure = page.locator("#slices-bulk")
+    line = figure.locator(".triplet .contour").first
+    assert line.is_visible()
+    figure.locator("[data-contours]").focus()
+    page.keyboard.press("Space")
+    assert not line.is_visible()
+
+
+def test_scene_turns_by_mouse_keyboard_and_button(page):
+    scene = page.locator("#scene")
+    scene.scroll_into_view_if_needed()
+    first = pixels(page)
+    box = scene.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.wheel(0, -400)
+    page.wait_for_timeout(300)
+    scene.scroll_into_view_if_needed()
+    assert differ(first, pixels(page)) < 0.004, "who scrolls past does not scale it"
+    box = scene.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2 + 120, box["y"] + box["height"] / 2 + 30, steps=4)
+    page.mouse.up()
+    seen = [first, pixels(page)]
+    for key in ("ArrowLeft", "ArrowUp", "+"):
+        page.keyboard.press(key)
+        seen.append(pixels(page))
+    for name in ("Turn right", "From below", "Further"):
+        page.get_by_role("button", name=name, exact=True).click()
+        seen.append(pixels(page))
+    page.get_by_role("radio", name="diameter").check()
+    seen.append(pixels(page))
+    for before, after in pairwise(seen):
+        assert differ(before, after) > 0.005
+    page.get_by_role("radio", name="depth").check()
+    page.get_by_role("button", name="First view").click()
+    page.mouse.move(0, 0)
+    page.evaluate("document.activeElement.blur()")
+    assert differ(first, pixels(page)) < 0.004
+
+
+def test_spheres_have_their_true_size(page, scan):
+    """The area of the picture that spheres cover is that of their circles, less what hides behind others."""
+    domains = pd.read_parquet(scan.domains)
+    page.locator("#scene").scroll_into_view_if_needed()
+    bar = page.locator("#scene svg rect").first
+    per_um = float(bar.get_attribute("width")) / float(
+        page.locator("#scene svg text", has_text="µm").all_text_contents()[-2].split()[0]
+    )
+    colours = pixels(page)
+    coloured = (colours.max(axis=2) - colours.min(axis=2)) > 40
+    coloured[-60:] = False
+    wanted = (np.pi / 4 * domains["equivalent_diameter_um"] ** 2).sum() * per_um**2
+    assert 0.6 * wanted < coloured.sum() < 1.05 * wanted
+
+
+def test_axes_say_what_they_show(page):
+    titles = {
+        name: page.locator(
+            f"#plot-{name} :is(.xtitle, .x2title, .x3title, .ytitle, .y2title, .y3title)"
+        ).all_text_contents()
+        for name in ("profile", "sizes", "correlation", "learning")
+    }
+    assert set(titles["profile"]) == {
+        "Distance from the substrate (µm)",
+        "Volume ratio (%)",
+        "Mean diameter (µm)",
+        "Number density (mm⁻³)",
+    }
+    assert "Equivalent diameter (µm)" in titles["sizes"]
+    assert set(titles["correlation"]) == {"Lag (µm)", "S2", "Autocovariance"}
+    assert set(titles["learning"]) == {"Training step", "Loss"}
+    words = page.locator("#scene svg text").all_text_contents()
+    assert {"x (µm)", "y (µm)", "z (µm)", "Depth (µm)"} <= set(words)
+    page.get_by_role("radio", name="diameter").check()
+    assert "Diameter (µm)" in page.locator("#scene svg text").all_text_contents()
+
+
+def test_more_about_diameters_can_be_shown(page):
+    shown = "document.getElementById('plot-profile').data.filter(t => t.meta && t.visible).length"
+    top = "document.getElementById('plot-profile').layout.yaxis2.range[1]"
+    before = page.evaluate(top)
+    for i, name in enumerate(("median", "volume-weighted mean", "10 to 90 percent of the domains"), start=1):
+        page.get_by_role("checkbox", name=name).check()
+        assert page.evaluate(shown) == i
+    page.wait_for_timeout(200)
+    assert page.evaluate(top) >= before
+
+
+def test_hover_tells_how_many_domains_a_bin_has(page):
+    point = page.locator("#plot-profile .points path").first
+    point.scroll_into_view_if_needed()
+    box = point.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    words = page.locator("#plot-profile .hoverlayer").text_content()
+    assert "domains, flags:" in words
+
+
+def test_every_figure_can_be_saved_and_read(page, scan, tmp_path):
+    kept = {}
+    for link in page.locator("button[data-save], a[download]").all():
+        link.scroll_into_view_if_needed()
+        with page.expect_download() as saved:
+            link.click()
+        path = tmp_path / saved.value.suggested_filename
+        saved.value.save_as(path)
+        kept[path.name.removeprefix("epoxy_1_")] = path
+    drawn = {"profile", "sizes", "correlation", "learning", "scene", "slices_bulk", "slices_interface"}
+    assert set(kept) == {f"{name}.{kind}" for name in drawn for kind in ("svg", "png", "csv")} | {
+        "zones.csv",
+        "breakpoints.csv",
+    }
+    for path in kept.values():
+        if path.suffix == ".csv":
+            assert len(pd.read_csv(path)) > 0
+        elif path.suffix == ".png":
+            picture = Image.open(path).convert("L")
+            assert picture.width == 2400
+            assert np.ptp(np.asarray(picture)) > 100
+        else:
+            assert ElementTree.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+    domains = pd.read_parquet(scan.domains)
+    scene = pd.read_csv(kept["scene.csv"])
+    assert len(scene) == len(domains)
+    assert scene["equivalent_diameter_um"].sum() == pytest.approx(domains["equivalent_diameter_um"].sum(), rel=1e-3)
+    assert np.allclose(np.sort(scene["depth_um"]), np.sort(domains["depth_um"]), atol=0.01)
+    outlines = pd.read_csv(kept["slices_bulk.csv"])
+    assert set(outlines["picture"]) == {"slice", "zoom"}
+    assert outlines["x_um"].between(-0.5, 40.5).all()
+    assert outlines["y_um"].between(-0.5, 48.5).all()
+
+
+def test_prints(browser, report):
+    with opened(browser, report, dark=True) as found:
+        paper = found.page.pdf()
+        assert paper.startswith(b"%PDF")
+        assert paper.count(b"/Type /Page\n") + paper.count(b"/Type /Page ") + paper.count(b"/Type /Page/") >= 4
+        (SCREENSHOTS / "print.pdf").write_bytes(paper)
+        found.page.emulate_media(media="print")
+        assert not found.page.locator("button, input").evaluate_all("all => all.some(e => e.checkVisibility())")
+        assert found.page.locator(".triplet svg").first.is_visible()
+        found.assert_clean()
+
+
+def test_without_scripts_the_middle_slice_is_shown_and_nothing_is_dead(browser, report):
+    with opened(browser, report, script=False) as found:
+        page = found.page
+        assert page.locator(".triplet svg:visible").count() == 6
+        assert page.locator(".triplet .contour:visible").count() == 4
+        assert page.locator("button:visible, input:visible").count() == 0
+        assert page.get_by_text("Plots and sliders need JavaScript.").is_visible()
+
+
+def test_without_webgl_the_page_says_so(browser, report, tmp_path):
+    mutant = tmp_path / "report.html"
+    mutant.write_text(report.read_text().replace('getContext("webgl2"', 'getContext("nothing"'))
+    with opened(browser, mutant) as found:
+        assert found.page.get_by_text("This browser draws no three-dimensional pictures.").is_visible()
+        assert not found.page.locator("#scene").is_visible()
+        found.assert_clean()
+
+
+def test_focus_can_be_seen_and_the_language_is_told(page):
+    assert page.evaluate("document.documentElement.lang") == "en"
+    page.keyboard.press("Tab")
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_a_japanese_page(browser, scan, tmp_path):
+    out = tmp_path / "report.html"
+    report_sample(scan, "基板からの距離に対するドメイン", out, "ja")
+    with opened(browser, out, 390) as found:
+        assert not overflows(found.page)
+        check_slider(found.page, "bulk")
+        assert "深さ (µm)" in found.page.locator("#scene svg text").all_text_contents()
+        found.assert_clean()
+        shots(found.page, "390_ja")
+
+
+@pytest.mark.parametrize(
+    "kind", [{"n_small": 0, "n_large": 0}, {"n_large": 0}, {"shape": (1, 64, 64), "n_small": 12, "n_large": 0}],
+    ids=["no domains", "none near the substrate", "one slice"],
+)  # fmt: skip
+def test_poor_scans_open_without_complaint(browser, tmp_path, kind):
+    out = tmp_path / "report.html"
+    report_sample(write_scan(tmp_path / "scan", **kind), "Poor", out)
+    with opened(browser, out) as found:
+        found.page.wait_for_timeout(200)
+        found.assert_clean()
+
+
+def test_a_hundred_thousand_domains(browser, tmp_path):
+    out = tmp_path / "report.html"
+    report_sample(write_crowded(tmp_path / "scan"), "Crowded", out)
+    assert out.stat().st_size < 20e6
+    with opened(browser, out) as found:
+        assert "All 100 000 domains are drawn." in found.page.locator("#scene-words").inner_text().replace(
+            "\u202f", " "
+        )
+        scene = found.page.locator("#scene")
+        scene.scroll_into_view_if_needed()
+        first = pixels(found.page)
+        scene.focus()
+        found.page.keyboard.press("ArrowLeft")
+        assert differ(first, pixels(found.page)) > 0.02
+        shots(found.page, "crowded")
+        found.assert_clean()
