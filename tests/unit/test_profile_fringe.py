@@ -42,7 +42,7 @@ def moved(plane, voxels, voxel_um):
 @pytest.mark.parametrize("start", [-0.5, 0.4])
 def test_the_edge_is_found_within_a_quarter_of_a_voxel(look, start):
     scan = Scan(*LOOKS[look])
-    fringe = fit_fringe(*mean_profile(scan, moved(scan.plane, start, 0.5), 0.5))
+    fringe = fit_fringe(*mean_profile(scan, moved(scan.plane, start, 0.5), 0.5, np.nan))
     assert fringe.trusted
     assert abs(fringe.offset_voxels + start) < 0.25
 
@@ -50,7 +50,7 @@ def test_the_edge_is_found_within_a_quarter_of_a_voxel(look, start):
 def test_the_middle_between_the_rims_is_not_the_edge():
     """The rule that the model replaces: half way from the brightest to the darkest voxel."""
     scan = Scan("B", {})
-    distance, grey, _ = mean_profile(scan, scan.plane, 0.5)
+    distance, grey, _ = mean_profile(scan, scan.plane, 0.5, np.nan)
     near = np.abs(distance) < 4
     distance, grey = distance[near], grey[near]
     top, bottom = grey.argmax(), grey.argmin()
@@ -62,13 +62,13 @@ def test_no_edge_is_not_trusted():
     noise = np.random.default_rng(0).normal(size=SIZE)
     scan = Scan("A", {})
     scan.grey = noise
-    fringe = fit_fringe(*mean_profile(scan, scan.plane, 0.5))
+    fringe = fit_fringe(*mean_profile(scan, scan.plane, 0.5, np.nan))
     assert not fringe.trusted
 
 
 def test_an_edge_elsewhere_is_not_trusted():
     scan = Scan("A", {})
-    fringe = fit_fringe(*mean_profile(scan, moved(scan.plane, 10, 0.5), 0.5))
+    fringe = fit_fringe(*mean_profile(scan, moved(scan.plane, 10, 0.5), 0.5, np.nan))
     assert not fringe.trusted
 
 

@@ -14,6 +14,8 @@ rule report_sample:
         correlation=f"{RESULTS}/{{sample}}/correlation.parquet",
         sizes=f"{RESULTS}/{{sample}}/sizes.parquet",
         interface=f"{RESULTS}/{{sample}}/interface.json",
+        baselines=f"{RESULTS}/{{sample}}/baselines.parquet",
+        outlines=f"{RESULTS}/{{sample}}/baselines.json",
         segmenter=segmenter,
         familiarity=familiarity,
         converted=converted,
@@ -51,7 +53,6 @@ rule discard_stores:
     """Remove the stores of a finished scan: only with `keep: minimal`."""
     input:
         page=f"{RESULTS}/{{sample}}/report.html",
-        baselines=f"{RESULTS}/{{sample}}/baselines.parquet",
         converted=converted,
         predicted=predicted,
     output:

@@ -6,6 +6,8 @@ from tomoprofile.logs import rule_logging
 from tomoprofile.provenance import write_provenance
 from tomoprofile.report.page import SampleFiles, report_sample
 
+TABLES = ("domains", "profile", "zones", "breakpoints", "correlation", "sizes", "interface", "baselines", "outlines")
+
 with rule_logging(snakemake.log[0]):
     found = snakemake.input
     domains, profile, zones = Path(found.domains), Path(found.profile), Path(found.zones)
@@ -18,13 +20,7 @@ with rule_logging(snakemake.log[0]):
         volume=volume,
         probability=Path(snakemake.params.probability),
         objects={"low": Path(found.low), "calibrated": Path(found.calibrated), "high": Path(found.high)},
-        domains=domains,
-        profile=profile,
-        zones=zones,
-        breakpoints=Path(found.breakpoints),
-        correlation=Path(found.correlation),
-        sizes=Path(found.sizes),
-        interface=Path(found.interface),
+        **{name: Path(found[name]) for name in TABLES},
         segmenter=segmenter,
         familiarity=Path(found.familiarity) if found.get("familiarity") else None,
         provenance={

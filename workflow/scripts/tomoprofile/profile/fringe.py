@@ -55,7 +55,7 @@ class Fringe:
         return self.explained >= LEAST_EXPLAINED and abs(self.offset_voxels) < 0.99 * MOST_OFFSET
 
 
-def mean_profile(store: Store, plane: Plane, voxel_um: float) -> tuple[Floats, Floats, Floats]:
+def mean_profile(store: Store, plane: Plane, voxel_um: float, outside: float) -> tuple[Floats, Floats, Floats]:
     """Return the mean grey value by distance from a plane.
 
     Parameters
@@ -65,6 +65,8 @@ def mean_profile(store: Store, plane: Plane, voxel_um: float) -> tuple[Floats, F
     plane : Plane
     voxel_um : float
         Voxel edge along the depth, the unit of distance.
+    outside : float
+        See :func:`.edges.constant_outside`; such voxels are left out.
 
     Returns
     -------
@@ -78,7 +80,7 @@ def mean_profile(store: Store, plane: Plane, voxel_um: float) -> tuple[Floats, F
     for index in near[:: -(-len(near) // MOST_SLICES) or 1]:
         depth = plane.depth_um(z[index], y[:, None], x[None, :]) / voxel_um
         image = store.read(index, index + 1)[0]
-        held = (np.abs(depth) < REACH) & np.isfinite(image)
+        held = (np.abs(depth) < REACH) & np.isfinite(image) & (image != outside)
         bins = ((depth[held] + REACH) * STEPS).astype(np.intp)
         sums += np.bincount(bins, image[held].astype(np.float64), n_bins)
         counts += np.bincount(bins, minlength=n_bins)

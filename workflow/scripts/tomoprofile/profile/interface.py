@@ -17,6 +17,7 @@ from ..volume.plane import Plane
 from ..volume.store import Store, open_store
 from . import edges
 from .candidates import COMPARABLE, STEP_VOXELS, other_part, two_planes
+from .fringe import fit_fringe, mean_profile
 from .resin import find_resin
 
 MAX_TILT_DEG = 10.0
@@ -156,6 +157,8 @@ def find_interface(store: Store, means: NDArray[np.float32], side: int, outside:
     doubt, where_share = other_part(means, depth_um, side * voxel_um, step)
     if where_share >= COMPARABLE:
         raise refuse(f"the plane found may be the wrong one: {doubt}, in {100 * where_share:.0f} % of the columns")
+    fringe = fit_fringe(*mean_profile(store, plane, voxel_um, outside))
+    moved_um = fringe.offset_voxels * voxel_um if fringe and fringe.trusted else 0.0
     grey = store.grey
     how = {
         "residual_um": sheet.residual_um,
@@ -166,8 +169,10 @@ def find_interface(store: Store, means: NDArray[np.float32], side: int, outside:
         "resin_grey": grey.slope * step.resin + grey.offset,
         "grey_unit": grey.unit,
         "residual_map_um": residual_map(store.shape, store.voxel_size_um, plane, a_um, b_um, edge_um),
+        "fringe_moved_um": moved_um if fringe and fringe.trusted else None,
+        "fringe_explained": fringe.explained if fringe else None,
     }
-    return plane, how
+    return Plane(plane.normal, plane.offset_um + moved_um), how
 
 
 def residual_map(

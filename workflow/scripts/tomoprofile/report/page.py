@@ -22,6 +22,7 @@ from ..logs import LOG
 from ..segment.alarm import Familiarity
 from ..volume.plane import Plane
 from ..volume.store import Store, open_store
+from .baselines import baselines_section
 from .figures import correlation_figure, learning_figure, profile_figure, sizes_figure
 from .flags import domain_flags, familiarity_flags, interface_flags, profile_flags, segmentation_flags, zone_flags
 from .headline import Estimate, cards, count, depth_range, estimate, smallest_kept_um, summary
@@ -65,6 +66,8 @@ class SampleFiles:
         Where the profile bends, two-point correlation and classes of diameter, at the calibrated level.
     interface : Path
         ``interface.json``.
+    baselines, outlines : Path
+        Thresholds beside the scan's own segmentation: table and pictures.
     segmenter : Path
         Folder of the model bundle, ``threshold.json`` or ``mask.json``.
     familiarity : Path, optional
@@ -84,6 +87,8 @@ class SampleFiles:
     correlation: Path
     sizes: Path
     interface: Path
+    baselines: Path
+    outlines: Path
     segmenter: Path
     familiarity: Path | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -143,6 +148,7 @@ def report_sample(files: SampleFiles, title: str, out: Path, language: str = "en
         "flags": sorted(flags, key=lambda flag: ("error", "warning", "note").index(flag.severity)),
         "triplets": _triplets(files, zones, levels["calibrated"], plane, volume),
         "segmentation": segmentation,
+        "baselines": _section(baselines_section(files.baselines, files.outlines, segmentation.kind)),
         "levels": levels,
         "dropped_um": smallest_kept_um(levels["calibrated"]),
         "provenance": _provenance(files, volume, record, levels, segmentation),
@@ -247,6 +253,11 @@ def _breaks(breakpoints: pd.DataFrame) -> Iterator[dict[str, str]]:
 
 def _two_digits(value: float) -> str:
     return "–" if pd.isna(value) else f"{value:.2f}"
+
+
+def _section(variables: dict[str, Any]) -> dict[str, Any]:
+    """Return the variables of another module's section, its figure as text."""
+    return variables | {"figure": _embedded(variables["figure"])}
 
 
 def _csv(table: pd.DataFrame) -> str:
