@@ -290,17 +290,17 @@ def test_planes_that_leave_no_resin_are_refused(tmp_path, spec):
     assert not list(tmp_path.glob("*interface.json*"))
 
 
-@pytest.mark.parametrize(("kind", "tolerance_um"), [("A", 0.15), ("B", 0.3), ("C", 0.15)])
-def test_simulated_scans_with_their_alumina_line(tmp_path, kind, tolerance_um):
+@pytest.mark.parametrize("kind", ["A", "B", "C"])
+def test_simulated_scans_with_their_alumina_line(tmp_path, kind):
     phantom = simulate(PhantomSettings.of_kind(kind, size=(64, 160, 96)))
     store_of(tmp_path, phantom.grey)
     found, _ = fit(tmp_path)
     distance, angle = error_um_and_deg(found, phantom.plane, phantom.grey.shape)
-    assert distance < tolerance_um  # the fringes of the line's other side shift the edge by up to half a voxel
+    assert distance < 0.25 * VOXEL  # though the fringes of the line's other side shift the edge by up to half a voxel
     assert angle < 0.15  # 0.05 um over this field
 
 
-ACCURACY = [(kind, tilt_deg) for kind in ("A", "C") for tilt_deg in (0.0, 0.5, 1.0, 2.0)]
+ACCURACY = [(kind, tilt_deg) for kind in ("A", "B", "C") for tilt_deg in (0.0, 0.5, 1.0, 2.0)]
 
 
 @pytest.mark.parametrize(("kind", "tilt_deg"), ACCURACY)
