@@ -598,6 +598,8 @@ def test_columns_and_metadata_keep_the_contract(tmp_path, spheres):
     assert units["volume_ratio_lo"] == "1"
     assert units["number_density_per_mm3_hi"] == "mm^-3"
     assert units["mean_equivalent_diameter_um_lo"] == "um"
+    units = json.loads(correlation.metadata[b"units"])
+    assert (units["lag_um"], units["s2_hi"], units["autocovariance"]) == ("um", "1", "1")
     assert {b"tomoprofile_version", b"levels", b"plane", b"settings", b"seed"} <= set(profile.metadata)
     assert list(pd.read_parquet(tmp_path / "profile.parquet")["level"].unique()) == list(LEVELS)
 
