@@ -112,7 +112,7 @@ bench-segmentation: $(INSTALLED)
 	python -m benchmarks.segmentation report
 
 bench-profile: $(INSTALLED)
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/profile.py
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m benchmarks.profile
 
 bench-coverage: $(INSTALLED)
 	python -m benchmarks.coverage

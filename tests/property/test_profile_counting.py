@@ -75,7 +75,7 @@ def test_counts_are_those_of_every_voxel_for_any_slabs(scan, tmp_path):
     for part, pairs in zip((counts.domain_pairs, counts.resin_pairs), expected, strict=True):
         found = pairs_at(dense(part).reshape(len(zones), grid.n_blocks, -1))
         assert np.array_equal(found, pairs)
-    assert np.array_equal(dense(counts.resin), grid.count_resin(0, labels.shape[0]))
+    assert np.array_equal(dense(counts.resin), grid.count_resin())
     assert set(counts.voxels.values()) == {(labels > 0).sum()}
     for domain in counts.domain.values():
         assert np.array_equal(zones @ dense(domain), expected[0][..., 0])
@@ -128,7 +128,7 @@ def test_narrow_holes_in_the_resin_are_not_looked_over(look_again, monkeypatch):
     )
     zones = np.eye(2, dtype=bool)
     runs = Runs(*(column.to_numpy() for _, column in runs_of(labels).items()))
-    resin = grid.count_resin(0, 3)
+    resin = grid.count_resin()
     if not look_again:  # the mutant
         fine = correlation._windows
         monkeypatch.setattr(correlation, "_windows", lambda *given: fine(*given[:3], 16))
@@ -148,10 +148,24 @@ def test_pairs_of_spheres_fall_as_their_surface_says():
     view = FieldOfView.of("all", shape, (1.0,) * 3)
     grid = Grid.of(shape, (1.0,) * 3, Plane((1.0, 0.0, 0.0), 0.0), view, np.array([0.0, 40.0]), 40, Resin.everywhere())
     runs = Runs(*(column.to_numpy() for _, column in runs_of(labels).items()))
-    domain, resin = count_pairs(grid, runs, 0, 40, np.array([[True]]), grid.count_resin(0, 40))
+    domain, resin = count_pairs(grid, runs, 0, 40, np.array([[True]]), grid.count_resin())
     s2 = pairs_at(domain)[0, 0] / pairs_at(resin)[0, 0]
     surface = 4 * math.pi * radius**2 / 40**3
     # Lines that pass the centre of voxels hit as many spheres as their area says; pairs thin out with the distance.
     assert s2[1] * 39 / 40 - s2[0] == pytest.approx(-surface / 4, rel=0.02)
     assert s2[0] == labels.mean()
     assert s2[13] == 0
+
+
+def test_a_scan_without_domains_is_shared_too(tmp_path, monkeypatch):
+    """No row group divides it; a slab is then a number of voxels."""
+    labels = np.zeros((20, 5, 6), np.int32)
+    view = FieldOfView.of("all", labels.shape, (1.0,) * 3)
+    grid = Grid.of(labels.shape, (1.0,) * 3, Plane((1.0, 0.0, 0.0), 3.0), view, np.array([0.0, 30.0]), 3)
+    write_runs(tmp_path / "r.parquet", runs_of(labels), labels.shape, 1.0, 20)
+    monkeypatch.setattr(counting, "_SLAB_VOXELS", 100)
+    paths = {"calibrated": tmp_path / "r.parquet"}
+    assert [slab.stop for slab in counting._slabs(paths, grid)] == [3, 6, 9, 12, 15, 18, 20]
+    counts = count_scan(paths, grid, np.array([[True]]), Here())
+    assert np.array_equal(dense(counts.resin), grid.count_resin())
+    assert counts.resin.sum() == 17 * 30

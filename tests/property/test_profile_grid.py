@@ -42,7 +42,7 @@ def test_every_voxel_is_counted_once_where_it_lies(shape, edges, plane, borders_
         here = (depth >= borders_um[index]) & (depth < borders_um[index + 1]) & inside
         assert np.array_equal(layer == index, here)
         expected[index] = np.bincount(block[here], minlength=grid.n_blocks)
-    assert np.array_equal(grid.count_resin(0, shape[0]), expected)
+    assert np.array_equal(grid.count_resin(), expected)
     # Single voxels as runs, a random half of them: the same places.
     chosen = rng.random(shape) < 0.5
     counted = np.zeros_like(expected)
@@ -58,7 +58,7 @@ def test_blocks_are_alike_and_no_smaller_than_asked(shape, edges, block_um):
     plane = Plane((0.0, 1.0, 0.0), 0.0)
     view = FieldOfView.of("all", shape, edges)
     grid = Grid.of(shape, edges, plane, view, np.array([-99.0, 99.0]), block_um, Resin.everywhere())
-    voxels = grid.count_resin(0, shape[0])[0]
+    voxels = grid.count_resin()[0]
     assert voxels.min() > 0
     sides = [np.bincount(np.unique(grid.blocks[axis], return_inverse=True)[1]) for axis in (0, 2)]
     for axis, side in zip((0, 2), sides, strict=True):

@@ -93,7 +93,7 @@ class ClusterProject(Project):
 
     def tables(self, sample: str) -> dict[str, bytes]:
         """Return the content of the final tables."""
-        names = ("domains.parquet", "profile.parquet", "zones.parquet")
+        names = [f"{name}.parquet" for name in ("domains", "profile", "zones", "breakpoints", "correlation", "sizes")]
         return {name: (self.folder / "results" / sample / name).read_bytes() for name in names}
 
     def submitted(self, said: str, rule: str) -> list[str]:

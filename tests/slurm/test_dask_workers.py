@@ -7,7 +7,7 @@ from cluster import wait_for
 
 
 def by_workers(project, count):
-    """Let SLURM jobs share the measuring of a scan that is segmented."""
+    """Let SLURM jobs share the measuring and the profile of a scan that is segmented."""
     path = project.folder / "config/config.yaml"
     config = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump(config | {"objects": {"slurm_workers": count}}))
@@ -29,8 +29,9 @@ def test_slurm_jobs_give_the_bytes_of_one_node(project, undisturbed):
     log = (project.folder / "results/logs/measure_domains/a.log").read_text()
     assert "2 SLURM jobs asked for" in log
     assert "dashboard: http" in log
+    assert "2 SLURM jobs asked for" in (project.folder / "results/logs/profile_depth/a.log").read_text()
     jobs = worker_jobs(project.cluster).keys() - earlier.keys()
-    assert len(jobs) == 2
+    assert len(jobs) == 4, "two for the domains, and two for the profile"
     partition = project.cluster.accounted(asking, "Partition")
     assert {project.cluster.accounted(job, "Partition") for job in jobs} == {partition}
     wait_for(lambda: not project.cluster.jobs("RUNNING", "PENDING"), "no worker is left behind", 60)

@@ -16,6 +16,7 @@ from tomoprofile.errors import InputError, StageError
 from tomoprofile.profile import depth
 from tomoprofile.profile.depth import LEVELS, ProfileTables, profile_depth
 from tomoprofile.profile.masks import FieldOfView
+from tomoprofile.profile.ranges import layer_borders
 from tomoprofile.volume.plane import Plane
 
 # --- scans made of labels -------------------------------------------------------------------------------------------
@@ -270,6 +271,17 @@ def test_pairs_far_apart_know_nothing_of_each_other(tmp_path):
     assert table["autocovariance"][8:].abs().max() < 0.04
     inside = (table["s2_lo"] <= expected) & (expected <= table["s2_hi"])
     assert inside.mean() > 0.8
+
+
+def test_layers_hold_bins_and_zones_and_are_no_thinner_than_a_voxel():
+    config = ProfileConfig(bin_um=0.7, guard_um=0.1, zones=[{"name": "odd", "from_um": 1.23, "to_um": 4.56}])
+    borders, bins = layer_borders(10.0, -np.inf, 8.3, 0.3, config)
+    assert np.array_equal(bins, 0.1 + 0.7 * np.arange(len(bins)))
+    assert set(bins) | {1.23, 4.56, 8.3} <= set(borders)
+    assert bins[-1] > 10.0
+    assert np.diff(borders[borders > 8.4]).min() == pytest.approx(0.35)
+    borders, bins = layer_borders(10.0, -np.inf, 8.3, 0.01, config)
+    assert np.diff(borders[borders > 8.4]).min() == pytest.approx(0.14), "a fifth of a bin"
 
 
 # --- objects: unbiased ----------------------------------------------------------------------------------------------
@@ -586,6 +598,8 @@ def test_columns_and_metadata_keep_the_contract(tmp_path, spheres):
     assert units["volume_ratio_lo"] == "1"
     assert units["number_density_per_mm3_hi"] == "mm^-3"
     assert units["mean_equivalent_diameter_um_lo"] == "um"
+    units = json.loads(correlation.metadata[b"units"])
+    assert (units["lag_um"], units["s2_hi"], units["autocovariance"]) == ("um", "1", "1")
     assert {b"tomoprofile_version", b"levels", b"plane", b"settings", b"seed"} <= set(profile.metadata)
     assert list(pd.read_parquet(tmp_path / "profile.parquet")["level"].unique()) == list(LEVELS)
 

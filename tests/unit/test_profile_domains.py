@@ -113,7 +113,7 @@ def test_classes_add_up_to_the_zone():
     found.weight[::7] = 0  # cut by a side
     found.weight[1::7] = 1.5
     zones = zone_ranges(grid, ProfileConfig(zones=[*ONE_ZONE, {"name": "deep", "from_um": 50}]).zones)
-    resin = grid.count_resin(0, SHAPE[0])
+    resin = grid.count_resin()
     table = sizes_table(["all", "deep"], zones, np.ones(2, bool), found, grid, resin, DRAWS)
     for name, depth in (("all", 0), ("deep", 1)):
         rows = table[table["zone"] == name]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-TABLES = ("domains.parquet", "profile.parquet", "zones.parquet")
+TABLES = tuple(f"{name}.parquet" for name in ("domains", "profile", "zones", "breakpoints", "correlation", "sizes"))
 CONFIG = {
     "models": {"default": {"method": "otsu"}},
     "store": {"shard_slices": 8, "slab_slices": 32},

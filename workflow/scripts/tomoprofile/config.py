@@ -240,7 +240,10 @@ class ObjectsConfig(Section):
     )
 
     slurm_workers: int = Field(
-        0, ge=0, le=1000, description="SLURM jobs that share the measuring of one scan; 0: the cores of its own job."
+        0,
+        ge=0,
+        le=1000,
+        description="SLURM jobs that share the measuring and the profile of one scan; 0: the cores of its own job.",
     )
 
     @model_validator(mode="after")
@@ -277,7 +280,7 @@ class Circle(Section):
 class ProfileConfig(Section):
     """Depth bins, zones and intervals."""
 
-    bin_um: float = Field(5.0, gt=0, description="Thickness of a depth bin.")
+    bin_um: float = Field(5.0, gt=0, description="Thickness of a depth bin; bends are looked for in fifths of it.")
     guard_um: float = Field(
         0.0, ge=0, description="Depths nearer to the substrate than this are left out of the profile."
     )

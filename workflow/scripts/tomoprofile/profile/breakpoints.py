@@ -159,8 +159,8 @@ class _Search:
         Orthonormal basis of straight lines, and hinges without their share of it; all times ``root``.
     products : array (places, places)
         Of the hinges.
-    apart : int
-        Least number of places from one bend to the next.
+    separation_um : float
+        Least distance from one bend to the next.
     """
 
     depth_um: Floats

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,6 +126,7 @@ def interval(resampled: Floats, n_blocks: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
+@cache
 def expanded_tail(n_blocks: int) -> float:
     """Return the share of resamples beyond each end of the interval: 0.025 for many blocks, less for few."""
     t = stats.t.ppf(0.5 + COVERAGE / 2, n_blocks - 1)

@@ -185,9 +185,16 @@ class Grid:
             tallies,
         )
 
-    def count_resin(self, start: int, stop: int) -> Ints:
-        """Return the voxels of resin in the slices ``[start, stop)``, matrix and domains together (P28).
+    def count_resin(self, start: int = 0, stop: int | None = None) -> Ints:
+        """Return the voxels of resin, matrix and domains together, by layer and block (P28).
 
+        Parameters
+        ----------
+        start, stop : int
+            Slices; all by default.
+
+        Notes
+        -----
         No file is read: everything beyond the plane and inside the field of view counts.
 
         Returns
@@ -196,7 +203,7 @@ class Grid:
         """
         tallies = np.zeros((self.n_layers, self.n_blocks), np.int64)
         rows = np.arange(self.shape[1])
-        for z in range(start, stop):
+        for z in range(start, self.shape[0] if stop is None else stop):
             self.count(np.full(len(rows), z), rows, self.view.x_start, self.view.x_stop, tallies)
         return tallies
 

@@ -24,6 +24,7 @@ GIVEN = "given_mask"
 OUTSIDE = "outside_counted"  # filled corners of slices were taken for resin, because the configuration says so
 _UNITS = {"_um": "um", "_um3": "um^3", "_per_mm3": "mm^-3", "_um_lo": "um", "_um_hi": "um"}
 _UNITS |= {"_mm3_lo": "mm^-3", "_mm3_hi": "mm^-3", "ratio": "1", "ratio_lo": "1", "ratio_hi": "1"}
+_UNITS |= dict.fromkeys(("s2", "s2_lo", "s2_hi", "autocovariance", "clark_evans", "share"), "1")
 
 
 def flag(
