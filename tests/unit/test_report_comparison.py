@@ -1,4 +1,4 @@
-"""Scans compared on the page of a beamtime: groups, series, differences, and what is said when there is little to say."""
+"""Scans compared on the page of a beamtime: groups, series, differences, and little to compare."""
 
 import dataclasses
 import json

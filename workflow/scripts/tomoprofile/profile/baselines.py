@@ -1,7 +1,7 @@
 """Simple thresholds beside the scan's own segmentation, on one block of the scan (P21).
 
-The methods are those of :mod:`tomoprofile.segment.threshold` with their default settings; domains of all masks are found,
-measured and counted by the same functions as those of the scan.
+The methods are those of :mod:`tomoprofile.segment.threshold` with their default settings. Domains of all masks are
+found, measured and counted by the same functions as those of the scan.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def compare_baselines(
         When the block holds no resin, or its resin a single grey value.
     """
     grey, certain, plane = open_store(volume), open_store(probability), Plane.load(interface)
-    window = choose_block(grey.shape, grey.voxel_size_um, plane, profile.field_of_view)
+    window = choose_block(grey.shape, grey.voxel_size_um, plane, profile.field_of_view, MOST_VOXELS)
     block = _cut_block(grey, certain, plane, window, threshold_of(level), folder)
     if instances:
         _copy(open_store(instances), window, folder / "instances.ome.zarr")
@@ -156,8 +156,8 @@ def choose_block(
     shape: tuple[int, int, int],
     voxel_size_um: tuple[float, float, float],
     plane: Plane,
-    field_of_view: str = "all",
-    most_voxels: int = MOST_VOXELS,
+    field_of_view: str,
+    most_voxels: int,
 ) -> Window:
     """Return a block of a scan: the whole of it when it is small, else all depths of a window in its middle.
 
