@@ -22,7 +22,7 @@ _JOB_CORE_SECONDS = 7  # two Snakemake processes and the imports
 # In a core second.
 _CONVERT_BYTES, _THRESHOLD_VOXELS, _OBJECT_VOXELS, _MASK_VOXELS, _LABEL_VOXELS = 100e6, 5e6, 7e6, 30e6, 70e6
 _MOST_BASELINE_VOXELS = 512**3
-_BASELINE_VOXELS = 1.2e6  # of the block that thresholds are compared on
+_BASELINE_VOXELS = 2e6  # of the block that thresholds are compared on
 _UNET_VOXELS = 0.9e6  # in a core second, default network, OpenVINO in bfloat16: docs/benchmarks/inference.md
 _GPU_SPEEDUP = 100  # a GPU against one core: 10 TFLOP/s sustained against 0.1
 

@@ -178,6 +178,7 @@ def _figure(rows: pd.DataFrame, names: dict[str, str]) -> go.Figure:
             )
             figure.add_trace(line, row, 1)
             figure.update_yaxes(title={"text": title, "font": {"size": 13}}, rangemode="tozero", row=row, col=1)
+    figure.update_xaxes(rangemode="tozero")
     figure.update_xaxes(title={"text": "Distance from the substrate (µm)"}, row=3, col=1)
     figure.update_yaxes(exponentformat="power", showexponent="all", nticks=5, automargin=True)
     clear = "rgba(0,0,0,0)"

@@ -81,6 +81,7 @@ def overlay_figure(sets: Sequence[Replicates], table: pd.DataFrame) -> go.Figure
     times = [one.time_h for one in sets if math.isfinite(one.time_h)]
     if len(set(times)) > 1:
         figure.add_trace(_colour_bar(min(times), max(times)), 1, 1)
+    figure.update_xaxes(rangemode="tozero")
     figure.update_xaxes(title={"text": "Distance from the substrate (µm)"}, row=3, col=1)
     figure.update_yaxes(exponentformat="power", showexponent="all", nticks=6, automargin=True)
     return _bare(figure, 820)
