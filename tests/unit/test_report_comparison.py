@@ -1,4 +1,4 @@
-"""Scans compared on the page of a beamtime: groups, series, differences, and what is said when there is little to say."""
+"""Scans compared on the page of a beamtime: groups, series, differences, and little to compare."""
 
 import dataclasses
 import json
@@ -171,6 +171,35 @@ def test_three_hundred_scans_stay_a_page_one_can_open(base, tmp_path):
     assert sum(trace.get("showlegend") is not False for trace in drawn["data"]) <= 24
     assert len(drawn["data"]) < 1000
     assert "The table of groups shows the first 60 of 150 rows." in page.text
+
+
+@pytest.mark.filterwarnings("error")
+def test_scans_without_domains_or_without_a_zone_are_compared_all_the_same(base, tmp_path):
+    entries = [scan_like(base, tmp_path, sample=name, group="wet") for name in ("some", "none", "shallow")]
+    for path in (entries[1].zones, entries[1].profile):
+        table = pd.read_parquet(path)
+        for name in QUANTITIES:
+            table[[name, f"{name}_lo", f"{name}_hi"]] = float("nan") if "diameter" in name else 0.0
+        table.to_parquet(path, index=False)
+    zones = pd.read_parquet(entries[2].zones)
+    zones.loc[zones["zone"] == "bulk", [*QUANTITIES, *(f"{name}_lo" for name in QUANTITIES)]] = float("nan")
+    zones.to_parquet(entries[2].zones, index=False)
+    page, table = write(entries, tmp_path)
+    bulk = table.query("kind == 'zone' and zone == 'bulk'").set_index("quantity")["n_scans"]
+    assert dict(bulk) == {"volume_ratio": 2, "mean_equivalent_diameter_um": 1, "number_density_per_mm3": 2}
+    assert "nan" not in page.text.lower().split()
+    _, table = write([entries[1], scan_like(base, tmp_path, 0.0, sample="empty")], tmp_path)
+    assert table.query("quantity == 'volume_ratio'")["value"].eq(0).all()
+
+
+def test_names_are_text_wherever_they_stand(base, tmp_path):
+    name = "<b>wet</b> & 'dry' </script>"
+    entries = [scan_like(base, tmp_path, sample=f"s{n}", group=name, time_h=float(n // 2)) for n in range(4)]
+    page, table = write(entries, tmp_path)
+    assert set(table["group"]) == {name}
+    assert name in page.text
+    drawn = [figure(tmp_path / "index.html", kind)["data"][0]["name"] for kind in ("overlay", "series")]
+    assert all("&lt;b&gt;wet" in text for text in drawn), "Plotly would read tags"
 
 
 def test_the_ratio_of_variances_in_words():

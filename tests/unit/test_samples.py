@@ -1,5 +1,8 @@
+import numpy as np
 import pytest
+import tifffile
 
+from tomoprofile.cli import main
 from tomoprofile.errors import ConfigError
 from tomoprofile.samples import COLUMNS, Scan, keep_cells, parse_interface, read_samples, write_samples
 
@@ -139,3 +142,17 @@ def test_a_kept_cell_that_does_not_fit_is_named_and_nothing_is_lost(tmp_path):
     path = sheet(tmp_path, ROW | {"interface": "slice:700"})
     with pytest.raises(ConfigError, match=r"samples\.tsv:2.*slice:700"):
         keep_cells(path, [Scan.model_validate(ROW)])
+
+
+def test_the_command_writes_a_sheet_anew_without_losing_what_was_typed(tmp_path):
+    for name in ("a", "b"):
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros((4, 5, 6), "uint8"), photometric="minisblack")
+    out = tmp_path / "samples.tsv"
+    command = ["scan", str(tmp_path), "--voxel-size-um", "1", "--out", str(out)]
+    assert main(command) == 0
+    first, *others = read_samples(out, {"default"})
+    write_samples(out, [first.model_copy(update={"group": "wet", "time_h": 3.0, "interface": "slice:2"}), *others])
+    assert main([*command, "--interface", "slice:1", "--labels", "labels"]) == 0
+    a, b = read_samples(out, {"default"})
+    assert (a.group, a.time_h, a.interface, a.labels) == ("wet", 3.0, "slice:2", "labels/a")
+    assert (b.group, b.time_h, b.interface, b.labels) == ("", None, "slice:1", "labels/b")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -44,6 +45,7 @@ def finished(project):
     for sample, model in zip(SAMPLES, MODELS, strict=True):
         cells = dict(zip(header.split("\t"), row.split("\t"), strict=True))
         cells |= {"sample": sample, "model": model, "labels": "labels/unet" if model == "default" else ""}
+        cells |= {"group": "baselines" if model != "default" else ""}
         rows.append("\t".join(cells.values()))
     sheet.write_text("\n".join([header, *rows]) + "\n")
     project.snakemake("pick")
@@ -58,11 +60,15 @@ def test_every_output_of_the_contract_is_there(finished):
     for sample in SAMPLES:
         for name in ("domains.parquet", "profile.parquet", "zones.parquet", "interface.json", "report.html"):
             assert (results / sample / name).stat().st_size > 0
+        for name in ("baselines.parquet", "baselines.json"):
+            assert (results / sample / name).stat().st_size > 0
+        assert not list((results / sample).glob("baselines*.runs"))
     for name in (
         "run.json",
         "unet/check.tsv",
         "unet/provenance.json",
         "index.html",
+        "comparison.parquet",
         "models/default/configs/metadata.json",
         "models/default/models/model.pt",
     ):
@@ -99,6 +105,15 @@ def test_a_second_run_has_nothing_to_do(finished):
     assert "Nothing to be done" in finished.snakemake()
 
 
+def test_a_changed_group_only_writes_the_index_again(finished):
+    sheet = finished.folder / "config/samples.tsv"
+    text = sheet.read_text()
+    sheet.write_text(text.replace("\tbaselines\t", "\tthresholds\t"))
+    planned = finished.planned()
+    sheet.write_text(text)
+    assert planned == {"report_beamtime", "all"}
+
+
 def test_deleting_intermediates_alone_redoes_nothing(finished):
     results = finished.folder / "results"
     for path in (results / "training/default.npz", results / "otsu/objects/low.parquet"):
@@ -115,6 +130,7 @@ def test_a_lost_slab_is_redone_with_what_follows_and_nothing_else(finished):
         "predict_slab unet z00032",
         "measure_domains unet",
         "profile_depth unet",
+        "compare_baselines unet",
         "report_sample unet",
         "report_beamtime",
         "all",
@@ -157,6 +173,47 @@ def test_the_reports_name_every_scan_and_load_nothing_from_outside(finished):
         assert not re.findall(r'<(?:script|link|img|iframe)[^>]+(?:src|href)="(?:https?:)?//', page)
 
 
+def test_baselines_measure_a_small_scan_as_its_profile_does(finished):
+    for sample in SAMPLES:
+        folder = finished.folder / "results" / sample
+        profile = pd.read_parquet(folder / "profile.parquet").query("level == 'calibrated'").set_index("depth_lo_um")
+        found = pd.read_parquet(folder / "baselines.parquet").set_index("depth_lo_um")
+        own = found[found["method"] == "own"].loc[profile.index]
+        assert np.array_equal(own["n_domains"], profile["n_domains"])
+        for name in ("volume_ratio", "resin_um3"):
+            assert np.allclose(own[name], profile[name], rtol=1e-12)
+        inner = own["mean_equivalent_diameter_um"].notna()
+        for name in ("mean_equivalent_diameter_um", "number_density_per_mm3"):
+            assert np.allclose(own.loc[inner, name], profile.loc[inner, name], rtol=1e-9)
+        assert inner.sum() >= 5
+        if sample != "unet":  # and each method, on a scan it segmented itself, does the same as there
+            alone = found[found["method"] == {"otsu": "otsu", "filled": "threshold_fill"}[sample]].loc[profile.index]
+            assert np.array_equal(alone["n_domains"], own["n_domains"])
+
+
+def test_groups_of_the_sheet_are_compared(finished):
+    table = pd.read_parquet(finished.folder / "results/comparison.parquet")
+    zone = table.query("kind == 'zone' and zone == 'far' and quantity == 'volume_ratio'").set_index("samples")
+    assert zone.loc["otsu;filled", "n_scans"] == 2
+    assert zone.loc["otsu;filled", "variance_ratio"] > 0
+    assert zone.loc["unet", "group"] == ""
+    index = (finished.folder / "results/index.html").read_text()
+    assert "Segmented by a threshold" in index
+    assert 'id="figure-overlay"' in index
+
+
 def test_snakemake_makes_its_own_report(finished):
     finished.snakemake("--report", "snakemake-report.zip")
-    assert (finished.folder / "snakemake-report.zip").stat().st_size > 0
+    with zipfile.ZipFile(finished.folder / "snakemake-report.zip") as report:
+        names = report.namelist()
+        texts = "".join(report.read(name).decode() for name in names if name.endswith(("report.html", ".js")))
+        pages = [name for name in names if name.endswith(("index.html", f"{SAMPLES[0]}/report.html", "README.md"))]
+    for category in ("Scans", "Beamtime", "Models"):
+        assert f'"{category}"' in texts
+    for words in (
+        "those with faults or flags first",
+        "Depth profile of scan unet",
+        "Model default: what it was trained on",
+    ):
+        assert words in texts, "a caption"
+    assert pages

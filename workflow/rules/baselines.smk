@@ -28,7 +28,7 @@ rule compare_baselines:
         probability=f"{RESULTS}/{{sample}}/probability.ome.zarr",
         instances=instances,
         segmenter=segmenter_path,
-        profile=CONFIG.profile.model_dump(mode="json"),
+        profile=CONFIG.profile.model_dump(mode="json", include={"bin_um", "guard_um", "field_of_view", "zones"}),
         objects=CONFIG.objects.model_dump(mode="json", exclude={"label_volume", "slurm_workers", "band"}),
         algorithm_version=1,
     script:

@@ -9,7 +9,12 @@ rule fine_tune:
         weights=ensure(f"{RESULTS}/models/{{model}}/models/model.pt", non_empty=True),
         metadata=ensure(f"{RESULTS}/models/{{model}}/configs/metadata.json", non_empty=True),
         inference=ensure(f"{RESULTS}/models/{{model}}/configs/inference.json", non_empty=True),
-        card=ensure(f"{RESULTS}/models/{{model}}/docs/README.md", non_empty=True),
+        card=report(
+            ensure(f"{RESULTS}/models/{{model}}/docs/README.md", non_empty=True),
+            caption="../report/model_card.rst",
+            category="Models",
+            labels={"model": "{model}"},
+        ),
     log:
         f"{RESULTS}/logs/fine_tune/{{model}}.log",
     benchmark:

@@ -21,6 +21,8 @@ _PROBABILITY, _OBJECTS, _TABLES, _LABELS, _INSTANCES, _REPORT_BYTES = 0.25, 0.25
 _JOB_CORE_SECONDS = 7  # two Snakemake processes and the imports
 # In a core second.
 _CONVERT_BYTES, _THRESHOLD_VOXELS, _OBJECT_VOXELS, _MASK_VOXELS, _LABEL_VOXELS = 100e6, 5e6, 7e6, 30e6, 70e6
+_MOST_BASELINE_VOXELS = 512**3
+_BASELINE_VOXELS = 2e6  # of the block that thresholds are compared on
 _UNET_VOXELS = 0.9e6  # in a core second, default network, OpenVINO in bfloat16: docs/benchmarks/inference.md
 _GPU_SPEEDUP = 100  # a GPU against one core: 10 TFLOP/s sustained against 0.1
 
@@ -61,9 +63,10 @@ def needs_of(scan: Scan, config: Config) -> Needs:
     if mask and mask.instances:
         stores += voxels * _INSTANCES
     slabs = math.ceil(scan.slices / config.store.slab_slices)
-    # Besides slabs: create, interface, look, compare, pick, measure, profile, report.
-    jobs = 2 * slabs + 8 + (painted > 0)
+    # Besides slabs: create, interface, look, compare, pick, measure, profile, baselines, report.
+    jobs = 2 * slabs + 9 + (painted > 0)
     core = jobs * _JOB_CORE_SECONDS + raw / _CONVERT_BYTES + voxels / _OBJECT_VOXELS + painted / _LABEL_VOXELS
+    core += min(voxels, _MOST_BASELINE_VOXELS) / _BASELINE_VOXELS
     network = 0.0
     if mask:
         core += voxels / _MASK_VOXELS
@@ -87,7 +90,8 @@ def _files(scan: Scan, config: Config, slabs: int, jobs: int) -> int:
     stores = 3 if scan.own_mask and scan.own_mask.instances else 2
     shards = stores * math.ceil(scan.slices / config.store.shard_slices)
     metadata, records = 2 * stores, stores * slabs
-    tables = 15  # interface, appearance, familiarity, objects (3), band (2), domains, of the profile (5), provenance
+    # interface, resin, appearance, familiarity, objects (3), band (2), domains, of the profile (5), baselines, provenance
+    tables = 17
     pages = 1 + (1 + 2 * config.pick.slices)  # the report; the slices to label and their masks
     if config.objects.label_volume:
         metadata += 1

@@ -1,7 +1,7 @@
 """Simple thresholds beside the scan's own segmentation, on one block of the scan (P21).
 
-The methods are those of :mod:`tomoprofile.segment.threshold` with their default settings; domains of all masks are found,
-measured and counted by the same functions as those of the scan.
+The methods are those of :mod:`tomoprofile.segment.threshold` with their default settings. Domains of all masks are
+found, measured and counted by the same functions as those of the scan.
 """
 
 from __future__ import annotations
@@ -89,25 +89,25 @@ class Block:
         return Level(own if method == OWN else 0.5, *files)
 
 
-def compare_baselines(
+def segment_block(
     volume: Path,
     probability: Path,
     interface: Path,
+    resin: Path,
     level: float,
     profile: ProfileConfig,
     objects: ObjectsConfig,
     folder: Path,
-    out: Path,
     instances: Path | None = None,
 ) -> Block:
-    """Segment one block of a scan by thresholds, and write ``baselines.parquet``.
+    """Cut a block out of a scan, segment it by thresholds, and measure the domains of all masks.
 
     Parameters
     ----------
     volume, probability : Path
         Stores of the scan.
-    interface : Path
-        ``interface.json``.
+    interface, resin : Path
+        ``interface.json`` and ``resin.npz``.
     level : float
         Decision level of the scan's own segmentation.
     profile : ProfileConfig
@@ -116,15 +116,8 @@ def compare_baselines(
         What counts as one domain.
     folder : Path
         Receives the block.
-    out : Path
-        Table: one row a method and depth bin (docs/outputs.md).
     instances : Path, optional
         Store of given labels, which the scan's own domains are.
-
-    Returns
-    -------
-    Block
-        For the pictures.
 
     Raises
     ------
@@ -132,8 +125,12 @@ def compare_baselines(
         When the block holds no resin, or its resin a single grey value.
     """
     grey, certain, plane = open_store(volume), open_store(probability), Plane.load(interface)
-    window = choose_block(grey.shape, grey.voxel_size_um, plane, profile.field_of_view)
-    block = _cut_block(grey, certain, plane, window, threshold_of(level), folder)
+    part = Resin.load(resin)
+    view = FieldOfView.of(profile.field_of_view, grey.shape, grey.voxel_size_um, part.circle)
+    window = choose_block(grey.shape, grey.voxel_size_um, plane, view.circle, MOST_VOXELS)
+    edges = grey.voxel_size_um
+    grid = _grid(grey.shape, edges, plane, view.within(window[1], window[2]), part, profile)
+    block = _cut_block(grey, certain, grid, window, threshold_of(level), folder)
     if instances:
         _copy(open_store(instances), window, folder / "instances.ome.zarr")
     for method in METHODS:
@@ -148,7 +145,6 @@ def compare_baselines(
             objects,
             instances=folder / "instances.ome.zarr" if instances and method == OWN else None,
         )
-    _write(out, block, level, profile, grey.shape)
     return block
 
 
@@ -156,8 +152,8 @@ def choose_block(
     shape: tuple[int, int, int],
     voxel_size_um: tuple[float, float, float],
     plane: Plane,
-    field_of_view: str = "all",
-    most_voxels: int = MOST_VOXELS,
+    field_of_view: str,
+    most_voxels: int,
 ) -> Window:
     """Return a block of a scan: the whole of it when it is small, else all depths of a window in its middle.
 

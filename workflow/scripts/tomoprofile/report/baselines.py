@@ -24,7 +24,7 @@ from .headline import length
 from .overlays import _bar, _box, _contours, _crop, _grey_window, _read_section, _substrate_line
 from .tables import read_record
 
-_NAMES = {"otsu": "Otsu's threshold", "threshold_fill": "threshold with holes filled"}
+_NAMES = {"otsu": "Otsu's threshold", "threshold_fill": "a threshold with holes filled"}
 _OWN = {"network": "the network", "threshold": "this scan's threshold"}
 _GIVEN = "the mask that was given"
 _COLOURS = {OWN: "#0072b2", "otsu": "#d55e00", "threshold_fill": "#009e73"}  # Okabe and Ito (2008)
@@ -139,8 +139,8 @@ def _sentence(rows: pd.DataFrame, large: dict[str, list[int]], names: dict[str, 
     n = large[OWN][1]
     if n:
         those = "the one domain" if n == 1 else f"the {n} domains"
-        found = " and ".join(f"{names[method]} finds {large[method][0]} of" for method in METHODS[1:])
-        text = f"{found} {those} over 10 µm that {own} finds {near}."
+        found = ", ".join(f"{names[method]} finds {large[method][0]}" for method in METHODS[1:])
+        text = f"of {those} over 10 µm that {own} finds {near}, {found}."
     else:
         text = f"{own} finds no domain over 10 µm {near} here."
     whole = (
@@ -178,6 +178,7 @@ def _figure(rows: pd.DataFrame, names: dict[str, str]) -> go.Figure:
             )
             figure.add_trace(line, row, 1)
             figure.update_yaxes(title={"text": title, "font": {"size": 13}}, rangemode="tozero", row=row, col=1)
+    figure.update_xaxes(rangemode="tozero")
     figure.update_xaxes(title={"text": "Distance from the substrate (µm)"}, row=3, col=1)
     figure.update_yaxes(exponentformat="power", showexponent="all", nticks=5, automargin=True)
     clear = "rgba(0,0,0,0)"

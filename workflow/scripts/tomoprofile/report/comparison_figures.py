@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from itertools import cycle
 from typing import Any
 
@@ -74,12 +75,13 @@ def overlay_figure(sets: Sequence[Replicates], table: pd.DataFrame) -> go.Figure
             line = _mean(curves, factor, title, unit, family, style)
             shown = row == 1 and number < _MOST_IN_LEGEND
             figure.add_trace(line.update(showlegend=shown), row, 1)
-            highest = max([highest, *(factor * float(np.nanmax(curve["value"], initial=0)) for curve in curves)])
+            highest = np.nanmax([highest, *(factor * float(curve["value"].max()) for curve in curves)])
         figure.update_yaxes(title={"text": f"{title} ({unit})", "font": {"size": 13}}, row=row, col=1)
         figure.update_yaxes(range=[0, 1.25 * highest or 1.0], row=row, col=1)
     times = [one.time_h for one in sets if math.isfinite(one.time_h)]
     if len(set(times)) > 1:
         figure.add_trace(_colour_bar(min(times), max(times)), 1, 1)
+    figure.update_xaxes(rangemode="tozero")
     figure.update_xaxes(title={"text": "Distance from the substrate (µm)"}, row=3, col=1)
     figure.update_yaxes(exponentformat="power", showexponent="all", nticks=6, automargin=True)
     return _bare(figure, 820)
@@ -99,7 +101,7 @@ def series_figure(sets: Sequence[Replicates], rows: pd.DataFrame) -> go.Figure:
     groups = list(dict.fromkeys(one.group for one in timed))
     values = {(row.samples, row.quantity): row for row in rows[rows["kind"] == "zone"].itertuples()}
     for number, group in enumerate(groups):
-        name = group or "scans without a group"
+        name = escape(group) or "scans without a group"  # Plotly reads tags in names
         colour = _PALETTE[number % len(_PALETTE)]
         chosen = sorted((one for one in timed if one.group == group), key=lambda one: one.time_h)
         for row, (column, title, unit, factor) in enumerate(SHOWN, start=1):
@@ -145,17 +147,17 @@ def _families(sets: Sequence[Replicates]) -> Iterator[_Family]:
             hours = sorted({one.time_h for one in chosen})
             when = f"{hours[0]:g} h" if len(hours) == 1 else f"{hours[0]:g}–{hours[-1]:g} h"
             (colour,) = sample_colorscale(_SCALE, [shade / (_SHADES - 1)], colortype="rgb")
-            yield _Family(f"{group or chosen[0].name}, {when}", colour, dashes.get(group, "solid"), tuple(chosen))
+            yield _Family(f"{escape(chosen[0].name)}, {when}", colour, dashes.get(group, "solid"), tuple(chosen))
         sets = [one for one in sets if not math.isfinite(one.time_h)]
     looks = ((colour, dash) for dash in cycle(_DASHES) for colour in _PALETTE)
     alone = [one for one in sets if not one.group]
     for group in groups:
         chosen = [one for one in sets if one.group == group]
         if chosen:
-            yield _Family(group, *next(looks), tuple(chosen))
+            yield _Family(escape(group), *next(looks), tuple(chosen))
     if len(alone) <= _MOST_NAMED:
         for one in alone:
-            yield _Family(one.name, *next(looks), (one,))
+            yield _Family(escape(one.name), *next(looks), (one,))
     else:
         yield _Family(f"{len(alone)} scans without a group", _NEUTRAL, "solid", tuple(alone))
 
