@@ -283,7 +283,7 @@ def test_every_direction_of_depth_is_drawn(normal, tmp_path):
     parsed, _ = written(files, tmp_path / "report.html")
     assert len(parsed.all("path", class_="contour")) == 4
     assert ("Cut y =" in parsed.text) == (abs(normal[0]) == 1)
-    assert len(parsed.all("line", class_="substrate")) >= 3, "both overviews and the zoom at the substrate show it"
+    assert len(parsed.all("polyline", class_="substrate")) >= 3, "both overviews and the zoom at the substrate show it"
 
 
 def test_no_domains_is_said_and_nothing_is_plotted(tmp_path):

@@ -27,6 +27,7 @@ def test_rows_survive_writing_and_reading(tmp_path):
         Scan.model_validate(ROW | {"voxel_size_um": "1,0.5,0.5", "grey_slope": "-0.123456789", "grey_unit": "1/cm"}),
         Scan.model_validate(ROW | {"sample": "b", "interface": "slice:3:below", "labels": "x/y"}),
         Scan.model_validate(ROW | {"sample": "c", "mask": "instances:masks/c.h5:/entry/ids"}),
+        Scan.model_validate(ROW | {"sample": "d", "interface": "mask:masks/d.h5:/entry/substrate"}),
     ]
     write_samples(tmp_path / "s.tsv", scans)
     assert read_samples(tmp_path / "s.tsv", {"default"}) == scans
@@ -50,6 +51,8 @@ def test_comments_and_empty_cells(tmp_path):
         ({"dtype": "int16"}, ["dtype", "'int16'", "uint16"]),
         ({"interface": "slice:x"}, ["interface", "'slice:x'", "slice:INDEX"]),
         ({"interface": "plane:0,0,0,1"}, ["interface", "plane:"]),
+        ({"interface": "mask:"}, ["interface", "'mask:'", "mask:PATH"]),
+        ({"interface": "mask:instances:m.tif"}, ["interface", "mask:PATH"]),
         ({"sample": "../up"}, ["sample", "'../up'"]),
         ({"model": "unknown"}, ["model", "'unknown'", "default"]),
         ({"mask": "instances:"}, ["mask", "'instances:'", "`PATH`"]),
@@ -102,3 +105,9 @@ def test_conversion_does_not_depend_on_labels_model_or_interface():
     assert Scan.model_validate(ROW).raw == Scan.model_validate(changed).raw
     assert Scan.model_validate(ROW).raw != Scan.model_validate(ROW | {"slice_axis": "1"}).raw
     assert set(Scan.model_validate(ROW).raw) == set(COLUMNS) - {"labels", "model", "interface", "mask"}
+
+
+def test_a_mask_of_the_substrate():
+    scan = Scan.model_validate(ROW | {"interface": "mask:a b/m.h5:/e/d"})
+    assert scan.substrate_mask == ("a b/m.h5", "/e/d", False)
+    assert Scan.model_validate(ROW | {"interface": "auto", "mask": "m.tif"}).substrate_mask is None

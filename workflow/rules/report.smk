@@ -11,6 +11,7 @@ rule report_sample:
         profile=f"{RESULTS}/{{sample}}/profile.parquet",
         zones=f"{RESULTS}/{{sample}}/zones.parquet",
         interface=f"{RESULTS}/{{sample}}/interface.json",
+        distances=substrate_distances,
         segmenter=segmenter,
         familiarity=familiarity,
         converted=converted,

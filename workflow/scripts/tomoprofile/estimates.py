@@ -87,7 +87,8 @@ def _files(scan: Scan, config: Config, slabs: int, jobs: int) -> int:
     stores = 3 if scan.own_mask and scan.own_mask.instances else 2
     shards = stores * math.ceil(scan.slices / config.store.shard_slices)
     metadata, records = 2 * stores, stores * slabs
-    tables = 12  # interface, appearance, familiarity, objects (3), band (2), domains, profile, zones, provenance
+    # interface, resin, appearance, familiarity, objects (3), band (2), domains, profile, zones, provenance
+    tables = 13 + (scan.substrate_mask is not None)
     pages = 1 + (1 + 2 * config.pick.slices)  # the report; the slices to label and their masks
     if config.objects.label_volume:
         metadata += 1
