@@ -353,3 +353,14 @@ def test_the_map_shows_where_the_substrate_leaves_the_plane(tmp_path):
     assert deviation.shape == (12, 12)
     assert deviation[:2, :2] == pytest.approx(1.0, abs=0.1)
     assert np.abs(deviation[3:, 3:]).max() < 0.1
+
+
+@pytest.mark.parametrize("distance_mm", [20.0, 100.0])
+def test_fringes_do_not_move_the_edge_of_a_bare_substrate(tmp_path, distance_mm):
+    """What is left on kind B is the coating, thinner than its fringes: those of its two sides overlap."""
+    settings = PhantomSettings.of_kind("B", size=(64, 160, 96), tilt_deg=1.0, alumina_um=0.0, distance_mm=distance_mm)
+    phantom = simulate(settings)
+    store_of(tmp_path, phantom.grey)
+    distance, angle = error_um_and_deg(fit(tmp_path)[0], phantom.plane, phantom.grey.shape)
+    assert distance < 0.05 * VOXEL
+    assert angle < 0.05
