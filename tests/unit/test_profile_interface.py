@@ -11,7 +11,7 @@ from scipy.special import erf
 
 from tomoprofile.errors import ConfigError, StageError
 from tomoprofile.phantom.scan import PhantomSettings, simulate
-from tomoprofile.profile import edges
+from tomoprofile.profile import edges, interface
 from tomoprofile.profile.interface import fit_interface
 from tomoprofile.volume.plane import Plane
 from tomoprofile.volume.store import GreyScale, create_store
@@ -122,6 +122,21 @@ def test_a_cylindrical_reconstruction_is_no_obstacle(tmp_path):
     assert distance < 0.25 * VOXEL
     assert angle < 0.05
     assert record["inlier_fraction"] > 0.9
+
+
+def test_slices_that_are_no_numbers_are_left_out(tmp_path):
+    shape = (96, 96, 96)
+    true = tilted(shape, 1, 1, 1.0, 0.3)
+    grey = edge_volume(shape, true)
+    grey[20:26] = np.nan
+    grey[70, 10:80] = np.nan
+    store_of(tmp_path, grey)
+    found, record = fit(tmp_path)
+    distance, angle = error_um_and_deg(found, true, shape)
+    assert distance < 0.25 * VOXEL
+    assert angle < 0.05
+    assert record["n_columns"] < 144
+    assert [row.count(None) for row in record["residual_map_um"]].count(len(record["residual_map_um"][0])) >= 1
 
 
 HARD_SHAPE = (96, 160, 128)
@@ -239,6 +254,20 @@ def test_what_cannot_be_trusted_is_an_error_with_a_way_out(tmp_path, case):
     assert "slice:" in str(caught.value)
     assert "plane:" in str(caught.value)
     assert not list(tmp_path.glob("*interface.json*"))
+
+
+ONLY_BY_LOOKING = ["a step of 6 voxels", "a substrate at both ends", "two plates", "a bright layer in the resin"]
+
+
+@pytest.mark.parametrize("case", [*ONLY_BY_LOOKING, "air taken for resin"])
+def test_without_looking_for_other_candidates_a_wrong_plane_would_pass(tmp_path, monkeypatch, case):
+    """The mutant: a fit that is good, and of the wrong thing."""
+    monkeypatch.setattr(interface, "two_planes", lambda *_: None)
+    monkeypatch.setattr(interface, "other_part", lambda *_: ("", 0.0))
+    store_of(tmp_path, REFUSED[case][0])
+    _, record = fit(tmp_path)
+    assert record["inlier_fraction"] > 0.9
+    assert record["warning"] == ""
 
 
 def test_columns_on_no_edge_count_against_the_plane():
