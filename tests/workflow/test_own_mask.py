@@ -42,7 +42,6 @@ def finished(project):
         {"sample": "given", "mask": "mask.tif", "labels": "nowhere"},
         {"sample": "objects", "mask": "instances:objects.tif"},
         {"sample": "relief", "mask": "mask.tif", "interface": "mask:substrate.tif"},
-        {"sample": "relief_otsu", "model": "otsu", "interface": "mask:substrate.tif"},
     )
     # The model `default` has no labels, and the folder `nowhere` no slice: none of it may matter.
     project.checked = project.tomoprofile("check").stderr
@@ -198,6 +197,5 @@ def test_a_mask_of_the_substrate_goes_the_same_way(finished):
     assert len(both) > 3
     assert np.allclose(both["volume_ratio_x"], both["volume_ratio_y"], atol=0.006)
     assert (results / "relief/report.html").is_file()
-    assert (results / "relief_otsu/report.html").is_file()
     assert not (results / "given/substrate_distance.npy").exists()
     assert finished.planned() == set()
