@@ -16,7 +16,7 @@ from tomoprofile.errors import InputError
 from tomoprofile.report.page import report_sample
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
-SVG_ALONE = {"path", "line", "rect", "image"}
+SVG_ALONE = {"path", "line", "polyline", "rect", "image"}
 
 
 class Page(HTMLParser):
