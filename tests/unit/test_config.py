@@ -87,3 +87,20 @@ def test_the_measured_class_is_named_or_called_domain_or_the_second():
     assert UNetConfig(classes=classes).measured == 2
     assert UNetConfig(classes=classes, measure="void").measured == 1
     assert UNetConfig(classes={"domain": 3, "drop": 1}).measured == 1
+
+
+@pytest.mark.parametrize(
+    ("view", "told"),
+    [
+        ("cylindre", ["profile.field_of_view", "'cylinder'", "'cylindre'"]),
+        ({"radius_um": -1}, ["profile.field_of_view.radius_um", "greater than 0"]),
+        ({"radius": 3}, ["Did you mean `radius_um`"]),
+    ],
+)
+def test_a_field_of_view_is_a_name_or_a_circle(view, told):
+    with pytest.raises(ConfigError) as caught:
+        read_config({"profile": {"field_of_view": view}})
+    assert all(word in str(caught.value) for word in told)
+    assert "_view." not in str(caught.value).replace("field_of_view.", "")
+    own = read_config({"profile": {"field_of_view": {"radius_um": 3, "centre_um": [1, 2]}}}).profile.field_of_view
+    assert (own.radius_um, own.centre_um) == (3, (1, 2))

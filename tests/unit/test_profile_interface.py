@@ -11,7 +11,7 @@ from scipy.special import erf
 
 from tomoprofile.errors import ConfigError, StageError
 from tomoprofile.phantom.scan import PhantomSettings, simulate
-from tomoprofile.profile import edges
+from tomoprofile.profile import edges, interface
 from tomoprofile.profile.interface import fit_interface
 from tomoprofile.volume.plane import Plane
 from tomoprofile.volume.store import GreyScale, create_store
@@ -122,6 +122,21 @@ def test_a_cylindrical_reconstruction_is_no_obstacle(tmp_path):
     assert distance < 0.25 * VOXEL
     assert angle < 0.05
     assert record["inlier_fraction"] > 0.9
+
+
+def test_slices_that_are_no_numbers_are_left_out(tmp_path):
+    shape = (96, 96, 96)
+    true = tilted(shape, 1, 1, 1.0, 0.3)
+    grey = edge_volume(shape, true)
+    grey[20:26] = np.nan
+    grey[70, 10:80] = np.nan
+    store_of(tmp_path, grey)
+    found, record = fit(tmp_path)
+    distance, angle = error_um_and_deg(found, true, shape)
+    assert distance < 0.25 * VOXEL
+    assert angle < 0.05
+    assert record["n_columns"] < 144
+    assert [row.count(None) for row in record["residual_map_um"]].count(len(record["residual_map_um"][0])) >= 1
 
 
 HARD_SHAPE = (96, 160, 128)
@@ -241,6 +256,20 @@ def test_what_cannot_be_trusted_is_an_error_with_a_way_out(tmp_path, case):
     assert not list(tmp_path.glob("*interface.json*"))
 
 
+ONLY_BY_LOOKING = ["a step of 6 voxels", "a substrate at both ends", "two plates", "a bright layer in the resin"]
+
+
+@pytest.mark.parametrize("case", [*ONLY_BY_LOOKING, "air taken for resin"])
+def test_without_looking_for_other_candidates_a_wrong_plane_would_pass(tmp_path, monkeypatch, case):
+    """The mutant: a fit that is good, and of the wrong thing."""
+    monkeypatch.setattr(interface, "two_planes", lambda *_: None)
+    monkeypatch.setattr(interface, "other_part", lambda *_: ("", 0.0))
+    store_of(tmp_path, REFUSED[case][0])
+    _, record = fit(tmp_path)
+    assert record["inlier_fraction"] > 0.9
+    assert record["warning"] == ""
+
+
 def test_columns_on_no_edge_count_against_the_plane():
     a, b = (grid.ravel().astype(float) for grid in np.mgrid[:20, :20])
     edge = 5 + 0.1 * a - 0.2 * b
@@ -353,3 +382,14 @@ def test_the_map_shows_where_the_substrate_leaves_the_plane(tmp_path):
     assert deviation.shape == (12, 12)
     assert deviation[:2, :2] == pytest.approx(1.0, abs=0.1)
     assert np.abs(deviation[3:, 3:]).max() < 0.1
+
+
+@pytest.mark.parametrize("distance_mm", [20.0, 100.0])
+def test_fringes_do_not_move_the_edge_of_a_bare_substrate(tmp_path, distance_mm):
+    """What is left on kind B is the coating, thinner than its fringes: those of its two sides overlap."""
+    settings = PhantomSettings.of_kind("B", size=(64, 160, 96), tilt_deg=1.0, alumina_um=0.0, distance_mm=distance_mm)
+    phantom = simulate(settings)
+    store_of(tmp_path, phantom.grey)
+    distance, angle = error_um_and_deg(fit(tmp_path)[0], phantom.plane, phantom.grey.shape)
+    assert distance < 0.05 * VOXEL
+    assert angle < 0.05

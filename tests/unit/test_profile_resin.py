@@ -120,8 +120,10 @@ def test_volume_ratio_and_number_density_below_a_free_surface_are_those_of_the_r
     density = inside / (below["resin_um3"].sum() * 1e-9)
     found = np.average(below["number_density_per_mm3"], weights=below["resin_um3"])
     assert found == pytest.approx(density, rel=0.12)  # the truth counts objects that are cut at the sides, too
+    # The mutant without the mask: at the surface and beyond, air would thin the domains out.
+    deep = with_air.loc[30.0:].dropna(subset="number_density_per_mm3")
+    assert np.average(deep["number_density_per_mm3"], weights=deep["resin_um3"]) < 0.8 * density
     assert profile.index.max() <= 50  # nothing is told of depths that are air
-    # The mutant without the mask thins out the layer at the surface and reports empty resin beyond it.
     assert with_air.index.max() > 70
     here = (depth >= 55) & resin
     assert not here.any()

@@ -17,7 +17,7 @@ from tomoprofile.domains.runs import threshold_of
 from tomoprofile.report import overlays
 from tomoprofile.report.overlays import draw_triplet
 from tomoprofile.report.tables import at_level, read_zones
-from tomoprofile.volume.plane import Plane
+from tomoprofile.volume.plane import Plane, Relief
 from tomoprofile.volume.store import create_store, open_store
 
 ZONE = {"interface": 0, "bulk": 1}
@@ -159,6 +159,17 @@ def test_substrate_line_lies_on_the_plane(scan):
             place = (index + 0.5) * EDGE
             depth = plane.depth_um(place, row, x) if axis == 0 else plane.depth_um(row, place, x)
             assert depth == pytest.approx(0, abs=1e-9)
+
+
+def test_the_line_of_a_rough_substrate_follows_its_surface():
+    rows, columns = np.mgrid[:60, :80] * EDGE + EDGE / 2
+    wave = 12 + 2 * np.sin(columns / 5)
+    cut = overlays.Section(0, 3, 1.0, (EDGE, EDGE), np.zeros((60, 80)), np.zeros((60, 80), np.uint8), rows - wave)
+    relief = Relief((0.0, 1.0, 0.0), 12.0, np.zeros((2, 2, 2), np.float32), (1.0, 1.0, 1.0))
+    line = np.reshape(overlays._substrate_line(cut, relief, overlays.Box(0, 0, 80 * EDGE, 60 * EDGE)), (-1, 2))
+    assert np.abs(line[:, 1] - (12 + 2 * np.sin(line[:, 0] / 5))).max() < 0.15 * EDGE
+    assert np.ptp(line[:, 0]) == pytest.approx(79 * EDGE)
+    assert overlays._substrate_line(cut, relief, overlays.Box(0, 0, 80 * EDGE, 6 * EDGE)) is None
 
 
 def test_section_has_the_median_coverage_of_the_zone(scan):

@@ -18,7 +18,7 @@ from tomoprofile.report.page import TEMPLATES, environment, report_sample
 from tomoprofile.report.words import translator
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
-SVG_ALONE = {"path", "line", "rect", "image"}
+SVG_ALONE = {"path", "line", "polyline", "rect", "image"}
 
 
 class Page(HTMLParser):
@@ -380,7 +380,7 @@ def test_every_direction_of_depth_is_drawn(normal, tmp_path):
     parsed, _ = written(files, tmp_path / "report.html")
     assert len(parsed.all("path", class_="contour")) == 4
     assert (" y = " in parsed.text.split("Profile against")[0]) == (abs(normal[0]) == 1)
-    assert len(parsed.all("line", class_="substrate")) >= 3, "both overviews and the zoom at the substrate show it"
+    assert len(parsed.all("polyline", class_="substrate")) >= 3, "both overviews and the zoom at the substrate show it"
 
 
 def test_no_domains_is_said_and_nothing_is_plotted(tmp_path):

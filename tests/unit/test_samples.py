@@ -31,6 +31,7 @@ def test_rows_survive_writing_and_reading(tmp_path):
         Scan.model_validate(ROW | {"sample": "b", "interface": "slice:3:below", "labels": "x/y"}),
         Scan.model_validate(ROW | {"sample": "c", "mask": "instances:masks/c.h5:/entry/ids"}),
         Scan.model_validate(ROW | {"sample": "d", "group": "wet, 40 °C", "time_h": "1.5"}),
+        Scan.model_validate(ROW | {"sample": "e", "interface": "mask:masks/d.h5:/entry/substrate"}),
     ]
     write_samples(tmp_path / "s.tsv", scans)
     assert read_samples(tmp_path / "s.tsv", {"default"}) == scans
@@ -54,6 +55,8 @@ def test_comments_and_empty_cells(tmp_path):
         ({"dtype": "int16"}, ["dtype", "'int16'", "uint16"]),
         ({"interface": "slice:x"}, ["interface", "'slice:x'", "slice:INDEX"]),
         ({"interface": "plane:0,0,0,1"}, ["interface", "plane:"]),
+        ({"interface": "mask:"}, ["interface", "'mask:'", "mask:PATH"]),
+        ({"interface": "mask:instances:m.tif"}, ["interface", "mask:PATH"]),
         ({"sample": "../up"}, ["sample", "'../up'"]),
         ({"model": "unknown"}, ["model", "'unknown'", "default"]),
         ({"mask": "instances:"}, ["mask", "'instances:'", "`PATH`"]),
@@ -156,3 +159,9 @@ def test_the_command_writes_a_sheet_anew_without_losing_what_was_typed(tmp_path)
     a, b = read_samples(out, {"default"})
     assert (a.group, a.time_h, a.interface, a.labels) == ("wet", 3.0, "slice:2", "labels/a")
     assert (b.group, b.time_h, b.interface, b.labels) == ("", None, "slice:1", "labels/b")
+
+
+def test_a_mask_of_the_substrate():
+    scan = Scan.model_validate(ROW | {"interface": "mask:a b/m.h5:/e/d"})
+    assert scan.substrate_mask == ("a b/m.h5", "/e/d", False)
+    assert Scan.model_validate(ROW | {"interface": "auto", "mask": "m.tif"}).substrate_mask is None

@@ -9,6 +9,8 @@ import tifffile
 from scipy import ndimage
 
 from tomoprofile.phantom.geometry import DOMAIN
+from tomoprofile.phantom.truth import SUBSTRATE
+from tomoprofile.volume.plane import Plane, Relief
 from tomoprofile.volume.store import open_store
 
 SIZE = (64, 128, 96)
@@ -33,10 +35,13 @@ def finished(project):
     numbers = np.where(mask, 1 + np.indices(SIZE)[2] // 40, 0)  # three objects, touching and in many pieces
     tifffile.imwrite(project.folder / "mask.tif", mask.astype("uint8") * 255, photometric="minisblack")
     tifffile.imwrite(project.folder / "objects.tif", numbers.astype("uint16"), photometric="minisblack")
+    substrate = tifffile.imread(project.folder / "data/truth/labels.tif") == SUBSTRATE
+    tifffile.imwrite(project.folder / "substrate.tif", substrate.astype("uint8"), photometric="minisblack")
     write_sheet(
         project,
         {"sample": "given", "mask": "mask.tif", "labels": "nowhere"},
         {"sample": "objects", "mask": "instances:objects.tif"},
+        {"sample": "relief", "mask": "mask.tif", "interface": "mask:substrate.tif"},
     )
     # The model `default` has no labels, and the folder `nowhere` no slice: none of it may matter.
     project.checked = project.tomoprofile("check").stderr
@@ -176,3 +181,21 @@ def test_a_wrong_mask_stops_before_anything_is_computed(finished):
     said = finished.snakemake(ok=False)
     assert "instances:classes.tif" in said
     assert not results(finished, "new/volume.ome.zarr").exists()
+
+
+def test_a_mask_of_the_substrate_goes_the_same_way(finished):
+    results = finished.folder / "results"
+    relief = Plane.load(results / "relief/interface.json")
+    assert isinstance(relief, Relief)
+    plane = Plane.load(finished.folder / "data/truth/interface.json")
+    domains = pd.read_parquet(results / "relief/domains.parquet")
+    at = [domains[f"centroid_{axis}_um"] for axis in "zyx"]
+    assert (domains["depth_um"] == relief.depth_um(*at)).all()
+    assert np.abs(domains["depth_um"] - plane.depth_um(*at)).max() < 0.5
+    given, rough = (pd.read_parquet(results / name / "profile.parquet") for name in ("given", "relief"))
+    both = given.merge(rough, on=["depth_um", "level"]).query("level == 'calibrated' and n_domains_x > 5")
+    assert len(both) > 3
+    assert np.allclose(both["volume_ratio_x"], both["volume_ratio_y"], atol=0.006)
+    assert (results / "relief/report.html").is_file()
+    assert not (results / "given/substrate_distance.npy").exists()
+    assert finished.planned() == set()

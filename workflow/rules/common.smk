@@ -99,6 +99,19 @@ def own_mask(wildcards):
     return path if os.path.exists(path) or os.path.exists(record) else []
 
 
+def substrate_mask(wildcards):
+    """Return a scan's mask of its substrate as input; missing, it is left to the check, which says what to do."""
+    path = scan_of(wildcards).substrate_mask.path
+    record = f"{RESULTS}/{wildcards.sample}/substrate_distance.npy"
+    return path if os.path.exists(path) or os.path.exists(record) else []
+
+
+def substrate_distances(wildcards):
+    """Return the distances from a rough or curved substrate, which belong to interface.json, or nothing for a plane."""
+    scan = scan_of(wildcards)
+    return f"{RESULTS}/{wildcards.sample}/substrate_distance.npy" if scan.substrate_mask else []
+
+
 def converted(wildcards):
     """Return the records of all converted slabs of a scan."""
     return [f"{RESULTS}/{wildcards.sample}/volume.ome.zarr/slabs/{slab}.json" for slab in slabs_of(scan_of(wildcards))]

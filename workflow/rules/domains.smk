@@ -8,6 +8,7 @@ rule measure_domains:
         predicted=predicted,
         segmenter=segmenter,
         interface=f"{RESULTS}/{{sample}}/interface.json",
+        distances=substrate_distances,
         familiarity=familiarity,
         mask=given_mask,
         instances=entered_instances,

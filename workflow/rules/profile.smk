@@ -11,6 +11,7 @@ rule profile_depth:
         domains=f"{RESULTS}/{{sample}}/domains.parquet",
         high_domains=f"{RESULTS}/{{sample}}/band/high.parquet",
         interface=f"{RESULTS}/{{sample}}/interface.json",
+        distances=substrate_distances,
         resin=f"{RESULTS}/{{sample}}/resin.npz",
         familiarity=familiarity,
         mask=given_mask,

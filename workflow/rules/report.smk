@@ -15,7 +15,7 @@ rule report_sample:
         sizes=f"{RESULTS}/{{sample}}/sizes.parquet",
         interface=f"{RESULTS}/{{sample}}/interface.json",
         baselines=f"{RESULTS}/{{sample}}/baselines.parquet",
-        outlines=f"{RESULTS}/{{sample}}/baselines.json",
+        distances=substrate_distances,
         segmenter=segmenter,
         familiarity=familiarity,
         converted=converted,

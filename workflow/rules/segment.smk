@@ -38,6 +38,7 @@ rule fit_threshold:
     input:
         slabs=converted,
         interface=f"{RESULTS}/{{sample}}/interface.json",
+        distances=substrate_distances,
     output:
         threshold=ensure(f"{RESULTS}/{{sample}}/threshold.json", non_empty=True),
     log:
@@ -53,7 +54,7 @@ rule fit_threshold:
     params:
         volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
         model=model_settings,
-        algorithm_version=1,
+        algorithm_version=2,
     script:
         "../scripts/fit_threshold.py"
 

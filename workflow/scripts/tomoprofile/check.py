@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .check_labels import check_labels
-from .check_mask import check_mask
+from .check_mask import check_mask, check_substrate
 from .config import BundleConfig, ModelConfig, UNetConfig
 from .errors import Fault, InputError
 from .feasibility import Finding, errors_of
@@ -27,7 +27,7 @@ _PEEK = 8  # slices looked at for their range of grey values
 
 
 def check_scan(scan: Scan, model: ModelConfig | None) -> list[Finding]:
-    """Check a scan and its labels, or its own mask.
+    """Check a scan, the mask of its substrate where it has one, and its labels or its own mask.
 
     Parameters
     ----------
@@ -41,6 +41,8 @@ def check_scan(scan: Scan, model: ModelConfig | None) -> list[Finding]:
     list of Finding
     """
     findings, reader = _check_raw(scan)
+    if scan.substrate_mask:
+        findings += check_substrate(scan)
     if scan.mask:
         return [*findings, *check_mask(scan, reader)]
     if reader is not None and model is not None:

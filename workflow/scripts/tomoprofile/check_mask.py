@@ -1,15 +1,15 @@
-"""Check a scan's own mask: file, shape, values, and whether it lies on what the scan shows."""
+"""Check masks that come with a scan: file, shape, values, and whether one of domains lies on what the scan shows."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from .check_labels import against_grey
-from .errors import InputError
+from .errors import Fault, InputError
 from .feasibility import Finding, errors_of
 from .samples import Scan
 from .segment.classes import DOMAIN
-from .segment.own_mask import foreground, instance_ids, read_own_mask, several_values
+from .segment.own_mask import foreground, instance_ids, not_zero, read_mask, read_own_mask, several_values
 from .volume.readers import ScanReader
 
 _PEEK = 8  # slices looked at; the run looks at all of them
@@ -49,6 +49,36 @@ def check_mask(scan: Scan, reader: ScanReader | None) -> list[Finding]:
     kind = "objects as they are" if mask.instances else f"binary, {own.raw.dtype.name}"
     told = Finding(scan.sample, "mask", "ok", f"{mask.place}: {kind}; no model segments this scan")
     return [*(Finding(scan.sample, "mask", "warning", doubt) for doubt in doubts), told]
+
+
+def check_substrate(scan: Scan) -> list[Finding]:
+    """Check the mask of a scan's substrate as far as a few slices tell.
+
+    Parameters
+    ----------
+    scan : Scan
+        With ``mask:PATH`` in its column ``interface``.
+
+    Returns
+    -------
+    list of Finding
+    """
+    mask = scan.substrate_mask
+    assert mask is not None
+    try:
+        reader = read_mask(scan, mask)
+        if faults := reader.raw.faults():
+            return errors_of(scan.sample, "interface", faults)
+        slices = np.unique(np.linspace(0, scan.slices - 1, _PEEK).astype(int)).tolist()
+        share = float(np.mean([not_zero(reader.read(z, z + 1)[0], mask.place, z).mean() for z in slices]))
+    except InputError as error:
+        return errors_of(scan.sample, "interface", error.faults)
+    if share in (0, 1):
+        problem = f"the mask holds {'no' if share == 0 else 'nothing but'} substrate in {len(slices)} slices looked at"
+        fault = Fault(mask.place, "", problem, "Export a mask in which the substrate, and nothing else, is not 0.")
+        return errors_of(scan.sample, "interface", [fault])
+    text = f"{mask.place}: mask of the substrate, {100 * share:.0f} % of the slices looked at"
+    return [Finding(scan.sample, "interface", "ok", text)]
 
 
 def _peek(scan: Scan, own: ScanReader) -> tuple[dict[int, np.ndarray], set[float]]:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError, model_validator
 
 from .errors import ConfigError, Fault
 
@@ -284,7 +284,10 @@ class ProfileConfig(Section):
     guard_um: float = Field(
         0.0, ge=0, description="Depths nearer to the substrate than this are left out of the profile."
     )
-    field_of_view: Literal["auto", "all", "cylinder"] | Circle = Field(
+    field_of_view: Annotated[
+        Annotated[Literal["auto", "all", "cylinder"], Tag("named_view")] | Annotated[Circle, Tag("own_view")],
+        Discriminator(lambda value: "own_view" if isinstance(value, dict | Circle) else "named_view"),
+    ] = Field(
         "auto",
         description="Voxels that were reconstructed. `auto`: a circle where the corners of the slices hold one value, "
         "else all; `cylinder`: the largest circle in each slice; or a circle of your own.",
@@ -365,7 +368,7 @@ def read_config(raw: dict[str, Any], source: str = "config/config.yaml") -> Conf
 
 def _config_fault(item: dict[str, Any], source: str) -> Fault:
     # A discriminated union puts the chosen tag into the path; users never wrote it.
-    tags = {"unet", "bundle", "otsu", "threshold_fill"}
+    tags = {"unet", "bundle", "otsu", "threshold_fill", "named_view", "own_view"}
     path = [part for part in item["loc"] if part not in tags and part != "[key]"]
     key = ".".join(str(part) for part in path)
     where = f"{source}: {key}" if key else source

@@ -91,7 +91,7 @@ def _files(scan: Scan, config: Config, slabs: int, jobs: int) -> int:
     shards = stores * math.ceil(scan.slices / config.store.shard_slices)
     metadata, records = 2 * stores, stores * slabs
     # interface, resin, appearance, familiarity, objects (3), band (2), domains, of the profile (5), baselines, provenance
-    tables = 17
+    tables = 17 + (scan.substrate_mask is not None)
     pages = 1 + (1 + 2 * config.pick.slices)  # the report; the slices to label and their masks
     if config.objects.label_volume:
         metadata += 1

@@ -171,9 +171,9 @@ def relief_of(
     sheet = edges.Sheet((float(best[0]), float(best[1]), float(best[2])), known.ravel(), residual)
     nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
     deviation = deviation[tuple(nearest)]
-    # Beyond the scan the plane goes on, with the deviation of the last columns.
+    # Beyond the scan the surface goes on as steep as it was.
     margin = [max(1, round(_MARGIN * m)) for m in deviation.shape]
-    deviation = np.pad(deviation, [(m, m) for m in margin], mode="edge")
+    deviation = np.pad(deviation, [(m, m) for m in margin], mode="reflect", reflect_type="odd")
     a_long, b_long = (_longer(at, m) for at, m in zip((heights.a_um, heights.b_um), margin, strict=True))
     surface = sheet.height_um(a_long[:, None], b_long[None, :]) + deviation
     plane = edges.plane_of(step, sheet)

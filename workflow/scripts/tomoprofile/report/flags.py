@@ -158,7 +158,8 @@ def interface_flags(record: dict[str, Any], voxel_um: float | None = None) -> li
         )
         flags.append(Flag("warning", "Tilted substrate", text))
     residual = record.get("residual_um")
-    if isinstance(residual, int | float) and voxel_um and residual > _RESIDUAL_VOXELS * voxel_um:
+    follows = "node_spacing_um" in record  # a mask: depths follow the surface, however far it leaves the plane
+    if isinstance(residual, int | float) and voxel_um and residual > _RESIDUAL_VOXELS * voxel_um and not follows:
         text = f"The substrate deviates from a plane by {residual:.2g} µm rms; depths are no better than that."
         flags.append(Flag("warning", "Rough or bent substrate", text))
     return flags

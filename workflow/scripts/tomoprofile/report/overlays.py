@@ -66,7 +66,7 @@ class Picture:
     box : Box or None
         Where the next panel looks.
     substrate : tuple of float or None
-        Ends (x1, y1, x2, y2) of the fitted plane inside the view.
+        Points (x1, y1, x2, y2, ...) of the surface of the substrate inside the view: two where it is a plane.
     bar_um : float
         Length of the scale bar.
     """
@@ -76,7 +76,7 @@ class Picture:
     contours: str = ""
     step_um: float = 1.0
     box: Box | None = None
-    substrate: tuple[float, float, float, float] | None = None
+    substrate: tuple[float, ...] | None = None
     bar_um: float = 0.0
 
 
@@ -389,8 +389,10 @@ def _contours(cut: Section, level: float, box: Box | None) -> tuple[str, float, 
     return "".join(paths), step, len(found) - len(paths)
 
 
-def _substrate_line(cut: Section, plane: Plane, view: Box) -> tuple[float, float, float, float] | None:
-    """Return the ends of the substrate plane inside a view, or None when it does not cross it."""
+def _substrate_line(cut: Section, plane: Plane, view: Box) -> tuple[float, ...] | None:
+    """Return the surface of the substrate inside a view, or None when it does not cross it."""
+    if plane.nodes.size:
+        return _relief_line(cut, view)
     rows, columns = (axis for axis in range(3) if axis != cut.axis)
     at = plane.offset_um - plane.normal[cut.axis] * cut.at_um
     a, b = plane.normal[columns], plane.normal[rows]
@@ -405,6 +407,17 @@ def _substrate_line(cut: Section, plane: Plane, view: Box) -> tuple[float, float
         return None
     start, end = min(ends), max(ends)
     return (*start, *end)
+
+
+def _relief_line(cut: Section, view: Box) -> tuple[float, ...] | None:
+    """Return the longest piece of the line of depth 0."""
+    rows, columns = _pixels(view, cut.edges)
+    found = find_contours(cut.depth_um[rows, columns], 0.0) if min(cut.depth_um[rows, columns].shape) > 1 else []
+    if not found:
+        return None
+    line = approximate_polygon(max(found, key=len), 0.1)
+    points = (line + 0.5 + (rows.start, columns.start)) * cut.edges
+    return tuple(float(value) for point in points for value in point[::-1])
 
 
 def _grey_window(cut: Section) -> tuple[float, float]:

@@ -95,7 +95,9 @@ class Plane:
         """Write ``interface.json``: the plane, its tilt, and ``how`` it was found."""
         record = {"normal": list(self.normal), "offset_um": self.offset_um, "axis": "zyx"[self.axis]}
         record |= {"tilt_deg": self.tilt_deg, **how}
-        Path(path).write_text(json.dumps(record, indent=2) + "\n")
+        # One line a key: a map of numbers would fill pages.
+        lines = (f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in record.items())
+        Path(path).write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Plane:

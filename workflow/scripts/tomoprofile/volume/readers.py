@@ -94,7 +94,7 @@ def open_mask(mask: OwnMask) -> RawScan:
     name = path.name.lower()
     raw: RawScan
     if not path.exists():
-        remedy = "Correct the column `mask` of the sample sheet."
+        remedy = "Correct the column `mask` or `interface` of the sample sheet."
         raise InputError(Fault(str(path), "", "the mask does not exist", remedy))
     if path.is_dir():
         raw = ZarrImage(path) if is_zarr(path) else TIFFFolder(path)
@@ -119,7 +119,7 @@ def _only_dataset(path: Path) -> str:
     if len(found) == 1:
         return found[0]
     choices = ", ".join(f"`{path}:{dataset}`" for dataset in found[:_CHOICES_SHOWN])
-    remedy = f"Write which one in the column `mask`: {choices}." if found else "Save the mask as a 3-D dataset."
+    remedy = f"Write which one in the sample sheet: {choices}." if found else "Save the mask as a 3-D dataset."
     raise InputError(Fault(str(path), f"{len(found)} 3-D datasets", "it must be clear which one is the mask", remedy))
 
 

@@ -1,0 +1,90 @@
+"""How the substrate's surface was found, and where it leaves a plane: what one needs to trust depths (P42)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+_HEIGHT = 380
+_LEAST_UM = 1e-3  # of the colour scale: a substrate without any deviation still has one
+_SYSTEMATIC_VOXELS = 0.25  # the fit finds simulated substrates to this; steps of a mask are as small on average
+
+
+def interface_section(record: dict[str, Any], size_um: tuple[float, float, float], voxel_um: float) -> dict[str, Any]:
+    """Return what ``interface.html.j2`` shows.
+
+    Parameters
+    ----------
+    record : dict
+        ``interface.json``.
+    size_um : tuple of float
+        Extent of the scan along (z, y, x).
+    voxel_um : float
+        Voxel edge along the depth.
+
+    Returns
+    -------
+    dict
+        ``kind`` (auto, mask, slice or plane), ``columns``, ``agree_percent``, ``tilt_deg``, ``residual_um``,
+        ``trust_um`` (None when nobody knows), ``air_percent`` and ``radius_um`` (None when all is resin), and
+        ``figure``, a Plotly figure or None.
+    """
+    kind = str(record.get("how", "")).partition(":")[0]
+    residual, share = record.get("residual_um"), record.get("inlier_fraction")
+    systematic = _SYSTEMATIC_VOXELS * voxel_um
+    trust = {"auto": max(residual or 0.0, systematic), "mask": systematic}.get(kind)
+    air = record.get("air")
+    return {
+        "kind": kind,
+        "columns": record.get("n_columns", 0),
+        "agree_percent": None if share is None else 100 * share,
+        "tilt_deg": record.get("tilt_deg"),
+        "residual_um": residual,
+        "trust_um": trust,
+        "air_percent": 100 * air["share"] if air else None,
+        "radius_um": record.get("reconstructed_radius_um"),
+        "figure": deviation_figure(record, size_um),
+    }
+
+
+def deviation_figure(record: dict[str, Any], size_um: tuple[float, float, float]) -> go.Figure | None:
+    """Return the deviation of the substrate's edge from the plane as a map; None when there is no map.
+
+    Blue and red stay apart with any colour vision; white is the plane, and the scale is the same to both sides.
+    """
+    if not record.get("residual_map_um"):
+        return None
+    deviation = np.array(record["residual_map_um"], float)
+    if not np.isfinite(deviation).any():
+        return None
+    first, second = (axis for axis in range(3) if "zyx"[axis] != record["axis"])
+    most = max(float(np.nanmax(np.abs(deviation))), _LEAST_UM)
+    at = [(np.arange(n) + 0.5) * size_um[axis] / n for n, axis in zip(deviation.shape, (first, second), strict=True)]
+    names = "zyx"[first], "zyx"[second]
+    shown = [[None if math.isnan(value) else value for value in row] for row in deviation.tolist()]
+    heat = go.Heatmap(
+        x=at[1],
+        y=at[0],
+        z=shown,
+        zmin=-most,
+        zmax=most,
+        colorscale="RdBu",
+        hoverongaps=False,
+        colorbar={"title": {"text": "Deviation (µm)", "side": "right"}, "thickness": 12},
+        hovertemplate=f"{names[1]} %{{x:.4g}} µm, {names[0]} %{{y:.4g}} µm: %{{z:.3f}} µm<extra></extra>",
+    )
+    figure = go.Figure(heat)
+    figure.update_xaxes(title={"text": f"{names[1]} (µm)"}, constrain="domain")
+    # Rows point down, as in the pictures.
+    figure.update_yaxes(title={"text": f"{names[0]} (µm)"}, autorange="reversed", scaleanchor="x", constrain="domain")
+    figure.update_layout(
+        template=go.layout.Template(),
+        height=_HEIGHT,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        margin={"l": 64, "r": 16, "t": 32, "b": 48},
+    )
+    return figure
