@@ -2,8 +2,10 @@
    the box of the scan, seen from afar without perspective, so that one scale bar holds everywhere. */
 (() => {
   const place = document.getElementById("scene");
-  const [canvas, labels] = place.children;
-  const gl = canvas.getContext("webgl2", { antialias: false, preserveDrawingBuffer: true });
+  const [paper, labels] = place.children;
+  // Drawn apart and copied: browsers leave what WebGL draws out of prints.
+  const canvas = document.createElement("canvas");
+  const gl = canvas.getContext("webgl2", { antialias: false });
   if (!gl) {
     place.hidden = true;
     document.getElementById("scene-fails").hidden = false;
@@ -171,6 +173,8 @@
     gl.drawArrays(gl.TRIANGLE_FAN, 0, 4);
     gl.depthMask(true);
     gl.disable(gl.BLEND);
+    [paper.width, paper.height] = [canvas.width, canvas.height];
+    paper.getContext("2d").drawImage(canvas, 0, 0);
     write(at, scale, wide, high, colours.ink);
   };
 
@@ -231,7 +235,7 @@
       frame = null;
       const begin = performance.now();
       draw(moving, 1, theme());
-      gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));  // waits for the card
+      paper.getContext("2d").getImageData(0, 0, 1, 1);  // waits for the card
       const spent = performance.now() - begin;
       if (spent > 40) moving = Math.max(Math.min(count, 3000), Math.round(moving * 0.6));
       if (spent < 12) moving = Math.min(count, Math.round(moving * 1.5) + 1);
@@ -283,8 +287,13 @@
     const at = [0, 1, 2].map((axis) => (positions[3 * i + axis] / 65535) * size[axis]);
     return { at, diameter: (diameters[i] / 65535) * data.largest_um, depth: dot(data.normal, at) - data.offset_um };
   };
-  // The nearest sphere under the pointer.
+  // The nearest sphere under the pointer, told when the pointer rests.
+  let pointed = null;
   const point = (event) => {
+    clearTimeout(pointed);
+    pointed = setTimeout(() => tell(event), 80);
+  };
+  const tell = (event) => {
     const frame_px = place.getBoundingClientRect();
     const scale = pixels(), at = axes();
     const x = (event.clientX - frame_px.left - place.clientWidth / 2) / scale, y = (place.clientHeight / 2 - event.clientY + frame_px.top) / scale;
@@ -305,7 +314,7 @@
     const [wide, high] = [place.clientWidth, place.clientHeight];
     for (const [name, value] of Object.entries({ width: wide, height: high })) picture.setAttribute(name, value);
     picture.removeAttribute("aria-hidden");
-    picture.prepend(element("image", { width: wide, height: high, href: canvas.toDataURL("image/png") }));
+    picture.prepend(element("image", { width: wide, height: high, href: paper.toDataURL("image/png") }));
     sharp();
     return new XMLSerializer().serializeToString(picture);
   };
