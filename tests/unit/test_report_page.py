@@ -406,6 +406,22 @@ def test_a_zone_the_scan_does_not_reach(tmp_path):
     assert "nan" not in parsed.text.lower().split()
 
 
+def test_a_zone_without_a_correlation_says_so(scan, page, tmp_path):
+    correlation = pd.read_parquet(scan.correlation)
+    numbers = correlation.columns.drop("zone")
+    correlation.loc[correlation["zone"] == "interface", numbers] = np.nan
+    correlation.to_parquet(tmp_path / "correlation.parquet", index=False)
+    files = dataclasses.replace(scan, correlation=tmp_path / "correlation.parquet")
+    parsed, text = written(files, tmp_path / "report.html")
+    assert "Zone interface: too little resin for a correlation." in parsed.text
+    assert {trace["name"] for trace in figures(text)["correlation"]["data"] if trace.get("name")} == {"bulk"}
+    assert "too little resin" not in page[0].text
+    correlation.iloc[:0].to_parquet(tmp_path / "correlation.parquet", index=False)
+    parsed, text = written(files, tmp_path / "report.html")
+    assert parsed.text.count("too little resin for a correlation") == 2
+    assert parsed.all("div", id="plot-correlation") == [], "no empty plot"
+
+
 def test_names_cannot_become_markup(scan, tmp_path):
     name = '<script>alert("1")</script>&amp;'
     title = "</title><img src=x onerror=alert(2)>"

@@ -96,9 +96,13 @@ def sizes_figure(sizes: pd.DataFrame, zones: pd.DataFrame) -> go.Figure:
 
 
 def correlation_figure(correlation: pd.DataFrame) -> go.Figure:
-    """Return the two-point correlation S2 with 95 % intervals and the autocovariance against the lag, by zone."""
+    """Return the two-point correlation S2 with 95 % intervals and the autocovariance against the lag, by zone.
+
+    Zones in which it is not known have no line; the page says so.
+    """
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.06)
-    for number, (zone, rows) in enumerate(correlation.groupby("zone", sort=False)):
+    known = correlation[correlation["s2"].notna()]
+    for number, (zone, rows) in enumerate(known.groupby("zone", sort=False)):
         colour, dash = _PALETTE[number % 3], _DASHES[number % len(_DASHES)]
         lag, low, high = (rows[name].to_numpy(float) for name in ("lag_um", "s2_lo", "s2_hi"))
         area = go.Scatter(x=[*lag, *lag[::-1]], y=[*high, *low[::-1]], fill="toself", fillcolor=_faint(colour))

@@ -167,6 +167,7 @@ def report_sample(files: SampleFiles, title: str, out: Path, language: str = "en
                 "learning": _embedded(learning_figure(segmentation.learning_curve).to_plotly_json()),
             },
             "csv": {name: _csv(table) for name, table in tables.items()},
+            "correlated": set(correlation.loc[correlation["s2"].notna(), "zone"]),
             "scene": _embedded(scene(domains, plane, size)),
             "smallest": f"{domains['equivalent_diameter_um'].min():.2f}",
             "largest": f"{domains['equivalent_diameter_um'].max():.2f}",
