@@ -16,9 +16,10 @@ from report_scan import forget_band, write_bundle, write_mask, write_scan, write
 from tomoprofile.errors import InputError
 from tomoprofile.report.page import TEMPLATES, environment, report_sample
 from tomoprofile.report.words import translator
+from tomoprofile.volume.plane import Plane
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
-SVG_ALONE = {"path", "line", "rect", "image"}
+SVG_ALONE = {"path", "line", "polyline", "rect", "image"}
 
 
 class Page(HTMLParser):
@@ -226,7 +227,8 @@ def test_breakpoints_stand_in_their_interval_and_in_a_table(scan, page, tmp_path
     assert [(s["x0"], s["x1"]) for s in shapes if s.get("fillcolor")] == [(8.0, 10.5)]
     assert [s["x0"] for s in shapes if s.get("line", {}).get("dash") == "dash"] == [9.0]
     assert "Volume ratio 9.0 8.0–10.5" in parsed.text
-    assert "Number density (mm⁻³) not available" in parsed.text
+    assert "8.0–10.5 flat to rising 0 0.001" in parsed.text
+    assert "Number density (mm⁻³) – does not bend" in parsed.text
     none = pd.read_parquet(scan.breakpoints).iloc[:0]
     none.to_parquet(tmp_path / "breakpoints.parquet", index=False)
     files = dataclasses.replace(scan, breakpoints=tmp_path / "breakpoints.parquet")
@@ -269,10 +271,11 @@ def test_scene_holds_every_domain_the_largest_first(scan, page):
     assert data["count"] == len(domains)
     assert np.abs(places - domains[[f"centroid_{axis}_um" for axis in "xyz"]]).to_numpy().max() < 1e-3
     np.testing.assert_allclose(diameters, domains["equivalent_diameter_um"], atol=1e-3)
-    # The card works out the depth from the plane: it has to be that of the table.
-    np.testing.assert_allclose(places @ data["normal"] - data["offset_um"], domains["depth_um"], atol=2e-3)
-    for corner in data["substrate"]:
-        assert np.dot(corner, data["normal"]) == pytest.approx(data["offset_um"])
+    shares = np.frombuffer(base64.b64decode(data["depths"]), "<u2") / 65535
+    np.testing.assert_allclose(np.interp(shares, [0, 1], data["depth_range"]), domains["depth_um"], atol=2e-3)
+    plane = Plane.load(scan.interface)
+    for x, y, z in data["substrate"]:
+        assert plane.depth_um(z, y, x) == pytest.approx(0, abs=1e-9)
 
 
 def test_scene_draws_the_largest_only_and_says_so(scan, tmp_path, monkeypatch):
@@ -380,7 +383,7 @@ def test_every_direction_of_depth_is_drawn(normal, tmp_path):
     parsed, _ = written(files, tmp_path / "report.html")
     assert len(parsed.all("path", class_="contour")) == 4
     assert (" y = " in parsed.text.split("Profile against")[0]) == (abs(normal[0]) == 1)
-    assert len(parsed.all("line", class_="substrate")) >= 3, "both overviews and the zoom at the substrate show it"
+    assert len(parsed.all("polyline", class_="substrate")) >= 3, "both overviews and the zoom at the substrate show it"
 
 
 def test_no_domains_is_said_and_nothing_is_plotted(tmp_path):

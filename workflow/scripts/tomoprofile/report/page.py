@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -239,7 +240,8 @@ def _breaks(breakpoints: pd.DataFrame) -> Iterator[dict[str, str]]:
         slopes = {name: "–" if pd.isna(row[name]) else f"{row[name]:.3g}" for name in ("slope_before", "slope_after")}
         yield {
             "quantity": row["quantity"],
-            "place": place.text,
+            "change": row["change"],
+            "place": place.text if math.isfinite(place.value) else "–",
             "interval": place.interval,
             "flag": row["flag"],
             **slopes,
