@@ -25,7 +25,7 @@ def page(browser, report):
 
 def pixels(page):
     """Return the picture of the scene once it has come to rest."""
-    page.wait_for_timeout(500)
+    page.wait_for_selector("#scene[data-still]")
     return np.asarray(Image.open(io.BytesIO(page.locator("#scene").screenshot())).convert("RGB"), int)
 
 

@@ -290,8 +290,11 @@ def test_scene_draws_the_largest_only_and_says_so(scan, tmp_path, monkeypatch):
 def test_zones_table_has_the_distribution(scan, page):
     zones = pd.read_parquet(scan.zones)
     for row in zones[zones["level"] == "calibrated"].to_dict("records"):
-        cells = [f"{row[f'diameter_{name}_um']:.2f}" for name in ("min", "p10", "median", "p90", "max")]
-        assert " ".join(cells) in page[0].text
+        least, tenth, middle, most, largest = (
+            f"{row[f'diameter_{name}_um']:.2f}" for name in ("min", "p10", "median", "p90", "max")
+        )
+        ends = f"{row['diameter_median_um_lo']:.2f}–{row['diameter_median_um_hi']:.2f}"
+        assert " ".join((least, tenth, middle, ends, most, largest)) in page[0].text
 
 
 def test_csv_is_the_profile(scan, page):

@@ -225,9 +225,13 @@
   };
 
   const theme = () => ({ back: css("--panel"), line: css("--soft"), ink: css("--ink") });
-  const sharp = () => draw(count, Math.min(2, Math.max(1.5, devicePixelRatio)), theme());
+  const sharp = () => {
+    draw(count, Math.min(2, Math.max(1.5, devicePixelRatio)), theme());
+    place.dataset.still = "";
+  };
   // While something moves: fewer spheres where the machine is slow, then everything, sharp.
   const move = () => {
+    delete place.dataset.still;
     clearTimeout(rest);
     rest = setTimeout(sharp, 250);
     frame ??= requestAnimationFrame(() => {

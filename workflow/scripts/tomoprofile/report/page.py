@@ -98,7 +98,7 @@ class ZoneRow:
     depths: str
     estimates: tuple[Estimate, Estimate, Estimate]
     n_domains: str
-    diameters: tuple[str, ...]
+    diameters: tuple[tuple[str, str], ...]  # the value and its interval, where there is one
     nearest: Estimate
     nearest_sd: str
     clark_evans: float
@@ -227,7 +227,9 @@ def _zone_rows(zones: pd.DataFrame) -> Iterator[ZoneRow]:
             depths=depth_range(row["from_um"], row["to_um"]),
             estimates=(ratio, diameter, density),
             n_domains=count(row["n_domains"]),
-            diameters=tuple(_two_digits(row[name]) for name in DIAMETERS),
+            diameters=tuple(
+                (_two_digits(row[name]), estimate(zones, row["zone"], name).interval) for name in DIAMETERS
+            ),
             nearest=estimate(zones, row["zone"], "nearest_mean_um"),
             nearest_sd=_two_digits(row["nearest_sd_um"]),
             clark_evans=float(row["clark_evans"]),
