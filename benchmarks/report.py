@@ -1,7 +1,7 @@
-"""The page of a scan of a beamtime's size in a browser: bytes, time until it answers, and time of one turn of the scene.
+"""The page of a scan of a beamtime's size in a browser: bytes, time until it answers, time of a turn of the scene.
 
-Writes the page of 100 000 domains with sections of 2048 x 2048 voxels, as the tests do, and opens it in Chromium without
-a graphics card; prints a Markdown table. From the repository: `python -m benchmarks.report`.
+Writes the page of 100 000 domains with sections of 2048 x 2048 voxels, as the tests do, and opens it in Chromium
+without a graphics card; prints a Markdown table. From the repository: `python -m benchmarks.report`.
 """
 
 from __future__ import annotations

@@ -92,6 +92,7 @@ def opened(
         accept_downloads=True,
     )
     page = context.new_page()
+    page.set_default_timeout(180_000)  # a busy machine is no fault of the page
     found = Opened(page)
     page.on("console", lambda said: found.complaints.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: found.complaints.append(str(error)))

@@ -1,7 +1,9 @@
 """The page of a scan does in a browser what it promises: without a word of complaint, and without asking anybody."""
 
 import io
+import re
 import xml.etree.ElementTree as ElementTree
+import zlib
 from itertools import pairwise
 
 import numpy as np
@@ -23,7 +25,7 @@ def page(browser, report):
 
 def pixels(page):
     """Return the picture of the scene once it has come to rest."""
-    page.wait_for_timeout(500)
+    page.wait_for_selector("#scene[data-still]")
     return np.asarray(Image.open(io.BytesIO(page.locator("#scene").screenshot())).convert("RGB"), int)
 
 
@@ -259,12 +261,27 @@ def test_every_figure_can_be_saved_and_read(page, scan, tmp_path):
     assert outlines["y_um"].between(-0.5, 48.5).all()
 
 
+def printed_images(paper):
+    """Yield the colour pictures of a PDF."""
+    for head, stream in re.findall(rb"<<([^>]*/Subtype /Image.*?)>>\s*stream\r?\n(.*?)\r?\nendstream", paper, re.S):
+        wide, high = (int(re.search(rb"/" + name + rb" (\d+)", head).group(1)) for name in (b"Width", b"Height"))
+        data = zlib.decompress(stream) if b"FlateDecode" in head else b""
+        if len(data) == 3 * wide * high:
+            yield np.frombuffer(data, np.uint8).reshape(high, wide, 3).astype(int)
+
+
+def colourful(image):
+    """Return the share of pixels that are no greys."""
+    return float((image.max(axis=2) - image.min(axis=2) > 40).mean())
+
+
 def test_prints(browser, report):
     with opened(browser, report, dark=True) as found:
         paper = found.page.pdf()
         assert paper.startswith(b"%PDF")
         assert paper.count(b"/Type /Page\n") + paper.count(b"/Type /Page ") + paper.count(b"/Type /Page/") >= 4
         (SCREENSHOTS / "print.pdf").write_bytes(paper)
+        assert max(map(colourful, printed_images(paper))) > 0.01, "the scene is on paper, too"
         found.page.emulate_media(media="print")
         assert not found.page.locator("button, input").evaluate_all("all => all.some(e => e.checkVisibility())")
         assert found.page.locator(".triplet svg").first.is_visible()

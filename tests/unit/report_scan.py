@@ -142,8 +142,11 @@ def nearest(row: dict) -> dict:
 
 def write_estimates(folder: Path, domains: pd.DataFrame, zones: list[str], rows: list[dict]) -> None:
     """Write breakpoints, sizes and correlation of a scan."""
-    breaks = [("volume_ratio", 9.0, 8.0, 10.5, 0.0, 0.001, ""), ("number_density_per_mm3", *[math.nan] * 5, "none")]
-    names = ("quantity", "depth_um", "depth_um_lo", "depth_um_hi", "slope_before", "slope_after", "flag")
+    breaks = [
+        ("volume_ratio", 9.0, 8.0, 10.5, "flat to rising", 0.0, 0.001, ""),
+        ("number_density_per_mm3", math.nan, math.nan, math.nan, "none", math.nan, math.nan, ""),
+    ]
+    names = ("quantity", "depth_um", "depth_um_lo", "depth_um_hi", "change", "slope_before", "slope_after", "flag")
     pd.DataFrame(breaks, columns=names).to_parquet(folder / "breakpoints.parquet", index=False)
     edges = np.arange(1.0, 7.5, 0.5)
     sizes, lags = [], []
@@ -162,7 +165,7 @@ def write_estimates(folder: Path, domains: pd.DataFrame, zones: list[str], rows:
         ratio = row["volume_ratio"]
         for lag in np.arange(0, 12, EDGE):
             s2 = ratio**2 + ratio * (1 - ratio) * math.exp(-lag)
-            known = {"s2": s2, "s2_lo": 0.9 * s2, "s2_hi": 1.1 * s2, "autocovariance": s2 - ratio**2, "pairs": 1000}
+            known = {"s2": s2, "s2_lo": 0.9 * s2, "s2_hi": 1.1 * s2, "autocovariance": math.exp(-lag), "pairs": 1000}
             lags.append({"zone": row["zone"], "lag_um": lag, **known})
     assert {row["zone"] for row in sizes} == set(zones)
     pd.DataFrame(sizes).to_parquet(folder / "sizes.parquet", index=False)

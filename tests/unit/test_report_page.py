@@ -16,6 +16,7 @@ from report_scan import forget_band, write_bundle, write_mask, write_scan, write
 from tomoprofile.errors import InputError
 from tomoprofile.report.page import TEMPLATES, environment, report_sample
 from tomoprofile.report.words import translator
+from tomoprofile.volume.plane import Plane
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 SVG_ALONE = {"path", "line", "polyline", "rect", "image"}
@@ -226,7 +227,8 @@ def test_breakpoints_stand_in_their_interval_and_in_a_table(scan, page, tmp_path
     assert [(s["x0"], s["x1"]) for s in shapes if s.get("fillcolor")] == [(8.0, 10.5)]
     assert [s["x0"] for s in shapes if s.get("line", {}).get("dash") == "dash"] == [9.0]
     assert "Volume ratio 9.0 8.0–10.5" in parsed.text
-    assert "Number density (mm⁻³) not available" in parsed.text
+    assert "8.0–10.5 flat to rising 0 0.001" in parsed.text
+    assert "Number density (mm⁻³) – does not bend" in parsed.text
     none = pd.read_parquet(scan.breakpoints).iloc[:0]
     none.to_parquet(tmp_path / "breakpoints.parquet", index=False)
     files = dataclasses.replace(scan, breakpoints=tmp_path / "breakpoints.parquet")
@@ -269,10 +271,11 @@ def test_scene_holds_every_domain_the_largest_first(scan, page):
     assert data["count"] == len(domains)
     assert np.abs(places - domains[[f"centroid_{axis}_um" for axis in "xyz"]]).to_numpy().max() < 1e-3
     np.testing.assert_allclose(diameters, domains["equivalent_diameter_um"], atol=1e-3)
-    # The card works out the depth from the plane: it has to be that of the table.
-    np.testing.assert_allclose(places @ data["normal"] - data["offset_um"], domains["depth_um"], atol=2e-3)
-    for corner in data["substrate"]:
-        assert np.dot(corner, data["normal"]) == pytest.approx(data["offset_um"])
+    shares = np.frombuffer(base64.b64decode(data["depths"]), "<u2") / 65535
+    np.testing.assert_allclose(np.interp(shares, [0, 1], data["depth_range"]), domains["depth_um"], atol=2e-3)
+    plane = Plane.load(scan.interface)
+    for x, y, z in data["substrate"]:
+        assert plane.depth_um(z, y, x) == pytest.approx(0, abs=1e-9)
 
 
 def test_scene_draws_the_largest_only_and_says_so(scan, tmp_path, monkeypatch):
@@ -287,8 +290,11 @@ def test_scene_draws_the_largest_only_and_says_so(scan, tmp_path, monkeypatch):
 def test_zones_table_has_the_distribution(scan, page):
     zones = pd.read_parquet(scan.zones)
     for row in zones[zones["level"] == "calibrated"].to_dict("records"):
-        cells = [f"{row[f'diameter_{name}_um']:.2f}" for name in ("min", "p10", "median", "p90", "max")]
-        assert " ".join(cells) in page[0].text
+        least, tenth, middle, most, largest = (
+            f"{row[f'diameter_{name}_um']:.2f}" for name in ("min", "p10", "median", "p90", "max")
+        )
+        ends = f"{row['diameter_median_um_lo']:.2f}–{row['diameter_median_um_hi']:.2f}"
+        assert " ".join((least, tenth, middle, ends, most, largest)) in page[0].text
 
 
 def test_csv_is_the_profile(scan, page):
@@ -404,6 +410,22 @@ def test_a_zone_the_scan_does_not_reach(tmp_path):
     assert "Zone beyond not reached" in parsed.text
     assert "At 9 to 20 µm from the substrate" in parsed.text
     assert "nan" not in parsed.text.lower().split()
+
+
+def test_a_zone_without_a_correlation_says_so(scan, page, tmp_path):
+    correlation = pd.read_parquet(scan.correlation)
+    numbers = correlation.columns.drop("zone")
+    correlation.loc[correlation["zone"] == "interface", numbers] = np.nan
+    correlation.to_parquet(tmp_path / "correlation.parquet", index=False)
+    files = dataclasses.replace(scan, correlation=tmp_path / "correlation.parquet")
+    parsed, text = written(files, tmp_path / "report.html")
+    assert "Zone interface: too little resin for a correlation." in parsed.text
+    assert {trace["name"] for trace in figures(text)["correlation"]["data"] if trace.get("name")} == {"bulk"}
+    assert "too little resin" not in page[0].text
+    correlation.iloc[:0].to_parquet(tmp_path / "correlation.parquet", index=False)
+    parsed, text = written(files, tmp_path / "report.html")
+    assert parsed.text.count("too little resin for a correlation") == 2
+    assert parsed.all("div", id="plot-correlation") == [], "no empty plot"
 
 
 def test_names_cannot_become_markup(scan, tmp_path):

@@ -16,9 +16,9 @@
   const waiting = [...document.querySelectorAll("[data-figure]")];
   const drawn = [];
   let theme = dark.matches ? "dark" : "light";
-  const paint = (chosen) => {
+  const paint = (chosen, width) => {
     theme = chosen;
-    for (const plot of drawn) Plotly.relayout(plot, { template: template(theme) });
+    for (const plot of drawn) Plotly.relayout(plot, { template: template(theme), width, autosize: !width });
   };
   const draw = (plot) => {
     const figure = JSON.parse(document.getElementById(plot.dataset.figure).textContent);
@@ -65,7 +65,7 @@
   dark.addEventListener("change", () => paint(dark.matches ? "dark" : "light"));
   window.addEventListener("beforeprint", () => {
     while (waiting.length) draw(waiting.shift());
-    paint("light");
+    paint("light", 680);  // between the margins of A4 and of letter
   });
   window.addEventListener("afterprint", () => paint(dark.matches ? "dark" : "light"));
 })();

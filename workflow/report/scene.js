@@ -2,8 +2,10 @@
    the box of the scan, seen from afar without perspective, so that one scale bar holds everywhere. */
 (() => {
   const place = document.getElementById("scene");
-  const [canvas, labels] = place.children;
-  const gl = canvas.getContext("webgl2", { antialias: false, preserveDrawingBuffer: true });
+  const [paper, labels] = place.children;
+  // Drawn apart and copied: browsers leave what WebGL draws out of prints.
+  const canvas = document.createElement("canvas");
+  const gl = canvas.getContext("webgl2", { antialias: false });
   if (!gl) {
     place.hidden = true;
     document.getElementById("scene-fails").hidden = false;
@@ -11,7 +13,7 @@
   }
   const data = JSON.parse(document.getElementById("scene-data").textContent);
   const numbers = (text) => new Uint16Array(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
-  const positions = numbers(data.positions), diameters = numbers(data.diameters);
+  const positions = numbers(data.positions), diameters = numbers(data.diameters), depths = numbers(data.depths);
   const { size, count } = data;
   const middle = size.map((edge) => edge / 2);
   const reach = Math.hypot(...size);
@@ -34,13 +36,13 @@
     vec4 onScreen(vec3 at) { return vec4(at.xy * scale, -at.z / reach, 1); }`;
   const spheres = program(
     `${common}
-    in vec2 corner; in vec3 position; in float diameter;
-    uniform vec3 size, normal; uniform float largest, least, offset; uniform vec2 range; uniform bool byDepth;
+    in vec2 corner; in vec3 position; in float diameter, depth;
+    uniform vec3 size; uniform float largest, least; uniform vec2 range, deep; uniform bool byDepth;
     out vec2 at; out float radius, z, value;
     void main() {
       vec3 centre = position * size;
       float true_um = diameter * largest;
-      value = ((byDepth ? dot(normal, centre) - offset : true_um) - range.x) / (range.y - range.x);
+      value = ((byDepth ? mix(deep.x, deep.y, depth) : true_um) - range.x) / (range.y - range.x);
       radius = max(true_um, least) / 2.0;  // at least a pixel, or far domains would flicker
       vec3 here = seen(centre);
       z = here.z;
@@ -54,7 +56,7 @@
       float squared = dot(at, at);
       if (squared > 1.0) discard;
       vec3 normal = vec3(at, sqrt(1.0 - squared));
-      float light = 0.45 + 0.6 * max(dot(normal, normalize(vec3(-0.4, 0.6, 0.8))), 0.0);
+      float light = 0.55 + 0.55 * max(dot(normal, normalize(vec3(-0.4, 0.6, 0.8))), 0.0);
       colour = vec4(min(texture(colours, vec2(clamp(value, 0.01, 0.99), 0.5)).rgb * light, 1.0), 1);
       gl_FragDepth = 0.5 - 0.5 * (z + radius * normal.z) / reach;
     }`,
@@ -83,6 +85,7 @@
     attribute(spheres, "corner", new Float32Array([-1, -1, 1, -1, -1, 1, 1, 1]), 2);
     attribute(spheres, "position", positions, 3, 1);
     attribute(spheres, "diameter", diameters, 1, 1);
+    attribute(spheres, "depth", depths, 1, 1);
   });
   const ofBox = arrays(() => attribute(flat, "position", new Float32Array(edges.flatMap(({ ends }) => ends.flat())), 3));
   const ofSubstrate = arrays(() => attribute(flat, "position", new Float32Array(data.substrate.flat()), 3));
@@ -95,11 +98,10 @@
   }));
 
   // The substrate lies below: `up` is along the depth, and the other two axes follow so that nothing is mirrored.
-  const sign = Math.sign(data.normal[data.up]) || 1;
   const unit = (axis, length) => [0, 1, 2].map((i) => (i === axis ? length : 0));
-  const up = unit(data.up, sign);
+  const up = unit(data.up, data.sign);
   const lateral = [unit((data.up + 1) % 3, 1), unit((data.up + 2) % 3, 1)];
-  if (sign < 0) lateral.reverse();
+  if (data.sign < 0) lateral.reverse();
   const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
   const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
   const first = { azimuth: 0.95, elevation: 0.32, zoom: 1, x: 0, y: 0 };
@@ -150,8 +152,7 @@
     };
     let where = uniforms(spheres);
     gl.uniform3fv(where("size"), size);
-    gl.uniform3fv(where("normal"), data.normal);
-    gl.uniform1f(where("offset"), data.offset_um);
+    gl.uniform2fv(where("deep"), data.depth_range);
     gl.uniform1f(where("largest"), data.largest_um);
     gl.uniform1f(where("least"), 1 / scale);
     gl.uniform2fv(where("range"), data.ranges[coloured]);
@@ -171,6 +172,8 @@
     gl.drawArrays(gl.TRIANGLE_FAN, 0, 4);
     gl.depthMask(true);
     gl.disable(gl.BLEND);
+    [paper.width, paper.height] = [canvas.width, canvas.height];
+    paper.getContext("2d").drawImage(canvas, 0, 0);
     write(at, scale, wide, high, colours.ink);
   };
 
@@ -222,16 +225,20 @@
   };
 
   const theme = () => ({ back: css("--panel"), line: css("--soft"), ink: css("--ink") });
-  const sharp = () => draw(count, Math.min(2, Math.max(1.5, devicePixelRatio)), theme());
+  const sharp = () => {
+    draw(count, Math.min(2, Math.max(1.5, devicePixelRatio)), theme());
+    place.dataset.still = "";
+  };
   // While something moves: fewer spheres where the machine is slow, then everything, sharp.
   const move = () => {
+    delete place.dataset.still;
     clearTimeout(rest);
     rest = setTimeout(sharp, 250);
     frame ??= requestAnimationFrame(() => {
       frame = null;
       const begin = performance.now();
       draw(moving, 1, theme());
-      gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));  // waits for the card
+      paper.getContext("2d").getImageData(0, 0, 1, 1);  // waits for the card
       const spent = performance.now() - begin;
       if (spent > 40) moving = Math.max(Math.min(count, 3000), Math.round(moving * 0.6));
       if (spent < 12) moving = Math.min(count, Math.round(moving * 1.5) + 1);
@@ -281,10 +288,16 @@
 
   const domain = (i) => {
     const at = [0, 1, 2].map((axis) => (positions[3 * i + axis] / 65535) * size[axis]);
-    return { at, diameter: (diameters[i] / 65535) * data.largest_um, depth: dot(data.normal, at) - data.offset_um };
+    const [nearest, furthest] = data.depth_range;
+    return { at, diameter: (diameters[i] / 65535) * data.largest_um, depth: nearest + (depths[i] / 65535) * (furthest - nearest) };
   };
-  // The nearest sphere under the pointer.
+  // The nearest sphere under the pointer, told when the pointer rests.
+  let pointed = null;
   const point = (event) => {
+    clearTimeout(pointed);
+    pointed = setTimeout(() => tell(event), 80);
+  };
+  const tell = (event) => {
     const frame_px = place.getBoundingClientRect();
     const scale = pixels(), at = axes();
     const x = (event.clientX - frame_px.left - place.clientWidth / 2) / scale, y = (place.clientHeight / 2 - event.clientY + frame_px.top) / scale;
@@ -305,7 +318,7 @@
     const [wide, high] = [place.clientWidth, place.clientHeight];
     for (const [name, value] of Object.entries({ width: wide, height: high })) picture.setAttribute(name, value);
     picture.removeAttribute("aria-hidden");
-    picture.prepend(element("image", { width: wide, height: high, href: canvas.toDataURL("image/png") }));
+    picture.prepend(element("image", { width: wide, height: high, href: paper.toDataURL("image/png") }));
     sharp();
     return new XMLSerializer().serializeToString(picture);
   };

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from .headline import depth_range
@@ -96,9 +97,13 @@ def sizes_figure(sizes: pd.DataFrame, zones: pd.DataFrame) -> go.Figure:
 
 
 def correlation_figure(correlation: pd.DataFrame) -> go.Figure:
-    """Return the two-point correlation S2 with 95 % intervals and the autocovariance against the lag, by zone."""
+    """Return the two-point correlation S2 with 95 % intervals and the autocovariance against the lag, by zone.
+
+    Zones in which it is not known have no line; the page says so.
+    """
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.06)
-    for number, (zone, rows) in enumerate(correlation.groupby("zone", sort=False)):
+    known = correlation[correlation["s2"].notna()]
+    for number, (zone, rows) in enumerate(known.groupby("zone", sort=False)):
         colour, dash = _PALETTE[number % 3], _DASHES[number % len(_DASHES)]
         lag, low, high = (rows[name].to_numpy(float) for name in ("lag_um", "s2_lo", "s2_hi"))
         area = go.Scatter(x=[*lag, *lag[::-1]], y=[*high, *low[::-1]], fill="toself", fillcolor=_faint(colour))
@@ -155,10 +160,14 @@ def _distribution(bins: pd.DataFrame) -> list[go.Scatter]:
     """Return what else is known about the diameters of each bin; the page shows it when asked."""
     x = bins["depth_um"]
     low, high = (bins[f"diameter_{end}_um"].to_numpy(float) for end in ("p10", "p90"))
-    known = np.isfinite(low) & np.isfinite(high)
+    around: list[float | None] = []
+    between: list[float | None] = []
+    for run in _stretches(np.isfinite(low) & np.isfinite(high)):
+        around += [*x[run], *x[run][::-1], None]
+        between += [*high[run], *low[run][::-1], None]
     area = go.Scatter(
-        x=[*x[known], *x[known][::-1]],
-        y=[*high[known], *low[known][::-1]],
+        x=around[:-1],
+        y=between[:-1],
         fill="toself",
         fillcolor=_faint(_NEUTRAL),
         mode="lines",
@@ -200,15 +209,19 @@ def _band(profile: pd.DataFrame, name: str, factor: float) -> tuple[list[float |
     known = table.notna().all(axis=1).to_numpy()
     x: list[float | None] = []
     y: list[float | None] = []
-    for run in np.split(np.arange(len(table)), np.flatnonzero(np.diff(known.astype(int))) + 1):
-        if not run.size or not known[run[0]]:
-            continue
+    for run in _stretches(known):
         depths = bins.iloc[run][["depth_lo_um", "depth_hi_um"]].to_numpy().ravel()
         upper = np.repeat(table.iloc[run].max(axis=1).to_numpy(), 2)
         lower = np.repeat(table.iloc[run].min(axis=1).to_numpy(), 2)
         x += [*depths, *depths[::-1], None]
         y += [*upper, *lower[::-1], None]
     return x[:-1], y[:-1]
+
+
+def _stretches(known: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
+    """Return the indices of each unbroken stretch of bins in which something is known."""
+    runs = np.split(np.arange(len(known)), np.flatnonzero(np.diff(known.astype(int))) + 1)
+    return [run for run in runs if run.size and known[run[0]]]
 
 
 def _top(bins: pd.DataFrame, flagged: pd.Series, band: list[float | None], name: str, factor: float) -> float:

@@ -7,36 +7,32 @@ show them.
 
 from __future__ import annotations
 
-import base64
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import imagecodecs
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from skimage.measure import approximate_polygon, find_contours
-from skimage.transform import resize
 
 from ..domains.objects import ObjectsMetadata, iter_runs
 from ..domains.runs import threshold_of
 from ..volume.plane import Plane
 from ..volume.store import Store
 from .headline import length
+from .images import exact, grey_window, reduced
 
 _SLICES = 9  # of one triplet; at 2048 x 2048 voxels each takes about 0.4 MB of the page
 _OVERVIEW_PIXELS = 640  # longest side of the embedded overview: what a screen gives it
-_JPEG_QUALITY = 75  # of overviews, which are reduced anyway; zooms stay exact
 _MOST_POINTS = 60_000  # of contours in one picture, about 0.3 MB of text
 _STEPS = 4  # of a contour in a voxel, or in a pixel of a reduced overview
 _BOX_DIAMETERS = 10.0
 _BOX_LEAST_VOXELS = 48
 _BOX_MOST_SHARE = 0.5
 _BELOW_SUBSTRATE = 0.15  # share of the box at the interface that shows substrate
-_WINDOW = (0.5, 99.5)  # percentiles of the resin: refraction rims would take up the whole grey scale
 
 
 @dataclass(frozen=True)
@@ -113,7 +109,7 @@ class Slice:
     @property
     def depths(self) -> str:
         """Distance of the box from the substrate."""
-        return "{} – {} µm".format(*map(length, self.box_depths_um))
+        return "{} … {} µm".format(*map(length, self.box_depths_um)).replace("-", "−")
 
 
 @dataclass(frozen=True)
@@ -233,9 +229,9 @@ def _draw_slice(
     box = _box(cut, runs, plane, depths, at_interface)
     lines, step, hidden = _contours(cut, level, None)
     zoomed, zoom_step, _ = _contours(cut, level, box)
-    black, white = _grey_window(cut)
+    window = grey_window(cut.grey, cut.depth_um > 0)
     whole = Box(0.0, 0.0, cut.grey.shape[1] * cut.edges[1], cut.grey.shape[0] * cut.edges[0])
-    zoom, zoom_bar = _png(_crop(cut.grey, box, cut.edges), black, white), _bar(box.width)
+    zoom, zoom_bar = exact(_crop(cut.grey, box, cut.edges), window), _bar(box.width)
     seen = _crop(cut.depth_um, box, cut.edges)
     return Slice(
         axis=cut.axis,
@@ -245,7 +241,7 @@ def _draw_slice(
         pictures=(
             Picture(
                 whole,
-                _overview(cut.grey, black, white),
+                reduced(cut.grey, window, _OVERVIEW_PIXELS),
                 lines,
                 step,
                 box,
@@ -420,12 +416,6 @@ def _relief_line(cut: Section, view: Box) -> tuple[float, ...] | None:
     return tuple(float(value) for point in points for value in point[::-1])
 
 
-def _grey_window(cut: Section) -> tuple[float, float]:
-    resin = cut.grey[cut.depth_um > 0]
-    black, white = np.percentile(resin if resin.size else cut.grey, _WINDOW)
-    return float(black), float(white) if white > black else float(black) + 1.0
-
-
 def _pixels(box: Box, edges: tuple[float, float]) -> tuple[slice, slice]:
     row, column = round(box.y / edges[0]), round(box.x / edges[1])
     return slice(row, row + round(box.height / edges[0])), slice(column, column + round(box.width / edges[1]))
@@ -433,26 +423,6 @@ def _pixels(box: Box, edges: tuple[float, float]) -> tuple[slice, slice]:
 
 def _crop(image: NDArray[Any], box: Box, edges: tuple[float, float]) -> NDArray[Any]:
     return image[_pixels(box, edges)]
-
-
-def _overview(grey: NDArray[Any], black: float, white: float) -> str:
-    factor = _OVERVIEW_PIXELS / max(grey.shape)
-    if factor < 1:
-        shape = tuple(max(1, round(n * factor)) for n in grey.shape)
-        grey = resize(grey, shape, anti_aliasing=True, preserve_range=True)
-    return _data_uri("jpeg", imagecodecs.jpeg8_encode(_grey8(grey, black, white), level=_JPEG_QUALITY))
-
-
-def _png(grey: NDArray[Any], black: float, white: float) -> str:
-    return _data_uri("png", imagecodecs.png_encode(_grey8(grey, black, white), level=9))
-
-
-def _grey8(grey: NDArray[Any], black: float, white: float) -> NDArray[np.uint8]:
-    return np.round(np.clip((grey - black) / (white - black), 0, 1) * 255).astype(np.uint8)
-
-
-def _data_uri(kind: str, data: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def _bar(width_um: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,7 +103,7 @@ class ZoneRow:
     depths: str
     estimates: tuple[Estimate, Estimate, Estimate]
     n_domains: str
-    diameters: tuple[str, ...]
+    diameters: tuple[tuple[str, str], ...]  # the value and its interval, where there is one
     nearest: Estimate
     nearest_sd: str
     clark_evans: float
@@ -173,6 +174,7 @@ def report_sample(files: SampleFiles, title: str, out: Path, language: str = "en
                 "learning": _embedded(learning_figure(segmentation.learning_curve).to_plotly_json()),
             },
             "csv": {name: _csv(table) for name, table in tables.items()},
+            "correlated": set(correlation.loc[correlation["s2"].notna(), "zone"]),
             "scene": _embedded(scene(domains, plane, size)),
             "smallest": f"{domains['equivalent_diameter_um'].min():.2f}",
             "largest": f"{domains['equivalent_diameter_um'].max():.2f}",
@@ -231,7 +233,9 @@ def _zone_rows(zones: pd.DataFrame) -> Iterator[ZoneRow]:
             depths=depth_range(row["from_um"], row["to_um"]),
             estimates=(ratio, diameter, density),
             n_domains=count(row["n_domains"]),
-            diameters=tuple(_two_digits(row[name]) for name in DIAMETERS),
+            diameters=tuple(
+                (_two_digits(row[name]), estimate(zones, row["zone"], name).interval) for name in DIAMETERS
+            ),
             nearest=estimate(zones, row["zone"], "nearest_mean_um"),
             nearest_sd=_two_digits(row["nearest_sd_um"]),
             clark_evans=float(row["clark_evans"]),
@@ -244,7 +248,8 @@ def _breaks(breakpoints: pd.DataFrame) -> Iterator[dict[str, str]]:
         slopes = {name: "–" if pd.isna(row[name]) else f"{row[name]:.3g}" for name in ("slope_before", "slope_after")}
         yield {
             "quantity": row["quantity"],
-            "place": place.text,
+            "change": row["change"],
+            "place": place.text if math.isfinite(place.value) else "–",
             "interval": place.interval,
             "flag": row["flag"],
             **slopes,

@@ -24,7 +24,7 @@ def scene(domains: pd.DataFrame, plane: Plane, size_um: tuple[float, float, floa
     Parameters
     ----------
     domains : DataFrame
-        Only the largest :data:`MOST_SPHERES` are drawn.
+        At least one; only the largest :data:`MOST_SPHERES` are drawn.
     plane : Plane
         The substrate.
     size_um : tuple of float
@@ -35,29 +35,33 @@ def scene(domains: pd.DataFrame, plane: Plane, size_um: tuple[float, float, floa
     dict
         ``count`` spheres, the largest first, so that the first of them are a coarse picture of all; ``positions``
         (x, y, z) and ``diameters`` as base64 of uint16, in units of ``size`` / 65535 and ``largest_um`` / 65535:
-        a millimetre is known to 0.02 µm. ``size`` (x, y, z) in µm; ``normal`` (x, y, z) and ``offset_um`` of the
-        plane, ``up``: index of its axis in (x, y, z); ``substrate``: corners of the plane over the lateral extent;
-        ``ranges`` and ``colours`` of the two ways to colour.
+        a millimetre is known to 0.02 µm. ``depths``: the same from the least to the greatest of ``depth_range``.
+        ``size`` (x, y, z) in µm; ``up``: index of the depth's axis in (x, y, z), and ``sign``: -1 when depth grows
+        against it; ``substrate``: corners of the plane over the lateral extent; ``ranges`` and ``colours`` of the two
+        ways to colour.
     """
     drawn = domains.nlargest(MOST_SPHERES, "equivalent_diameter_um", keep="first")
     diameter = drawn["equivalent_diameter_um"].to_numpy(float)
     size = np.array(size_um[::-1])
     centres = drawn[[f"centroid_{axis}_um" for axis in "xyz"]].to_numpy(float)
-    largest = float(diameter.max()) if len(drawn) else 1.0
-    depth = drawn["depth_um"]
+    largest = float(diameter.max())
+    # From the table: the substrate may be no plane.
+    depth = drawn["depth_um"].to_numpy(float)
+    nearest, furthest = float(depth.min()), float(max(depth.max(), depth.min() + 1e-3))
     return {
         "count": len(drawn),
         "positions": _packed(centres / size),
         "diameters": _packed(diameter / largest),
+        "depths": _packed((depth - nearest) / (furthest - nearest)),
         "largest_um": largest,
+        "depth_range": [nearest, furthest],
         "size": [float(edge) for edge in size],
-        "normal": [float(part) for part in plane.normal[::-1]],
-        "offset_um": float(plane.offset_um),
         "up": 2 - plane.axis,
+        "sign": 1 if plane.normal[plane.axis] > 0 else -1,
         "substrate": _corners(plane, size_um),
         "ranges": {
-            "depth": [math.floor(depth.min()), math.ceil(depth.max())] if len(drawn) else [0, 1],
-            "diameter": [math.floor(diameter.min()), math.ceil(largest)] if len(drawn) else [0, 1],
+            "depth": [math.floor(nearest), math.ceil(furthest)],
+            "diameter": [math.floor(diameter.min()), math.ceil(largest)],
         },
         # Both rise evenly in lightness, and read the same with any colour vision.
         "colours": {"depth": _colours("Viridis"), "diameter": _colours("Cividis")},

@@ -34,7 +34,7 @@ _COMMON = (
 _PROFILE = ("depth_um", "depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3", *_COMMON, "flag")
 _NEAREST = (*(f"nearest_mean_um{end}" for end in _ENDS), "nearest_sd_um", "clark_evans")
 _ZONES = ("zone", "from_um", "to_um", *_COMMON, *_NEAREST)
-_BREAKPOINTS = ("quantity", *(f"depth_um{end}" for end in _ENDS), "slope_before", "slope_after", "flag")
+_BREAKPOINTS = ("quantity", *(f"depth_um{end}" for end in _ENDS), "change", "slope_before", "slope_after", "flag")
 _CORRELATION = ("zone", "lag_um", *(f"s2{end}" for end in _ENDS), "autocovariance", "pairs")
 _SIZES = (
     "zone",
