@@ -13,6 +13,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tomoprofile.config import ObjectsConfig, ProfileConfig
+from tomoprofile.files import temporary_folder
+from tomoprofile.profile.baselines import segment_block, write_baselines
+from tomoprofile.profile.resin import Resin
+from tomoprofile.report.baselines import draw_outlines
 from tomoprofile.report.page import SampleFiles
 from tomoprofile.report.tables import DIAMETERS
 from tomoprofile.volume.plane import Plane
@@ -172,6 +177,16 @@ def write_estimates(folder: Path, domains: pd.DataFrame, zones: list[str], rows:
     pd.DataFrame(lags).to_parquet(folder / "correlation.parquet", index=False)
 
 
+def write_thresholds(folder: Path) -> None:
+    """Write what thresholds find, as the workflow does."""
+    level, profile, objects = LEVELS["calibrated"], ProfileConfig(), ObjectsConfig()
+    scan = (folder / name for name in ("volume.ome.zarr", "probability.ome.zarr", "interface.json", "resin.npz"))
+    Resin.everywhere().save(folder / "resin.npz")
+    with temporary_folder(folder / "baselines.parquet") as block_folder:
+        block = segment_block(*scan, level, profile, objects, block_folder)
+        write_baselines(folder / "baselines.parquet", block, level, profile, draw_outlines(block, level, None))
+
+
 def write_scan(
     folder: Path,
     sample: str = "epoxy_1",
@@ -220,6 +235,7 @@ def write_scan(
     pd.DataFrame(rows).to_parquet(folder / "zones.parquet", index=False)
     write_estimates(folder, pd.read_parquet(folder / "domains.parquet"), [row[0] for row in zones], rows)
     plane.save(folder / "interface.json", **({"how": "fitted", "residual_um": 0.1, "warning": ""} | record))
+    write_thresholds(folder)
     return SampleFiles(
         sample=sample,
         volume=folder / "volume.ome.zarr",
@@ -232,6 +248,7 @@ def write_scan(
         correlation=folder / "correlation.parquet",
         sizes=folder / "sizes.parquet",
         interface=folder / "interface.json",
+        baselines=folder / "baselines.parquet",
         segmenter=write_bundle(folder / "bundle"),
         provenance={"configuration": "0123456789abcdef", "seed": 1},
     )

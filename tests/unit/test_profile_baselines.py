@@ -8,19 +8,21 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from domains_scan import write_store
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tomoprofile.config import ObjectsConfig, ProfileConfig
 from tomoprofile.errors import InputError, StageError
 from tomoprofile.profile import baselines
-from tomoprofile.profile.baselines import METHODS, choose_block, compare_baselines
+from tomoprofile.profile.baselines import METHODS, choose_block, segment_block, write_baselines
+from tomoprofile.profile.masks import FieldOfView
+from tomoprofile.profile.resin import Resin
 from tomoprofile.report.baselines import baselines_section, draw_outlines
-from tomoprofile.report.page import TEMPLATES
+from tomoprofile.report.page import environment
 from tomoprofile.volume.plane import Plane
 
 EDGE = 0.5
 SHAPE = (48, 120, 80)
 PLANE = Plane.through((0.0, 1.0, 0.02), 6.0)
+FILES = ("volume.ome.zarr", "probability.ome.zarr", "interface.json", "resin.npz")
 LARGE = ((24, 36, 26), (22, 42, 58))  # centres of domains of 10.5 um, whose inside is as grey as the matrix
 SMALL = [(z, y, x) for z in (8, 24, 40) for y in range(70, 115, 12) for x in range(10, 78, 16)]
 
@@ -46,17 +48,18 @@ def write_scan(folder, mask=None, contrast=-20.0):
     own = np.where(truth if mask is None else mask, 255, 0).astype("uint8")
     write_store(folder / "probability.ome.zarr", own, 16, (EDGE,) * 3)
     PLANE.save(folder / "interface.json")
+    Resin.everywhere().save(folder / "resin.npz")
     return truth
 
 
 def compare(folder, name="baselines", profile=None, **more):
     block = folder / f"{name}.block"
     block.mkdir()
-    scan = (folder / part for part in ("volume.ome.zarr", "probability.ome.zarr", "interface.json"))
+    scan = (folder / part for part in FILES)
     profile = profile or ProfileConfig()
     out = folder / f"{name}.parquet"
-    found = compare_baselines(*scan, 0.5, profile, ObjectsConfig(), block, out, **more)
-    draw_outlines(found, 0.5, profile.zones[0].to_um, folder / f"{name}.json")
+    found = segment_block(*scan, 0.5, profile, ObjectsConfig(), block, **more)
+    write_baselines(out, found, 0.5, profile, draw_outlines(found, 0.5, profile.zones[0].to_um))
     return found, pd.read_parquet(out), facts(out)
 
 
@@ -122,7 +125,7 @@ def test_depths_and_domains_of_a_block_are_those_of_the_scan(tmp_path, monkeypat
     assert told["block"] == {"z": [z.start, z.stop], "y": [0, SHAPE[1]], "x": [x.start, x.stop]}
     whole = pd.read_parquet(block.level("own", 0.5).table)
     assert whole["depth_um"].max() < depth.max()
-    text = baselines_section(tmp_path / "baselines.parquet", tmp_path / "baselines.json", "network")["block"]
+    text = baselines_section(tmp_path / "baselines.parquet", "network")["block"]
     assert text.startswith("One block of the scan was compared, ")
 
 
@@ -141,7 +144,8 @@ def test_depths_and_domains_of_a_block_are_those_of_the_scan(tmp_path, monkeypat
 @pytest.mark.parametrize("view", ["all", "cylinder"])
 def test_a_block_is_bounded_and_holds_the_interface_and_what_lies_beyond(shape, normal, offset, view):
     plane = Plane.through(normal, offset)
-    window = choose_block(shape, (EDGE,) * 3, plane, view, 512**3)
+    circle = FieldOfView.of(view, shape, (EDGE,) * 3).circle
+    window = choose_block(shape, (EDGE,) * 3, plane, circle, 512**3)
     sizes = [part.stop - part.start for part in window]
     assert math.prod(sizes) <= 512**3
     assert all(0 <= part.start < part.stop <= n for part, n in zip(window, shape, strict=True))
@@ -173,7 +177,7 @@ def test_given_objects_stay_apart(tmp_path):
 
 def test_the_section_says_what_thresholds_miss(scan):
     folder, *_ = scan
-    section = baselines_section(folder / "baselines.parquet", folder / "baselines.json", "network")
+    section = baselines_section(folder / "baselines.parquet", "network")
     wanted = (
         "Of the 2 domains over 10 µm that the network finds near the substrate, Otsu's threshold finds 0, a threshold "
         "with holes filled finds 2."
@@ -186,8 +190,7 @@ def test_the_section_says_what_thresholds_miss(scan):
     assert paths[1].count("M") > paths[2].count("M"), "a hollow domain has two outlines, a filled one has one"
     names = [trace["name"] for trace in section["figure"]["data"] if trace["showlegend"]]
     assert names == ["the network", "Otsu's threshold", "a threshold with holes filled"]
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    text = environment.get_template("baselines.html.j2").render(baselines=section)
+    text = environment("en").get_template("baselines.html.j2").render(baselines=section, sample="a")
     assert text.count("<svg") == len(METHODS)
     assert "Beside simple thresholds" in text
     assert json.loads(text.split('id="figure-baselines">')[1].split("</script>")[0]) == section["figure"]
@@ -199,15 +202,15 @@ def test_without_domains_there_still_is_a_table(tmp_path):
     assert block.domains_are == "dark", "the default of the methods"
     assert table[table["method"] == "own"]["n_domains"].sum() == 0
     assert told["large_found"]["otsu"] == [0, 0]
-    section = baselines_section(tmp_path / "baselines.parquet", tmp_path / "baselines.json", "mask")
+    section = baselines_section(tmp_path / "baselines.parquet", "mask")
     assert section["sentence"].startswith("The mask that was given finds no domain over 10 µm near the substrate here.")
 
 
-def test_a_scan_without_resin_and_broken_files_are_errors(scan, tmp_path):
+def test_a_scan_without_resin_and_broken_files_are_errors(tmp_path):
     write_scan(tmp_path)
     Plane.through((0.0, 1.0, 0.0), 1000.0).save(tmp_path / "interface.json")
     with pytest.raises(StageError, match="no resin"):
         compare(tmp_path)
     (tmp_path / "broken.parquet").write_text("x")
     with pytest.raises(InputError, match=r"broken\.parquet.*no table of baselines"):
-        baselines_section(tmp_path / "broken.parquet", scan[0] / "baselines.json", "network")
+        baselines_section(tmp_path / "broken.parquet", "network")

@@ -1,22 +1,18 @@
 """What the page says of the substrate is what interface.json holds."""
 
-import jinja2
 import numpy as np
 import pytest
 from test_profile_interface import SHAPE, edge_volume, fit, store_of, tilted
 
 from tomoprofile.report.interface import interface_section
-from tomoprofile.report.page import TEMPLATES
+from tomoprofile.report.page import environment
 
 SIZE = (32.0, 60.0, 32.0)
 GIVEN = {"residual_um": None, "n_columns": 0, "inlier_fraction": None, "axis": "z", "tilt_deg": 0.0, "air": None}
 
 
 def text_of(section):
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    template = environment.get_template("interface.html.j2")
+    template = environment("en").get_template("interface.html.j2")
     return " ".join(template.render(interface=section, plot=lambda name, _label: f"<i>plot {name}</i>").split())
 
 

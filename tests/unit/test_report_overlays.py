@@ -166,10 +166,10 @@ def test_the_line_of_a_rough_substrate_follows_its_surface():
     wave = 12 + 2 * np.sin(columns / 5)
     cut = overlays.Section(0, 3, 1.0, (EDGE, EDGE), np.zeros((60, 80)), np.zeros((60, 80), np.uint8), rows - wave)
     relief = Relief((0.0, 1.0, 0.0), 12.0, np.zeros((2, 2, 2), np.float32), (1.0, 1.0, 1.0))
-    line = np.reshape(overlays._substrate_line(cut, relief, overlays.Box(0, 0, 80 * EDGE, 60 * EDGE)), (-1, 2))
+    line = np.reshape(overlays.substrate_line(cut, relief, overlays.Box(0, 0, 80 * EDGE, 60 * EDGE)), (-1, 2))
     assert np.abs(line[:, 1] - (12 + 2 * np.sin(line[:, 0] / 5))).max() < 0.15 * EDGE
     assert np.ptp(line[:, 0]) == pytest.approx(79 * EDGE)
-    assert overlays._substrate_line(cut, relief, overlays.Box(0, 0, 80 * EDGE, 6 * EDGE)) is None
+    assert overlays.substrate_line(cut, relief, overlays.Box(0, 0, 80 * EDGE, 6 * EDGE)) is None
 
 
 def test_section_has_the_median_coverage_of_the_zone(scan):
@@ -194,14 +194,14 @@ def test_objects_that_were_dropped_are_not_drawn(scan):
     plane = Plane.load(scan.interface)
     metadata = read_objects_metadata(scan.objects["calibrated"])
     runs = kept.to_pandas()
-    cut = overlays._read_section(*stores, runs[runs["zyx"[axis]] == index], axis, index, metadata.level, plane)
-    lines, _, _ = overlays._contours(cut, metadata.level, None)
+    cut = overlays.read_section(*stores, runs[runs["zyx"[axis]] == index], axis, index, metadata.level, plane)
+    lines, _, _ = overlays.draw_contours(cut, metadata.level, None)
     assert 0 < lines.count("M") == len(before) - 1
 
 
 def test_scale_bar_is_a_round_length_that_fits():
     for width in (0.7, 13.0, 64.0, 1024.0, 99999.0):
-        bar = overlays._bar(width)
+        bar = overlays.scale_bar_um(width)
         assert width / 10 <= bar <= width / 4 * (1 + 1e-12)
         assert bar / 10 ** math.floor(math.log10(bar) + 1e-12) == pytest.approx(1, rel=1e-9) or round(
             bar / 10 ** math.floor(math.log10(bar)), 6

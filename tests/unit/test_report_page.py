@@ -122,9 +122,9 @@ def test_no_button_sends_data_away(page):
 
 def test_both_triplets_with_contours_and_box(page):
     parsed, _ = page
-    assert len(parsed.all("svg", role="img")) == 6
+    assert len(parsed.all("svg", role="img")) == 9  # and three outlines of thresholds
     assert len([tag for tag, _ in parsed.kept if tag == "svg"]) == 2 * 8 * 2, "two pictures of the eight other slices"
-    assert len(parsed.all("image")) == 6
+    assert len(parsed.all("image")) == 9
     contours = parsed.all("path", class_="contour")
     assert len(contours) == 4, "two pictures of each triplet have lines, the third has none"
     for path in contours:
@@ -301,7 +301,7 @@ def test_csv_is_the_profile(scan, page):
     links = {a["download"]: a["href"].split(",")[1] for a in page[0].all("a") if "download" in a}
     tables = {name: pd.read_csv(io.BytesIO(base64.b64decode(text))) for name, text in links.items()}
     assert {name.removeprefix("epoxy_1_") for name in tables} == {
-        f"{name}.csv" for name in ("profile", "breakpoints", "zones", "sizes", "correlation", "learning")
+        f"{name}.csv" for name in ("profile", "breakpoints", "zones", "sizes", "correlation", "learning", "baselines")
     }
     assert len(tables["epoxy_1_correlation.csv"]) == len(pd.read_parquet(scan.correlation))
     table = tables["epoxy_1_profile.csv"]
@@ -392,10 +392,11 @@ def test_every_direction_of_depth_is_drawn(normal, tmp_path):
 def test_no_domains_is_said_and_nothing_is_plotted(tmp_path):
     parsed, text = written(write_scan(tmp_path, n_small=0, n_large=0), tmp_path / "report.html")
     assert "No domains were found" in parsed.text
-    assert figures(text) == {}
-    assert parsed.all("div", class_="plot") == parsed.all("canvas") == []
+    assert set(figures(text)) == {"baselines"}, "what thresholds find is worth a look then"
+    assert [plot["id"] for plot in parsed.all("div", class_="plot")] == ["plot-baselines"]
+    assert parsed.all("canvas") == []
     assert "plotly.js v" not in text
-    assert len(parsed.all("image")) == 6
+    assert len(parsed.all("image")) == 9
     assert parsed.all("path", class_="contour") == []
 
 
@@ -490,7 +491,7 @@ def test_a_scan_of_one_slice_has_no_slider_and_says_why(tmp_path, page):
 def messages():
     found = set()
     for path in TEMPLATES.glob("*.j2"):
-        if not path.name.startswith(("beamtime", "interface")):
+        if not path.name.startswith(("beamtime", "comparison")):
             extracted = environment("en").extract_translations(path.read_text(encoding="utf-8"))
             found |= {message if isinstance(message, str) else message[0] for _, _, message in extracted}
     return found

@@ -8,10 +8,11 @@ rule compare_baselines:
         predicted=predicted,
         segmenter=segmenter,
         interface=f"{RESULTS}/{{sample}}/interface.json",
+        resin=f"{RESULTS}/{{sample}}/resin.npz",
+        distances=substrate_distances,
         instances=entered_instances,
     output:
         table=ensure(f"{RESULTS}/{{sample}}/baselines.parquet", non_empty=True),
-        outlines=ensure(f"{RESULTS}/{{sample}}/baselines.json", non_empty=True),
     log:
         f"{RESULTS}/logs/compare_baselines/{{sample}}.log",
     benchmark:

@@ -5,24 +5,24 @@ from pathlib import Path
 from tomoprofile.config import ObjectsConfig, ProfileConfig
 from tomoprofile.files import temporary_folder
 from tomoprofile.logs import rule_logging
-from tomoprofile.profile.baselines import compare_baselines
+from tomoprofile.profile.baselines import segment_block, write_baselines
 from tomoprofile.report.baselines import draw_outlines
 from tomoprofile.segment.bundle import decision_level
 
 with rule_logging(snakemake.log[0]):
-    params, out = snakemake.params, snakemake.output
+    params, found, out = snakemake.params, snakemake.input, Path(snakemake.output.table)
     level = decision_level(Path(params.segmenter))
     profile = ProfileConfig.model_validate(params.profile)
-    with temporary_folder(Path(out.table)) as folder:
-        block = compare_baselines(
+    with temporary_folder(out) as folder:
+        block = segment_block(
             Path(params.volume),
             Path(params.probability),
-            Path(snakemake.input.interface),
+            Path(found.interface),
+            Path(found.resin),
             level,
             profile,
             ObjectsConfig.model_validate(params.objects),
             folder,
-            Path(out.table),
             Path(params.instances) if params.instances else None,
         )
-        draw_outlines(block, level, profile.zones[0].to_um, Path(out.outlines))
+        write_baselines(out, block, level, profile, draw_outlines(block, level, profile.zones[0].to_um))

@@ -6,7 +6,7 @@ from tomoprofile.logs import rule_logging
 from tomoprofile.provenance import write_provenance
 from tomoprofile.report.page import SampleFiles, report_sample
 
-TABLES = ("domains", "profile", "zones", "breakpoints", "correlation", "sizes", "interface", "baselines", "outlines")
+TABLES = ("domains", "profile", "zones", "breakpoints", "correlation", "sizes", "interface", "baselines")
 
 with rule_logging(snakemake.log[0]):
     found = snakemake.input

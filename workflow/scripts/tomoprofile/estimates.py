@@ -90,11 +90,11 @@ def _files(scan: Scan, config: Config, slabs: int, jobs: int) -> int:
     stores = 3 if scan.own_mask and scan.own_mask.instances else 2
     shards = stores * math.ceil(scan.slices / config.store.shard_slices)
     metadata, records = 2 * stores, stores * slabs
-    # interface, resin, appearance, familiarity, objects (3), band (2), domains, of the profile (5), baselines, provenance
+    # interface, resin, appearance, familiarity, objects (3), band (2), domains, profile (5), baselines, provenance
     tables = 17 + (scan.substrate_mask is not None)
     pages = 1 + (1 + 2 * config.pick.slices)  # the report; the slices to label and their masks
     if config.objects.label_volume:
         metadata += 1
         shards += sum(math.ceil(nz / config.store.shard_slices) + 1 for nz, _, _ in level_shapes(scan.shape))
-    of_snakemake = records + tables + pages + metadata
+    of_snakemake = records + tables + 2 + metadata  # of the pages, it knows the report and the list of slices to label
     return shards + metadata + records + tables + pages + 2 * jobs + of_snakemake

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from .. import __version__
-from ..config import ObjectsConfig, ProfileConfig, ThresholdConfig
+from ..config import Circle, ObjectsConfig, ProfileConfig, ThresholdConfig
 from ..domains.objects import iter_runs
 from ..domains.runs import threshold_of
 from ..domains.table import Level, measure_domains
@@ -32,6 +32,7 @@ from ..volume.plane import Plane
 from ..volume.store import Store, create_store, open_store
 from .depth import whole_objects_um
 from .masks import FieldOfView, Floats, Grid, Ints
+from .resin import Resin
 
 OWN = "own"
 METHODS = (OWN, "otsu", "threshold_fill")
@@ -61,12 +62,15 @@ class Block:
         ``METHOD.domains.parquet``, and ``interface.json``.
     window : tuple of slice
         Where it lies in the scan, in voxels along (z, y, x).
+    grid : Grid
+        Bins of depth of the whole scan, in which only the block counts.
     domains_are : {"dark", "bright"}
         Grey of the scan's own domains against the rest of the resin.
     """
 
     folder: Path
     window: Window
+    grid: Grid
     domains_are: Literal["dark", "bright"]
 
     @property
@@ -76,7 +80,7 @@ class Block:
 
     @property
     def interface(self) -> Path:
-        """The substrate plane, in its own coordinates."""
+        """The plane nearest to the substrate, in coordinates of the block: for directions and pictures."""
         return self.folder / "interface.json"
 
     def mask(self, method: str) -> Path:
@@ -152,7 +156,7 @@ def choose_block(
     shape: tuple[int, int, int],
     voxel_size_um: tuple[float, float, float],
     plane: Plane,
-    field_of_view: str,
+    circle: Circle | None,
     most_voxels: int,
 ) -> Window:
     """Return a block of a scan: the whole of it when it is small, else all depths of a window in its middle.
@@ -163,8 +167,8 @@ def choose_block(
         Of the scan along (z, y, x).
     plane : Plane
         Substrate farther than 20 µm behind it is left out.
-    field_of_view : {"all", "cylinder"}
-        A part of a cylinder lies inside its circle, so that all of it was reconstructed.
+    circle : Circle or None
+        Of what was reconstructed: a part of a scan lies inside it.
     most_voxels : int
     """
     if math.prod(shape) <= most_voxels:
@@ -180,8 +184,9 @@ def choose_block(
     sizes[first] = min(shape[first], most_voxels // (sizes[plane.axis] * sizes[second]))
     starts = [(n - size) // 2 for n, size in zip(shape, sizes, strict=True)]
     starts[plane.axis] = deep.start
-    if field_of_view == "cylinder":
-        for axis, (start, size) in _inside_circle(shape, voxel_size_um, plane.axis, starts, sizes).items():
+    if circle is not None and circle.centre_um is not None:
+        inside = _inside_circle(shape, voxel_size_um, plane.axis, circle.radius_um, circle.centre_um, starts, sizes)
+        for axis, (start, size) in inside.items():
             starts[axis], sizes[axis] = start, size
     z, y, x = (slice(start, start + size) for start, size in zip(starts, sizes, strict=True))
     return z, y, x
@@ -206,43 +211,48 @@ def _inside_circle(
     shape: tuple[int, int, int],
     voxel_size_um: tuple[float, float, float],
     depth_axis: int,
+    radius_um: float,
+    centre_um: tuple[float, float],
     starts: list[int],
     sizes: list[int],
 ) -> dict[int, tuple[int, int]]:
-    """Return start and size along y and x so that the rectangle lies inside the largest circle of the slice.
+    """Return start and size along y and x so that the rectangle lies inside a circle of the slice.
 
     Where depth runs in the slice the lateral side stays and the ends of the depth go, else both shrink alike.
     """
-    radius = min(shape[axis] * voxel_size_um[axis] for axis in (1, 2)) / 2
     half = {axis: sizes[axis] * voxel_size_um[axis] / 2 for axis in (1, 2)}
-    if math.hypot(*half.values()) > radius:
+    if math.hypot(*half.values()) > radius_um:
         lateral = 3 - depth_axis
-        if depth_axis == 0 or half[lateral] > radius / math.sqrt(2):
-            half = dict.fromkeys((1, 2), radius / math.sqrt(2))
+        if depth_axis == 0 or half[lateral] > radius_um / math.sqrt(2):
+            half = dict.fromkeys((1, 2), radius_um / math.sqrt(2))
         else:
-            half[depth_axis] = math.sqrt(radius**2 - half[lateral] ** 2)
+            half[depth_axis] = math.sqrt(radius_um**2 - half[lateral] ** 2)
     found = {}
     for axis, reach in half.items():
-        middle, reach = shape[axis] / 2, reach / voxel_size_um[axis]
-        start = max(starts[axis], math.ceil(middle - reach - 1e-6))
-        stop = min(starts[axis] + sizes[axis], math.floor(middle + reach + 1e-6))
-        found[axis] = (start, stop - start)
+        middle, reach = centre_um[axis - 1] / voxel_size_um[axis], reach / voxel_size_um[axis]
+        start = max(starts[axis] if axis == depth_axis else 0, math.ceil(middle - reach - 1e-6))
+        end = starts[axis] + sizes[axis] if axis == depth_axis else shape[axis]
+        found[axis] = (start, min(end, math.floor(middle + reach + 1e-6)) - start)
     return found
 
 
-def _cut_block(grey: Store, certain: Store, plane: Plane, window: Window, threshold: int, folder: Path) -> Block:
+def _cut_block(grey: Store, certain: Store, grid: Grid, window: Window, threshold: int, folder: Path) -> Block:
     """Copy a block and compare grey values inside the scan's own domains with those of the rest of the resin."""
-    edges = grey.voxel_size_um
-    origin = np.array([part.start * edge for part, edge in zip(window, edges, strict=True)])
-    moved = Plane(plane.normal, plane.offset_um - float(np.dot(plane.normal, origin)))
-    moved.save(folder / "interface.json")
+    plane, origin = grid.plane, _origin_um(window, grid)
+    offset_um = plane.offset_um - float(np.dot(plane.normal, origin))
+    Plane(plane.normal, offset_um).save(folder / "interface.json")
     volume = _copy(grey, window, folder / "volume.ome.zarr")
     own = _copy(certain, window, folder / f"{OWN}.ome.zarr")
+    at = [
+        (np.arange(part.start, part.stop) + 0.5) * edge for part, edge in zip(window, grid.voxel_size_um, strict=True)
+    ]
+    y_um, x_um = (axis.ravel() for axis in np.meshgrid(at[1], at[2], indexing="ij"))
     sums, counts = np.zeros(2), np.zeros(2, np.int64)
     for start, stop in volume.shards():
         values, inside = volume.read(start, stop).astype(np.float64), own.read(start, stop) >= threshold
         for z in range(start, stop):
-            resin = moved.resin(z, volume.shape, edges) & np.isfinite(values[z - start])
+            layer, _ = grid.place(np.full(len(y_um), at[0][z]), y_um, x_um)
+            resin = (layer >= 0).reshape(volume.shape[1:]) & np.isfinite(values[z - start])
             for side, chosen in enumerate((resin & inside[z - start], resin & ~inside[z - start])):
                 sums[side] += values[z - start][chosen].sum()
                 counts[side] += chosen.sum()
@@ -251,7 +261,11 @@ def _cut_block(grey: Store, certain: Store, plane: Plane, window: Window, thresh
         raise StageError(Fault(str(grey.path), "", problem, "Correct the column `interface` of the sample sheet."))
     # Without any domain the default of the methods holds.
     bright = counts.all() and sums[0] / counts[0] > sums[1] / counts[1]
-    return Block(folder, window, "bright" if bright else "dark")
+    return Block(folder, window, grid, "bright" if bright else "dark")
+
+
+def _origin_um(window: Window, grid: Grid) -> Floats:
+    return np.array([part.start * edge for part, edge in zip(window, grid.voxel_size_um, strict=True)])
 
 
 def _copy(store: Store, window: Window, path: Path) -> Store:
@@ -272,35 +286,50 @@ def _segment(block: Block, method: str) -> None:
     predict_by_threshold(grey, out, record, 0, grey.shape[0])
 
 
-def _write(out: Path, block: Block, level: float, profile: ProfileConfig, scan_shape: tuple[int, int, int]) -> None:
-    store, plane = open_store(block.volume), Plane.load(block.interface)
-    grid = _grid(store, plane, profile, scan_shape)
-    resin = _count_resin(grid)
-    tables = {method: _read(block.level(method, level).table) for method in METHODS}
+def write_baselines(out: Path, block: Block, level: float, profile: ProfileConfig, outlines: dict[str, Any]) -> None:
+    """Write ``baselines.parquet``: one row a method and depth bin (docs/outputs.md).
+
+    Parameters
+    ----------
+    out : Path
+    block : Block
+        Segmented and measured.
+    level : float
+        Decision level of the scan's own segmentation.
+    profile : ProfileConfig
+        Its first zone is the one near the substrate.
+    outlines : dict
+        Picture of the block, for the page; it goes into the metadata, since the block is not kept.
+    """
+    store, grid = open_store(block.volume), block.grid
+    resin = grid.count_resin(block.window[0].start, block.window[0].stop).sum(axis=1)
+    tables = {method: _read(block.level(method, level).table, block) for method in METHODS}
     own = tables[OWN]
     radius = own.loc[own["edge_weight"] > 0, "equivalent_diameter_um"].max() / 2
-    near_um, far_um = whole_objects_um(store.shape, store.voxel_size_um, plane, radius if radius > 0 else 0.0)
-    whole = (grid.borders_um[:-1] >= near_um) & (grid.borders_um[1:] <= far_um)
+    ends = whole_objects_um(
+        store.shape, store.voxel_size_um, Plane.load(block.interface), radius if radius > 0 else 0.0
+    )
+    whole = (grid.borders_um[:-1] >= ends[0]) & (grid.borders_um[1:] <= ends[1])
     rows = pd.concat(
         [
-            _rows(method, _count(block.level(method, level).objects, grid), tables[method], resin, whole, grid)
+            _rows(method, _count(block.level(method, level).objects, block), tables[method], resin, whole, grid)
             for method in METHODS
         ],
         ignore_index=True,
     )
     near = profile.zones[0].to_um or math.inf
-    edges = store.voxel_size_um
     facts: dict[str, Any] = {
         "tomoprofile_version": __version__,
         "units": {name: unit for name, unit in _COLUMNS.items() if unit},
         "block": {"zyx"[axis]: [part.start, part.stop] for axis, part in enumerate(block.window)},
-        "whole_scan": store.shape == scan_shape,
-        "voxel_size_um": list(edges),
+        "whole_scan": store.shape == grid.shape,
+        "voxel_size_um": list(grid.voxel_size_um),
         "decision_level": level,
         "domains_are": block.domains_are,
         "near_um": near if math.isfinite(near) else None,
         "large_found": {method: large_found(own, tables[method], near) for method in METHODS},
         "thresholds": {name: json.loads((block.folder / f"{name}.json").read_text()) for name in METHODS[1:]},
+        "outlines": outlines,
     }
     arrow = pa.Table.from_pandas(rows, preserve_index=False)
     encoded = {key.encode(): json.dumps(value).encode() for key, value in facts.items()}
@@ -308,30 +337,27 @@ def _write(out: Path, block: Block, level: float, profile: ProfileConfig, scan_s
         pq.write_table(arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **encoded}), partial)
 
 
-def _grid(block: Store, plane: Plane, profile: ProfileConfig, scan_shape: tuple[int, int, int]) -> Grid:
+def _grid(
+    shape: tuple[int, int, int],
+    voxel_size_um: tuple[float, float, float],
+    plane: Plane,
+    view: FieldOfView,
+    resin: Resin,
+    profile: ProfileConfig,
+) -> Grid:
     """Return the bins of the profile in one lateral block."""
-    shape, edges = block.shape, block.voxel_size_um
-    view = profile.field_of_view if shape == scan_shape else "all"
-    ends = [np.array([0.0, n * edge]) for n, edge in zip(shape, edges, strict=True)]
-    deepest = float(plane.depth_um(ends[0][:, None, None], ends[1][:, None], ends[2]).max())
+    deepest = float(plane.end_depths_um(shape, voxel_size_um)[1].max())
     n_bins = max(1, math.floor((deepest - profile.guard_um) / profile.bin_um) + 1)
     borders = profile.guard_um + profile.bin_um * np.arange(n_bins + 1)
-    widest = max(n * edge for n, edge in zip(shape, edges, strict=True))
-    return Grid.of(shape, edges, plane, FieldOfView.of(view, shape, edges), borders, widest)
+    widest = max(n * edge for n, edge in zip(shape, voxel_size_um, strict=True))
+    return Grid.of(shape, voxel_size_um, plane, view, borders, widest, resin)
 
 
-def _count_resin(grid: Grid) -> Ints:
-    tallies = np.zeros((grid.n_layers, grid.n_blocks), np.int64)
-    rows = np.arange(grid.shape[1])
-    for z in range(grid.shape[0]):
-        grid.count(np.full(len(rows), z), rows, grid.view.x_start, grid.view.x_stop, tallies)
-    return tallies.sum(axis=1)
-
-
-def _count(objects: Path, grid: Grid) -> Ints:
-    tallies = np.zeros((grid.n_layers, grid.n_blocks), np.int64)
+def _count(objects: Path, block: Block) -> Ints:
+    tallies = np.zeros((block.grid.n_layers, block.grid.n_blocks), np.int64)
+    z, y, x = (part.start for part in block.window)
     for runs in iter_runs(objects):
-        grid.count(runs.z, runs.y, runs.x_start, runs.x_stop, tallies)
+        block.grid.count(runs.z + z, runs.y + y, runs.x_start + x, runs.x_stop + x, tallies)
     return tallies.sum(axis=1)
 
 
@@ -381,6 +407,9 @@ def large_found(own: pd.DataFrame, found: pd.DataFrame, near_um: float) -> list[
     return [int((distance < wanted["equivalent_diameter_um"] / 2).sum()), len(wanted)]
 
 
-def _read(table: Path) -> pd.DataFrame:
-    columns = [*(f"centroid_{axis}_um" for axis in "zyx"), "depth_um", "equivalent_diameter_um", "edge_weight"]
-    return pq.read_table(table, columns=columns).to_pandas()
+def _read(table: Path, block: Block) -> pd.DataFrame:
+    """Return the domains of a method in coordinates of the scan."""
+    centroid = [f"centroid_{axis}_um" for axis in "zyx"]
+    found = pq.read_table(table, columns=[*centroid, "equivalent_diameter_um", "edge_weight"]).to_pandas()
+    found[centroid] += _origin_um(block.window, block.grid)
+    return found.assign(depth_um=block.grid.plane.depth_um(*(found[name].to_numpy(float) for name in centroid)))

@@ -78,6 +78,13 @@ class FieldOfView:
             return np.ones(np.broadcast(y_um, x_um).shape, bool)
         return _holds(self.circle, y_um, x_um)
 
+    def within(self, y: slice, x: slice) -> FieldOfView:
+        """Return the part of it in a window of rows and columns."""
+        inside = np.zeros(len(self.x_start), bool)
+        inside[y] = True
+        start = np.clip(self.x_start, x.start, x.stop)
+        return FieldOfView(start, np.where(inside, np.clip(self.x_stop, start, x.stop), start), self.circle)
+
     def inward_um(self, y_um: Floats, x_um: Floats) -> Floats:
         """Return how far inside of the circle points lie; infinitely far without one."""
         if self.circle is None:

@@ -8,21 +8,18 @@ import math
 from pathlib import Path
 from typing import Any, Literal
 
-import imagecodecs
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pyarrow.parquet as pq
 from plotly.subplots import make_subplots
 
 from ..errors import Fault, InputError
-from ..files import whole_file
 from ..profile.baselines import METHODS, OWN, Block
 from ..volume.plane import Plane
 from ..volume.store import open_store
 from .headline import length
-from .overlays import _bar, _box, _contours, _crop, _grey_window, _read_section, _substrate_line
-from .tables import read_record
+from .images import exact, grey_window
+from .overlays import choose_box, crop, draw_contours, read_section, scale_bar_um, substrate_line
 
 _NAMES = {"otsu": "Otsu's threshold", "threshold_fill": "a threshold with holes filled"}
 _OWN = {"network": "the network", "threshold": "this scan's threshold"}
@@ -36,8 +33,8 @@ _SHOWN = (
 _REMEDY = "Remove it and run the workflow again."
 
 
-def draw_outlines(block: Block, level: float, near_um: float | None, out: Path) -> None:
-    """Write the outlines of all methods on one zoom at the substrate, as JSON that :func:`baselines_section` reads.
+def draw_outlines(block: Block, level: float, near_um: float | None) -> dict[str, Any]:
+    """Return the outlines of all methods on one zoom at the substrate, which :func:`baselines_section` shows.
 
     The section goes through the largest of the scan's own domains near the substrate; where it has none, through the
     largest one of a threshold.
@@ -50,7 +47,6 @@ def draw_outlines(block: Block, level: float, near_um: float | None, out: Path) 
         Decision level of the scan's own segmentation.
     near_um : float or None
         Depths nearer than this are near the substrate; None: all.
-    out : Path
     """
     plane, volume = Plane.load(block.interface), open_store(block.volume)
     axis = 1 if plane.axis == 0 else 0
@@ -60,37 +56,29 @@ def draw_outlines(block: Block, level: float, near_um: float | None, out: Path) 
     for method in METHODS:
         at = block.level(method, level)
         runs = pq.read_table(at.objects, filters=[("zyx"[axis], "==", index)]).to_pandas()
-        cut = _read_section(volume, open_store(block.mask(method)), runs, axis, index, at.probability, plane)
+        cut = read_section(volume, open_store(block.mask(method)), runs, axis, index, at.probability, plane)
         if box is None:  # the scan's own domains come first, and choose it
-            box = _box(cut, runs, plane, depths, True)
-            black, white = _grey_window(cut)
-            scaled = np.clip((_crop(cut.grey, box, cut.edges) - black) / (white - black), 0, 1)
-            png = imagecodecs.png_encode(np.round(255 * scaled).astype(np.uint8), level=9)
+            box = choose_box(cut, runs, plane, depths, True)
             record = {
                 "place": f"{'zyx'[axis]} = {index + block.window[axis].start}",
                 "view": [box.x, box.y, box.width, box.height],
-                "image": f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}",
-                "substrate": _substrate_line(cut, plane, box),
-                "bar_um": _bar(box.width),
+                "image": exact(crop(cut.grey, box, cut.edges), grey_window(cut.grey, cut.depth_um > 0)),
+                "substrate": substrate_line(cut, plane, box),
+                "bar_um": scale_bar_um(box.width),
                 "outlines": {},
             }
-        path, *step, _ = _contours(cut, at.probability, box)
-        record["outlines"][method] = {"path": path, "step_um": step[0] if step else 1.0}
-    with whole_file(out) as partial:
-        partial.write_text(json.dumps(record) + "\n")
+        path, step_um, _ = draw_contours(cut, at.probability, box)
+        record["outlines"][method] = {"path": path, "step_um": step_um}
+    return record
 
 
-def baselines_section(
-    table: Path, outlines: Path, kind: Literal["network", "threshold", "mask", "instances"]
-) -> dict[str, Any]:
+def baselines_section(table: Path, kind: Literal["network", "threshold", "mask", "instances"]) -> dict[str, Any]:
     """Return what ``baselines.html.j2`` shows, under the name ``baselines``.
 
     Parameters
     ----------
     table : Path
         ``baselines.parquet``.
-    outlines : Path
-        ``baselines.json``, which :func:`draw_outlines` wrote.
     kind : str
         What made the scan's own segmentation.
 
@@ -102,11 +90,10 @@ def baselines_section(
     try:
         content = pq.read_table(table)
         facts = {key.decode(): json.loads(value) for key, value in (content.schema.metadata or {}).items()}
-        rows, large = content.to_pandas(), facts["large_found"]
+        rows, large, record = content.to_pandas(), facts["large_found"], facts["outlines"]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(Fault(str(table), "", f"this is no table of baselines: {error}", _REMEDY)) from None
     names = {OWN: _OWN.get(kind, _GIVEN), **_NAMES}
-    record = read_record(outlines)
     return {
         "sentence": _sentence(rows, large, names, facts),
         "block": _block_in_words(facts),

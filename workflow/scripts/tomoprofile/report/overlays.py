@@ -216,7 +216,7 @@ def draw_triplet(
     slices = []
     for index in indices:
         here = runs[runs[name] == index]
-        cut = _read_section(volume, probability, here, axis, index, objects.level, plane)
+        cut = read_section(volume, probability, here, axis, index, objects.level, plane)
         slices.append(_draw_slice(cut, here, objects.level, plane, depths, at_interface))
     return Triplet(
         str(zone["zone"]), depths, at_interface, tuple(slices), indices.index(first), found=chosen is not None
@@ -226,13 +226,13 @@ def draw_triplet(
 def _draw_slice(
     cut: Section, runs: pd.DataFrame, level: float, plane: Plane, depths: tuple[float, float], at_interface: bool
 ) -> Slice:
-    box = _box(cut, runs, plane, depths, at_interface)
-    lines, step, hidden = _contours(cut, level, None)
-    zoomed, zoom_step, _ = _contours(cut, level, box)
+    box = choose_box(cut, runs, plane, depths, at_interface)
+    lines, step, hidden = draw_contours(cut, level, None)
+    zoomed, zoom_step, _ = draw_contours(cut, level, box)
     window = grey_window(cut.grey, cut.depth_um > 0)
     whole = Box(0.0, 0.0, cut.grey.shape[1] * cut.edges[1], cut.grey.shape[0] * cut.edges[0])
-    zoom, zoom_bar = exact(_crop(cut.grey, box, cut.edges), window), _bar(box.width)
-    seen = _crop(cut.depth_um, box, cut.edges)
+    zoom, zoom_bar = exact(crop(cut.grey, box, cut.edges), window), scale_bar_um(box.width)
+    seen = crop(cut.depth_um, box, cut.edges)
     return Slice(
         axis=cut.axis,
         index=cut.index,
@@ -245,10 +245,10 @@ def _draw_slice(
                 lines,
                 step,
                 box,
-                _substrate_line(cut, plane, whole),
-                _bar(whole.width),
+                substrate_line(cut, plane, whole),
+                scale_bar_um(whole.width),
             ),
-            Picture(box, zoom, zoomed, zoom_step, None, _substrate_line(cut, plane, box), zoom_bar),
+            Picture(box, zoom, zoomed, zoom_step, None, substrate_line(cut, plane, box), zoom_bar),
             Picture(box, zoom, bar_um=zoom_bar),
         ),
         hidden=hidden,
@@ -281,7 +281,7 @@ def _median_section(
     return int(ordered[(ordered.size - 1) // 2])
 
 
-def _read_section(
+def read_section(
     volume: Store, probability: Store, runs: pd.DataFrame, axis: int, index: int, level: float, plane: Plane
 ) -> Section:
     rows, columns = (other for other in range(3) if other != axis)
@@ -300,7 +300,7 @@ def _read_section(
     return Section(axis, index, at_um, (edges[rows], edges[columns]), grey, measured, plane.depth_um(*position))
 
 
-def _box(cut: Section, runs: pd.DataFrame, plane: Plane, depths: tuple[float, float], at_interface: bool) -> Box:
+def choose_box(cut: Section, runs: pd.DataFrame, plane: Plane, depths: tuple[float, float], at_interface: bool) -> Box:
     """Return the square of the zoom, around the largest cross-section in the zone."""
     axes = [axis for axis in range(3) if axis != cut.axis]
     high, wide = (n * edge for n, edge in zip(cut.grey.shape, cut.edges, strict=True))
@@ -360,7 +360,7 @@ def _largest_cross_section(
     return 2 * math.sqrt(area_um2 / math.pi), (middle[best] + 0.5) * cut.edges
 
 
-def _contours(cut: Section, level: float, box: Box | None) -> tuple[str, float, int]:
+def draw_contours(cut: Section, level: float, box: Box | None) -> tuple[str, float, int]:
     """Return SVG path data of the domains' outlines, its unit in micrometres, and how many outlines were left out."""
     image = cut.probability
     first = np.zeros(2)
@@ -385,7 +385,7 @@ def _contours(cut: Section, level: float, box: Box | None) -> tuple[str, float, 
     return "".join(paths), step, len(found) - len(paths)
 
 
-def _substrate_line(cut: Section, plane: Plane, view: Box) -> tuple[float, ...] | None:
+def substrate_line(cut: Section, plane: Plane, view: Box) -> tuple[float, ...] | None:
     """Return the surface of the substrate inside a view, or None when it does not cross it."""
     if plane.nodes.size:
         return _relief_line(cut, view)
@@ -421,11 +421,11 @@ def _pixels(box: Box, edges: tuple[float, float]) -> tuple[slice, slice]:
     return slice(row, row + round(box.height / edges[0])), slice(column, column + round(box.width / edges[1]))
 
 
-def _crop(image: NDArray[Any], box: Box, edges: tuple[float, float]) -> NDArray[Any]:
+def crop(image: NDArray[Any], box: Box, edges: tuple[float, float]) -> NDArray[Any]:
     return image[_pixels(box, edges)]
 
 
-def _bar(width_um: float) -> float:
+def scale_bar_um(width_um: float) -> float:
     """Return a scale bar of 1, 2 or 5 times a power of ten, about a fifth of the width."""
     power = 10.0 ** math.floor(math.log10(width_um / 4))
     return max(step * power for step in (1, 2, 5) if step * power <= width_um / 4)

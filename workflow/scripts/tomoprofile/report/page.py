@@ -27,6 +27,7 @@ from .baselines import baselines_section
 from .figures import correlation_figure, learning_figure, profile_figure, sizes_figure
 from .flags import domain_flags, familiarity_flags, interface_flags, profile_flags, segmentation_flags, zone_flags
 from .headline import Estimate, cards, count, depth_range, estimate, smallest_kept_um, summary
+from .interface import interface_section
 from .overlays import Triplet, draw_triplet
 from .scene import MOST_SPHERES, scene
 from .segmentation import Segmentation, read_segmentation
@@ -67,8 +68,8 @@ class SampleFiles:
         Where the profile bends, two-point correlation and classes of diameter, at the calibrated level.
     interface : Path
         ``interface.json``.
-    baselines, outlines : Path
-        Thresholds beside the scan's own segmentation: table and pictures.
+    baselines : Path
+        Thresholds beside the scan's own segmentation.
     segmenter : Path
         Folder of the model bundle, ``threshold.json`` or ``mask.json``.
     familiarity : Path, optional
@@ -89,7 +90,6 @@ class SampleFiles:
     sizes: Path
     interface: Path
     baselines: Path
-    outlines: Path
     segmenter: Path
     familiarity: Path | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -142,6 +142,12 @@ def report_sample(files: SampleFiles, title: str, out: Path, language: str = "en
     ]
     if not domains.empty:  # without any, that a zone has few goes without saying
         flags += [*zone_flags(zones), *domain_flags(domains), *profile_flags(profile)]
+    size_um = tuple(n * edge for n, edge in zip(volume.shape, volume.voxel_size_um, strict=True))
+    interface = interface_section(record, size_um, volume.voxel_size_um[plane.axis])
+    figures, csv = {}, {}
+    if interface["figure"]:
+        figures["interface"] = _embedded(interface["figure"].to_plotly_json())
+        csv["interface"] = _csv(pd.DataFrame(record["residual_map_um"]))
     LOG.info("%s: drawing slices", files.sample)
     context: dict[str, Any] = {
         "title": title,
@@ -149,15 +155,18 @@ def report_sample(files: SampleFiles, title: str, out: Path, language: str = "en
         "flags": sorted(flags, key=lambda flag: ("error", "warning", "note").index(flag.severity)),
         "triplets": _triplets(files, zones, levels["calibrated"], plane, volume),
         "segmentation": segmentation,
-        "baselines": _section(baselines_section(files.baselines, files.outlines, segmentation.kind)),
+        "interface": interface,
+        "baselines": baselines_section(files.baselines, segmentation.kind),
         "levels": levels,
         "dropped_um": smallest_kept_um(levels["calibrated"]),
         "provenance": _provenance(files, volume, record, levels, segmentation),
         "card": f"models/{files.segmenter.name}/docs/README.md" if segmentation.kind == "network" else "",
         "empty": domains.empty,
+        "plotly": Markup(get_plotlyjs()),
+        "figures": figures,
+        "csv": csv,
     }
     if not domains.empty:
-        size = tuple(n * edge for n, edge in zip(volume.shape, volume.voxel_size_um, strict=True))
         curve = pd.DataFrame(segmentation.learning_curve, columns=["step", "loss"])
         tables = {"profile": profile, "zones": zones, "breakpoints": breakpoints, "sizes": sizes}
         tables |= {"correlation": correlation, "learning": curve}
@@ -166,16 +175,16 @@ def report_sample(files: SampleFiles, title: str, out: Path, language: str = "en
             "cards": cards(zones, levels["calibrated"]),
             "zones": list(_zone_rows(zones)),
             "breaks": list(_breaks(breakpoints)),
-            "plotly": Markup(get_plotlyjs()),
-            "figures": {
+            "figures": figures
+            | {
                 "profile": _embedded(profile_figure(profile, zones, breakpoints).to_plotly_json()),
                 "sizes": _embedded(sizes_figure(sizes, zones).to_plotly_json()),
                 "correlation": _embedded(correlation_figure(correlation).to_plotly_json()),
                 "learning": _embedded(learning_figure(segmentation.learning_curve).to_plotly_json()),
             },
-            "csv": {name: _csv(table) for name, table in tables.items()},
+            "csv": csv | {name: _csv(table) for name, table in tables.items()},
             "correlated": set(correlation.loc[correlation["s2"].notna(), "zone"]),
-            "scene": _embedded(scene(domains, plane, size)),
+            "scene": _embedded(scene(domains, plane, size_um)),
             "smallest": f"{domains['equivalent_diameter_um'].min():.2f}",
             "largest": f"{domains['equivalent_diameter_um'].max():.2f}",
             "nearest": f"{domains['depth_um'].min():.1f}",
@@ -260,11 +269,6 @@ def _two_digits(value: float) -> str:
     return "–" if pd.isna(value) else f"{value:.2f}"
 
 
-def _section(variables: dict[str, Any]) -> dict[str, Any]:
-    """Return the variables of another module's section, its figure as text."""
-    return variables | {"figure": _embedded(variables["figure"])}
-
-
 def _csv(table: pd.DataFrame) -> str:
     return f"data:text/csv;base64,{base64.b64encode(table.to_csv(index=False).encode()).decode('ascii')}"
 
@@ -284,7 +288,7 @@ def _provenance(
         facts["boundary levels"] = ", ".join(f"{name} {objects.level:.3g}" for name, objects in levels.items())
     facts["smallest object"] = f"{levels['calibrated'].min_voxels} voxels"
     for name, value in record.items():
-        if value in ("", None):
+        if value in ("", None) or isinstance(value, dict) or name == "residual_map_um":  # the section on it has these
             continue
         facts[f"substrate plane: {name.replace('_', ' ')}"] = (
             ", ".join(f"{part:.5g}" for part in value)
