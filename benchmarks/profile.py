@@ -28,6 +28,7 @@ from tomoprofile.profile.domains import Domains, diameters
 from tomoprofile.profile.estimators import Tallies, draw_blocks, estimate
 from tomoprofile.profile.masks import FieldOfView, Grid
 from tomoprofile.profile.ranges import Ranges, layer_borders
+from tomoprofile.profile.resin import Resin
 from tomoprofile.volume.plane import Plane
 
 VOXEL_UM = 0.5
@@ -118,7 +119,7 @@ def measure_resamples() -> dict[str, Any]:
     view = FieldOfView.of("all", shape, (VOXEL_UM,) * 3)
     plane = Plane((1.0, 0.0, 0.0), 0.0)
     borders, bins = layer_borders(FIELD_UM, 0.0, FIELD_UM, VOXEL_UM, config)
-    grid = Grid.of(shape, (VOXEL_UM,) * 3, plane, view, borders, config.block_um)
+    grid = Grid.of(shape, (VOXEL_UM,) * 3, plane, view, borders, config.block_um, Resin.everywhere())
     table = pd.DataFrame({f"centroid_{axis}_um": rng.uniform(0, FIELD_UM, DOMAINS) for axis in "zyx"})
     table = table.assign(equivalent_diameter_um=rng.lognormal(1, 0.25, DOMAINS), edge_weight=1.0)
     found = Domains.placed(table, grid)
@@ -128,8 +129,7 @@ def measure_resamples() -> dict[str, Any]:
     weight, sized = (every.holds @ found.sums(part, grid) for part in (found.weight, found.weight * found.diameter_um))
     resin = np.full(weight.shape, 1e6)
     estimate(Tallies(resin, weight * 100, resin, weight, sized), VOXEL_UM**3, draws)
-    blocks = np.full(len(every.holds), grid.n_blocks)
-    diameters(every, np.ones(grid.n_layers, bool), found, grid, blocks, draws)
+    diameters(every, np.ones(grid.n_layers, bool), found, grid, draws)
     return {
         "domains": DOMAINS,
         "bins": len(every.holds),

@@ -161,7 +161,9 @@ def test_a_scan_without_domains_is_shared_too(tmp_path, monkeypatch):
     """No row group divides it; a slab is then a number of voxels."""
     labels = np.zeros((20, 5, 6), np.int32)
     view = FieldOfView.of("all", labels.shape, (1.0,) * 3)
-    grid = Grid.of(labels.shape, (1.0,) * 3, Plane((1.0, 0.0, 0.0), 3.0), view, np.array([0.0, 30.0]), 3)
+    grid = Grid.of(
+        labels.shape, (1.0,) * 3, Plane((1.0, 0.0, 0.0), 3.0), view, np.array([0.0, 30.0]), 3, Resin.everywhere()
+    )
     write_runs(tmp_path / "r.parquet", runs_of(labels), labels.shape, 1.0, 20)
     monkeypatch.setattr(counting, "_SLAB_VOXELS", 100)
     paths = {"calibrated": tmp_path / "r.parquet"}

@@ -12,6 +12,7 @@ from tomoprofile.profile.domains import Domains, diameter_edges_um, nearest_neig
 from tomoprofile.profile.estimators import draw_blocks
 from tomoprofile.profile.masks import FieldOfView, Grid
 from tomoprofile.profile.ranges import zone_ranges
+from tomoprofile.profile.resin import Resin
 from tomoprofile.volume.plane import Plane
 
 SHAPE = (100, 110, 120)
@@ -21,7 +22,7 @@ PLANE = Plane((0.0, 1.0, 0.0), 10.0)  # 100 um of resin
 
 def grid_of(view="all"):
     field = FieldOfView.of(view, SHAPE, (1.0,) * 3)
-    return Grid.of(SHAPE, (1.0,) * 3, PLANE, field, np.array([0.0, 50.0, 100.0]), 30)
+    return Grid.of(SHAPE, (1.0,) * 3, PLANE, field, np.array([0.0, 50.0, 100.0]), 30, Resin.everywhere())
 
 
 def placed(points, grid, diameter=2.0):
@@ -36,7 +37,7 @@ def placed(points, grid, diameter=2.0):
 def neighbours(found, grid):
     zones = zone_ranges(grid, ProfileConfig(zones=ONE_ZONE).zones)
     density = np.array([len(found.layer) / 1.2 * 1e3])
-    parts = nearest_neighbours(zones, np.ones(2, bool), found, grid, np.array([12]), density, DRAWS)
+    parts = nearest_neighbours(zones, np.ones(2, bool), found, grid, density, DRAWS)
     return pd.DataFrame(parts).iloc[0]
 
 

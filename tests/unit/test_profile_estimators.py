@@ -150,12 +150,14 @@ def test_medians_of_resamples_are_those_of_sorting_each():
     values = [rng.lognormal(size=n) for n in (200, 0, 1, 37)]
     weights = [rng.uniform(1, 2, size=len(row)) for row in values]
     members = [rng.integers(0, 12, size=len(row)) for row in values]
-    found = medians(values, weights, members, np.array([12, 12, 12, 3]), draws)
+    members[3] %= 3  # in three blocks: too few for an interval
+    found = medians(values, weights, members, draws)
     resampled = [weighted_quantiles(values[0], weights[0] * draw[members[0]], [0.5])[0] for draw in draws]
     tail = expanded_tail(12)
     ends = np.quantile(resampled, [tail, 1 - tail], method="inverted_cdf")
     assert (found.low[0], found.high[0]) == tuple(ends)
     assert found.value[0] == weighted_quantiles(values[0], weights[0], [0.5])[0]
     assert np.isnan([found.value[1], found.low[1], found.low[3]]).all()
-    assert found.low[2] == found.value[2] == found.high[2] == values[2][0]
+    assert found.value[2] == values[2][0]
+    assert np.isnan([found.low[2], found.high[2]]).all(), "one domain does not tell how much sizes differ"
     assert found.value[3] > 0

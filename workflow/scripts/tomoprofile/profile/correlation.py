@@ -91,9 +91,7 @@ def pairs_at(differences: Ints) -> Ints:
     return np.cumsum(np.concatenate([differences[..., :1], slope[..., :-1]], axis=-1), axis=-1)
 
 
-def correlation_table(
-    names: list[str], grid: Grid, domain: Ints, resin: Ints, blocks: Ints, draws: Floats
-) -> pd.DataFrame:
+def correlation_table(names: list[str], grid: Grid, domain: Ints, resin: Ints, draws: Floats) -> pd.DataFrame:
     """Return S2 and the normalised autocovariance of each zone by distance.
 
     S2(r) = pairs in domains / pairs in resin: unbiased, as both count the same places (Torquato, Random Heterogeneous
@@ -106,15 +104,13 @@ def correlation_table(
     grid : Grid
     domain, resin : array (zones, blocks, lags + 2)
         Of :func:`count_pairs`, all slices together.
-    blocks : array (zones,)
-        Blocks with resin in each zone.
     draws : array (resamples, blocks)
     """
     tops, bottoms = (pairs_at(part).transpose(0, 2, 1).astype(np.float64) for part in (domain, resin))
     lag_um = np.arange(tops.shape[1]) * grid.voxel_size_um[line_axis(grid)]
     tables = []
-    for name, top, bottom, n_blocks in zip(names, tops, bottoms, blocks, strict=True):
-        s2 = ratio(top, bottom, 1.0, np.full(len(top), n_blocks), draws)
+    for name, top, bottom in zip(names, tops, bottoms, strict=True):
+        s2 = ratio(top, bottom, 1.0, draws)
         phi = s2.value[0]
         spread = phi - phi**2
         columns = {"zone": name, "lag_um": lag_um, **s2.columns("s2")}

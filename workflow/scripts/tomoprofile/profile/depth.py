@@ -133,7 +133,7 @@ def profile_depth(
     )
     calibrated, voxel_um3 = found[CALIBRATED], scan.voxel_um3
     density = zone_table.loc[zone_table["level"] == CALIBRATED, "number_density_per_mm3"].to_numpy()
-    neighbours = nearest_neighbours(zones, scan.usable, calibrated, grid, scan.blocks(zones), density, scan.draws)
+    neighbours = nearest_neighbours(zones, scan.usable, calibrated, grid, density, scan.draws)
     for name, column in neighbours.items():
         zone_table.loc[zone_table["level"] == CALIBRATED, name] = column
     of_model = Familiarity.load(familiarity).flag if familiarity else ""
@@ -153,7 +153,7 @@ def profile_depth(
         LOG.warning("the scan does not reach the zone %s: its row is empty", config.zones[-1].name)
     layers = scan.tallies(layer_ranges(grid), CALIBRATED, calibrated)
     breakpoints = breakpoints_table(layers, borders, config.bin_um, voxel_um3, scan.draws, of_model)
-    correlation = correlation_table(names, grid, *scan.pairs(counts, len(names)), scan.blocks(zones), scan.draws)
+    correlation = correlation_table(names, grid, *scan.pairs(counts, len(names)), scan.draws)
     sizes = sizes_table(names, zones, scan.usable, calibrated, grid, scan.resin, scan.draws)
     facts = {
         "levels": {level: metadata.level for level, metadata in conditions.items()},
@@ -193,10 +193,6 @@ class _Scan:
     def voxel_um3(self) -> float:
         return float(np.prod(self.grid.voxel_size_um))
 
-    def blocks(self, ranges: Ranges) -> Ints:
-        """Return how many blocks hold resin in each range."""
-        return ((ranges.holds @ self.resin) > 0).sum(axis=1)
-
     def tallies(self, ranges: Ranges, level: str, found: Domains) -> Tallies:
         objects = ranges.holds & self.usable
         return Tallies(
@@ -219,7 +215,7 @@ class _Scan:
         for name, quantity in estimate(tallies, self.voxel_um3, self.draws).items():
             columns |= quantity.columns(name)
         columns["n_domains"] = ranges.holds @ np.bincount(found.layer, minlength=self.grid.n_layers)
-        columns |= diameters(ranges, self.usable, found, self.grid, self.blocks(ranges), self.draws)
+        columns |= diameters(ranges, self.usable, found, self.grid, self.draws)
         return pd.DataFrame(columns)
 
     def of_unknown_size(self, ranges: Ranges, found: Domains) -> NDArray[np.bool_]:

@@ -68,7 +68,7 @@ class Domains:
 
 
 def diameters(
-    ranges: Ranges, usable: NDArray[np.bool_], found: Domains, grid: Grid, blocks: Ints, draws: Floats
+    ranges: Ranges, usable: NDArray[np.bool_], found: Domains, grid: Grid, draws: Floats
 ) -> dict[str, Floats]:
     """Return the columns that describe how diameters are distributed in each range (P24).
 
@@ -82,8 +82,6 @@ def diameters(
         Layers in which no end of the scan cuts objects.
     found : Domains
     grid : Grid
-    blocks : array (ranges,)
-        Blocks with resin in each range.
     draws : array (resamples, blocks)
 
     Returns
@@ -94,14 +92,14 @@ def diameters(
     quantiles = np.array([weighted_quantiles(row.diameter_um, row.weight, [*_QUANTILES.values()]) for row in rows])
     columns = {f"diameter_{name}_um": column for name, column in zip(_QUANTILES, quantiles.T, strict=True)}
     parts = ([getattr(row, name) for row in rows] for name in ("diameter_um", "weight", "block"))
-    median = medians(*parts, blocks, draws)
+    median = medians(*parts, draws)
     objects = ranges.holds & usable
     cubes = found.weight * found.diameter_um**3
     top, bottom = (objects @ found.sums(values, grid) for values in (cubes * found.diameter_um, cubes))
     ordered = {}
     for name, column in columns.items():
         ordered |= median.columns(name) if name == "diameter_median_um" else {name: column}
-    return ordered | ratio(top, bottom, 1.0, blocks, draws).columns("volume_weighted_diameter_um")
+    return ordered | ratio(top, bottom, 1.0, draws).columns("volume_weighted_diameter_um")
 
 
 def nearest_neighbours(
@@ -109,7 +107,6 @@ def nearest_neighbours(
     usable: NDArray[np.bool_],
     found: Domains,
     grid: Grid,
-    blocks: Ints,
     density_per_mm3: Floats,
     draws: Floats,
 ) -> dict[str, Floats]:
@@ -117,7 +114,7 @@ def nearest_neighbours(
 
     Parameters
     ----------
-    ranges, usable, found, grid, blocks, draws
+    ranges, usable, found, grid, draws
         As in :func:`diameters`.
     density_per_mm3 : array (ranges,)
         Number density.
@@ -139,7 +136,7 @@ def nearest_neighbours(
     lattice = _lattice(grid)
     mean: list[Estimate] = []
     spread = []
-    for holds, n_blocks in zip(ranges.holds & usable, blocks, strict=True):
+    for holds in ranges.holds & usable:
         counts = known & holds[found.layer]
         if counts.sum() < FEW:
             counts[:] = False
@@ -149,7 +146,7 @@ def nearest_neighbours(
         weight = 1 / np.maximum(places, 1)
         block = found.block[counts]
         top, bottom = (np.bincount(block, part, grid.n_blocks)[None, :] for part in (weight * distance, weight))
-        mean.append(ratio(top, bottom, 1.0, np.array([n_blocks]), draws))
+        mean.append(ratio(top, bottom, 1.0, draws))
         total = weight.sum()
         squares = (weight * (distance - mean[-1].value[0]) ** 2).sum()
         spread.append(math.sqrt(squares / total) if total > 0 else math.nan)
@@ -202,16 +199,15 @@ def sizes_table(
     """
     edges = diameter_edges_um(found)
     per_mm3 = 1e9 / float(np.prod(grid.voxel_size_um))
-    blocks = ((zones.holds @ resin) > 0).sum(axis=1)
     tables = []
-    for name, holds, n_blocks in zip(names, zones.holds & usable, blocks, strict=True):
+    for name, holds in zip(names, zones.holds & usable, strict=True):
         row = found.within(holds)
         # An upper border belongs to its class for no domain: [lo, hi).
         size = np.searchsorted(edges, row.diameter_um, side="right") - 1
         n = len(edges) - 1
         weight = np.bincount(size * grid.n_blocks + row.block, row.weight, n * grid.n_blocks).reshape(n, -1)
         exposure = np.tile((holds @ resin).astype(np.float64), (n, 1))
-        density = ratio(weight, exposure, per_mm3, np.full(n, n_blocks), draws)
+        density = ratio(weight, exposure, per_mm3, draws)
         volume = np.bincount(size, row.weight * row.diameter_um**3, n)
         share = volume / volume.sum() if volume.sum() > 0 else np.full(n, np.nan)
         columns = {"zone": name, "diameter_lo_um": edges[:-1], "diameter_hi_um": edges[1:]}

@@ -87,11 +87,10 @@ def estimate(tallies: Tallies, voxel_um3: float, draws: Floats) -> dict[str, Est
     draws : array (resamples, blocks)
         Of :func:`draw_blocks`; the same for all quantities, so that they vary together.
     """
-    blocks = (tallies.resin > 0).sum(axis=1)
-    return {name: ratio(*parts, blocks, draws) for name, parts in tallies.quantities(voxel_um3).items()}
+    return {name: ratio(*parts, draws) for name, parts in tallies.quantities(voxel_um3).items()}
 
 
-def ratio(top: Floats, bottom: Floats, factor: float, blocks: Ints, draws: Floats) -> Estimate:
+def ratio(top: Floats, bottom: Floats, factor: float, draws: Floats) -> Estimate:
     """Return ``factor`` times the ratio of the sums over blocks, with its interval.
 
     Parameters
@@ -100,8 +99,6 @@ def ratio(top: Floats, bottom: Floats, factor: float, blocks: Ints, draws: Float
         What is summed.
     factor : float
         Unit of the ratio.
-    blocks : array (rows,)
-        Blocks that hold resin.
     draws : array (resamples, blocks)
         Of :func:`draw_blocks`.
 
@@ -109,8 +106,10 @@ def ratio(top: Floats, bottom: Floats, factor: float, blocks: Ints, draws: Float
     -----
     The interval is the expanded percentile interval of the block bootstrap: the levels of the percentiles are moved
     out so that few blocks, whose resamples vary too little, get the width of a t interval (Hesterberg, Am. Stat. 69
-    (2015) 371). Blocks without resin in a range do not count there. With less than 4 blocks there is no interval.
+    (2015) 371). Blocks that add nothing to the denominator do not count: those without resin, and for means over
+    domains those without a domain, which tell nothing of their size. With less than 4 blocks there is no interval.
     """
+    blocks = (bottom > 0).sum(axis=1)
     value = factor * _divide(top.sum(axis=1), bottom.sum(axis=1))
     resampled = factor * _divide(draws @ top.T, draws @ bottom.T)
     low, high = np.full(len(value), np.nan), np.full(len(value), np.nan)
@@ -141,7 +140,7 @@ def weighted_quantiles(values: Floats, weights: Floats, shares: list[float]) -> 
     return np.quantile(values[known], shares, weights=weights[known], method="inverted_cdf")
 
 
-def medians(values: list[Floats], weights: list[Floats], members: list[Ints], blocks: Ints, draws: Floats) -> Estimate:
+def medians(values: list[Floats], weights: list[Floats], members: list[Ints], draws: Floats) -> Estimate:
     """Return the weighted median of each row, with the same interval as :func:`ratio`.
 
     Parameters
@@ -150,8 +149,6 @@ def medians(values: list[Floats], weights: list[Floats], members: list[Ints], bl
         Of the objects of each row, with weights above 0.
     members : list of array (n,) of int
         Their blocks.
-    blocks : array (rows,)
-        Blocks of each row that hold resin.
     draws : array (resamples, blocks)
 
     Notes
@@ -159,6 +156,7 @@ def medians(values: list[Floats], weights: list[Floats], members: list[Ints], bl
     The median of a resample is at most v just when half of its weight lies at or below v. So the quantiles of all
     resampled medians are found by bisection over the values, without a single resample being sorted; all rows at once.
     """
+    blocks = np.array([len(np.unique(row)) for row in members])
     value = np.array([weighted_quantiles(*row, [0.5])[0] for row in zip(values, weights, strict=True)])
     low, high = np.full(len(value), np.nan), np.full(len(value), np.nan)
     rows = np.flatnonzero((blocks >= LEAST_BLOCKS) & np.isfinite(value))
