@@ -108,7 +108,7 @@ def test_the_pages_say_so(finished):
     assert "boundary levels" not in page
     assert "accuracy on held-out labels" not in page
     index = results(finished, "index.html").read_text()
-    assert index.count("boundary uncertainty unknown") == 2
+    assert index.count("boundary uncertainty unknown") == 3
 
 
 def test_provenance_has_the_mask_in_place_of_a_model(finished):

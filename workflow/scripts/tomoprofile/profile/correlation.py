@@ -132,7 +132,11 @@ def _windows(grid: Grid, z: int, zone: NDArray[np.bool_], step: int) -> Stretche
         z_um, y_um, x_um = np.broadcast_arrays(*position)
         return held[grid.place(z_um.ravel(), y_um.ravel(), x_um.ravel())[0]].reshape(x_um.shape)
 
-    columns = np.unique(np.append(np.arange(0, length, step), length - 1))
+    columns = np.append(np.arange(0, length, step), length - 1)
+    if grid.resin.air.any():  # comes in blocks: both ends of each are looked at
+        first = np.arange(0, length, grid.resin.side)
+        columns = np.concatenate([columns, first, first[1:] - 1])
+    columns = np.unique(columns)
     seen = inside(np.arange(lines)[:, None], columns[None, :])
     line, change = np.nonzero(np.diff(np.pad(seen, ((0, 0), (1, 1))).astype(np.int8), axis=1))
     before = np.concatenate([[-1], columns])[change]
