@@ -236,7 +236,7 @@ def test_every_figure_can_be_saved_and_read(page, scan, tmp_path):
         path = tmp_path / saved.value.suggested_filename
         saved.value.save_as(path)
         kept[path.name.removeprefix("epoxy_1_")] = path
-    drawn = {"profile", "sizes", "correlation", "learning", "scene", "slices_bulk", "slices_interface"}
+    drawn = {"profile", "sizes", "correlation", "learning", "scene", "slices_bulk", "slices_interface", "baselines"}
     assert set(kept) == {f"{name}.{kind}" for name in drawn for kind in ("svg", "png", "csv")} | {
         "zones.csv",
         "breakpoints.csv",
@@ -291,7 +291,7 @@ def test_prints(browser, report):
 def test_without_scripts_the_middle_slice_is_shown_and_nothing_is_dead(browser, report):
     with opened(browser, report, script=False) as found:
         page = found.page
-        assert page.locator(".triplet svg:visible").count() == 6
+        assert page.locator(".triplet svg:visible").count() == 9  # two triplets, and three outlines of thresholds
         assert page.locator(".triplet .contour:visible").count() == 4
         assert page.locator("button:visible, input:visible").count() == 0
         assert page.get_by_text("Plots and sliders need JavaScript.").is_visible()

@@ -6,21 +6,22 @@ from tomoprofile.logs import rule_logging
 from tomoprofile.provenance import write_provenance
 from tomoprofile.report.page import SampleFiles, report_sample
 
-TABLES = ("domains", "profile", "zones", "breakpoints", "correlation", "sizes", "interface", "baselines")
+TABLES = ("domains", "profile", "zones", "breakpoints", "correlation", "sizes", "baselines")
 
 with rule_logging(snakemake.log[0]):
     found = snakemake.input
-    domains, profile, zones = Path(found.domains), Path(found.profile), Path(found.zones)
+    tables = {name: Path(found[name]) for name in TABLES}
     volume, segmenter = Path(snakemake.params.volume), Path(snakemake.params.segmenter)
     config, scan = snakemake.params.config, snakemake.params.scan
     out = Path(snakemake.output.provenance)
-    provenance = write_provenance(scan, config, segmenter, volume, [domains, profile, zones], out)
+    provenance = write_provenance(scan, config, segmenter, volume, [*tables.values()], out)
     files = SampleFiles(
         sample=snakemake.wildcards.sample,
         volume=volume,
         probability=Path(snakemake.params.probability),
         objects={"low": Path(found.low), "calibrated": Path(found.calibrated), "high": Path(found.high)},
-        **{name: Path(found[name]) for name in TABLES},
+        **tables,
+        interface=Path(found.interface),
         segmenter=segmenter,
         familiarity=Path(found.familiarity) if found.get("familiarity") else None,
         provenance={
