@@ -54,8 +54,13 @@ demo: $(INSTALLED)
 	@echo
 	@echo "Report: $(CURDIR)/results/demo/phantom_A/report.html"
 
+# The cluster's tests mostly wait for its queue, so they run beside the others, and are shown after them.
 test: $(INSTALLED)
-	pytest -m "not gpu"
+	@log=$$(mktemp); pytest tests/slurm > $$log 2>&1 & slurm=$$!; trap 'kill $$slurm' INT TERM; \
+	pytest -m "not gpu" --ignore tests/slurm; others=$$?; \
+	echo "The tests on a SLURM cluster, which ran at the same time:"; \
+	wait $$slurm; failed=$$?; cat $$log; rm $$log; \
+	exit $$((others || failed))
 
 test-slurm: $(INSTALLED)
 	TOMOPROFILE_SLURM_REQUIRED=1 pytest tests/slurm

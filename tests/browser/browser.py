@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from debian import InstallError, install
 from playwright.sync_api import Browser, Page, sync_playwright
 
 # Set by `make test-browser`: then no browser is a failure, not a reason to skip.
@@ -24,32 +23,22 @@ class BrowserError(Exception):
     """Chromium cannot be installed or started here; the message says why."""
 
 
-def install() -> str:
+def program() -> str:
     """Return the path of Chromium, after installing Debian's package when it is missing."""
-    found = shutil.which("chromium")
-    if found:
-        return found
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise BrowserError("Chromium is not installed, and only root can install it with apt-get")
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    commands = (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", "chromium"])
-    for command in commands:
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
-        if done.returncode:
-            raise BrowserError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
-    found = shutil.which("chromium")
-    if not found:
-        raise BrowserError("apt-get installed Chromium, but there is no program of that name")
-    return found
+    try:
+        install(("chromium",), ("chromium",))
+    except InstallError as error:
+        raise BrowserError(str(error)) from None
+    return str(shutil.which("chromium"))
 
 
 @contextmanager
 def running_browser() -> Iterator[Browser]:
     """Start Chromium; it ends with the context."""
-    program = install()
+    path = program()
     with sync_playwright() as playwright:
         try:
-            browser = playwright.chromium.launch(executable_path=program, args=OPTIONS)
+            browser = playwright.chromium.launch(executable_path=path, args=OPTIONS)
         except Exception as error:
             raise BrowserError(f"Chromium does not start: {error}") from error
         yield browser

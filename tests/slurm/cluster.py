@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from debian import InstallError, install
+
 # Set by `make test-slurm`: then no cluster is a failure, not a reason to skip.
 REQUIRED = "TOMOPROFILE_SLURM_REQUIRED"
 PACKAGES = ("slurmctld", "slurmd", "slurmdbd", "slurm-client", "munge", "mariadb-server")
@@ -96,20 +98,14 @@ class ClusterError(Exception):
     """SLURM cannot be installed or started here; the message says why."""
 
 
-def install() -> None:
+def install_slurm() -> None:
     """Install Debian's packages of SLURM when a program is missing."""
     if os.geteuid() != 0:
         raise ClusterError("SLURM's daemons must be started by root, and this is another user")
-    if all(shutil.which(program) for program in PROGRAMS):
-        return
-    if not shutil.which("apt-get"):
-        raise ClusterError("SLURM is not installed and there is no apt-get to install it")
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    commands = (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES])
-    for command in commands:
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
-        if done.returncode:
-            raise ClusterError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    try:
+        install(PROGRAMS, PACKAGES)
+    except InstallError as error:
+        raise ClusterError(str(error)) from None
 
 
 @dataclass
@@ -262,7 +258,7 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float) -> None
 @contextlib.contextmanager
 def running_cluster() -> Iterator[Cluster]:
     """Start a cluster of three nodes in a folder of its own; end it and remove the folder afterwards."""
-    install()
+    install_slurm()
     if SYSTEM_CONF.is_symlink() and not _runs(SYSTEM_CONF.readlink().with_name("slurmctld.pid")):
         SYSTEM_CONF.unlink()  # left by a run that was killed
     if SYSTEM_CONF.exists():
