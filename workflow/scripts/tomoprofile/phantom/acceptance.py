@@ -112,7 +112,7 @@ class Gate:
     @property
     def ok(self) -> bool:
         """Whether the number lies in its range; a missing one does not."""
-        return self.lowest <= self.measured <= self.highest
+        return bool(self.lowest <= self.measured <= self.highest)
 
     def __str__(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
