@@ -30,6 +30,7 @@ _SHOWN = (
     ("mean_equivalent_diameter_um", "Mean diameter (µm)", 1.0),
     ("number_density_per_mm3", "Number density (mm⁻³)", 1.0),
 )
+_ROOM = 1.6  # of the scan's own largest value
 _REMEDY = "Remove it and run the workflow again."
 
 
@@ -155,7 +156,7 @@ def _figure(rows: pd.DataFrame, names: dict[str, str]) -> go.Figure:
     for method in METHODS:
         chosen = rows[rows["method"] == method]
         middle = (chosen["depth_lo_um"] + chosen["depth_hi_um"]) / 2
-        for row, (column, title, factor) in enumerate(_SHOWN, start=1):
+        for row, (column, _, factor) in enumerate(_SHOWN, start=1):
             line = go.Scatter(x=middle, y=factor * chosen[column], mode="lines+markers", name=names[method])
             line.update(line={"width": 2.4 if method == OWN else 1.5, "color": _COLOURS[method]}, marker={"size": 5})
             line.update(legendgroup=method, showlegend=row == 1, customdata=chosen[["n_domains", "n_over_10um"]])
@@ -164,8 +165,13 @@ def _figure(rows: pd.DataFrame, names: dict[str, str]) -> go.Figure:
                 "%{customdata[1]} over 10 µm<extra></extra>"
             )
             figure.add_trace(line, row, 1)
-            figure.update_yaxes(title={"text": title, "font": {"size": 13}}, rangemode="tozero", row=row, col=1)
     figure.update_xaxes(rangemode="tozero")
+    own = rows[rows["method"] == OWN]
+    for row, (column, title, factor) in enumerate(_SHOWN, start=1):
+        # Thresholds take the dark rim of the substrate for one large domain, which would fill the axis.
+        most = _ROOM * factor * own[column].max()
+        axis = {"range": [0, most]} if most > 0 else {"rangemode": "tozero"}
+        figure.update_yaxes(title={"text": title, "font": {"size": 13}}, row=row, col=1, **axis)
     figure.update_xaxes(title={"text": "Distance from the substrate (µm)"}, row=3, col=1)
     figure.update_yaxes(exponentformat="power", showexponent="all", nticks=5, automargin=True)
     clear = "rgba(0,0,0,0)"
