@@ -60,7 +60,7 @@ def test_every_output_of_the_contract_is_there(finished):
     for sample in SAMPLES:
         for name in ("domains.parquet", "profile.parquet", "zones.parquet", "interface.json", "report.html"):
             assert (results / sample / name).stat().st_size > 0
-        for name in ("baselines.parquet", "baselines.json"):
+        for name in ("baselines.parquet", "breakpoints.parquet", "correlation.parquet", "sizes.parquet", "resin.npz"):
             assert (results / sample / name).stat().st_size > 0
         assert not list((results / sample).glob("baselines*.runs"))
     for name in (
