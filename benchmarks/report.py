@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("unit", "browser")]
+sys.path[:0] = [str(ROOT / "tests" / folder) for folder in (".", "unit", "browser")]
 
 from browser import opened, running_browser  # noqa: E402
 from report_scan import write_crowded  # noqa: E402
