@@ -14,18 +14,15 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from .. import __version__
 from ..config import Circle, ObjectsConfig, ProfileConfig, ThresholdConfig
 from ..domains.objects import iter_runs
 from ..domains.runs import threshold_of
 from ..domains.table import Level, measure_domains
 from ..errors import Fault, StageError
-from ..files import whole_file
 from ..logs import LOG
 from ..segment.threshold import fit_threshold, predict_by_threshold
 from ..volume.plane import Plane
@@ -33,21 +30,13 @@ from ..volume.store import Store, create_store, open_store
 from .depth import whole_objects_um
 from .masks import FieldOfView, Floats, Grid, Ints
 from .resin import Resin
+from .tables import write_table
 
 OWN = "own"
 METHODS = (OWN, "otsu", "threshold_fill")
 MOST_VOXELS = 512**3
 LARGE_UM = 10.0  # P24
 _SUBSTRATE_UM = 20.0  # of it are kept, so that pictures show it
-_COLUMNS = {
-    "volume_ratio": "1",
-    "mean_equivalent_diameter_um": "um",
-    "number_density_per_mm3": "mm^-3",
-    "n_domains": "",
-    "n_over_10um": "",
-    "largest_um": "um",
-}
-
 Window = tuple[slice, slice, slice]
 
 
@@ -319,8 +308,6 @@ def write_baselines(out: Path, block: Block, level: float, profile: ProfileConfi
     )
     near = profile.zones[0].to_um or math.inf
     facts: dict[str, Any] = {
-        "tomoprofile_version": __version__,
-        "units": {name: unit for name, unit in _COLUMNS.items() if unit},
         "block": {"zyx"[axis]: [part.start, part.stop] for axis, part in enumerate(block.window)},
         "whole_scan": store.shape == grid.shape,
         "voxel_size_um": list(grid.voxel_size_um),
@@ -331,10 +318,7 @@ def write_baselines(out: Path, block: Block, level: float, profile: ProfileConfi
         "thresholds": {name: json.loads((block.folder / f"{name}.json").read_text()) for name in METHODS[1:]},
         "outlines": outlines,
     }
-    arrow = pa.Table.from_pandas(rows, preserve_index=False)
-    encoded = {key.encode(): json.dumps(value).encode() for key, value in facts.items()}
-    with whole_file(out) as partial:
-        pq.write_table(arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **encoded}), partial)
+    write_table(out, rows, facts)
 
 
 def _grid(
