@@ -27,7 +27,7 @@ from ..logs import LOG
 from ..segment.threshold import fit_threshold, predict_by_threshold
 from ..volume.plane import Plane
 from ..volume.store import Store, create_store, open_store
-from .depth import whole_objects_um
+from .depth import deepest_um, whole_objects_um
 from .masks import FieldOfView, Floats, Grid, Ints
 from .resin import Resin
 from .tables import write_table
@@ -330,8 +330,7 @@ def _grid(
     profile: ProfileConfig,
 ) -> Grid:
     """Return the bins of the profile in one lateral block."""
-    deepest = float(plane.end_depths_um(shape, voxel_size_um)[1].max())
-    n_bins = max(1, math.floor((deepest - profile.guard_um) / profile.bin_um) + 1)
+    n_bins = max(1, math.floor((deepest_um(shape, voxel_size_um, plane) - profile.guard_um) / profile.bin_um) + 1)
     borders = profile.guard_um + profile.bin_um * np.arange(n_bins + 1)
     widest = max(n * edge for n, edge in zip(shape, voxel_size_um, strict=True))
     return Grid.of(shape, voxel_size_um, plane, view, borders, widest, resin)

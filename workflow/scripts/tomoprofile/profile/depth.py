@@ -115,8 +115,8 @@ def profile_depth(
     tables = {level: _read_domains(domains[level], level) for level in LEVELS}
     whole = tables[CALIBRATED].query("edge_weight > 0")["equivalent_diameter_um"].max()
     near_um, far_um = whole_objects_um(shape, voxel_size_um, plane, float(whole) / 2 if whole > 0 else 0.0)
-    deepest_um = _deepest_um(shape, voxel_size_um, plane)
-    borders, bins_um = layer_borders(deepest_um, near_um, far_um, voxel_size_um[plane.axis], config)
+    deepest = deepest_um(shape, voxel_size_um, plane)
+    borders, bins_um = layer_borders(deepest, near_um, far_um, voxel_size_um[plane.axis], config)
     grid = Grid.of(shape, voxel_size_um, plane, view, borders, config.block_um, part)
     zones = zone_ranges(grid, config.zones)
     counts = count_scan(objects, grid, zones.holds, workers or Here())
@@ -250,7 +250,8 @@ def _refuse_others(counts: Counts, level: str, table: pd.DataFrame, table_path: 
         raise InputError(Fault(str(table_path), "", problem, _REMEDY))
 
 
-def _deepest_um(shape: tuple[int, int, int], voxel_size_um: tuple[float, float, float], plane: Plane) -> float:
+def deepest_um(shape: tuple[int, int, int], voxel_size_um: tuple[float, float, float], plane: Plane) -> float:
+    """Return the largest depth in a scan."""
     return float(max(depths.max() for depths in plane.end_depths_um(shape, voxel_size_um)))
 
 
