@@ -74,7 +74,7 @@ test-gpu: $(INSTALLED)
 # Finished columns are kept in the folder gates/, which git ignores.
 acceptance: $(INSTALLED)
 	pytest tests/acceptance
-	python benchmarks/gates.py gates
+	python -m benchmarks.gates gates
 
 lint: $(INSTALLED)
 	ruff check .

@@ -1,6 +1,6 @@
 """The acceptance gates on simulated scans, through the whole workflow: from raw slices to tables, beside the truth.
 
-`python benchmarks/gates.py [WORK [COLUMN ...]]` runs one column after the other (about five minutes each on two cores)
+`python -m benchmarks.gates [WORK [COLUMN ...]]` runs one column after the other (about five minutes each on two cores)
 in a folder of its own and writes docs/benchmarks/gates.{json,md}; columns that are finished in WORK are not run again.
 """
 
@@ -17,8 +17,7 @@ from typing import Any
 
 import yaml
 
-from tomoprofile.logs import LOG, log_to_terminal
-from tomoprofile.phantom.acceptance import (
+from benchmarks.acceptance import (
     CARRIED_LABELLED,
     CARRIED_UNLABELLED,
     HARD,
@@ -28,10 +27,11 @@ from tomoprofile.phantom.acceptance import (
     Tolerances,
     gates,
 )
+from tomoprofile.logs import LOG, log_to_terminal
 from tomoprofile.phantom.annotator import annotate
 from tomoprofile.phantom.files import write_scan, write_truth
 from tomoprofile.phantom.scan import PhantomSettings, simulate
-from tomoprofile.segment.alarm import Familiarity
+from tomoprofile.shift.alarm import Familiarity
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "docs" / "benchmarks"

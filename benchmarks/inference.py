@@ -25,14 +25,15 @@ from monai.networks.nets import BasicUNet
 from numpy.typing import NDArray
 
 from tomoprofile.config import PredictConfig, UNetConfig
+from tomoprofile.labels.training_set import LabelledSlice, TrainingSet, write_training_set
+from tomoprofile.network.bundle import decision_level, load_network
+from tomoprofile.network.slices import SlicePredictor
+from tomoprofile.network.trainer import fine_tune
 from tomoprofile.phantom.scan import simulate
 from tomoprofile.phantom.settings import PhantomSettings
-from tomoprofile.segment.appearance import describe, sample_slices
-from tomoprofile.segment.augment import normalise
-from tomoprofile.segment.bundle import decision_level, load_network
-from tomoprofile.segment.predict import SlicePredictor, predict_slab
-from tomoprofile.segment.train import fine_tune
-from tomoprofile.segment.training_set import LabelledSlice, TrainingSet, write_training_set
+from tomoprofile.segment.predict import predict_slab
+from tomoprofile.shift.appearance import describe, sample_slices
+from tomoprofile.volume.grey import normalise
 from tomoprofile.volume.store import create_store, open_store
 
 OUT = Path(__file__).parents[1] / "docs" / "benchmarks"

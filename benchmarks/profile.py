@@ -28,7 +28,7 @@ from tomoprofile.profile.domains import Domains, diameters
 from tomoprofile.profile.estimators import Tallies, draw_blocks, estimate
 from tomoprofile.profile.masks import FieldOfView, Grid
 from tomoprofile.profile.ranges import Ranges, layer_borders
-from tomoprofile.profile.resin import Resin
+from tomoprofile.substrate.resin import Resin
 from tomoprofile.volume.plane import Plane
 
 VOXEL_UM = 0.5

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from tomoprofile.config import read_config
-from tomoprofile.estimates import needs_of
+from tomoprofile.run.estimates import needs_of
 from tomoprofile.samples import Scan, write_samples
 
 SCANS, SIDE, REPEATS = 300, 2048, 5

@@ -14,19 +14,19 @@ from tomoprofile import __version__
 from tomoprofile.config import ThresholdConfig, UNetConfig
 from tomoprofile.errors import ConfigError
 from tomoprofile.files import whole_file
+from tomoprofile.labels.training_set import LabelledSlice, TrainingSet, choose_held_out, write_training_set
 from tomoprofile.logs import LOG, log_to_terminal
+from tomoprofile.network.bundle import load_network, read_facts
+from tomoprofile.network.crops import CropSampler
+from tomoprofile.network.losses import masked_loss
+from tomoprofile.network.slices import SlicePredictor
+from tomoprofile.network.trainer import fine_tune
+from tomoprofile.network.unet import choose_device, choose_precision
 from tomoprofile.phantom.scan import simulate
 from tomoprofile.phantom.settings import PhantomSettings
-from tomoprofile.segment.appearance import Appearance, describe, sample_slices
-from tomoprofile.segment.augment import normalise
-from tomoprofile.segment.bundle import load_network, read_facts
-from tomoprofile.segment.crops import CropSampler
-from tomoprofile.segment.losses import masked_loss
-from tomoprofile.segment.network import choose_device, choose_precision
-from tomoprofile.segment.predict import SlicePredictor
 from tomoprofile.segment.threshold import fit_threshold, predict_by_threshold
-from tomoprofile.segment.train import fine_tune
-from tomoprofile.segment.training_set import LabelledSlice, TrainingSet, choose_held_out, write_training_set
+from tomoprofile.shift.appearance import Appearance, describe, sample_slices
+from tomoprofile.volume.grey import normalise
 from tomoprofile.volume.plane import Plane
 from tomoprofile.volume.store import create_store
 

@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from project import Project
 
-from tomoprofile.phantom.acceptance import EXACT, TRUE_MASK, gates
+from benchmarks.acceptance import EXACT, TRUE_MASK, gates
 from tomoprofile.phantom.files import write_scan, write_truth
 from tomoprofile.phantom.geometry import DOMAIN
 from tomoprofile.phantom.scan import PhantomSettings, simulate

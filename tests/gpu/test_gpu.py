@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from tomoprofile.config import PredictConfig, UNetConfig
-from tomoprofile.segment import train
-from tomoprofile.segment.bundle import decision_level
-from tomoprofile.segment.engine import make_engine
-from tomoprofile.segment.network import SliceNetwork
+from tomoprofile.labels.training_set import collect_labels
+from tomoprofile.network import trainer as train
+from tomoprofile.network.bundle import decision_level
+from tomoprofile.network.engine import make_engine
+from tomoprofile.network.unet import SliceNetwork
 from tomoprofile.segment.predict import predict_slab
-from tomoprofile.segment.training_set import collect_labels
 from tomoprofile.volume.store import open_store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))

@@ -15,7 +15,7 @@ from tomoprofile.profile import correlation, counting
 from tomoprofile.profile.correlation import count_pairs, line_axis, n_lags, pairs_at
 from tomoprofile.profile.counting import count_scan, dense
 from tomoprofile.profile.masks import FieldOfView, Grid
-from tomoprofile.profile.resin import Resin
+from tomoprofile.substrate.resin import Resin
 from tomoprofile.volume.plane import Plane
 
 COMMON = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

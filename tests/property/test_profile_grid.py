@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tomoprofile.config import Circle
 from tomoprofile.profile.masks import FieldOfView, Grid
-from tomoprofile.profile.resin import Resin
+from tomoprofile.substrate.resin import Resin
 from tomoprofile.volume.plane import Plane
 
 components = st.floats(-1, 1).filter(lambda value: abs(value) > 1e-3 or value == 0)

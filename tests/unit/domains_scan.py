@@ -9,8 +9,9 @@ import pandas as pd
 
 from tomoprofile.config import ObjectsConfig
 from tomoprofile.domains.table import Level, measure_domains
+from tomoprofile.volume.grey import GreyScale
 from tomoprofile.volume.plane import Plane
-from tomoprofile.volume.store import GreyScale, create_store
+from tomoprofile.volume.store import create_store
 
 PLANE = Plane.through((1.0, 0.0, 0.0), 0.0)
 

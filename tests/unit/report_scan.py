@@ -13,13 +13,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tomoprofile.baselines.thresholds import segment_block, write_baselines
 from tomoprofile.config import ObjectsConfig, ProfileConfig
 from tomoprofile.files import temporary_folder
-from tomoprofile.profile.baselines import segment_block, write_baselines
-from tomoprofile.profile.resin import Resin
 from tomoprofile.report.baselines import draw_outlines
 from tomoprofile.report.page import SampleFiles
 from tomoprofile.report.tables import DIAMETERS
+from tomoprofile.substrate.resin import Resin
 from tomoprofile.volume.plane import Plane
 from tomoprofile.volume.store import create_store
 

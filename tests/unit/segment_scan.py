@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from tomoprofile.labels.training_set import LabelledScan, collect_labels
 from tomoprofile.phantom.scan import Phantom, PhantomSettings, simulate
-from tomoprofile.segment.appearance import look_at_scan
-from tomoprofile.segment.training_set import LabelledScan, collect_labels
+from tomoprofile.shift.appearance import look_at_scan
 from tomoprofile.volume.store import create_store
 
 

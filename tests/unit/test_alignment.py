@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from tomoprofile.labels import alignment
+from tomoprofile.labels.alignment import slice_offset
+from tomoprofile.labels.classes import IGNORE
 from tomoprofile.phantom.scan import PhantomSettings, simulate
-from tomoprofile.segment import alignment
-from tomoprofile.segment.alignment import slice_offset
-from tomoprofile.segment.classes import IGNORE
 
 SLICES = (21, 64, 106)
 

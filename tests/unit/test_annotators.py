@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tomoprofile.segment.annotators import agreement, consensus
-from tomoprofile.segment.classes import IGNORE
+from tomoprofile.labels.annotators import agreement, consensus
+from tomoprofile.labels.classes import IGNORE
 
 N = IGNORE
 # By hand: voxel by voxel, three people.

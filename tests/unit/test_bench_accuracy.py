@@ -1,18 +1,12 @@
 """The page of accuracy: its shapes against independent truth, and what it calls trustworthy."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy.spatial import ConvexHull
 from scipy.spatial.transform import Rotation
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.accuracy import methods, report, shapes, trials  # noqa: E402
-from benchmarks.accuracy.summary import Errors  # noqa: E402
+from benchmarks.accuracy import methods, report, shapes, trials
+from benchmarks.accuracy.summary import Errors
 
 
 @pytest.mark.parametrize("name", shapes.SHAPES)

@@ -8,13 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.objects import report, runner, stores, volumes
+from benchmarks.objects.methods import FLOOR, METHODS
+from benchmarks.objects.plan import plan
+
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.objects import report, runner, stores, volumes  # noqa: E402
-from benchmarks.objects.methods import FLOOR, METHODS  # noqa: E402
-from benchmarks.objects.plan import plan  # noqa: E402
-
 SIDE = 48
 
 
@@ -40,6 +38,8 @@ def test_all_methods_find_the_same_number_of_objects(name):
 MEMORY = """
 import json, numpy as np
 from benchmarks.objects.measure import measure
+
+ROOT = Path(__file__).parents[2]
 held = np.ones(64 << 20, np.uint8)
 costs = measure(lambda: int(np.ones(32 << 20, np.uint8)[-1]) + int(held[0]))
 print(json.dumps([costs, measure(lambda: int(held[-1]))]))

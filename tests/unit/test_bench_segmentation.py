@@ -2,18 +2,13 @@
 
 import json
 import re
-import sys
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.segmentation import plan, report, runner, scores, tasks  # noqa: E402
-from benchmarks.segmentation.single import Setting  # noqa: E402
+from benchmarks.segmentation import plan, report, runner, scores, tasks
+from benchmarks.segmentation.single import Setting
 
 VOXEL = 0.5
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from tomoprofile.check import check_scan
 from tomoprofile.config import UNetConfig
 from tomoprofile.phantom.scan import PhantomSettings, simulate
+from tomoprofile.run.check import check_scan
 from tomoprofile.samples import Scan
 
 

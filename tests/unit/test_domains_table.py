@@ -15,11 +15,12 @@ from tomoprofile.config import ObjectsConfig
 from tomoprofile.domains import table as tables
 from tomoprofile.domains.objects import Runs, iter_runs, read_objects_metadata, write_objects
 from tomoprofile.domains.parts import Grid, join, part_of
-from tomoprofile.domains.runs import RowRuns, threshold_of
+from tomoprofile.domains.runs import RowRuns
 from tomoprofile.domains.table import Level, measure_domains
 from tomoprofile.errors import ConfigError, InputError, StoreError
+from tomoprofile.volume.grey import GreyScale
 from tomoprofile.volume.plane import Plane
-from tomoprofile.volume.store import GreyScale
+from tomoprofile.volume.probability import threshold_of
 
 COLUMNS = [
     *("domain_id", "class", "voxels", "volume_um3", "equivalent_diameter_um", "surface_um2"),

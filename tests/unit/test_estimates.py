@@ -4,9 +4,9 @@ from collections import namedtuple
 
 import pytest
 
-from tomoprofile import feasibility
 from tomoprofile.config import read_config
-from tomoprofile.estimates import needs_of
+from tomoprofile.run import feasibility
+from tomoprofile.run.estimates import needs_of
 from tomoprofile.samples import Scan
 
 SCAN = Scan(

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from tomoprofile.config import PACKAGED_WEIGHTS, read_config
-from tomoprofile.feasibility import _check_model, check_run
+from tomoprofile.network.facts import NEEDED
+from tomoprofile.run.feasibility import _check_model, check_run
 from tomoprofile.samples import Scan
-from tomoprofile.segment.facts import NEEDED
 
 ROW = {"path": "a", "format": "tiff_folder", "slices": 4, "rows": 4, "columns": 4, "dtype": "uint8"}
 
@@ -19,7 +19,7 @@ def findings(model, labels=""):
 
 
 def test_scans_with_a_mask_ask_for_no_model_and_no_labels(tmp_path, monkeypatch):
-    monkeypatch.setattr("tomoprofile.feasibility.openvino_is_there", lambda: False)
+    monkeypatch.setattr("tomoprofile.network.backends.openvino_is_there", lambda: False)
     config = read_config({"results": str(tmp_path), "predict": {"engine": "openvino"}})
     given = Scan(sample="a", voxel_size_um="1", mask="m.tif", model="nowhere", **ROW)
     said = check_run(config, [given])

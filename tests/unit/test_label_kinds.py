@@ -10,7 +10,7 @@ from skimage.measure import find_contours
 
 from tomoprofile.config import UNetConfig
 from tomoprofile.errors import InputError
-from tomoprofile.segment.labels import IGNORE, read_annotators, read_labels
+from tomoprofile.labels.masks import IGNORE, read_annotators, read_labels
 
 SHAPE = (6, 20, 24)
 TWO = UNetConfig().classes

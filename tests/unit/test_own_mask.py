@@ -9,12 +9,13 @@ import pytest
 import tifffile
 import zarr
 
-from tomoprofile.check import check_scan
 from tomoprofile.errors import InputError
+from tomoprofile.network.bundle import decision_level
+from tomoprofile.run.check import check_scan
 from tomoprofile.samples import Scan, parse_mask
-from tomoprofile.segment.bundle import decision_level
-from tomoprofile.segment.own_mask import MOST_ID, accept_mask, create_instances, enter_mask, read_own_mask
+from tomoprofile.segment.given_mask import accept_mask, create_instances, enter_mask
 from tomoprofile.volume.convert import create_stores
+from tomoprofile.volume.masks import MOST_ID, read_own_mask
 from tomoprofile.volume.store import create_store, open_store
 
 SHAPE = (6, 10, 12)

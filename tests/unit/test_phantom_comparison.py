@@ -8,11 +8,11 @@ import pytest
 from scipy import ndimage
 
 from tomoprofile.errors import InputError, StageError
-from tomoprofile.phantom.comparison import Comparison, compare
 from tomoprofile.phantom.files import write_truth
 from tomoprofile.phantom.geometry import DOMAIN
 from tomoprofile.phantom.scan import PhantomSettings, simulate
 from tomoprofile.phantom.truth import SUBSTRATE
+from tomoprofile.run.against_truth import Comparison, compare
 from tomoprofile.volume.plane import Plane
 
 ZONES = (("interface", 0.0, 27.0), ("transition", 27.0, 80.0), ("bulk", 80.0, math.nan))

@@ -12,7 +12,7 @@ from tomoprofile.profile.domains import Domains, diameter_edges_um, nearest_neig
 from tomoprofile.profile.estimators import draw_blocks
 from tomoprofile.profile.masks import FieldOfView, Grid
 from tomoprofile.profile.ranges import zone_ranges
-from tomoprofile.profile.resin import Resin
+from tomoprofile.substrate.resin import Resin
 from tomoprofile.volume.plane import Plane
 
 SHAPE = (100, 110, 120)

@@ -1,20 +1,15 @@
 """The acceptance gates of the profile on a simulated scan with its true mask: no imaging, no segmentation."""
 
 import dataclasses
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.coverage import profile_of, realise
 from tomoprofile.config import ProfileConfig
 from tomoprofile.phantom.settings import PhantomSettings
 from tomoprofile.volume.plane import Plane
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from benchmarks.coverage import profile_of, realise
 
 SETTINGS = PhantomSettings(tilt_deg=1.0, seed=2)
 ZONES = [

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_profile_interface import SHAPE, edge_volume, fit, store_of, tilted
+from test_substrate_interface import SHAPE, edge_volume, fit, store_of, tilted
 
 from tomoprofile.report.interface import interface_section
 from tomoprofile.report.page import environment

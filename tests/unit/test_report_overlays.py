@@ -13,11 +13,11 @@ from scipy.ndimage import center_of_mass, label
 from skimage.measure import find_contours
 
 from tomoprofile.domains.objects import iter_runs, read_objects_metadata
-from tomoprofile.domains.runs import threshold_of
 from tomoprofile.report import overlays
 from tomoprofile.report.overlays import draw_triplet
 from tomoprofile.report.tables import at_level, read_zones
 from tomoprofile.volume.plane import Plane, Relief
+from tomoprofile.volume.probability import threshold_of
 from tomoprofile.volume.store import create_store, open_store
 
 ZONE = {"interface": 0, "bulk": 1}

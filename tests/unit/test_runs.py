@@ -8,7 +8,8 @@ import pytest
 
 from tomoprofile.config import read_config
 from tomoprofile.errors import InputError, StageError
-from tomoprofile.runs import begin_run, end_run, read_run, refuse_double_run
+from tomoprofile.run.guard import refuse_double_run
+from tomoprofile.run.record import begin_run, end_run, read_run
 from tomoprofile.samples import Scan
 
 UUID = "0d7a3f60-1c2b-4f7e-9a3c-3f0f8f6d1a2b"

@@ -8,7 +8,7 @@ from skimage.filters import threshold_otsu
 
 from tomoprofile.config import ThresholdConfig
 from tomoprofile.errors import StageError
-from tomoprofile.segment.bundle import decision_level
+from tomoprofile.network.bundle import decision_level
 from tomoprofile.segment.predict import predict_slab
 from tomoprofile.segment.threshold import fit_threshold
 from tomoprofile.volume.plane import Plane

@@ -7,9 +7,9 @@ import pytest
 
 from tomoprofile.config import read_config
 from tomoprofile.logs import LOG, rule_logging
-from tomoprofile.runs import begin_run, end_run, read_run
+from tomoprofile.run.record import begin_run, end_run, read_run
+from tomoprofile.run.status import PRODUCTS, read_jobs, read_status, status_text
 from tomoprofile.samples import Scan
-from tomoprofile.status import PRODUCTS, read_jobs, read_status, status_text
 
 SLABS = ("z00000", "z00004")
 

@@ -6,8 +6,9 @@ import zarr
 from ome_zarr_models.v05 import Image
 
 from tomoprofile.errors import StoreError
+from tomoprofile.volume.grey import GreyScale
 from tomoprofile.volume.slabs import neighbour_slabs, shard_bounds, slab_bounds, slab_names
-from tomoprofile.volume.store import GreyScale, create_store, open_store
+from tomoprofile.volume.store import create_store, open_store
 
 SHAPE = (22, 30, 300)
 

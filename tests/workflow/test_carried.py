@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import tifffile
 
-from tomoprofile.segment.bundle import decision_level
+from tomoprofile.network.bundle import decision_level
 from tomoprofile.volume.store import open_store
 
 BASE = {"crop": 64, "guard_slices": 8, "decoder_channels": [64, 32, 16, 16, 16]}

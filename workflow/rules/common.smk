@@ -18,12 +18,14 @@ sys.path.insert(0, SCRIPTS)
 
 from tomoprofile.config import read_config
 from tomoprofile.errors import TomoprofileError
-from tomoprofile.estimates import BYTES_PER_VOXEL
-from tomoprofile.feasibility import check_run, require
-from tomoprofile.runs import begin_run, end_run, refuse_double_run, segmenter_of
+from tomoprofile.run.estimates import BYTES_PER_VOXEL
+from tomoprofile.run.feasibility import check_run, require
+from tomoprofile.run.guard import refuse_double_run
+from tomoprofile.run.record import begin_run, end_run
 from tomoprofile.samples import read_samples
-from tomoprofile.segment.label_files import find_label_files
-from tomoprofile.status import PRODUCTS, read_status, status_text
+from tomoprofile.labels.files import find_label_files
+from tomoprofile.segment.segmenter import segmenter_of
+from tomoprofile.run.status import PRODUCTS, read_status, status_text
 from tomoprofile.volume.slabs import neighbour_slabs, slab_bounds, slab_names
 
 try:

@@ -1,9 +1,9 @@
 """Open a scan and its labels and tell every fault before anything is computed of it."""
 
-from tomoprofile.check import check_scan, write_findings
 from tomoprofile.config import read_config
-from tomoprofile.feasibility import require
 from tomoprofile.logs import rule_logging
+from tomoprofile.run.check import check_scan, write_findings
+from tomoprofile.run.feasibility import require
 from tomoprofile.samples import read_samples
 
 with rule_logging(snakemake.log[0]):

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tomoprofile.config import UNetConfig
+from tomoprofile.labels.training_set import LabelledScan, collect_labels
 from tomoprofile.logs import rule_logging
-from tomoprofile.segment.training_set import LabelledScan, collect_labels
 
 with rule_logging(snakemake.log[0]):
     scans = [

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from tomoprofile.baselines.thresholds import segment_block, write_baselines
 from tomoprofile.config import ObjectsConfig, ProfileConfig
 from tomoprofile.files import temporary_folder
 from tomoprofile.logs import rule_logging
-from tomoprofile.profile.baselines import segment_block, write_baselines
+from tomoprofile.network.bundle import decision_level
 from tomoprofile.report.baselines import draw_outlines
-from tomoprofile.segment.bundle import decision_level
 
 with rule_logging(snakemake.log[0]):
     params, found, out = snakemake.params, snakemake.input, Path(snakemake.output.table)

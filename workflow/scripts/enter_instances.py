@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tomoprofile.logs import rule_logging
 from tomoprofile.samples import Scan
-from tomoprofile.segment.own_mask import enter_mask
+from tomoprofile.segment.given_mask import enter_mask
 from tomoprofile.volume.store import open_store
 
 with rule_logging(snakemake.log[0]):

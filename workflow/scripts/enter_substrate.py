@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tomoprofile.logs import rule_logging
-from tomoprofile.profile.relief import enter_substrate
 from tomoprofile.samples import Scan
+from tomoprofile.substrate.relief import enter_substrate
 
 with rule_logging(snakemake.log[0]):
     out = snakemake.output

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tomoprofile.logs import rule_logging
-from tomoprofile.profile.interface import fit_interface
+from tomoprofile.substrate.interface import fit_interface
 
 with rule_logging(snakemake.log[0]):
     volume, out = Path(snakemake.params.volume), snakemake.output

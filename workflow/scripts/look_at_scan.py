@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tomoprofile.logs import rule_logging
-from tomoprofile.segment.appearance import look_at_scan
+from tomoprofile.shift.appearance import look_at_scan
 
 with rule_logging(snakemake.log[0]):
     look_at_scan(Path(snakemake.params.volume), Path(snakemake.input.interface), Path(snakemake.output.appearance))

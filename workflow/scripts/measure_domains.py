@@ -6,7 +6,7 @@ from tomoprofile.config import ObjectsConfig
 from tomoprofile.domains.table import Level, measure_domains
 from tomoprofile.domains.workers import workers_of
 from tomoprofile.logs import rule_logging
-from tomoprofile.segment.bundle import decision_level
+from tomoprofile.network.bundle import decision_level
 
 with rule_logging(snakemake.log[0]):
     objects = ObjectsConfig.model_validate(snakemake.params.objects)

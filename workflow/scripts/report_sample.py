@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tomoprofile.logs import rule_logging
-from tomoprofile.provenance import write_provenance
 from tomoprofile.report.page import SampleFiles, report_sample
+from tomoprofile.run.provenance import write_provenance
 
 TABLES = ("domains", "profile", "zones", "breakpoints", "correlation", "sizes", "baselines")
 

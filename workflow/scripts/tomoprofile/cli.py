@@ -110,10 +110,10 @@ def _scan(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     import yaml
 
-    from .check import check_scan, write_findings
     from .config import read_config
-    from .feasibility import check_run, require
     from .logs import progress
+    from .run.check import check_scan, write_findings
+    from .run.feasibility import check_run, require
     from .samples import read_samples
 
     raw = yaml.safe_load(options.config.read_text()) or {}
@@ -142,16 +142,16 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _status(options: argparse.Namespace) -> None:
-    from .runs import read_run
-    from .status import read_status, status_text
+    from .run.record import read_run
+    from .run.status import read_status, status_text
 
     run = read_run(options.results)
     print(status_text(run, read_status(run)))
 
 
 def _index(options: argparse.Namespace) -> None:
-    from .index import write_index
-    from .runs import read_run
+    from .run.index import write_index
+    from .run.record import read_run
 
     run = read_run(options.results)
     out = run.results / "index.html"
@@ -193,7 +193,7 @@ def _annotate(options: argparse.Namespace) -> None:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from .phantom.comparison import compare
+    from .run.against_truth import compare
 
     comparisons = compare(options.truth, options.results)
     for comparison in comparisons:

@@ -38,7 +38,7 @@ def rule_logging(path: str | Path) -> Iterator[logging.Logger]:
     path : str or Path
         The rule's ``log:`` file; its folder is made when missing.
 
-    The first line says where the job runs and the last one how long it took: :mod:`tomoprofile.status` reads both.
+    The first line says where the job runs and the last one how long it took: :mod:`tomoprofile.run.status` reads both.
 
     Raises
     ------

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from ..volume.grey import GreyScale
 from ..volume.plane import Plane
-from ..volume.store import GreyScale
+from ..volume.probability import CERTAIN
 from .sums import Sums
 from .surface import crofton_surface
 from .touching import CAVITIES, EULER, PROBABILITY
@@ -192,7 +193,7 @@ def values(sums: Sums, grey: GreyScale, reference: np.int64 | np.float64) -> Col
         "grey_sd": abs(grey.slope) * np.sqrt(variance),
         "grey_min": ends[:, 0],
         "grey_max": ends[:, 1],
-        "confidence": sums.tally[:, PROBABILITY] / (255 * voxels),
+        "confidence": sums.tally[:, PROBABILITY] / (CERTAIN * voxels),
     }
 
 

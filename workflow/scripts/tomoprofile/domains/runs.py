@@ -8,14 +8,11 @@ Rows are numbered ``(z - z_first) * ny + y``; the runs of row r are those from `
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-
-from ..errors import ConfigError, Fault
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
@@ -51,21 +48,6 @@ def stack(upper: RowRuns, lower: RowRuns) -> RowRuns:
         np.concatenate([upper.x_start, lower.x_start]),
         np.concatenate([upper.x_stop, lower.x_stop]),
     )
-
-
-def threshold_of(level: float) -> int:
-    """Return the smallest stored value that is foreground at a level of probability.
-
-    Raises
-    ------
-    ConfigError
-        When the level is not above 0 and at most 1.
-    """
-    if not 0 < level <= 1:
-        remedy = "Give a probability above 0 and at most 1."
-        raise ConfigError(Fault("level", repr(level), "this is no level of probability", remedy))
-    # Rounded first: 0.2 * 255 must be 51 on every machine, not a hair more.
-    return math.ceil(round(level * 255, 9))
 
 
 def extract_runs(probability: NDArray[np.uint8], threshold: int) -> RowRuns:

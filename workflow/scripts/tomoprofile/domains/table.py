@@ -18,14 +18,16 @@ from ..config import ObjectsConfig
 from ..errors import Fault, InputError
 from ..files import temporary_folder, whole_file
 from ..logs import LOG
-from ..segment.alarm import Familiarity
+from ..shift.alarm import Familiarity
+from ..volume.grey import GreyScale
 from ..volume.plane import Plane
-from ..volume.store import GreyScale, open_store
+from ..volume.probability import threshold_of
+from ..volume.store import open_store
 from . import measures
 from .axes import covariance, principal_axes
 from .objects import ObjectsMetadata, Runs, write_objects
 from .parts import Grid, Part, finish, join, part_of
-from .runs import Int64, RowRuns, extract_runs, instance_runs, threshold_of
+from .runs import Int64, RowRuns, extract_runs, instance_runs
 from .sums import Sums, grey_reference
 from .workers import Here, Workers
 

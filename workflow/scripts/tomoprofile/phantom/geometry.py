@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,15 +16,12 @@ from scipy.spatial import cKDTree
 
 from ..errors import Fault, StageError
 from ..volume.plane import Plane
+from .settings import LARGE_DIAMETERS_UM, PhantomSettings
 from .shapes import Shapes, draw_ellipsoids, grow_together, reach_um
-
-if TYPE_CHECKING:
-    from .settings import PhantomSettings
 
 DOMAIN, VOID, FILLER = 1, 2, 4
 PLATEAU_FROM_UM, PEAK_UM, SMALL_FROM_UM = 80.0, 40.0, 27.0
 PLATEAU_RATIO, PEAK_RATIO = 0.040, 0.055
-LARGE_DIAMETERS_UM = (10.5, 15.0)
 _TILT_TOWARDS = (0.6, 0.8)  # share of the tilt towards z and x: both, and not alike, or a swapped axis would go unseen
 _ROUNDS = 500
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigError, Fault
-from .geometry import LARGE_DIAMETERS_UM
+
+LARGE_DIAMETERS_UM = (10.5, 15.0)
 
 KINDS: dict[str, dict[str, Any]] = {
     # The scan a model is trained on.

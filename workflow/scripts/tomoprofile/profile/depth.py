@@ -17,7 +17,8 @@ from ..domains.objects import ObjectsMetadata, read_objects_metadata
 from ..domains.workers import Here, Workers
 from ..errors import Fault, InputError, StageError
 from ..logs import LOG
-from ..segment.alarm import Familiarity
+from ..shift.alarm import Familiarity
+from ..substrate.resin import Resin
 from ..volume.plane import Plane
 from .breakpoints import breakpoints_table
 from .correlation import correlation_table
@@ -26,7 +27,6 @@ from .domains import Domains, diameters, nearest_neighbours, sizes_table
 from .estimators import Tallies, draw_blocks, estimate
 from .masks import FieldOfView, Floats, Grid, Ints
 from .ranges import Ranges, bin_ranges, layer_borders, layer_ranges, zone_ranges
-from .resin import Resin
 from .tables import OUTSIDE, add_flag, flag, forget_band, write_table
 
 LEVELS = ("low", CALIBRATED, "high")

@@ -13,8 +13,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..config import Circle
+from ..substrate.resin import Resin
 from ..volume.plane import Plane, distance_at
-from .resin import Resin
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

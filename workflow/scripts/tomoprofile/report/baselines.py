@@ -13,8 +13,8 @@ import plotly.graph_objects as go
 import pyarrow.parquet as pq
 from plotly.subplots import make_subplots
 
+from ..baselines.thresholds import METHODS, OWN, Block
 from ..errors import Fault, InputError
-from ..profile.baselines import METHODS, OWN, Block
 from ..volume.plane import Plane
 from ..volume.store import open_store
 from .headline import length

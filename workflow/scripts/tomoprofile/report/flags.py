@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..segment.alarm import Familiarity
+from ..shift.alarm import Familiarity
 from .headline import depth_range, length
 from .segmentation import Segmentation
 from .tables import at_level, plateau

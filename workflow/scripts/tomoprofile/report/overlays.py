@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from skimage.measure import approximate_polygon, find_contours
 
 from ..domains.objects import ObjectsMetadata, iter_runs
-from ..domains.runs import threshold_of
 from ..volume.plane import Plane
+from ..volume.probability import threshold_of
 from ..volume.store import Store
 from .headline import length
 from .images import exact, grey_window, reduced
@@ -286,7 +286,7 @@ def read_section(
 ) -> Section:
     rows, columns = (other for other in range(3) if other != axis)
     edges = volume.voxel_size_um
-    grey = volume.cut(axis, index).astype(np.float32) * volume.grey.slope + volume.grey.offset
+    grey = volume.grey.physical(volume.cut(axis, index))
     kept = np.zeros(grey.shape, bool)
     for row, start, stop in runs[["zyx"[rows], "x_start", "x_stop"]].itertuples(index=False):
         kept[row, start:stop] = True

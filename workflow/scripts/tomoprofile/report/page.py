@@ -20,7 +20,7 @@ from .. import __version__
 from ..domains.objects import ObjectsMetadata, read_objects_metadata
 from ..files import whole_file
 from ..logs import LOG
-from ..segment.alarm import Familiarity
+from ..shift.alarm import Familiarity
 from ..volume.plane import Plane
 from ..volume.store import Store, open_store
 from .baselines import baselines_section

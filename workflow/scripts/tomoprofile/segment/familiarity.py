@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from ..logs import LOG
+from ..network.bundle import decision_level, load_network, read_facts
+from ..network.slices import SlicePredictor
+from ..shift.alarm import Familiarity, compare, doubt_of
+from ..shift.appearance import Appearance, sample_slices
+from ..volume.grey import normalise
+from ..volume.probability import threshold_of
 from ..volume.store import Store, open_store
-from .alarm import Familiarity, compare, doubt_of
-from .appearance import Appearance, sample_slices
-from .augment import normalise
-from .bundle import decision_level, load_network, read_facts
-from .predict import SlicePredictor
 
 SIDE = 768  # of the middle of a slice that the network is asked about
 
@@ -90,7 +91,7 @@ class SliceModel:
         if side:
             y, x = ((max(edge - side, 0) // 2, max(edge - side, 0) // 2 + side) for edge in stack.shape[1:])
             stack = stack[:, slice(*y), slice(*x)]
-        grey = stack * np.float32(store.grey.slope) + np.float32(store.grey.offset)
+        grey = store.grey.physical(stack)
         return self.predictor.probability(normalise(grey, looks.centre, looks.spread))
 
     def export(self, store: Store, looks: Appearance, z: int, folder: Path, sample: str) -> tuple[Path, Path]:
@@ -99,6 +100,6 @@ class SliceModel:
         mask = folder / "prelabels" / image.name
         mask.parent.mkdir(parents=True, exist_ok=True)
         tifffile.imwrite(image, store.read(z, z + 1)[0])
-        found = self.probability(store, looks, z) >= self.level * 255
+        found = self.probability(store, looks, z) >= threshold_of(self.level)
         tifffile.imwrite(mask, found.astype(np.uint8), compression="zlib")
         return image, mask

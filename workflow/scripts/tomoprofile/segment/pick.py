@@ -11,9 +11,9 @@ from scipy import ndimage
 
 from ..files import whole_file
 from ..logs import LOG, progress
+from ..shift.alarm import doubt_of
+from ..shift.appearance import Appearance
 from ..volume.store import open_store
-from .alarm import doubt_of
-from .appearance import Appearance
 from .familiarity import SIDE, SliceModel
 
 CANDIDATES = 16  # in each part of the scan

@@ -20,6 +20,7 @@ from ..errors import Fault, InputError, StageError
 from ..files import whole_file
 from ..logs import LOG, progress
 from ..volume.plane import Plane
+from ..volume.probability import CERTAIN
 from ..volume.store import Store, open_store
 
 BINS = 1 << 16
@@ -139,7 +140,7 @@ def predict_by_threshold(grey: Store, out: Store, segmenter: Path, start: int, s
             mask = _filled(grey, threshold, first, end)
         else:
             mask = _mask(grey, threshold, first, end)
-        out.write(first, mask.astype(np.uint8) * np.uint8(255))
+        out.write(first, mask.astype(np.uint8) * np.uint8(CERTAIN))
 
 
 def _smooth(store: Store, sigma: float, first: int, end: int) -> NDArray[np.float32]:

@@ -10,8 +10,10 @@ import numpy as np
 from ..errors import Fault, InputError
 from ..logs import LOG, progress
 from ..samples import Scan
+from .grey import GreyScale
+from .probability import PROBABILITY, SPREAD
 from .readers import ScanReader, open_raw
-from .store import GreyScale, create_store, open_store
+from .store import create_store, open_store
 
 
 def create_stores(
@@ -34,11 +36,9 @@ def create_stores(
     # The way back from the store's axes to those of the raw file.
     source = {"sample": scan.sample, "path": scan.path, "slice_axis": scan.slice_axis}
     create_store(volume, scan.shape, scan.dtype, scan.voxel_size_um, shard_slices, grey, {"source": source})
-    certain = GreyScale(1 / 255, 0.0, "probability")
-    create_store(probability, scan.shape, "uint8", scan.voxel_size_um, shard_slices, certain, {"source": source})
+    create_store(probability, scan.shape, "uint8", scan.voxel_size_um, shard_slices, PROBABILITY, {"source": source})
     if uncertainty:
-        spread = GreyScale(0.5 / 255, 0.0, "standard deviation of probability")
-        create_store(uncertainty, scan.shape, "uint8", scan.voxel_size_um, shard_slices, spread, {"source": source})
+        create_store(uncertainty, scan.shape, "uint8", scan.voxel_size_um, shard_slices, SPREAD, {"source": source})
 
 
 def convert_slab(scan: Scan, volume: str | Path, start: int, stop: int) -> str:

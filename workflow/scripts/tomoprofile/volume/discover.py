@@ -9,8 +9,8 @@ from ..errors import Fault, InputError
 from ..logs import LOG, progress
 from ..samples import Scan
 from . import hdf5, tiff
+from .grey import GreyScale
 from .readers import DTYPES, ScanReader, open_raw
-from .store import GreyScale
 
 
 def find_scans(folder: str | Path, slice_axis: int = 0, voxel_size_um: float | None = None) -> list[Scan]:

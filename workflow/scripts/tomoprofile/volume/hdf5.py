@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
+from ..units import MICROMETRES
+from .grey import GreyScale
 from .lazy import LazyImage, window
-from .store import GreyScale
-from .units import MICROMETRES
 
 SUFFIXES = (".h5", ".hdf5", ".hdf", ".nx", ".nxs")
 

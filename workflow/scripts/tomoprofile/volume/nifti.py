@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
+from .grey import GreyScale
 from .lazy import LazyImage, window
-from .store import GreyScale
 
 SUFFIXES = (".nii", ".nii.gz")
 

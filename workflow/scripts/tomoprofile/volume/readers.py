@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ..errors import Fault, InputError
 from ..samples import OwnMask
 from . import hdf5, nifti, tiff
+from .grey import GreyScale
 from .hdf5 import HDF5Dataset
-from .store import GreyScale
 from .tiff import TIFFFolder, TIFFStack
 from .zarr_image import ZarrImage, is_zarr
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +23,12 @@ from numpy.typing import DTypeLike, NDArray
 from .. import __version__
 from ..errors import Fault, StoreError
 from ..files import whole_file
+from .grey import GreyScale
 from .slabs import shard_bounds
 
 CHUNK = 256  # voxels along y and x: with 16 slices 1 MiB of uint8, which compresses and seeks well
 CHUNK_SLICES = 16
 GREY_COMPRESSOR = zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")
-
-
-@dataclass(frozen=True)
-class GreyScale:
-    """Meaning of a grey value: ``physical = slope * grey + offset`` in ``unit``."""
-
-    slope: float = 1.0
-    offset: float = 0.0
-    unit: str = ""
 
 
 def create_store(

@@ -17,8 +17,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
-from .store import GreyScale
-from .units import MICROMETRES
+from ..units import MICROMETRES
+from .grey import GreyScale
 
 SUFFIXES = (".tif", ".tiff")
 _FAULTS_SHOWN = 5

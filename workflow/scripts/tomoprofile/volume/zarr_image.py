@@ -10,8 +10,8 @@ import zarr
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
+from .grey import GreyScale
 from .lazy import LazyImage, window
-from .store import GreyScale
 
 _MARKS = ("zarr.json", ".zarray", ".zgroup")
 

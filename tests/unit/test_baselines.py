@@ -1,0 +1,216 @@
+"""Thresholds beside the scan's own segmentation: the same measures, on a block whose depths are those of the scan."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from domains_scan import write_store
+
+from tomoprofile.baselines import thresholds as baselines
+from tomoprofile.baselines.thresholds import METHODS, choose_block, segment_block, write_baselines
+from tomoprofile.config import ObjectsConfig, ProfileConfig
+from tomoprofile.errors import InputError, StageError
+from tomoprofile.profile.masks import FieldOfView
+from tomoprofile.report.baselines import baselines_section, draw_outlines
+from tomoprofile.report.page import environment
+from tomoprofile.substrate.resin import Resin
+from tomoprofile.volume.plane import Plane
+
+EDGE = 0.5
+SHAPE = (48, 120, 80)
+PLANE = Plane.through((0.0, 1.0, 0.02), 6.0)
+FILES = ("volume.ome.zarr", "probability.ome.zarr", "interface.json", "resin.npz")
+LARGE = ((24, 36, 26), (22, 42, 58))  # centres of domains of 10.5 um, whose inside is as grey as the matrix
+SMALL = [(z, y, x) for z in (8, 24, 40) for y in range(70, 115, 12) for x in range(10, 78, 16)]
+
+
+def spheres(centres, radius):
+    z, y, x = np.ogrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]]
+    return np.any([(z - a) ** 2 + (y - b) ** 2 + (x - c) ** 2 <= radius**2 for a, b, c in centres], axis=0)
+
+
+def depth_um():
+    z, y, x = ((np.arange(n) + 0.5) * EDGE for n in SHAPE)
+    return PLANE.depth_um(z[:, None, None], y[:, None], x)
+
+
+def write_scan(folder, mask=None, contrast=-20.0):
+    """Write a scan whose large domains are rims; ``mask`` is its own segmentation, by default the truth."""
+    folder.mkdir(exist_ok=True)
+    truth = spheres(LARGE, 10.5) | spheres(SMALL, 3)
+    grey = np.random.default_rng(1).normal(0, 2, SHAPE)
+    grey += contrast * ((spheres(LARGE, 10.5) & ~spheres(LARGE, 9.5)) | spheres(SMALL, 3))
+    grey[depth_um() <= 0] += 8
+    write_store(folder / "volume.ome.zarr", grey.astype("float32"), 16, (EDGE,) * 3)
+    own = np.where(truth if mask is None else mask, 255, 0).astype("uint8")
+    write_store(folder / "probability.ome.zarr", own, 16, (EDGE,) * 3)
+    PLANE.save(folder / "interface.json")
+    Resin.everywhere().save(folder / "resin.npz")
+    return truth
+
+
+def compare(folder, name="baselines", profile=None, **more):
+    block = folder / f"{name}.block"
+    block.mkdir()
+    scan = (folder / part for part in FILES)
+    profile = profile or ProfileConfig()
+    out = folder / f"{name}.parquet"
+    found = segment_block(*scan, 0.5, profile, ObjectsConfig(), block, **more)
+    write_baselines(out, found, 0.5, profile, draw_outlines(found, 0.5, profile.zones[0].to_um))
+    return found, pd.read_parquet(out), facts(out)
+
+
+def facts(path):
+    return {key.decode(): json.loads(value) for key, value in pq.read_schema(path).metadata.items()}
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scan")
+    truth = write_scan(folder)
+    return folder, truth, *compare(folder)
+
+
+def test_large_domains_are_hollow_for_otsu_and_whole_once_filled(scan):
+    """A12, P21: what thresholding cannot see is told."""
+    _, _, _, table, told = scan
+    assert told["large_found"] == {"own": [2, 2], "otsu": [0, 2], "threshold_fill": [2, 2]}
+    largest = table.groupby("method")["largest_um"].max()
+    assert largest["own"] == pytest.approx(10.5, rel=0.03)
+    assert largest["otsu"] < 10
+    assert largest["threshold_fill"] == pytest.approx(10.5, rel=0.12)
+    large = table.groupby("method")["n_over_10um"].sum()
+    assert dict(large) == {"own": 2, "otsu": 0, "threshold_fill": 2}
+
+
+def test_small_domains_are_found_by_all(scan):
+    _, _, _, table, _ = scan
+    deep = table[table["depth_lo_um"] >= 25].groupby("method")["n_domains"].sum()
+    assert set(deep) == {len(SMALL)}
+
+
+def test_the_volume_ratio_is_voxels_over_resin_at_the_depth_of_the_scan(scan):
+    _, truth, _, table, _ = scan
+    own = table[table["method"] == "own"]
+    depth = depth_um()
+    for row in own.itertuples():
+        inside = (depth >= row.depth_lo_um) & (depth < row.depth_hi_um)
+        assert row.volume_ratio == pytest.approx(truth[inside].sum() / inside.sum(), rel=1e-12)
+        assert row.resin_um3 == pytest.approx(inside.sum() * EDGE**3)
+    assert own["n_domains"].sum() == len(SMALL) + len(LARGE)
+
+
+def test_bright_domains_are_recognised_by_the_scans_own_mask(scan, tmp_path):
+    assert scan[2].domains_are == "dark"
+    write_scan(tmp_path, contrast=20.0)
+    block, _, told = compare(tmp_path)
+    assert block.domains_are == "bright"
+    assert told["large_found"]["threshold_fill"] == [2, 2]
+
+
+def test_depths_and_domains_of_a_block_are_those_of_the_scan(tmp_path, monkeypatch):
+    truth = write_scan(tmp_path)
+    monkeypatch.setattr(baselines, "MOST_VOXELS", SHAPE[0] * SHAPE[1] * 50)
+    block, table, told = compare(tmp_path)
+    z, y, x = block.window
+    assert not told["whole_scan"]
+    assert (y.start, y.stop) == (0, SHAPE[1]), "all depths"
+    depth, part = depth_um()[block.window], truth[block.window]
+    for row in table[table["method"] == "own"].itertuples():
+        inside = (depth >= row.depth_lo_um) & (depth < row.depth_hi_um)
+        assert row.volume_ratio == pytest.approx(part[inside].sum() / inside.sum(), rel=1e-12)
+    assert told["block"] == {"z": [z.start, z.stop], "y": [0, SHAPE[1]], "x": [x.start, x.stop]}
+    whole = pd.read_parquet(block.level("own", 0.5).table)
+    assert whole["depth_um"].max() < depth.max()
+    text = baselines_section(tmp_path / "baselines.parquet", "network")["block"]
+    assert text.startswith("One block of the scan was compared, ")
+
+
+@pytest.mark.parametrize(
+    ("shape", "normal", "offset"),
+    [
+        ((2048, 2048, 2048), (0.0, 1.0, 0.01), 60.0),
+        ((2048, 2048, 2048), (1.0, 0.0, 0.0), 500.0),
+        ((2048, 2048, 2048), (-1.0, 0.0, 0.01), -900.0),
+        ((600, 4096, 4096), (0.0, 0.0, -1.0), -1500.0),
+        ((100, 3000, 3000), (0.0, 1.0, 0.0), 100.0),
+        ((540, 520, 520), (1.0, 0.0, 0.0), 20.0),
+        ((64, 64, 64), (1.0, 0.0, 0.0), 20.0),
+    ],
+)
+@pytest.mark.parametrize("view", ["all", "cylinder"])
+def test_a_block_is_bounded_and_holds_the_interface_and_what_lies_beyond(shape, normal, offset, view):
+    plane = Plane.through(normal, offset)
+    circle = FieldOfView.of(view, shape, (EDGE,) * 3).circle
+    window = choose_block(shape, (EDGE,) * 3, plane, circle, 512**3)
+    sizes = [part.stop - part.start for part in window]
+    assert math.prod(sizes) <= 512**3
+    assert all(0 <= part.start < part.stop <= n for part, n in zip(window, shape, strict=True))
+    ends = [np.array([part.start, part.stop]) * EDGE for part in window]
+    depth = plane.depth_um(ends[0][:, None, None], ends[1][:, None], ends[2])
+    assert depth.min() < 0
+    if math.prod(shape) <= 512**3:
+        assert sizes == list(shape)
+        return
+    assert math.prod(sizes) > 0.4 * 512**3 or view == "cylinder", "no smaller than needed"
+    if view == "all":
+        corners = plane.depth_um(*np.meshgrid(*([0, n * EDGE] for n in shape), indexing="ij"))
+        assert depth.max() > 0.9 * corners.max()
+    else:
+        reach = [max(abs(end - n * EDGE / 2) for end in at) for at, n in zip(ends[1:], shape[1:], strict=True)]
+        assert math.hypot(*reach) <= min(shape[1:]) * EDGE / 2 + 1e-6
+
+
+def test_given_objects_stay_apart(tmp_path):
+    labels = np.zeros(SHAPE, "uint32")
+    labels[20:30, 60:80, 20:40], labels[20:30, 60:80, 40:60] = 7, 9  # they touch
+    write_scan(tmp_path, labels > 0)
+    _, joined, _ = compare(tmp_path, "joined")
+    instances = write_store(tmp_path / "instances.ome.zarr", labels, 16, (EDGE,) * 3)
+    _, apart, _ = compare(tmp_path, "apart", instances=instances)
+    counts = [table[table["method"] == "own"]["n_domains"].sum() for table in (joined, apart)]
+    assert counts == [1, 2]
+
+
+def test_the_section_says_what_thresholds_miss(scan):
+    folder, *_ = scan
+    section = baselines_section(folder / "baselines.parquet", "network")
+    wanted = (
+        "Of the 2 domains over 10 µm that the network finds near the substrate, Otsu's threshold finds 0, a threshold "
+        "with holes filled finds 2."
+    )
+    assert section["sentence"].startswith(wanted)
+    assert section["pictures"][0]["title"] == "the network"
+    assert len(section["pictures"]) == len(METHODS)
+    paths = [picture["path"] for picture in section["pictures"]]
+    assert all(paths), "each method has an outline"
+    assert paths[1].count("M") > paths[2].count("M"), "a hollow domain has two outlines, a filled one has one"
+    names = [trace["name"] for trace in section["figure"]["data"] if trace["showlegend"]]
+    assert names == ["the network", "Otsu's threshold", "a threshold with holes filled"]
+    text = environment("en").get_template("baselines.html.j2").render(baselines=section, sample="a")
+    assert text.count("<svg") == len(METHODS)
+    assert "Beside simple thresholds" in text
+    assert json.loads(text.split('id="figure-baselines">')[1].split("</script>")[0]) == section["figure"]
+
+
+def test_without_domains_there_still_is_a_table(tmp_path):
+    write_scan(tmp_path, np.zeros(SHAPE, bool))
+    block, table, told = compare(tmp_path)
+    assert block.domains_are == "dark", "the default of the methods"
+    assert table[table["method"] == "own"]["n_domains"].sum() == 0
+    assert told["large_found"]["otsu"] == [0, 0]
+    section = baselines_section(tmp_path / "baselines.parquet", "mask")
+    assert section["sentence"].startswith("The mask that was given finds no domain over 10 µm near the substrate here.")
+
+
+def test_a_scan_without_resin_and_broken_files_are_errors(tmp_path):
+    write_scan(tmp_path)
+    Plane.through((0.0, 1.0, 0.0), 1000.0).save(tmp_path / "interface.json")
+    with pytest.raises(StageError, match="no resin"):
+        compare(tmp_path)
+    (tmp_path / "broken.parquet").write_text("x")
+    with pytest.raises(InputError, match=r"broken\.parquet.*no table of baselines"):
+        baselines_section(tmp_path / "broken.parquet", "network")

@@ -1,0 +1,235 @@
+"""The same mask whatever computes it; memory that is full; shards that wait."""
+
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import torch
+from segment_scan import build, dice
+
+from tomoprofile.config import PredictConfig, UNetConfig, read_config
+from tomoprofile.errors import ConfigError, InputError, StageError
+from tomoprofile.labels.training_set import read_training_set
+from tomoprofile.network import slices
+from tomoprofile.network.bundle import decision_level, load_network
+from tomoprofile.network.engine import TorchEngine, folded, make_engine
+from tomoprofile.network.slices import SlicePredictor
+from tomoprofile.network.trainer import fine_tune
+from tomoprofile.run.feasibility import check_run
+from tomoprofile.samples import Scan
+from tomoprofile.segment import predict
+from tomoprofile.segment.predict import predict_slab
+from tomoprofile.volume.store import Store, open_store
+
+QUICK = UNetConfig(steps=60, crop=64, guard_slices=8, decoder_channels=(64, 32, 16, 16, 16), window=96)
+CHANGED = 0.0005  # share of voxels that may fall on the other side of the level
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("scan"))
+
+
+@pytest.fixture(scope="module")
+def bundle(scan):
+    fine_tune(scan.training_set(QUICK), QUICK, 1, scan.folder / "model", threads=2)
+    return scan.folder / "model"
+
+
+@pytest.fixture(scope="module")
+def images(scan):
+    return [item.image for item in read_training_set(scan.folder / "training.npz").slices]
+
+
+def masks(bundle, images, **settings):
+    predictor = SlicePredictor(load_network(bundle), QUICK.window, PredictConfig(device="cpu", **settings), 2)
+    found = np.stack([predictor.probability(image) for image in images])
+    return found >= decision_level(bundle) * 255, predictor.engine
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision"),
+    [("torch", "bfloat16"), ("openvino", "float32"), ("openvino", "bfloat16"), ("auto", "auto")],
+)
+def test_every_engine_and_precision_gives_the_same_mask(bundle, images, engine, precision):
+    reference, _ = masks(bundle, images, engine="torch", precision="float32")
+    found, used = masks(bundle, images, engine=engine, precision=precision)
+    assert reference.any()
+    assert (found != reference).mean() <= CHANGED
+    assert engine in ("auto", used.name)
+    # The mutant: a network a little less sure of itself changes more.
+    network = load_network(bundle)
+    network.calibration = (network.calibration[0], network.calibration[1] - 1)
+    shy = SlicePredictor(network, QUICK.window, PredictConfig(device="cpu"), 2)
+    other = np.stack([shy.probability(image) for image in images]) >= decision_level(bundle) * 255
+    assert (other != reference).mean() > CHANGED
+
+
+def test_openvino_tells_nobody():
+    """Its telemetry package is not even loaded."""
+    code = "from tomoprofile.config import PredictConfig; from tomoprofile.network.engine import make_engine\n"
+    code += "from tomoprofile.network.unet import SliceNetwork; import sys\n"
+    code += "make_engine(SliceNetwork(3, 1, 'efficientnet-lite0', (16,) * 5), PredictConfig(engine='openvino'), 1)\n"
+    code += "print(sorted(name for name in sys.modules if name.startswith('openvino_telemetry.')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_an_engine_or_device_that_is_not_there_is_a_clear_error(bundle, monkeypatch, tmp_path):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(InputError, match="pip install openvino"):
+        make_engine(load_network(bundle), PredictConfig(engine="openvino"), 1)
+    config = read_config({"predict": {"engine": "openvino"}, "results": str(tmp_path)})
+    row = {"sample": "s", "path": "p", "format": "hdf5", "slices": 4, "rows": 4, "columns": 4, "dtype": "uint8"}
+    scan = Scan(**row, voxel_size_um="1", labels="l")
+    assert any("pip install openvino" in found.message for found in check_run(config, [scan]))
+    monkeypatch.undo()
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="no CUDA device"):
+            make_engine(load_network(bundle), PredictConfig(device="cuda"), 1)
+    for wrong in ({"precision": "float16", "device": "cpu"}, {"engine": "openvino", "device": "cuda"}):
+        with pytest.raises(ConfigError, match="CPU"):
+            read_config({"predict": wrong})
+
+
+def test_openvino_uses_the_threads_it_is_given(bundle, images, monkeypatch):
+    import openvino
+
+    seen = []
+    compile_model = openvino.Core.compile_model
+    monkeypatch.setattr(
+        openvino.Core,
+        "compile_model",
+        lambda self, model, device, options: seen.append(options) or compile_model(self, model, device, options),
+    )
+    predictor = SlicePredictor(load_network(bundle), QUICK.window, PredictConfig(engine="openvino"), 1)
+    predictor.probability(images[0])
+    assert [options["INFERENCE_NUM_THREADS"] for options in seen] == [1]
+
+
+def test_batch_norms_are_folded_exactly_and_all_of_them(bundle):
+    network = load_network(bundle).eval()
+    ready = folded(network)
+    image = torch.randn(1, 3, 96, 64)
+    with torch.no_grad():
+        assert torch.allclose(ready(image), network(image), atol=1e-4)
+    norms = [sum(isinstance(layer, torch.nn.BatchNorm2d) for layer in one.modules()) for one in (network, ready)]
+    assert norms[0] > 40
+    assert norms[1] == 0
+
+
+class Small(torch.nn.Module):
+    """A network for which only so many windows fit into the memory."""
+
+    def __init__(self, fits):
+        super().__init__()
+        self.fits, self.sizes = fits, []
+
+    def forward(self, windows):
+        self.sizes.append(len(windows))
+        if len(windows) > self.fits:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return windows[:, :1] * 2
+
+
+def test_full_memory_halves_the_batch_says_so_and_remembers(caplog):
+    engine = TorchEngine(Small(3), torch.device("cpu"), torch.float32)
+    network = engine.network
+    windows = torch.arange(8.0).reshape(8, 1, 1, 1)
+    assert (engine.logits(windows) == 2 * windows).all()
+    assert network.sizes == [8, 4, 2, 2, 2, 2]
+    assert "4 windows at once instead of 8" in caplog.text
+    network.sizes.clear()
+    engine.logits(windows)
+    assert network.sizes == [2, 2, 2, 2]
+    with pytest.raises(StageError, match="Lower `window`"):
+        TorchEngine(Small(0), torch.device("cpu"), torch.float32).logits(windows)
+
+
+def seam(predictor, images, reference):
+    """Return the largest jump, between neighbouring rows or columns, of the difference to a single window."""
+    errors = [predictor.probability(image) - whole for image, whole in zip(images, reference, strict=True)]
+    return max(
+        np.mean([np.abs(np.diff(error, axis=axis)).mean(axis=1 - axis) for error in errors], axis=0).max()
+        for axis in (0, 1)
+    )
+
+
+def test_hard_borders_of_windows_would_show(bundle, images, monkeypatch):
+    """Blended windows differ smoothly from one large window; without overlap and weights, the mutant, they jump."""
+    whole = SlicePredictor(load_network(bundle), 256, threads=2)
+    small = SlicePredictor(load_network(bundle), 64, threads=2)
+    reference = [whole.probability(image).astype(float) for image in images]
+    blended = seam(small, images, reference)
+    monkeypatch.setattr(predict, "OVERLAP", 0)
+    inference = predict.sliding_window_inference
+    monkeypatch.setattr(predict, "sliding_window_inference", lambda *a, **k: inference(*a, **{**k, "mode": "constant"}))
+    assert blended < 0.9 * seam(small, images, reference)
+
+
+def slab(scan, bundle, name, settings=None, uncertainty=None, shard_slices=8):
+    out = scan.empty(name, shard_slices)
+    told = predict_slab(scan.volume, out, bundle, scan.appearance, QUICK, 0, 48, 2, settings, uncertainty)
+    return open_store(out).read(0, 48), told
+
+
+def test_few_shards_are_in_memory_and_reading_runs_ahead(scan, bundle, monkeypatch):
+    """One is read and one written while one is computed: never more, however many the slab has."""
+    alive, most, computing = [0], [0], []
+    read, write, lock = Store.read_padded, Store.write, threading.Lock()
+
+    def counted_read(self, *arguments):
+        with lock:
+            alive[0] += 1
+            most[0] = max(most[0], alive[0])
+        computing.append(threading.current_thread().name)
+        return read(self, *arguments)
+
+    def counted_write(self, *arguments):
+        write(self, *arguments)
+        with lock:
+            alive[0] -= 1
+        computing.append(threading.current_thread().name)
+
+    monkeypatch.setattr(Store, "read_padded", counted_read)
+    monkeypatch.setattr(Store, "write", counted_write)
+    found, told = slab(scan, bundle, "counted.ome.zarr")
+    assert found.any()
+    assert most[0] <= 3
+    assert threading.main_thread().name not in computing, "reading and writing go on beside the network"
+    assert set(told) == {"device", "engine", "precision"}
+
+
+def test_a_store_that_cannot_be_written_stops_the_slab(scan, bundle, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Store, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        slab(scan, bundle, "full.ome.zarr")
+
+
+def test_flips_tell_where_the_network_does_not_know(scan, bundle):
+    spread = scan.empty("spread.ome.zarr")
+    mean, _ = slab(scan, bundle, "flipped.ome.zarr", PredictConfig(flips=True), spread)
+    unsure = open_store(spread).read(0, 48).astype(float)
+    level = decision_level(bundle) * 255
+    wrong = (mean >= level) != scan.truth
+    assert dice(mean[28:36] >= level, scan.truth[28:36]) > 0.7
+    assert unsure[wrong].mean() > 3 * unsure[~wrong].mean()
+    plain, _ = slab(scan, bundle, "plain.ome.zarr", PredictConfig())
+    assert 0 < np.abs(mean.astype(int) - plain).mean() < 10
+
+
+@pytest.mark.parametrize(
+    ("side", "window", "wanted"), [(50, 576, 64), (576, 576, 576), (2048, 576, 576), (700, 576, 384)]
+)
+def test_windows_cover_a_slice_with_little_to_spare(side, window, wanted):
+    found = slices.fitting_side(side, window)
+    assert found == wanted
+    assert found % 32 == 0
+    count = -(-(side - 64) // (found - 64)) if side > found else 1
+    most = -(-(side - 64) // (window - 64)) if side > window else 1
+    assert count == most, "smaller windows, but not more of them"

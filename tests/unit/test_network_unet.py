@@ -1,0 +1,359 @@
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from segment_scan import build, dice
+
+from tomoprofile.config import UNetConfig
+from tomoprofile.errors import InputError
+from tomoprofile.labels.training_set import collect_labels, read_training_set
+from tomoprofile.network import calibration as calibrating
+from tomoprofile.network import trainer as train
+from tomoprofile.network.bundle import decision_level, load_network, read_facts
+from tomoprofile.network.calibration import calibrate
+from tomoprofile.network.encoder import EfficientNetLite
+from tomoprofile.network.losses import masked_loss
+from tomoprofile.network.trainer import fine_tune
+from tomoprofile.network.unet import SliceNetwork
+from tomoprofile.segment.predict import predict_slab
+from tomoprofile.volume.store import create_store, open_store
+
+QUICK = UNetConfig(steps=60, crop=64, guard_slices=8, decoder_channels=(64, 32, 16, 16, 16), window=96)
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("scan"))
+
+
+@pytest.fixture(scope="module")
+def training_set(scan):
+    return scan.training_set(QUICK)
+
+
+@pytest.fixture(scope="module")
+def bundle(scan, training_set):
+    out = scan.folder / "models" / "quick"
+    fine_tune(training_set, QUICK, 1, out, threads=2)
+    return out
+
+
+def segmented(scan, bundle, name, slab, config=QUICK):
+    out = scan.empty(name)
+    for start in range(0, 48, slab):
+        predict_slab(scan.volume, out, bundle, scan.appearance, config, start, start + slab, threads=2)
+    return open_store(out).read(0, 48)
+
+
+def test_the_encoder_starts_from_imagenet_and_spreads_over_any_number_of_slices():
+    name = "efficientnet-lite0"
+    ours, scratch = (EfficientNetLite(name, 3, pretrained).stem[0].weight for pretrained in (True, False))
+    assert ours.std() > 1.5 * scratch.std()
+    assert not torch.allclose(ours, scratch)
+    wide = EfficientNetLite(name, 5, True)
+    assert wide.stem[0].weight.shape[1] == 5
+    assert torch.allclose(wide.stem[0].weight.sum(1), ours.sum(1), atol=1e-5)
+    features = wide(torch.zeros(1, 5, 64, 96))
+    assert [tuple(feature.shape[2:]) for feature in features] == [(32, 48), (16, 24), (8, 12), (4, 6), (2, 3)]
+
+
+def test_batch_norm_follows_quickly_everywhere():
+    network = SliceNetwork(3, 2, "efficientnet-lite0", (64, 32, 16, 16, 16), pretrained=True)
+    momenta = {layer.momentum for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)}
+    assert momenta == {0.1}
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3])
+def test_logits_have_the_size_of_the_slice(scale):
+    network = SliceNetwork(3, scale, "efficientnet-lite0", (32, 16, 16, 16, 16)).eval()
+    with torch.no_grad():
+        assert network(torch.zeros(2, 3, 64, 96)).shape == (2, 1, 64, 96)
+
+
+def test_ignored_voxels_do_not_matter_and_others_do():
+    rng = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, 1, 8, 8, generator=rng)
+    label = (torch.rand(1, 8, 8, generator=rng) > 0.5).to(torch.uint8)
+    label[0, :4] = 255
+    changed = logits.clone()
+    changed[0, 0, :4] += 5
+    assert masked_loss(logits, label) == masked_loss(changed, label)
+    changed[0, 0, 4:] += 5
+    assert masked_loss(logits, label) != masked_loss(changed, label)
+
+
+def test_few_steps_on_two_slices_find_domains_in_slices_never_seen(scan, bundle):
+    probability = segmented(scan, bundle, "trained.ome.zarr", 8)
+    level = decision_level(bundle)
+    unseen = slice(28, 36)
+    found = probability[unseen] >= level * 255
+    assert dice(found, scan.truth[unseen]) > 0.8
+
+
+def test_a_network_that_was_hardly_trained_does_not(scan, training_set):
+    """The mutant of the test above."""
+    out = scan.folder / "models" / "untrained"
+    fine_tune(training_set, QUICK.model_copy(update={"steps": 1}), 1, out, threads=2)
+    probability = segmented(scan, out, "untrained.ome.zarr", 8)
+    assert dice(probability[28:36] >= 128, scan.truth[28:36]) < 0.4
+
+
+def test_the_same_bytes_whatever_the_slabs(scan, bundle):
+    assert (segmented(scan, bundle, "by8.ome.zarr", 8) == segmented(scan, bundle, "by24.ome.zarr", 24)).all()
+
+
+def test_windows_blend_without_seams(scan, bundle):
+    """Small windows change little; without overlap and weights the borders of windows would show."""
+    small = segmented(scan, bundle, "small.ome.zarr", 48, QUICK.model_copy(update={"window": 64}))
+    large = segmented(scan, bundle, "large.ome.zarr", 48, QUICK.model_copy(update={"window": 128}))
+    level = decision_level(bundle) * 255
+    assert ((small >= level) != (large >= level)).mean() < 0.01
+
+
+def shifted(bundle, by):
+    """Return the trained network, too sure or too shy: the last layer's bias moved."""
+    network = load_network(bundle)
+    last = [layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d)][-1]
+    with torch.no_grad():
+        last.bias += by
+    return network
+
+
+def area_ratio(probability, training, level):
+    """Return found over labelled area of the held-out slices."""
+    (item,) = training.part(held_out=True)
+    return (probability[0] >= level * 255).sum() / (item.label == 1).sum()
+
+
+@pytest.mark.parametrize("shift", [-2.0, 2.0])
+def test_the_level_gives_held_out_slices_their_labelled_area(training_set, bundle, shift, monkeypatch):
+    training = read_training_set(training_set)
+    calibration, probability = calibrate(shifted(bundle, shift), training, QUICK)
+    assert calibration.calibrated
+    assert area_ratio(probability, training, calibration.level) == pytest.approx(1, abs=0.02)
+    # The mutant: a probability and a level that were not fitted.
+    monkeypatch.setattr(calibrating, "fit_probability", lambda *_: (1.0, 0.0))
+    _, found = calibrate(shifted(bundle, shift), training, QUICK)
+    assert abs(area_ratio(found, training, 0.5) - 1) > 0.05
+
+
+def test_probabilities_mean_what_they_say(training_set, bundle):
+    """Of the held-out voxels with probability p, a share of p is labelled, however sure the network was of itself."""
+    training = read_training_set(training_set)
+    (item,) = training.part(held_out=True)
+
+    def error(probability):
+        sure = probability[0] / 255
+        bins = np.clip((sure * 5).astype(int), 0, 4)
+        weights = np.bincount(bins.ravel(), minlength=5) / sure.size
+        gaps = [abs(sure[bins == n].mean() - (item.label == 1)[bins == n].mean()) for n in range(5)]
+        return float(np.dot(weights, gaps)), max(gaps[1:4])
+
+    network = shifted(bundle, 3.0)
+    predictor = calibrating.SlicePredictor(network, QUICK.window)
+    overall, worst = error([predictor.probability(item.image)])
+    _, probability = calibrate(network, training, QUICK)
+    calibrated_overall, calibrated_worst = error(probability)
+    assert calibrated_overall < 0.7 * overall, "the mutant, which was not calibrated, is off"
+    assert calibrated_worst < worst
+
+
+def test_a_level_that_is_not_believable_is_cut_with_a_warning(training_set, caplog):
+    training = read_training_set(training_set)
+    (item,) = held_out = training.part(held_out=True)
+    probability = [np.where(item.label == 1, 200, 190).astype(np.uint8)]
+    assert calibrating.equal_area_level(probability, held_out, 1) == (0.7, True)
+    assert "outside 0.3..0.7" in caplog.text
+
+
+def test_the_bundle_holds_the_calibrated_level(training_set, bundle):
+    calibration, _ = calibrate(load_network(bundle), read_training_set(training_set), QUICK)
+    assert read_facts(bundle)["calibrated"]
+    assert load_network(bundle).calibration == pytest.approx((calibration.slope, calibration.offset), abs=0.05)
+    assert calibration.level == pytest.approx(decision_level(bundle), abs=0.02)
+
+
+def test_one_label_is_enough_to_train_but_not_to_calibrate(scan):
+    path = scan.folder / "one.npz"
+    collect_labels([scan.label("single", (24,))], QUICK, path)
+    out = scan.folder / "models" / "single"
+    fine_tune(path, QUICK.model_copy(update={"steps": 2}), 1, out, threads=2)
+    facts = read_facts(out)
+    assert facts["calibrated"] is False
+    assert facts["decision_level"] == 0.5
+    assert "not calibrated" in (out / "docs/README.md").read_text()
+
+
+def test_the_bundle_tells_how_the_model_was_made(bundle):
+    metadata = json.loads((bundle / "configs/metadata.json").read_text())
+    facts = metadata["tomoprofile"]
+    assert facts["conditions"]["steps"] == 60
+    assert facts["conditions"]["seed"] == 1
+    assert facts["voxel_size_um"] == [0.5, 0.5, 0.5]
+    assert len(facts["labels"]["labels"]) == 3
+    assert facts["learning_curve"][0]["loss"] > facts["learning_curve"][-1]["loss"]
+    assert 0 < facts["held_out"]["dice"] <= 1
+    assert {"version", "monai_version", "network_data_format"} <= set(metadata)
+    assert not bundle.with_name("quick.checkpoint.pt").exists()
+
+
+def test_a_run_that_was_killed_continues_and_gives_the_same_model(scan, training_set, monkeypatch):
+    config = QUICK.model_copy(update={"steps": 6})
+    monkeypatch.setattr(train, "CHECKPOINT_STEPS", 2)
+    whole, broken = scan.folder / "models" / "whole", scan.folder / "models" / "broken"
+    fine_tune(training_set, config, 5, whole, threads=2)
+    draw, drawn = train.CropSampler.draw, []
+
+    def killed_at_step_4(self, step):
+        drawn.append(step)
+        if step == 4 and drawn.count(4) == 1:
+            raise KeyboardInterrupt
+        return draw(self, step)
+
+    monkeypatch.setattr(train.CropSampler, "draw", killed_at_step_4)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(training_set, config, 5, broken, threads=2)
+    assert not (broken / "configs/metadata.json").exists()
+    fine_tune(training_set, config, 5, broken, threads=2)
+    assert drawn == [0, 1, 2, 3, 4, 4, 5], "it must go on from its checkpoint, not from the beginning"
+    one, other = (load_network(path).state_dict() for path in (whole, broken))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    # The mutant: momenta of the optimiser forgotten.
+    drawn.clear()
+    monkeypatch.setattr(torch.optim.AdamW, "load_state_dict", lambda *_: None)
+    forgetful = scan.folder / "models" / "forgetful"
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(training_set, config, 5, forgetful, threads=2)
+    fine_tune(training_set, config, 5, forgetful, threads=2)
+    other = load_network(forgetful).state_dict()
+    assert not all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_checkpoint_of_other_conditions_is_ignored(scan, training_set, monkeypatch):
+    monkeypatch.setattr(train, "CHECKPOINT_STEPS", 1)
+    out = scan.folder / "models" / "changed"
+    draw, drawn = train.CropSampler.draw, []
+
+    def killed_at_step_1(self, step):
+        drawn.append(step)
+        if drawn == [0, 1]:
+            raise KeyboardInterrupt
+        return draw(self, step)
+
+    monkeypatch.setattr(train.CropSampler, "draw", killed_at_step_1)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(training_set, QUICK.model_copy(update={"steps": 2}), 1, out, threads=2)
+    assert out.with_name("changed.checkpoint.pt").exists()
+    fine_tune(training_set, QUICK.model_copy(update={"steps": 2}), 2, out, threads=2)
+    assert drawn == [0, 1, 0, 1], "another seed must begin from the start"
+
+
+def test_an_earlier_bundle_is_a_base(scan, training_set, bundle):
+    out = scan.folder / "models" / "carried"
+    config = QUICK.model_copy(update={"base": str(bundle), "steps": 1, "learning_rate": 1e-9})
+    fine_tune(training_set, config, 1, out, threads=2)
+    mine, theirs = load_network(out), load_network(bundle)
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(mine.parameters(), theirs.parameters(), strict=True))
+    assert read_facts(out)["base"] == str(bundle)
+
+
+def test_anything_that_speaks_monai_bundles_can_use_the_model(scan, bundle):
+    parser = ConfigParser()
+    parser.read_config(bundle / "configs/inference.json")
+    parser.read_meta(bundle / "configs/metadata.json")
+    network = parser.get_parsed_content("network_def").eval()
+    network.load_state_dict(torch.load(bundle / "models/model.pt", weights_only=True), strict=True)
+    grey = parser["_meta_::tomoprofile::seen::scans::x"]
+    image = 5 * np.arcsinh((scan.phantom.grey[31:34] - grey["centre"]) / grey["spread"] / 5).astype("float32")
+    with torch.no_grad():
+        logits = parser.get_parsed_content("inferer")(torch.from_numpy(image)[None], network)
+    fit = parser["_meta_::tomoprofile::calibration"]
+    found = torch.sigmoid(fit["slope"] * logits + fit["offset"])[0, 0].numpy() >= decision_level(bundle)
+    assert dice(found, scan.truth[32]) > 0.8
+
+
+def test_slices_smaller_than_a_window(scan, bundle):
+    """A window larger than the slice must not change the result, nor sides that 32 does not divide."""
+    store = create_store(scan.folder / "narrow.ome.zarr", (8, 70, 50), "float32", (0.5, 0.5, 0.5), 8)
+    store.write(0, scan.phantom.grey[28:36, 50:120, 20:70])
+    found = []
+    for window in (96, 256):
+        out = create_store(scan.folder / f"narrow{window}.ome.zarr", (8, 70, 50), "uint8", (0.5, 0.5, 0.5), 8)
+        config = QUICK.model_copy(update={"window": window})
+        predict_slab(store.path, out.path, bundle, scan.appearance, config, 0, 8, threads=2)
+        found.append(out.read(0, 8))
+    assert (found[0] == found[1]).all()
+    assert dice(found[0] >= decision_level(bundle) * 255, scan.truth[28:36, 50:120, 20:70]) > 0.7
+
+
+def test_weights_that_run_code_are_refused(bundle, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (print, ("code was run",))
+
+    copy = tmp_path / "evil"
+    (copy / "configs").mkdir(parents=True)
+    (copy / "models").mkdir()
+    (copy / "configs/metadata.json").write_bytes((bundle / "configs/metadata.json").read_bytes())
+    (copy / "models/model.pt").write_bytes(pickle.dumps({"x": Evil()}))
+    with pytest.raises(InputError, match="weights cannot be used"):
+        load_network(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"decoder_channels": (32, 16, 16, 16, 16)}, "decoder_channels"),
+        ({"neighbours": 2}, "neighbours"),
+        ({"encoder": "efficientnet-lite1"}, "encoder"),
+        ({"classes": {"background": 0, "domain": 1, "void": 2}}, "classes"),
+    ],
+)
+def test_a_base_for_another_network_is_refused(training_set, bundle, tmp_path, change, told):
+    config = QUICK.model_copy(update={"base": str(bundle), **change})
+    with pytest.raises(InputError, match=told):
+        fine_tune(training_set, config, 1, tmp_path / "model", threads=2)
+
+
+def test_a_bundle_for_other_voxels_is_refused(scan, bundle, tmp_path):
+    copy = tmp_path / "coarse"
+    copy.mkdir()
+    for name in ("models", "configs"):
+        (copy / name).symlink_to(bundle / name)
+    metadata = json.loads((bundle / "configs/metadata.json").read_text())
+    metadata["tomoprofile"]["voxel_size_um"] = [2.0, 2.0, 2.0]
+    (copy / "configs").unlink()
+    (copy / "configs").mkdir()
+    (copy / "configs/metadata.json").write_text(json.dumps(metadata))
+    with pytest.raises(InputError, match="trained on voxels of 2, 2, 2 um"):
+        segmented(scan, copy, "coarse.ome.zarr", 48)
+
+
+def test_not_a_bundle(tmp_path):
+    with pytest.raises(InputError, match="no model bundle"):
+        decision_level(tmp_path)
+    (tmp_path / "threshold.json").write_text("{}")
+    with pytest.raises(InputError, match="no threshold file"):
+        decision_level(tmp_path / "threshold.json")
+
+
+def test_random_numbers_are_used_from_the_seed_alone(training_set):
+    np.random.seed(0)  # noqa: NPY002 - a global state that must not matter
+    one = train.CropSampler(read_training_set(training_set), QUICK, 1).draw(0)[0]
+    np.random.seed(1)  # noqa: NPY002
+    other = train.CropSampler(read_training_set(training_set), QUICK, 1).draw(0)[0]
+    assert (one == other).all()
+
+
+def test_held_out_slices_without_a_domain_calibrate_nothing(scan, bundle, caplog):
+    path = scan.folder / "blank.npz"
+    mask = iter((scan.truth[8], scan.truth[24], np.full_like(scan.truth[40], 255, dtype="uint8")))
+    collect_labels([scan.label("blank", (8, 24, 40), change=lambda _: next(mask).astype("uint8"))], QUICK, path)
+    training = read_training_set(path)
+    assert [item.z for item in training.part(held_out=True)] == [40]
+    calibration, _ = calibrate(load_network(bundle), training, QUICK)
+    assert calibration == calibrating.NOT_CALIBRATED
+    assert "contain no domain" in caplog.text

@@ -1,0 +1,296 @@
+"""Labels as people have them: masks, ImageJ outlines and label volumes become class indices by slice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from ..config import measured_class
+from ..errors import Fault, InputError
+from .annotators import consensus
+from .classes import BACKGROUND, DOMAIN, IGNORE
+from .files import LabelFile, find_label_files
+from .outlines import Outline, class_of, fill, read_outlines
+
+__all__ = ["BACKGROUND", "DOMAIN", "IGNORE", "Annotator", "merge", "read_annotators", "read_label", "read_labels"]
+
+Mask = NDArray[np.uint8]
+_SHOWN = 5
+
+
+@dataclass
+class Annotator:
+    """What one person labelled in one scan.
+
+    Attributes
+    ----------
+    masks : dict
+        Class indices and 255 for ignored, by slice index.
+    files : dict
+        The file of each slice.
+    """
+
+    masks: dict[int, Mask] = field(default_factory=dict)
+    files: dict[int, Path] = field(default_factory=dict)
+
+
+def read_labels(
+    folder: str | Path, shape: tuple[int, int, int], classes: Mapping[str, int], measure: str = ""
+) -> dict[int, Mask]:
+    """Return the masks of a scan by slice index, with the majority where several people labelled a slice.
+
+    Parameters
+    ----------
+    folder : str or Path
+        See :func:`~tomoprofile.labels.files.find_label_files`; none are found when it is missing.
+    shape : tuple of int
+        Voxels of the scan along (z, y, x).
+    classes : mapping
+        Name of each class and its value in label files; the order gives the index, the first is the background.
+    measure : str
+        Name of the measured class, which outlines without a class have; empty for the default.
+
+    Returns
+    -------
+    dict
+        Arrays (y, x) of uint8: class index, 255 ignored.
+
+    Raises
+    ------
+    InputError
+        With every fault of every file.
+    """
+    return merge(read_annotators(folder, shape, classes, measure))
+
+
+def merge(annotators: Mapping[str, Annotator]) -> dict[int, Mask]:
+    """Return one mask a slice: the only one, or what the majority says."""
+    by_slice: dict[int, list[Mask]] = {}
+    for person in annotators.values():
+        for z, mask in person.masks.items():
+            by_slice.setdefault(z, []).append(mask)
+    return {z: masks[0] if len(masks) == 1 else consensus(masks) for z, masks in sorted(by_slice.items())}
+
+
+def read_annotators(
+    folder: str | Path, shape: tuple[int, int, int], classes: Mapping[str, int], measure: str = ""
+) -> dict[str, Annotator]:
+    """Return what each person labelled, by name; files of the labels folder itself have the name ``""``.
+
+    Parameters and errors as in :func:`read_labels`.
+    """
+    annotators: dict[str, Annotator] = {}
+    faults: list[Fault] = []
+    values: dict[str, set[int]] = {}
+    for file in find_label_files(folder):
+        person = annotators.setdefault(file.annotator, Annotator())
+        try:
+            if file.kind == "rois":
+                found = _filled(file, shape, classes, measure)
+            else:
+                found = _translated(file, shape, classes, values.setdefault(file.annotator, set()))
+        except InputError as error:
+            faults += error.faults
+            continue
+        for z, mask in found.items():
+            where = f"z{z:05d}"
+            if z in person.masks:
+                problem = f"slice {z} has two label files, this one and {file.path.name}"
+                faults.append(Fault(str(person.files[z]), where, problem, "Keep one of them in the folder."))
+                continue
+            person.masks[z], person.files[z] = mask, file.path
+    faults += [
+        _fiji_masks(Path(folder) / name, classes) for name, seen in values.items() if _are_fiji_masks(seen, classes)
+    ]
+    if faults:
+        raise InputError(*faults)
+    return annotators
+
+
+def read_label(path: str | Path, shape: tuple[int, int], classes: Mapping[str, int]) -> Mask:
+    """Return the mask of one slice: class indices, 255 ignored.
+
+    Parameters
+    ----------
+    path : str or Path
+        TIFF file.
+    shape : tuple of int
+        Rows and columns the slice has.
+    classes : mapping
+        Name of each class and its value.
+
+    Raises
+    ------
+    InputError
+        When it is unreadable, a colour image, not 2-D, of another size, or holds other values.
+    """
+    return _classes_of(_read_mask(Path(path), shape), classes, str(path))[0]
+
+
+def _translated(
+    file: LabelFile, shape: tuple[int, int, int], classes: Mapping[str, int], seen: set[int]
+) -> dict[int, Mask]:
+    """Return the masks of a TIFF file and add its values to ``seen``."""
+    found = {}
+    if file.z is not None:
+        _require_inside(file.path, file.z, shape, "Correct the number in the file name.")
+        pages: Iterable[tuple[int, NDArray[Any]]] = [(file.z, _read_mask(file.path, shape[1:]))]
+    else:
+        pages = _labelled_pages(file.path, shape)
+    for z, page in pages:
+        found[z], values = _classes_of(page, classes, str(file.path) + (f" z{z:05d}" if file.z is None else ""))
+        seen |= values
+    return found
+
+
+def _read_mask(path: Path, shape: tuple[int, int]) -> NDArray[Any]:
+    try:
+        with tifffile.TiffFile(path) as tif:
+            _require_grey(tif.pages[0], path)
+            mask = tif.asarray()
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(_unreadable(path, error)) from None
+    while mask.ndim > 2 and mask.shape[0] == 1:  # one page of a stack
+        mask = mask[0]
+    if mask.shape != tuple(shape):
+        got = "x".join(map(str, mask.shape))
+        problem = f"the label file has another size than the slices of the scan ({shape[0]}x{shape[1]})"
+        raise InputError(Fault(str(path), got, problem, "Export the mask at the size of the slice that was proposed."))
+    return mask
+
+
+def _labelled_pages(path: Path, shape: tuple[int, int, int]) -> Iterable[tuple[int, NDArray[Any]]]:
+    """Yield the slices of a label volume that hold any value but 0; one slice is in memory at a time."""
+    try:
+        with tifffile.TiffFile(path) as tif:
+            _require_grey(tif.pages[0], path)
+            series = tif.series[0]
+            if series.shape != tuple(shape):
+                raise InputError(_no_volume(path, series.shape, shape))
+            if series.dataoffset is not None:
+                volume = tifffile.memmap(path, series=0, mode="r")
+                pages = (np.array(volume[z]) for z in range(shape[0]))
+            else:
+                pages = (page.asarray() for page in series.pages)
+            for z, page in enumerate(pages):
+                if page.any():
+                    yield z, page
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(_unreadable(path, error)) from None
+
+
+def _classes_of(mask: NDArray[Any], classes: Mapping[str, int], where: str) -> tuple[Mask, set[int]]:
+    """Return class indices and the values there were."""
+    index_of = {IGNORE: IGNORE, 0: IGNORE} | {value: index for index, value in enumerate(classes.values())}
+    values, places = np.unique(mask, return_inverse=True)
+    strange = [value for value in values.tolist() if value not in index_of]
+    if strange:
+        got = ", ".join(map(str, strange[:_SHOWN])) + (", ..." if len(strange) > _SHOWN else "")
+        allowed = [f"{value} ({name})" for name, value in classes.items()]
+        allowed += ["255 (ignore)"] * (IGNORE not in classes.values())
+        problem = f"a label file may hold only {', '.join(allowed[:-1])} and {allowed[-1]}"
+        remedy = "Save the mask with these values, or name the value in `classes` of the model."
+        raise InputError(Fault(where, got, problem, remedy))
+    table = np.array([index_of[value] for value in values.tolist()], np.uint8)
+    return table[places].reshape(mask.shape), {int(value) for value in values}
+
+
+def _filled(file: LabelFile, shape: tuple[int, int, int], classes: Mapping[str, int], measure: str) -> dict[int, Mask]:
+    """Return the masks of a file of outlines; later outlines lie above earlier ones, and `ignore` above all."""
+    outlines = read_outlines(file.path)
+    by_slice: dict[int, list[Outline]] = {}
+    if file.z is None:
+        lost = [outline.name for outline in outlines if outline.z is None]
+        if lost:
+            got = ", ".join(lost[:_SHOWN]) + (", ..." if len(lost) > _SHOWN else "")
+            remedy = (
+                'In Fiji tick ROI Manager > More > Options > Associate "Show All" ROIs with slices, '
+                "draw on the stack, or save the ROIs of one slice as NAME_z00123.zip."
+            )
+            raise InputError(Fault(str(file.path), got, "these ROIs do not say on which slice they lie", remedy))
+        for outline in outlines:
+            by_slice.setdefault(outline.z or 0, []).append(outline)
+    else:
+        places = sorted({outline.z for outline in outlines if outline.z is not None})
+        if len(places) > 1:
+            got = "positions " + ", ".join(str(z + 1) for z in places[:_SHOWN])
+            remedy = "Save the ROIs of the whole scan under a name without `_z`."
+            raise InputError(Fault(str(file.path), got, "the file of one slice holds ROIs of several", remedy))
+        by_slice[file.z] = outlines
+    names, measured = list(classes), measured_class(classes, measure)
+    found, faults = {}, []
+    for z, drawn in by_slice.items():
+        remedy = "Correct the number in the file name." if file.z is not None else "ImageJ counts slices from 1."
+        _require_inside(file.path, z, shape, remedy)
+        mask = np.full(shape[1:], BACKGROUND, np.uint8)
+        ignored = np.zeros(shape[1:], bool)
+        for outline in drawn:
+            try:
+                index = class_of(outline, names, measured, file.path)
+                area = fill(outline, shape[1:], file.path)
+            except InputError as error:
+                faults += error.faults
+                continue
+            if index is None:
+                ignored |= area
+            else:
+                mask[area] = index
+        mask[ignored] = IGNORE
+        found[z] = mask
+    if faults:
+        raise InputError(*faults)
+    return found
+
+
+def _require_inside(path: Path, z: int, shape: tuple[int, int, int], remedy: str) -> None:
+    if z >= shape[0]:
+        problem = f"slice {z} is outside the scan (0..{shape[0] - 1})"
+        raise InputError(Fault(str(path), f"z{z:05d}", problem, remedy))
+
+
+def _require_grey(page: Any, path: Path) -> None:
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+        kind = "palette colours"
+    elif page.samplesperpixel > 1 or page.photometric == tifffile.PHOTOMETRIC.RGB:
+        kind = "RGB"
+    else:
+        return
+    problem = "a label file must be a grey image, whose values are the classes; this one has colours"
+    remedy = "In Fiji choose Image > Lookup Tables > Grays, then Image > Type > 8-bit; look at the values; save again."
+    raise InputError(Fault(str(path), kind, problem, remedy))
+
+
+def _no_volume(path: Path, got: tuple[int, ...], shape: tuple[int, int, int]) -> Fault:
+    size = "x".join(map(str, got))
+    if len(got) < 3 or set(got[:-2]) == {1}:
+        remedy = "End its name with the slice index: NAME_z00123.tif."
+        return Fault(str(path), size, "the name of a mask does not say of which slice it is", remedy)
+    problem = f"the label volume has another size than the scan ({'x'.join(map(str, shape))}; slices x rows x columns)"
+    return Fault(str(path), size, problem, "Save labels of the whole scan, or one mask a slice: NAME_z00123.tif.")
+
+
+def _unreadable(path: Path, error: Exception) -> Fault:
+    remedy = "Save the mask again as an 8-bit TIFF."
+    return Fault(str(path), "", f"the label file cannot be read as TIFF: {error}", remedy)
+
+
+def _are_fiji_masks(seen: set[int], classes: Mapping[str, int]) -> bool:
+    # With ignored voxels and background alone nothing was marked: these are binary masks as Fiji writes them.
+    return seen == {0, IGNORE} and IGNORE not in classes.values() and next(iter(classes.values())) == 0
+
+
+def _fiji_masks(folder: Path, classes: Mapping[str, int]) -> Fault:
+    names = list(classes)
+    problem = "the masks hold only 0 and 255, as Fiji's binary masks do, and 255 means ignored"
+    line = f"classes: {{{names[0]}: 0, {names[1]}: 255}}"
+    return Fault(str(folder), "0, 255", problem, f"Set `{line}` for the model in config.yaml.")

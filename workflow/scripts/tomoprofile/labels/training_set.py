@@ -1,0 +1,255 @@
+"""The training set of a model: labelled slices with their neighbours, split by slab with a guard gap."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ..config import UNetConfig
+from ..errors import Fault, InputError, StageError
+from ..files import whole_file
+from ..logs import LOG
+from ..shift.appearance import Appearance
+from ..volume.grey import normalise
+from ..volume.store import open_store
+from .annotators import shared_slices, summary
+from .files import find_label_files
+from .masks import DOMAIN, merge, read_annotators
+
+HELD_OUT_SHARE = 5  # one labelled slice in five is held out, at least one
+
+
+@dataclass(frozen=True)
+class LabelledScan:
+    """A scan whose labels train a model.
+
+    Attributes
+    ----------
+    sample : str
+    volume : Path
+        Store of grey values.
+    labels : Path
+        Folder of label files.
+    appearance : Path
+        ``appearance.json``: the scale of its grey values.
+    """
+
+    sample: str
+    volume: Path
+    labels: Path
+    appearance: Path
+
+
+@dataclass(frozen=True)
+class LabelledSlice:
+    """One labelled slice.
+
+    Attributes
+    ----------
+    sample : str
+    z : int
+    held_out : bool
+        Kept from training, to measure and calibrate.
+    image : array (2 k + 1, y, x) of float32
+        The slice between its neighbours, normalised by its scan's own centre and spread.
+    label : array (y, x) of uint8
+        Class indices, 255 ignored.
+    """
+
+    sample: str
+    z: int
+    held_out: bool
+    image: NDArray[np.float32]
+    label: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Labelled slices and what the model must remember of them.
+
+    Attributes
+    ----------
+    slices : list of LabelledSlice
+    seen : dict
+        How each labelled scan looks.
+    voxel_size_um : tuple of float
+    facts : dict
+        Where labels came from: scans, digests, split, agreement of annotators.
+    """
+
+    slices: list[LabelledSlice]
+    seen: dict[str, Appearance]
+    voxel_size_um: tuple[float, float, float]
+    facts: dict[str, Any]
+
+    def part(self, held_out: bool) -> list[LabelledSlice]:
+        """Return the slices that are held out, or those that train."""
+        return [item for item in self.slices if item.held_out is held_out]
+
+
+def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> None:
+    """Gather labelled slices into one file.
+
+    Parameters
+    ----------
+    scans : list of LabelledScan
+    config : UNetConfig
+        ``classes``, ``measure``, ``neighbours`` and ``guard_slices`` are used.
+    out : Path
+        ``.npz`` without pickles; read by :func:`read_training_set`.
+
+    Raises
+    ------
+    StageError
+        When nothing is labelled yet; says which files to make.
+    InputError
+        When a label file is wrong, or none contains a domain.
+    """
+    slices: list[LabelledSlice] = []
+    seen: dict[str, Appearance] = {}
+    facts: dict[str, Any] = {"labels": {}}
+    names: set[str] = set()
+    shared: dict[str, list[NDArray[np.uint8]]] = {}
+    voxel_size: tuple[float, float, float] | None = None
+    for scan in scans:
+        if not find_label_files(scan.labels):
+            continue
+        store = open_store(scan.volume)
+        seen[scan.sample] = appearance = Appearance.load(scan.appearance)
+        voxel_size = voxel_size or store.voxel_size_um
+        _check_one_scale(scan, store.voxel_size_um, voxel_size)
+        annotators = read_annotators(scan.labels, store.shape, config.classes, config.measure)
+        labelled = merge(annotators)
+        names |= set(annotators)
+        shared |= {f"{scan.sample} z{z:05d}": masks for z, masks in shared_slices(annotators).items()}
+        held_out = choose_held_out(labelled, config.measured)
+        digests = {path: _digest(path) for person in annotators.values() for path in person.files.values()}
+        for z in labelled:
+            gap = min((abs(z - other) for other in held_out), default=config.guard_slices)
+            if z not in held_out and gap < config.guard_slices:
+                LOG.warning("%s: slice %d is %d slices from a held-out one and does not train", scan.sample, z, gap)
+                continue
+            stack = store.read_padded(z - config.neighbours, z + config.neighbours + 1)
+            image = store.grey.physical(stack)
+            _check_grey(image, f"{scan.volume} z{z:05d}")
+            image = normalise(image, appearance.centre, appearance.spread)
+            slices.append(LabelledSlice(scan.sample, z, z in held_out, image, labelled[z]))
+            for name, person in annotators.items():
+                if z in person.files:
+                    facts["labels"][f"{scan.sample} z{z:05d} {name}".rstrip()] = digests[person.files[z]]
+    if voxel_size is None:
+        raise StageError(*(_nothing_labelled(scan) for scan in scans))
+    if all(item.held_out for item in slices):
+        # Training on them all the same would make held-out scores a lie.
+        problem = f"every labelled slice is nearer than {config.guard_slices} slices to a held-out one"
+        remedy = "Label slices farther apart, or lower `guard_slices` of the model."
+        raise StageError(Fault("models: guard_slices", str(config.guard_slices), problem, remedy))
+    if not any((item.label == config.measured).any() for item in slices if not item.held_out):
+        where = ", ".join(str(scan.labels) for scan in scans)
+        name, value = list(config.classes.items())[config.measured]
+        problem = f"no label file that trains contains a {name}"
+        raise InputError(Fault(where, "", problem, f"Mark every {name} with {value}."))
+    facts["annotators"] = summary(names, shared, config.measured)
+    facts["training"] = [f"{item.sample} z{item.z:05d}" for item in slices if not item.held_out]
+    facts["held_out"] = [f"{item.sample} z{item.z:05d}" for item in slices if item.held_out]
+    write_training_set(TrainingSet(slices, seen, voxel_size, facts), out)
+    LOG.info("training on %s, held out %s", ", ".join(facts["training"]), ", ".join(facts["held_out"]) or "nothing")
+
+
+def choose_held_out(labelled: dict[int, NDArray[np.uint8]], measured: int = DOMAIN) -> set[int]:
+    """Return the slices to hold out: one in five, at least one when there are two or more, all at one end in z.
+
+    At an end, so that the guard gap costs as few training slices as can be; never random slices, whose neighbours would
+    be in the training set. Of the two ends the one with the smaller domains: what is rare must be seen to be learned,
+    and a large domain near the substrate may be in one labelled slice only.
+
+    Parameters
+    ----------
+    labelled : dict
+        Masks by slice index.
+    measured : int
+        Index of the class whose domains count.
+    """
+    if len(labelled) < 2:
+        return set()
+    order = sorted(labelled)
+    count = max(1, round(len(order) / HELD_OUT_SHARE))
+    ends = (order[-count:], order[:count])
+    return set(min(ends, key=lambda end: max(_largest_domain(labelled[z], measured) for z in end)))
+
+
+def _check_grey(image: NDArray[np.float32], where: str) -> None:
+    if not np.isfinite(image).all():
+        share = 100 * float(1 - np.isfinite(image).mean())
+        problem = f"{share:.3g} % of the labelled slice and its neighbours are no numbers"
+        raise InputError(
+            Fault(where, "NaN or infinite", problem, "Label another slice, or reconstruct the scan again.")
+        )
+    if image.min() == image.max():
+        raise InputError(
+            Fault(where, f"grey {image.min():g}", "the labelled slice is constant", "Label another slice.")
+        )
+
+
+def _check_one_scale(scan: LabelledScan, edges: tuple[float, ...], others: tuple[float, ...]) -> None:
+    if not np.allclose(edges, others, rtol=0.02):
+        got, known = ("x".join(f"{edge:g}" for edge in sizes) for sizes in (edges, others))
+        problem = f"the scan {scan.sample} has other voxels than the first labelled one of its model ({known} um)"
+        remedy = "Give scans of different voxel size different models in the sample sheet."
+        raise InputError(Fault(str(scan.volume), f"{got} um", problem, remedy))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _largest_domain(label: NDArray[np.uint8], measured: int) -> int:
+    """Return the number of pixels of the largest domain in a mask."""
+    parts, count = ndimage.label(label == measured)
+    return int(np.bincount(parts.ravel())[1:].max()) if count else 0
+
+
+def read_training_set(path: Path) -> TrainingSet:
+    """Read what :func:`collect_labels` wrote."""
+    with np.load(path, allow_pickle=False) as stored:
+        record = json.loads(str(stored["record"]))
+        slices = [
+            LabelledSlice(item["sample"], item["z"], item["held_out"], stored[f"image_{n}"], stored[f"label_{n}"])
+            for n, item in enumerate(record["slices"])
+        ]
+    seen = {sample: Appearance.of(value, path) for sample, value in record["seen"].items()}
+    return TrainingSet(slices, seen, tuple(record["voxel_size_um"]), record["facts"])
+
+
+def write_training_set(training: TrainingSet, out: Path) -> None:
+    """Write a training set as an ``.npz`` without pickles; :func:`read_training_set` reads it."""
+    record = {
+        "slices": [{"sample": item.sample, "z": item.z, "held_out": item.held_out} for item in training.slices],
+        "seen": {sample: appearance.record() for sample, appearance in training.seen.items()},
+        "voxel_size_um": training.voxel_size_um,
+        "facts": training.facts,
+    }
+    arrays = {"record": np.array(json.dumps(record))}
+    for n, item in enumerate(training.slices):
+        arrays |= {f"image_{n}": item.image, f"label_{n}": item.label}
+    with whole_file(out) as partial:
+        np.savez(partial, **arrays)
+
+
+def _nothing_labelled(scan: LabelledScan) -> Fault:
+    proposed = scan.volume.parent / "to_label"
+    problem = f"no slice of {scan.sample} is labelled yet"
+    remedy = (
+        f"Mark the domains in the images of {proposed} and save each mask under the same name into {scan.labels} "
+        "(docs/labelling.md shows how); then run the same command again. "
+        "`tomoprofile prelabel` makes masks to begin with."
+    )
+    return Fault(str(scan.labels), "", problem, remedy)

@@ -1,0 +1,150 @@
+"""A model as a MONAI bundle: weights, metadata, inference configuration, model card.
+
+Reading takes plain data only: weights without pickles that run code, JSON that is never evaluated.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import monai
+import numpy as np
+import torch
+
+from .. import __version__
+from ..errors import Fault, InputError
+from .card import CardPictures, write_card
+from .facts import METADATA, read_facts
+from .unet import SliceNetwork
+
+# MONAI's own, by name; nothing is fetched from there.
+SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
+PACKAGES = ("efficientnet-lite-pytorch",)
+FILES = ("models/model.pt", "configs/inference.json", "docs/README.md", METADATA)
+
+
+def write_bundle(out: Path, network: SliceNetwork, facts: dict[str, Any], pictures: CardPictures) -> None:
+    """Write a bundle; the metadata come last, so a bundle with metadata is whole.
+
+    Parameters
+    ----------
+    out : Path
+        Its folder.
+    network : SliceNetwork
+    facts : dict
+        ``network`` (arguments of the network), ``decision_level``, ``calibration``, ``seen``, conditions, metrics, ...
+    pictures : CardPictures
+        What the model card shows.
+    """
+    names = facts["classes"]
+    channels = {"0": names[1]} if len(names) == 2 else {str(index): name for index, name in enumerate(names)}
+    metadata = {
+        "schema": SCHEMA,
+        "version": __version__,
+        "monai_version": monai.__version__,
+        "pytorch_version": torch.__version__.split("+")[0],
+        "numpy_version": np.__version__,
+        "optional_packages_version": {name: version(name) for name in PACKAGES},
+        "task": "domains in X-ray CT, slice by slice",
+        "description": "2-D U-Net fine-tuned on labelled slices of X-ray CT scans",
+        "authors": "the owners of the labels",
+        "copyright": "as the owners of scans and labels decide",
+        "network_data_format": {
+            "inputs": {
+                "image": {
+                    "type": "image",
+                    "format": "neighbouring slices as channels",
+                    "num_channels": facts["network"]["in_channels"],
+                    "spatial_shape": ["*", "*"],
+                    "dtype": "float32",
+                    "value_range": [-40, 40],
+                    "is_patch_data": True,
+                }
+            },
+            "outputs": {
+                "pred": {
+                    "type": "logits",
+                    "format": "segmentation",
+                    "num_channels": len(channels),
+                    "spatial_shape": ["*", "*"],
+                    "dtype": "float32",
+                    "value_range": [],
+                    "is_patch_data": True,
+                    "channel_def": channels,
+                }
+            },
+        },
+        "tomoprofile": facts,
+    }
+    inference = {
+        "network_def": {
+            "_target_": "tomoprofile.network.unet.SliceNetwork",
+            **facts["network"],
+        },
+        "inferer": {
+            "_target_": "SlidingWindowInferer",
+            "roi_size": [facts["conditions"]["window"]] * 2,
+            "overlap": 0.125,
+            "mode": "gaussian",
+        },
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
+    try:
+        for name in FILES:
+            (scratch / name).parent.mkdir(parents=True, exist_ok=True)
+        torch.save({name: value.cpu() for name, value in network.state_dict().items()}, scratch / FILES[0])
+        (scratch / FILES[1]).write_text(json.dumps(inference, indent=2) + "\n")
+        write_card((scratch / FILES[2]).parent, out.name, facts, pictures)
+        (scratch / FILES[3]).write_text(json.dumps(metadata, indent=2) + "\n")
+        (out / FILES[-1]).unlink(missing_ok=True)  # never an earlier model's metadata beside these weights
+        shutil.rmtree(out / "docs", ignore_errors=True)
+        drawn = [str(path.relative_to(scratch)) for path in sorted(scratch.glob("docs/*.png"))]
+        for name in (*drawn, *FILES):
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            (scratch / name).replace(out / name)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def load_network(bundle: Path) -> SliceNetwork:
+    """Return the network of a bundle with its weights and its calibration.
+
+    Parameters
+    ----------
+    bundle : Path
+
+    Raises
+    ------
+    InputError
+        When weights are missing, hold anything but tensors, or do not fit.
+    """
+    facts = read_facts(bundle)
+    weights = bundle / "models" / "model.pt"
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        network = SliceNetwork(**facts["network"], pretrained=False)
+        network.load_state_dict(state, strict=True)
+        network.calibration = (float(facts["calibration"]["slope"]), float(facts["calibration"]["offset"]))
+    except Exception as error:
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        problem = f"the weights cannot be used: {text}"
+        remedy = "Only plain tensors that fit the network are loaded; train the model again."
+        raise InputError(Fault(str(weights), "", problem, remedy)) from None
+    return network
+
+
+def decision_level(segmenter: Path) -> float:
+    """Return the probability at and above which a voxel is a domain, from a bundle or a ``threshold.json``."""
+    if segmenter.is_dir():
+        return float(read_facts(segmenter)["decision_level"])
+    try:
+        return float(json.loads(segmenter.read_text())["decision_level"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        problem = f"this is no threshold file: {error}"
+        raise InputError(Fault(str(segmenter), "", problem, "Remove it and run the workflow again.")) from None

@@ -1,0 +1,368 @@
+"""How good a segmentation is on labelled slices that the training never saw: voxels, boundaries, objects, sizes.
+
+One Dice of all voxels hides what matters here. A slice is full of small domains, and a large domain that is found as a
+hollow rim costs little of it, although its size and the volume ratio near the substrate are then wrong (P21). So the
+scores are also given by size class of the labelled object, with the share of interior voxels that was found.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, stats
+
+from ..labels.masks import DOMAIN, IGNORE
+from ..volume.probability import CERTAIN, threshold_of
+from .objects_2d import SliceObjects, matched_pairs, slice_objects
+
+Mask = NDArray[np.bool_]
+
+MATCH_IOU = 0.5
+INTERIOR_UM, INTERIOR_VOXELS = 1.0, 2.0  # the interior begins at the larger of both depths
+COVERAGE = 0.95
+_LEAST_TILES = 4  # fewer give no interval
+_TILES = (4, 16)  # least and most tiles along a side of a slice
+_TILE_VOXELS, _TILE_DIAMETERS = 32, 2.0  # errors within one object go together: a tile holds it
+_DRAWS = 2000
+_MOST_CLASSES = 8
+_DECILES = 10
+_FOUR = ndimage.generate_binary_structure(2, 1)
+
+
+def score_slices(
+    probability: Sequence[NDArray[np.uint8]],
+    labels: Sequence[NDArray[np.uint8]],
+    level: float,
+    voxel_size_um: tuple[float, float, float],
+    classes_um: Sequence[float] | None = None,
+) -> dict[str, Any]:
+    """Compare found with labelled domains, slice by slice, in the plane.
+
+    Voxels with the label 255 never count. Objects that touch such voxels or the border of their slice may be cut: they
+    count among voxels and boundaries, but neither as objects nor in the table of sizes.
+
+    Parameters
+    ----------
+    probability : sequence of uint8 arrays (y, x)
+        255 = 1.
+    labels : sequence of uint8 arrays (y, x)
+        0 background, 1 domain, 255 not known.
+    level : float
+        Voxels with this probability or more are found; above 0 and at most 1.
+    voxel_size_um : tuple of float
+        Edges along (z, y, x); only those in the plane matter.
+    classes_um : sequence of float, optional
+        Borders of the size classes, ascending from 0; the last class is open. Those of :func:`size_classes` by default.
+
+    Returns
+    -------
+    dict
+        Ready for JSON; a ratio of nothing to nothing is None.
+
+        ``dice``, ``iou``, ``precision``, ``recall`` : of voxels, all slices together.
+        ``area_ratio`` : found over labelled area.
+        ``labelled_fraction`` : labelled share of the known voxels.
+        ``interior_recall`` : found share of labelled voxels deeper than ``conditions.interior_um`` in their domain
+        (distance of centres to the nearest voxel outside), cut domains included.
+        ``dice_interval`` : 95 % interval, see below; None with fewer than 4 tiles.
+        ``boundary_um`` : mean and 95th percentile of the distances from each boundary voxel of one mask to the nearest
+        of the other, both ways together. The border of a slice and of what is not known is no boundary. Slices where
+        only one mask has a boundary have no distance; ``n_one_sided`` counts them.
+        ``objects`` : matches between whole labelled and found objects at IoU >= 0.5, one to one; objects are connected
+        by edges and corners. Found objects that lie at least half on a cut one are not judged.
+        ``sizes`` : a row a class of equivalent diameter (circle of equal area). ``recall``: share of labelled objects
+        with at least half of their area found. ``size_bias``: median of found over labelled diameter - 1 of matched
+        objects. ``interior_recall`` as above, of whole objects. ``n_false``: whole found objects of that size with
+        less than half of their area labelled.
+        ``reliability`` : deciles of probability with the share that was labelled, and the expected calibration error
+        (mean of |share - probability|, weighted by voxels). Certain background is most of a slice and makes it
+        small; ``expected_calibration_error_unsure`` leaves out the first and the last decile.
+
+    Raises
+    ------
+    ValueError
+        When there are not as many labels as slices, or shapes differ.
+
+    Notes
+    -----
+    The interval is an expanded percentile interval (Hesterberg, Am. Stat. 69 (2015) 371) over square tiles, drawn with
+    replacement; ``n_tiles`` counts those with a labelled or found voxel. It says how much the score depends on the
+    place *within these slices*. It does not cover other slices or depths, other scans, another person's labels, or
+    another training of the same network, which may all change the score by more. A level that was chosen on the same
+    slices flatters the score itself.
+    """
+    if len(probability) != len(labels) or any(p.shape != t.shape for p, t in zip(probability, labels, strict=True)):
+        raise ValueError("each slice needs a label of its own shape")
+    edges = (float(voxel_size_um[1]), float(voxel_size_um[2]))
+    borders = list(classes_um) if classes_um is not None else list(size_classes(labels, voxel_size_um))
+    stored = threshold_of(level)
+    depth = max(INTERIOR_UM, INTERIOR_VOXELS * max(edges))
+    known = [label != IGNORE for label in labels]
+    truth = [label == DOMAIN for label in labels]
+    found = [(p >= stored) & k for p, k in zip(probability, known, strict=True)]
+    interior = [_interior(mask, edges, depth) for mask in truth]
+    pairs = [slice_objects(*masks, edges) for masks in zip(truth, found, known, strict=True)]
+    both, only_found, missed = (
+        sum(int(np.count_nonzero(part)) for part in parts)
+        for parts in (
+            [t & f for t, f in zip(truth, found, strict=True)],
+            [f & ~t for t, f in zip(truth, found, strict=True)],
+            [t & ~f for t, f in zip(truth, found, strict=True)],
+        )
+    )
+    n_known = sum(int(np.count_nonzero(k)) for k in known)
+    deep = sum(int(np.count_nonzero(i)) for i in interior)
+    return {
+        "dice": _ratio(2 * both, 2 * both + only_found + missed),
+        "iou": _ratio(both, both + only_found + missed),
+        "precision": _ratio(both, both + only_found),
+        "recall": _ratio(both, both + missed),
+        "area_ratio": _ratio(both + only_found, both + missed),
+        "labelled_fraction": _ratio(both + missed, n_known),
+        "interior_recall": _ratio(_count_both(found, interior), deep),
+        "dice_interval": dice_interval(found, truth, _largest_voxels(pairs, edges)),
+        "boundary_um": boundary_distance(found, truth, known, edges),
+        "objects": _object_scores(pairs),
+        "sizes": _size_table(pairs, interior, found, borders),
+        "reliability": reliability(probability, labels),
+        "conditions": {
+            "level": float(level),
+            "n_slices": len(labels),
+            "n_voxels": n_known,
+            "voxel_size_um": [float(edge) for edge in voxel_size_um],
+            "interior_um": depth,
+            "match_iou": MATCH_IOU,
+        },
+    }
+
+
+def size_classes(labels: Sequence[NDArray[np.uint8]], voxel_size_um: tuple[float, float, float]) -> tuple[float, ...]:
+    """Return borders of size classes in micrometres: octaves ... 1, 2, 4, 8 ... between the sizes that occur.
+
+    Parameters
+    ----------
+    labels : sequence of uint8 arrays (y, x)
+        0 background, 1 domain, 255 not known.
+    voxel_size_um : tuple of float
+        Edges along (z, y, x).
+
+    Returns
+    -------
+    tuple of float
+        0, then the borders; the last class is open. No border lies below two voxels, and there are at most eight
+        classes. Sizes are those of whole objects.
+    """
+    edges = (float(voxel_size_um[1]), float(voxel_size_um[2]))
+    sizes = []
+    for label in labels:
+        truth = label == DOMAIN
+        objects = slice_objects(truth, truth, label != IGNORE, edges)
+        sizes.append(objects.labelled_um[objects.labelled_whole])
+    diameter = np.concatenate([*sizes, np.zeros(0)])
+    if not diameter.size:
+        return (0.0,)
+    least = max(float(diameter.min()), 2 * math.sqrt(edges[0] * edges[1]))
+    first, last = math.ceil(math.log2(least)), math.floor(math.log2(float(diameter.max())))
+    inner = [2.0**power for power in range(first, last + 1)]
+    return (0.0, *inner[-(_MOST_CLASSES - 1) :])
+
+
+def boundary_distance(
+    found: Sequence[Mask], truth: Sequence[Mask], known: Sequence[Mask], edges: tuple[float, float]
+) -> dict[str, Any]:
+    """Return mean and 95th percentile of the symmetric distances between two boundaries, in micrometres.
+
+    Parameters
+    ----------
+    found, truth, known : sequences of bool arrays (y, x)
+        The two masks, and where the labels are known.
+    edges : tuple of float
+        Voxel edges along (y, x) in micrometres.
+
+    Returns
+    -------
+    dict
+        ``mean``, ``p95`` (None when no slice has both boundaries), ``n`` distances, ``n_one_sided`` slices.
+    """
+    distances, one_sided = [np.zeros(0)], 0
+    for ours, theirs, sure in zip(found, truth, known, strict=True):
+        a, b = _boundary(ours, sure), _boundary(theirs, sure)
+        if a.any() and b.any():
+            distances += [
+                ndimage.distance_transform_edt(~b, sampling=edges)[a],
+                ndimage.distance_transform_edt(~a, sampling=edges)[b],
+            ]
+        elif a.any() or b.any():
+            one_sided += 1
+    every = np.concatenate(distances)
+    mean, p95 = (float(every.mean()), float(np.quantile(every, 0.95))) if every.size else (None, None)
+    return {"mean": mean, "p95": p95, "n": int(every.size), "n_one_sided": one_sided}
+
+
+def dice_interval(found: Sequence[Mask], truth: Sequence[Mask], object_voxels: float) -> dict[str, Any] | None:
+    """Return the bootstrap interval of the Dice over tiles of slices.
+
+    Parameters
+    ----------
+    found, truth : sequences of bool arrays (y, x)
+    object_voxels : float
+        Largest diameter of an object; tiles are twice as wide, within 1/16 to 1/4 of a slice.
+
+    Returns
+    -------
+    dict or None
+        ``low``, ``high``, ``n_tiles``, ``coverage``; None when there are too few tiles with anything in them.
+    """
+    counts = np.concatenate([_tile_counts(f, t, object_voxels) for f, t in zip(found, truth, strict=True)] or [[]])
+    counts = counts[counts.any(axis=1)] if counts.size else counts
+    n = len(counts)
+    if n < _LEAST_TILES:
+        return None
+    drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=_DRAWS) @ counts
+    tail = stats.norm.cdf(stats.t.ppf(0.5 - COVERAGE / 2, n - 1) * math.sqrt(n / (n - 1)))
+    low, high = np.quantile(2 * drawn[:, 0] / drawn[:, 1], [tail, 1 - tail])
+    return {"low": float(low), "high": float(high), "n_tiles": n, "coverage": COVERAGE}
+
+
+def reliability(probability: Sequence[NDArray[np.uint8]], labels: Sequence[NDArray[np.uint8]]) -> dict[str, Any]:
+    """Return how often voxels of each decile of probability were labelled, and the expected calibration error.
+
+    Parameters
+    ----------
+    probability, labels : sequences of uint8 arrays (y, x)
+        As in :func:`score_slices`.
+
+    Returns
+    -------
+    dict
+        ``deciles``: rows of ``from``, ``to``, ``n`` voxels, ``probability`` (mean) and ``labelled`` (share), the last
+        two None in empty deciles; ``expected_calibration_error`` and ``expected_calibration_error_unsure``.
+    """
+    every, domain = np.zeros(256, np.int64), np.zeros(256, np.int64)
+    for chance, label in zip(probability, labels, strict=True):
+        every += np.bincount(chance[label != IGNORE], minlength=256)
+        domain += np.bincount(chance[label == DOMAIN], minlength=256)
+    value = np.arange(256)
+    decile = np.minimum(value * _DECILES // CERTAIN, _DECILES - 1)
+    n = np.bincount(decile, every, _DECILES).astype(np.int64)
+    labelled = np.bincount(decile, domain, _DECILES)
+    total = np.bincount(decile, every * value, _DECILES) / CERTAIN
+    gap = np.abs(labelled - total)  # n |share - mean|
+    return {
+        "deciles": [
+            {
+                "from": k / _DECILES,
+                "to": (k + 1) / _DECILES,
+                "n": int(n[k]),
+                "probability": _ratio(total[k], n[k]),
+                "labelled": _ratio(labelled[k], n[k]),
+            }
+            for k in range(_DECILES)
+        ],
+        "expected_calibration_error": _ratio(gap.sum(), n.sum()),
+        "expected_calibration_error_unsure": _ratio(gap[1:-1].sum(), n[1:-1].sum()),
+    }
+
+
+def _object_scores(slices: list[SliceObjects]) -> dict[str, Any]:
+    labelled = sum(int(objects.labelled_whole.sum()) for objects in slices)
+    hits, false = 0, 0
+    for objects in slices:
+        mine, its, _ = matched_pairs(objects, MATCH_IOU)
+        hits += int(objects.labelled_whole[mine].sum())
+        free = objects.found_judged.copy()
+        free[its] = False
+        false += int(free.sum())
+    return {
+        "n_labelled": labelled,
+        "n_matched": hits,
+        "n_false": false,
+        "recall": _ratio(hits, labelled),
+        "precision": _ratio(hits, hits + false),
+        "f1": _ratio(2 * hits, labelled + hits + false),
+    }
+
+
+def _size_table(
+    slices: list[SliceObjects], interior: list[Mask], found: list[Mask], borders: list[float]
+) -> list[dict[str, Any]]:
+    # Columns: diameter, half of it found, interior voxels, those found.
+    labelled, bias, false = [np.zeros((0, 4))], [np.zeros((0, 2))], [np.zeros(0)]
+    for objects, deep, mask in zip(slices, interior, found, strict=True):
+        index = np.arange(1, len(objects.labelled_um) + 1)
+        inside = ndimage.sum_labels(deep, objects.labelled, index)
+        inside_found = ndimage.sum_labels(deep & mask, objects.labelled, index)
+        half = 2 * objects.labelled_found >= objects.labelled_voxels
+        rows = np.stack([objects.labelled_um, half, inside, inside_found], axis=1)
+        labelled.append(rows[objects.labelled_whole])
+        mine, its, _ = matched_pairs(objects, MATCH_IOU)
+        whole = objects.labelled_whole[mine] & objects.found_whole[its]
+        mine, its = mine[whole], its[whole]
+        ratio = objects.found_um[its] / objects.labelled_um[mine] - 1
+        bias.append(np.stack([objects.labelled_um[mine], ratio], axis=1))
+        wrong = objects.found_whole & (2 * objects.found_labelled < objects.found_voxels)
+        false.append(objects.found_um[wrong])
+    every, shift, extra = np.concatenate(labelled), np.concatenate(bias), np.concatenate(false)
+    table = []
+    for low, high in zip(borders, [*borders[1:], math.inf], strict=True):
+        mine = every[(every[:, 0] >= low) & (every[:, 0] < high)]
+        moved = shift[(shift[:, 0] >= low) & (shift[:, 0] < high), 1]
+        table.append(
+            {
+                "from_um": float(low),
+                "to_um": float(high) if math.isfinite(high) else None,
+                "n_labelled": len(mine),
+                "recall": _ratio(mine[:, 1].sum(), len(mine)),
+                "n_matched": len(moved),
+                "size_bias": float(np.median(moved)) if len(moved) else None,
+                "n_interior": int(mine[:, 2].sum()),
+                "interior_recall": _ratio(mine[:, 3].sum(), mine[:, 2].sum()),
+                "n_false": int(((extra >= low) & (extra < high)).sum()),
+            }
+        )
+    return table
+
+
+def _interior(truth: Mask, edges: tuple[float, float], depth: float) -> Mask:
+    """Return the voxels deeper than ``depth`` in their domain; what lies beyond the slice is not outside."""
+    if truth.all():  # there is no voxel outside to measure from
+        return truth.copy()
+    inside: Mask = ndimage.distance_transform_edt(truth, sampling=edges) > depth * (1 + 1e-9)
+    return inside
+
+
+def _boundary(mask: Mask, known: Mask) -> Mask:
+    """Return the voxels of a mask that share an edge with a known voxel outside it."""
+    edge: Mask = mask & known & ndimage.binary_dilation(known & ~mask, _FOUR)
+    return edge
+
+
+def _tile_counts(found: Mask, truth: Mask, object_voxels: float) -> NDArray[np.int64]:
+    """Return intersection and sum of areas of each tile, (tiles, 2)."""
+    width = max(_TILE_VOXELS, _TILE_DIAMETERS * object_voxels)
+    starts = []
+    for n in found.shape:
+        tiles = min(n, max(_TILES[0], min(_TILES[1], int(n // width))))
+        starts.append(np.arange(tiles) * n // tiles)
+    sums = [
+        np.add.reduceat(np.add.reduceat(part.astype(np.int64), starts[0], axis=0), starts[1], axis=1).ravel()
+        for part in (found & truth, found, truth)
+    ]
+    return np.stack([sums[0], sums[1] + sums[2]], axis=1)
+
+
+def _largest_voxels(slices: list[SliceObjects], edges: tuple[float, float]) -> float:
+    largest = max((float(objects.labelled_um.max(initial=0)) for objects in slices), default=0.0)
+    return largest / min(edges)
+
+
+def _count_both(one: list[Mask], other: list[Mask]) -> int:
+    return sum(int(np.count_nonzero(a & b)) for a, b in zip(one, other, strict=True))
+
+
+def _ratio(top: float, bottom: float) -> float | None:
+    return float(top) / float(bottom) if bottom else None

@@ -1,0 +1,133 @@
+"""A network turns slices into probabilities, in blended windows.
+
+Every slice has the same windows in the same batches, so its bytes do not depend on how the scan was cut into slabs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from monai.inferers import sliding_window_inference
+from numpy.typing import NDArray
+
+from ..config import PredictConfig
+from ..volume.probability import CERTAIN, MOST_SPREAD
+from .engine import make_engine
+from .unet import SliceNetwork
+
+OVERLAP = 64  # voxels that windows share: twice the largest domains, so that each lies well inside one of them
+STRIDE = 32  # sides that the five halvings of the encoder divide
+FLIPS = ((), (-1,), (-2,), (-2, -1))  # axes that test-time flips turn over
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A slice whose result may still be on its way from the GPU."""
+
+    found: torch.Tensor
+    arrived: torch.cuda.Event | None
+
+
+class SlicePredictor:
+    """A network, ready to turn slices into probabilities.
+
+    Parameters
+    ----------
+    network : SliceNetwork
+    window : int
+        Side in voxels of the windows; larger slices are covered with overlap and Gaussian weights, and for smaller
+        ones the windows shrink with them.
+    settings : PredictConfig, optional
+        Device, engine and precision.
+    threads : int, optional
+        CPU threads; those that PyTorch has when it is not given.
+    """
+
+    def __init__(
+        self, network: SliceNetwork, window: int, settings: PredictConfig | None = None, threads: int | None = None
+    ) -> None:
+        settings = settings or PredictConfig()
+        self.network, self.window = network, window
+        self.engine = make_engine(network, settings, threads or torch.get_num_threads())
+        # On a CPU a single window stays in the caches; a GPU wants many at once.
+        self.at_once = settings.gpu_windows if self.engine.device.type == "cuda" else 1
+
+    def probability(self, image: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Return the probability (y, x) of the middle slice of a normalised stack (channels, y, x); 255 is certain."""
+        return self.finish(self.begin(image))
+
+    def logit(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the logit (y, x) of the measured class, not calibrated."""
+        return self.network.measured_logit(self._blended(self._sent(image)))[0].cpu().numpy()
+
+    def probability_and_spread(self, image: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return the mean probability over four flips, and its standard deviation, where 255 is a half.
+
+        Where flips disagree, the network does not know (test-time augmentation, Wang et al. 2019).
+        """
+        sent = self._sent(image)
+        views = []
+        for axes in FLIPS:
+            found = self.network.measured(self._blended(sent.flip(axes) if axes else sent))
+            views.append(found.flip(axes) if axes else found)
+        several = torch.cat(views)
+        spread = several.std(0, correction=0) / MOST_SPREAD
+        return tuple(
+            (part.clamp(0, 1) * CERTAIN).round().to(torch.uint8).cpu().numpy() for part in (several.mean(0), spread)
+        )
+
+    def begin(self, image: NDArray[np.float32]) -> Pending:
+        """Start on a normalised stack; on a GPU this returns before the result is there."""
+        found = (self.network.measured(self._blended(self._sent(image)))[0] * CERTAIN).round().to(torch.uint8)
+        if self.engine.device.type != "cuda":
+            return Pending(found, None)
+        arriving = torch.empty(found.shape, dtype=torch.uint8, pin_memory=True)
+        arriving.copy_(found, non_blocking=True)
+        arrived = torch.cuda.Event()
+        arrived.record()
+        return Pending(arriving, arrived)
+
+    def finish(self, pending: Pending) -> NDArray[np.uint8]:
+        """Return the probability of a slice that was begun."""
+        if pending.arrived is not None:
+            pending.arrived.synchronize()
+        return pending.found.numpy()
+
+    def _sent(self, image: NDArray[np.float32]) -> torch.Tensor:
+        batch = torch.from_numpy(np.ascontiguousarray(image))[None]
+        if self.engine.device.type == "cuda":
+            return batch.pin_memory().to(self.engine.device, non_blocking=True)
+        return batch
+
+    @torch.inference_mode()
+    def _blended(self, batch: torch.Tensor) -> torch.Tensor:
+        sides = [fitting_side(side, self.window) for side in batch.shape[2:]]
+        return sliding_window_inference(
+            batch,
+            roi_size=sides,
+            sw_batch_size=self.at_once,
+            predictor=self.engine.logits,
+            overlap=[min(OVERLAP / side, 0.5) for side in sides],
+            mode="gaussian",
+            padding_mode="replicate",
+        )
+
+
+def fitting_side(side: int, window: int) -> int:
+    """Return the side of the windows that cover a slice with as little to spare as can be, at most ``window``.
+
+    Parameters
+    ----------
+    side : int
+        Of the slice, in voxels.
+    window : int
+        Most that a window may measure; a multiple of 32.
+    """
+    if side <= window:
+        return -(-side // STRIDE) * STRIDE
+    shared = min(OVERLAP, window // 2)
+    count = math.ceil((side - shared) / (window - shared))
+    return min(window, math.ceil(((side - shared) / count + shared) / STRIDE) * STRIDE)

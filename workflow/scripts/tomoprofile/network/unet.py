@@ -1,0 +1,111 @@
+"""The network: enlarge, FlexibleUNet, back to the size of the slice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from monai.networks.nets import FlexibleUNet
+from torch import nn
+from torch.nn import functional
+
+from .encoder import MOMENTUM, EfficientNetLite
+
+CPU_FLAGS = Path("/proc/cpuinfo")
+
+
+class SliceNetwork(nn.Module):
+    """A 2-D U-Net that sees a slice between its neighbours (P22).
+
+    Parameters
+    ----------
+    in_channels : int
+        Slices it sees at once.
+    input_scale : int
+        Enlargement of the input: small domains then cover enough pixels of the encoder's coarser maps. The output is
+        averaged back, so logits have the size of the slice.
+    encoder : str
+        Name of the backbone: see :func:`~tomoprofile.network.encoder.encoder_names`.
+    decoder_channels : sequence of int
+        Five numbers, deepest first.
+    classes : int
+        Classes of the labels, background included. Two need one logit, more need one each.
+    measured : int
+        Index of the class whose domains are measured.
+    pretrained : bool
+        Start the encoder from ImageNet weights.
+
+    Attributes
+    ----------
+    calibration : tuple of float
+        Slope and offset on the logit of the measured class, fitted on held-out slices.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        input_scale: int,
+        encoder: str,
+        decoder_channels: Sequence[int],
+        classes: int = 2,
+        measured: int = 1,
+        pretrained: bool = False,
+    ) -> None:
+        super().__init__()
+        self.input_scale = input_scale
+        self.measured_class = measured
+        self.calibration = (1.0, 0.0)
+        self.unet = FlexibleUNet(
+            in_channels=in_channels,
+            out_channels=1 if classes == 2 else classes,
+            backbone=encoder,
+            # FlexibleUNet would ask a hub for the weights of its own backbones.
+            pretrained=pretrained and encoder in EfficientNetLite.get_encoder_names(),
+            decoder_channels=tuple(decoder_channels),
+            norm=("batch", {"eps": 1e-3, "momentum": MOMENTUM}),
+        )
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return logits (n, k, y, x) of normalised slices (n, channels, y, x); sides times scale: multiples of 32."""
+        scale = self.input_scale
+        if scale > 1:
+            image = functional.interpolate(image, scale_factor=scale, mode="bilinear", align_corners=False)
+        logits = self.unet(image)
+        return functional.avg_pool2d(logits, scale) if scale > 1 else logits
+
+    def measured_logit(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the logit (n, y, x) of the measured class against all others, not calibrated."""
+        if logits.shape[1] == 1:
+            return logits[:, 0]
+        others = [index for index in range(logits.shape[1]) if index != self.measured_class]
+        return logits[:, self.measured_class] - torch.logsumexp(logits[:, others], 1)
+
+    def measured(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the calibrated probability (n, y, x) of the measured class."""
+        slope, offset = self.calibration
+        return torch.sigmoid(slope * self.measured_logit(logits) + offset)
+
+    def parameter_groups(self, rate: float) -> list[dict]:
+        """Return encoder and decoder parameters with their peak rates: what was pretrained moves more slowly."""
+        encoder = list(self.unet.encoder.parameters())
+        known = {id(parameter) for parameter in encoder}
+        rest = [parameter for parameter in self.parameters() if id(parameter) not in known]
+        return [{"params": encoder, "lr": rate / 4}, {"params": rest, "lr": rate}]
+
+    def freeze_encoder(self, frozen: bool) -> None:
+        """Keep the encoder's weights as they are while the decoder, which begins at random, finds its way."""
+        self.unet.encoder.requires_grad_(not frozen)
+
+
+def choose_device() -> torch.device:
+    """Return the GPU when there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def choose_precision(device: torch.device) -> torch.dtype:
+    """Return bfloat16 where the hardware multiplies it, else float32."""
+    if device.type == "cuda":
+        return torch.bfloat16
+    flags = CPU_FLAGS.read_text() if CPU_FLAGS.exists() else ""
+    return torch.bfloat16 if "avx512_bf16" in flags or "amx_bf16" in flags else torch.float32

@@ -1,0 +1,255 @@
+"""Results of a simulated scan set beside its truth: the acceptance gates of a run (P24, P25)."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..errors import Fault, InputError, StageError
+from ..phantom.geometry import DOMAIN, PEAK_UM, PLATEAU_FROM_UM
+from ..volume.plane import Plane
+
+LARGE_UM = 10.0
+NEAR_UM = 25.0  # small domains begin at 27 um; two more for the fit of the plane
+_RATIO_POINTS, _DIAMETER_UM, _COUNT, _PLANE_UM, _LARGE_PERCENT = 0.3, 0.15, 0.05, 1.0, 5.0
+_ENOUGH = 20  # domains from which a mean is worth comparing
+_SEEN_VOXELS = 5  # what a face leaves of a domain is no object below this, by default
+LEVEL = "calibrated"
+CENTRE = ("centre_z_um", "centre_y_um", "centre_x_um")
+CENTROID = ("centroid_z_um", "centroid_y_um", "centroid_x_um")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One measured number beside the true one.
+
+    Attributes
+    ----------
+    what : str
+        The quantity and where.
+    measured, truth, tolerance : float
+        In ``unit``.
+    unit : str
+        Empty for counts.
+    """
+
+    what: str
+    measured: float
+    truth: float
+    tolerance: float
+    unit: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the measured number lies within the tolerance; a missing one does not."""
+        return abs(self.measured - self.truth) <= self.tolerance
+
+    def __str__(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        numbers = f"{self.measured:.4g}{unit} (truth {self.truth:.4g}{unit}, tolerance {self.tolerance:.3g}{unit})"
+        return f"{'ok  ' if self.ok else 'FAIL'} {self.what}: {numbers}"
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is true of a simulated scan.
+
+    Attributes
+    ----------
+    objects : DataFrame
+        Domains alone.
+    profile : DataFrame
+        The voxelised profile, in bins of 1 um.
+    plane : Plane
+        Resin-facing side of the substrate.
+    extent_um : array (3,)
+        Of the scan along (z, y, x).
+    settings : dict
+        Of the simulation.
+    """
+
+    objects: pd.DataFrame
+    profile: pd.DataFrame
+    plane: Plane
+    extent_um: NDArray[np.float64]
+    settings: dict[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path) -> Truth:
+        """Read what :func:`~tomoprofile.phantom.files.write_truth` wrote."""
+        columns = ("class", "large", "diameter_um", "voxels", "equivalent_diameter_um", "depth_um", "on_border")
+        objects = read_columns(folder / "objects.parquet", (*columns, *CENTRE, *CENTROID))
+        profile = read_columns(folder / "profile.parquet", ("depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
+        try:
+            settings = json.loads((folder / "settings.json").read_text())
+            extent = np.array(settings["size"]) * settings["voxel_um"]
+        except (OSError, KeyError, ValueError) as error:
+            problem = f"this is no truth of a simulated scan: {error!r}"
+            raise InputError(Fault(str(folder / "settings.json"), "", problem, "Simulate the scan again.")) from None
+        domains = objects[objects["class"] == DOMAIN]
+        return cls(domains, profile, Plane.load(folder / "interface.json"), extent, settings)
+
+    def ratio(self, low_um: float, high_um: float) -> float:
+        """Return the volume ratio between two depths."""
+        bins = self.between(low_um, high_um)
+        return float(bins["domain_um3"].sum() / bins["resin_um3"].sum())
+
+    def between(self, low_um: float, high_um: float) -> pd.DataFrame:
+        """Return the bins between two depths."""
+        return self.profile[(self.profile["depth_lo_um"] >= low_um) & (self.profile["depth_hi_um"] <= high_um)]
+
+
+def compare(truth_folder: str | Path, results_sample_folder: str | Path) -> list[Comparison]:
+    """Set the tables of a scan beside the truth of its simulation.
+
+    The plateau begins at 80 um; a scan that ends before 100 um is compared from 40 um on, and the lines say so. Both
+    sides follow one rule at the edges: mean diameter and count are of domains that touch no face of the scan, by the
+    depth of their centroid. The number density and mean diameter of the deepest zone are set beside the spheres whose
+    *centres* lie between the lateral faces of the scan, which needs no weights; as the measured ones are weighted
+    samples of those, the density has a tolerance of 1/sqrt(n) where that is more than 5 %.
+
+    Parameters
+    ----------
+    truth_folder : str or Path
+        What :func:`~tomoprofile.phantom.files.write_truth` wrote.
+    results_sample_folder : str or Path
+        Holds ``domains.parquet``, ``profile.parquet``, ``zones.parquet`` and ``interface.json``.
+
+    Raises
+    ------
+    InputError
+        When a table or a column is missing.
+    StageError
+        When the scan is too shallow to be compared.
+    """
+    results = Path(results_sample_folder)
+    truth = Truth.read(Path(truth_folder))
+    domains = read_columns(results / "domains.parquet", ("equivalent_diameter_um", "depth_um", "on_border", *CENTROID))
+    bins = read_columns(results / "profile.parquet", ("level", "depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
+    estimates = ("number_density_per_mm3", "mean_equivalent_diameter_um")
+    zones = read_columns(results / "zones.parquet", ("zone", "from_um", "to_um", "level", *estimates))
+    plane = Plane.load(results / "interface.json")
+    return [
+        *_plateau(truth, domains, bins[bins["level"] == LEVEL]),
+        *_deepest_zone(truth, zones[zones["level"] == LEVEL]),
+        *_near_substrate(truth, domains),
+        Comparison("worst error of the substrate plane", plane_error_um(truth, plane), 0, _PLANE_UM, "um"),
+    ]
+
+
+def read_columns(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Return columns of a Parquet file.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read or lacks one.
+    """
+    try:
+        return pd.read_parquet(path, columns=list(columns))
+    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+        problem = f"the table cannot be read: {error}"
+        raise InputError(Fault(str(path), "", problem, "Run the workflow again, to its end.")) from None
+
+
+def _plateau(truth: Truth, domains: pd.DataFrame, bins: pd.DataFrame) -> list[Comparison]:
+    reach = float(truth.profile["depth_hi_um"].max())
+    from_um = PLATEAU_FROM_UM if reach >= PLATEAU_FROM_UM + 20 else PEAK_UM
+    measured = bins[bins["depth_lo_um"] >= from_um]
+    expected = truth.objects[(truth.objects["depth_um"] >= from_um) & ~truth.objects["on_border"]]
+    if len(expected) < _ENOUGH:
+        problem = f"only {len(expected)} domains lie beyond {from_um:g} um from the substrate"
+        raise StageError(Fault("phantom", f"{reach:g} um of resin", problem, "Simulate a larger scan."))
+    found = domains[(domains["depth_um"] >= from_um) & ~domains["on_border"]]
+    where = f"beyond {from_um:g} um"
+    ratio, true_ratio = math.nan, truth.ratio(from_um, math.inf)
+    if len(measured):
+        ratio = float(measured["domain_um3"].sum() / measured["resin_um3"].sum())
+        true_ratio = truth.ratio(measured["depth_lo_um"].min(), measured["depth_hi_um"].max())
+    means = (float(table["equivalent_diameter_um"].mean()) for table in (found, expected))
+    return [
+        Comparison(f"volume ratio {where}", 100 * ratio, 100 * true_ratio, _RATIO_POINTS, "%"),
+        Comparison(f"mean equivalent diameter {where}", *means, _DIAMETER_UM, "um"),
+        Comparison(f"number of domains {where}", len(found), len(expected), _COUNT * len(expected)),
+    ]
+
+
+def _deepest_zone(truth: Truth, zones: pd.DataFrame) -> list[Comparison]:
+    """Compare the deepest zone with enough domains by the spheres whose centres lie in it.
+
+    At the far face no weight is given, and domains it cuts are counted by what is left of them: here too.
+    """
+    lateral = [axis for axis in range(3) if axis != truth.plane.axis]
+    centres = truth.objects[[CENTRE[axis] for axis in lateral]].to_numpy()
+    seen = truth.objects["voxels"] >= _SEEN_VOXELS
+    inside = truth.objects[((centres > 0) & (centres < truth.extent_um[lateral])).all(axis=1) & seen]
+    for zone in zones.sort_values("from_um", ascending=False).itertuples():
+        to_um = math.inf if pd.isna(zone.to_um) else zone.to_um
+        mine = inside[(inside["depth_um"] >= zone.from_um) & (inside["depth_um"] < to_um)]
+        if len(mine) < _ENOUGH:
+            continue
+        density = len(mine) / (truth.between(zone.from_um, to_um)["resin_um3"].sum() * 1e-9)
+        share = max(_COUNT, 1 / math.sqrt(len(mine)))
+        diameter, where = float(mine["diameter_um"].mean()), f"in zone {zone.zone}"
+        return [
+            Comparison(f"number density {where}", zone.number_density_per_mm3, density, share * density, "/mm^3"),
+            Comparison(f"mean diameter {where}", zone.mean_equivalent_diameter_um, diameter, _DIAMETER_UM, "um"),
+        ]
+    problem = f"no zone holds {_ENOUGH} simulated domains"
+    raise StageError(Fault("zones.parquet", "", problem, "Simulate a larger scan, or configure wider zones."))
+
+
+def match_large(truth: Truth, domains: pd.DataFrame) -> tuple[list[float], int]:
+    """Look for every whole large domain of the truth among the domains above 10 um (P24).
+
+    Returns
+    -------
+    errors : list of float
+        In per cent of the diameter, one for each that was found: its centroid lies within a quarter of the diameter.
+    number : int
+        How many there are.
+    """
+    large = truth.objects[truth.objects["large"] & ~truth.objects["on_border"]]
+    candidates = domains[domains["equivalent_diameter_um"] > LARGE_UM]
+    positions = candidates[list(CENTROID)].to_numpy()
+    errors = []
+    for row in large.itertuples():
+        centre = np.array([getattr(row, name) for name in CENTROID])
+        distances = np.linalg.norm(positions - centre, axis=1)
+        if len(distances) and distances.min() < row.equivalent_diameter_um / 4:
+            found = candidates["equivalent_diameter_um"].iloc[int(distances.argmin())]
+            errors.append(100 * abs(found / row.equivalent_diameter_um - 1))
+    return errors, len(large)
+
+
+def false_small(domains: pd.DataFrame) -> int:
+    """Return the number of domains of at most 10 um where there are only larger ones: near the substrate (P24)."""
+    small = (domains["equivalent_diameter_um"] <= LARGE_UM) & ~domains["on_border"] & (domains["depth_um"] < NEAR_UM)
+    return int(small.sum())
+
+
+def _near_substrate(truth: Truth, domains: pd.DataFrame) -> list[Comparison]:
+    errors, number = match_large(truth, domains)
+    what = f"large domains found as domains above {LARGE_UM:g} um"
+    comparisons = [
+        Comparison(what, len(errors), number, 0),
+        Comparison(f"smaller domains within {NEAR_UM:g} um of the substrate", false_small(domains), 0, 0),
+    ]
+    if errors:
+        what = "worst error of a large domain's diameter"
+        comparisons.append(Comparison(what, max(errors), 0, _LARGE_PERCENT, "%"))
+    return comparisons
+
+
+def plane_error_um(truth: Truth, measured: Plane) -> float:
+    """Return how far a plane lies off where it matters: along the scan's edges, at the true height of the substrate."""
+    (nz, ny, nx), (z_end, _, x_end) = truth.plane.normal, truth.extent_um
+    corners = [(z, (truth.plane.offset_um - nz * z - nx * x) / ny, x) for z in (0, z_end) for x in (0, x_end)]
+    return float(max(abs(measured.depth_um(*corner)) for corner in corners))

@@ -1,0 +1,163 @@
+"""Open every input and tell all faults of a scan at once, before anything is computed of it.
+
+Each check looks at one thing and returns faults or warnings; nothing here stops at the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from ..config import BundleConfig, ModelConfig, UNetConfig
+from ..errors import Fault, InputError
+from ..files import whole_file
+from ..logs import LOG
+from ..network.facts import read_facts
+from ..samples import Scan
+from ..shift.alarm import compare
+from ..shift.appearance import describe, like_most, sample_slices
+from ..volume.grey import GreyScale
+from ..volume.readers import RawScan, ScanReader, open_raw
+from .check_labels import check_labels
+from .check_mask import check_mask, check_substrate
+from .feasibility import Finding, errors_of
+
+_PEEK = 8  # slices looked at for their range of grey values
+
+
+def check_scan(scan: Scan, model: ModelConfig | None) -> list[Finding]:
+    """Check a scan, the mask of its substrate where it has one, and its labels or its own mask.
+
+    Parameters
+    ----------
+    scan : Scan
+    model : UNetConfig, BundleConfig or ThresholdConfig, or None
+        What segments it; a threshold needs no labels, which are then checked as those of a U-Net with defaults. Not
+        looked at for a scan with a mask, whose labels are not used either.
+
+    Returns
+    -------
+    list of Finding
+    """
+    findings, reader = _check_raw(scan)
+    if scan.substrate_mask:
+        findings += check_substrate(scan)
+    if scan.mask:
+        return [*findings, *check_mask(scan, reader)]
+    if reader is not None and model is not None:
+        findings += _check_familiarity(scan, model, reader)
+    return [*findings, *check_labels(scan, model if isinstance(model, UNetConfig) else UNetConfig(), reader)]
+
+
+def write_findings(findings: Iterable[Finding], out: str | Path) -> None:
+    """Write ``check.tsv``: columns sample, item, status, message; warnings go to the log, too."""
+    lines = ["sample\titem\tstatus\tmessage"]
+    for finding in findings:
+        if finding.status == "warning":
+            LOG.warning("%s: %s: %s", finding.sample, finding.item, finding.message)
+        message = " ".join(finding.message.split())
+        lines.append(f"{finding.sample}\t{finding.item}\t{finding.status}\t{message}")
+    with whole_file(out) as partial:
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _check_raw(scan: Scan) -> tuple[list[Finding], ScanReader | None]:
+    """Return what was found, and the scan when it can be read."""
+    try:
+        raw = open_raw(scan.path, scan.format, scan.dataset)
+    except InputError as error:
+        return errors_of(scan.sample, "scan", error.faults), None
+    reader = ScanReader(raw, scan.slice_axis)
+    faults = _disagreements(scan, raw, reader) + raw.faults()
+    if not faults and raw.dtype.kind == "f":
+        faults = _no_numbers(scan, reader)
+    if faults:
+        return errors_of(scan.sample, "scan", faults), None
+    warnings = [Finding(scan.sample, "scan", "warning", text) for text in _doubts(scan, raw, reader)]
+    shape = "x".join(map(str, scan.shape))
+    voxels = " x ".join(f"{edge:g}" for edge in scan.voxel_size_um)
+    fine = Finding(scan.sample, "scan", "ok", f"{scan.format}, {shape} {scan.dtype}, voxels {voxels} um")
+    return [*warnings, fine], reader
+
+
+def _disagreements(scan: Scan, raw: RawScan, reader: ScanReader) -> list[Fault]:
+    faults = []
+    remedy = "Run `tomoprofile scan` again, or correct the row."
+    if reader.shape != scan.shape:
+        got = "x".join(map(str, scan.shape))
+        problem = f"the file has {'x'.join(map(str, reader.shape))} voxels (slices x rows x columns)"
+        faults.append(Fault(f"{scan.path} slices/rows/columns", got, problem, remedy))
+    if raw.dtype.name != scan.dtype:
+        faults.append(Fault(f"{scan.path} dtype", scan.dtype, f"the file holds {raw.dtype.name}", remedy))
+    return faults
+
+
+def _peeked(scan: Scan) -> list[int]:
+    return np.unique(np.linspace(0, scan.slices - 1, min(_PEEK, scan.slices)).astype(int)).tolist()
+
+
+def _no_numbers(scan: Scan, reader: ScanReader) -> list[Fault]:
+    shares = {z: float(1 - np.isfinite(reader.read(z, z + 1)).mean()) for z in _peeked(scan)}
+    bad = {z: share for z, share in shares.items() if share}
+    if not bad:
+        return []
+    worst = max(bad, key=lambda z: bad[z])
+    problem = f"{100 * bad[worst]:.3g} % of the voxels of slice {worst} are no numbers"
+    remedy = "Export the scan again with a grey value there, such as that of air."
+    return [Fault(scan.path, "NaN or infinite", problem, remedy)]
+
+
+def _doubts(scan: Scan, raw: RawScan, reader: ScanReader) -> list[str]:
+    doubts = []
+    size = reader.voxel_size_um
+    if size and not np.allclose(size, scan.voxel_size_um, rtol=1e-3):
+        told = ", ".join(f"{edge:g}" for edge in size)
+        doubts.append(f"the header says voxels of {told} um, the sheet {scan.voxel_size_um}; the sheet is used")
+    grey = raw.grey
+    if grey and not np.allclose((grey.slope, grey.offset), (scan.grey_slope, scan.grey_offset), rtol=1e-3):
+        doubts.append(
+            f"the header says physical = {grey.slope:g} * grey + {grey.offset:g}, the sheet {scan.grey_slope:g} and "
+            f"{scan.grey_offset:g}; the sheet is used"
+        )
+    if scan.interface.startswith("slice:"):
+        doubts.append("the interface is given as a slice index: a tilt of the substrate will smear the profile")
+    if raw.dtype.kind == "u" and scan.slices > 1:
+        # A scan saved slice by slice with automatic contrast: grey values mean something else in every slice.
+        top = np.iinfo(raw.dtype).max
+        ranges = [(int(part.min()), int(part.max())) for part in (reader.read(z, z + 1) for z in _peeked(scan))]
+        if len(ranges) > 1 and all(bounds == (0, top) for bounds in ranges):
+            doubts.append(
+                "every slice spans the full grey range: were slices normalised one by one? Export them with one scale"
+            )
+    return doubts
+
+
+def _check_familiarity(scan: Scan, model: ModelConfig, reader: ScanReader) -> list[Finding]:
+    """Compare a scan with those an earlier model has seen, before anything is computed with it.
+
+    The interface is not known yet, so only tiles that look like most of the scan count; the run looks closer.
+    """
+    if not isinstance(model, BundleConfig):
+        return []
+    try:
+        facts = read_facts(model.bundle)
+    except InputError:
+        return []  # a fault of the whole run, told there
+    slices = sample_slices(scan.slices)
+    scale = GreyScale(scan.grey_slope, scan.grey_offset)
+    grey = [scale.physical(reader.read(z, z + 1)[0], np.float64) for z in slices]
+    try:
+        looks = describe(grey, [like_most(part) for part in grey], slices, scan.voxel_size_um, scan.path)
+    except InputError as error:
+        return errors_of(scan.sample, "scan", error.faults)
+    found = compare(facts, looks, None)
+    if found.status in ("inside", "unknown"):
+        return [Finding(scan.sample, "familiarity", "ok", f"{found.status} what {model.bundle} has seen")]
+    text = (
+        f"this scan looks {'unlike' if found.status == 'outside' else 'somewhat unlike'} those that {model.bundle} "
+        f"learned from: {'; '.join(found.reasons)}. Label one slice of it and set `method: unet` with "
+        f"`base: {model.bundle}`; otherwise the tables and the report are flagged"
+    )
+    return [Finding(scan.sample, "familiarity", "warning", text)]

@@ -1,0 +1,136 @@
+"""Check the labels of a scan: files, values, classes, several annotators, and whether they fit the grey values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import UNetConfig
+from ..errors import Fault, InputError
+from ..labels.alignment import SLICES, Evidence, slice_offset, spread
+from ..labels.annotators import agreement, shared_slices
+from ..labels.masks import Mask, merge, read_annotators
+from ..samples import Scan
+from ..volume.readers import ScanReader
+from .feasibility import Finding, errors_of
+
+_ACROSS = 3  # labelled slices looked at when slices lie across the files
+
+
+def check_labels(scan: Scan, model: UNetConfig, reader: ScanReader | None) -> list[Finding]:
+    """Check everything about the labels of a scan.
+
+    Parameters
+    ----------
+    scan : Scan
+    model : UNetConfig
+        Its classes, and the one that is measured.
+    reader : ScanReader or None
+        The raw scan; None when it cannot be read, then labels are not compared with grey values.
+
+    Returns
+    -------
+    list of Finding
+    """
+    if not scan.labels:
+        return []
+    try:
+        annotators = read_annotators(scan.labels, scan.shape, model.classes, model.measure)
+    except InputError as error:
+        return errors_of(scan.sample, "labels", error.faults)
+    masks = merge(annotators)
+    if not masks:
+        text = f"no labels in {scan.labels} yet: the run will propose slices, label them and run again"
+        return [Finding(scan.sample, "labels", "warning", text)]
+    faults, doubts = _classes(scan, model, masks)
+    if reader is not None and not faults:
+        try:
+            more_faults, more_doubts = against_grey(scan, reader, masks, model.measured)
+        except InputError as error:
+            return errors_of(scan.sample, "scan", error.faults)
+        faults, doubts = faults + more_faults, doubts + more_doubts
+    if faults:
+        return errors_of(scan.sample, "labels", faults)
+    shared = shared_slices(annotators)
+    told = [f"slice {z}: {agreement(several, model.measured)}" for z, several in shared.items()]
+    names = ", ".join(sorted(name or "(no folder)" for name in annotators))
+    findings = [Finding(scan.sample, "labels", "warning", text) for text in doubts]
+    if len(annotators) > 1:
+        text = f"{len(annotators)} annotators ({names}); " + ("; ".join(told) or "no slice in common")
+        findings.append(Finding(scan.sample, "labels", "ok", text))
+    text = f"{len(masks)} labelled slices: {', '.join(map(str, masks))}"
+    return [*findings, Finding(scan.sample, "labels", "ok", text)]
+
+
+def _classes(scan: Scan, model: UNetConfig, masks: dict[int, Mask]) -> tuple[list[Fault], list[str]]:
+    """Look for classes that occur nowhere: a fault of the measured one, a doubt of another."""
+    present: set[int] = set().union(*(np.unique(mask).tolist() for mask in masks.values()))
+    faults, doubts = [], []
+    for index, (name, value) in enumerate(model.classes.items()):
+        if index in present:
+            continue
+        if index == model.measured:
+            problem = f"no label file contains a {name}"
+            faults.append(Fault(scan.labels, "", problem, f"Mark every {name} with the value {value}."))
+        else:
+            doubts.append(f"no label file contains the class {name} (value {value}): the model cannot learn it here")
+    return faults, doubts
+
+
+def against_grey(
+    scan: Scan, reader: ScanReader, masks: dict[int, Mask], measured: int, subject: str = "the labels fit"
+) -> tuple[list[Fault], list[str]]:
+    """Compare labelled slices with their grey values, some of them when there are many.
+
+    Parameters
+    ----------
+    scan : Scan
+    reader : ScanReader
+        The raw scan.
+    masks : dict of int to uint8 array (y, x)
+        By slice.
+    measured : int
+        Their value for the class that is measured.
+    subject : str
+        What the masks are, with its verb, for messages.
+
+    Returns
+    -------
+    faults : list of Fault
+        Slices without contrast.
+    doubts : list of str
+        When the masks fit another slice, or turned, better.
+    """
+    # Along another axis of the files every read goes through the whole scan.
+    most = SLICES if scan.slice_axis == 0 else _ACROSS
+    varies: dict[int, bool] = {}
+
+    def read(start: int, stop: int) -> NDArray[Any]:
+        stack = reader.read(start, stop)
+        varies.update({z: bool(np.ptp(plane)) for z, plane in enumerate(stack, start) if z in masks})
+        return stack
+
+    offset, evidence = slice_offset(read, reader.shape[0], masks, measured, most)
+    for z in set(spread(masks, most)) - set(varies):
+        read(z, z + 1)
+    constant = [z for z in sorted(varies) if not varies[z]]
+    remedy = "Is the number of the slice right, and was the scan exported whole?"
+    faults = [
+        Fault(scan.labels, "", f"slice {z} is labelled, but all its grey values are equal", remedy) for z in constant
+    ]
+    return faults, _misplaced(subject, offset, evidence)
+
+
+def _misplaced(subject: str, offset: int | str, evidence: Evidence) -> list[str]:
+    if offset == 0:
+        return []
+    told = (
+        f"(they explain {100 * evidence.explained[offset]:.0f} % of the grey variance near boundaries instead of "
+        f"{100 * evidence.explained[0]:.0f} %, {evidence.domains} domains)"
+    )
+    if isinstance(offset, str):
+        return [f"{subject} the slices better when taken as {offset}: were they exported in another view? {told}"]
+    by = "one" if abs(offset) == 1 else str(abs(offset))
+    return [f"{subject} slice z{offset:+d} better than z: is the numbering of the slices off by {by}? {told}"]

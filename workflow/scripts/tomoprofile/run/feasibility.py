@@ -1,0 +1,180 @@
+"""What a run as a whole needs: models that exist, and room on the disk. Opens no scan, so it is looked at first.
+
+Light on purpose, as the Snakefile imports it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..config import PACKAGED_WEIGHTS, BundleConfig, Config, ThresholdConfig, UNetConfig
+from ..errors import Fault, InputError, TomoprofileError
+from ..network.backends import engine_faults
+from ..network.facts import METADATA, read_facts
+from ..samples import Scan
+from .estimates import KEEPS, Needs, needs_of
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of ``check.tsv``.
+
+    Attributes
+    ----------
+    sample : str
+        Name of the scan, or ``-`` for the whole run.
+    item : str
+        What was looked at (``scan``, ``labels``, ``model``, ``disk``).
+    status : {"ok", "warning", "error"}
+    message : str
+    """
+
+    sample: str
+    item: str
+    status: str
+    message: str
+
+
+class CheckError(TomoprofileError):
+    """Every fault that a check found, one a line."""
+
+    def __init__(self, errors: list[Finding]) -> None:
+        super().__init__()
+        self.errors = errors
+
+    def __str__(self) -> str:
+        count = "1 fault" if len(self.errors) == 1 else f"{len(self.errors)} faults"
+        lines = [f"{count} in the inputs; nothing was computed:"]
+        return "\n".join(lines + [f"  {error.sample}: {error.item}: {error.message}" for error in self.errors])
+
+
+def check_run(config: Config, scans: list[Scan]) -> list[Finding]:
+    """Check the models and the room on the disk, and tell what each scan will need.
+
+    Returns
+    -------
+    list of Finding
+        ``-`` stands for the whole run.
+    """
+    findings: list[Finding] = []
+    segmented = [scan for scan in scans if not scan.mask]
+    for name in sorted({scan.model for scan in segmented}):
+        findings += _check_model(name, config, segmented)
+    if segmented:
+        findings += errors_of("-", "engine", engine_faults(config.predict))
+    return [*findings, *_needs(scans, config), *_check_disk(config, scans)]
+
+
+def require(findings: Iterable[Finding]) -> None:
+    """Raise CheckError with all errors among the findings, if there are any."""
+    errors = [finding for finding in findings if finding.status == "error"]
+    if errors:
+        raise CheckError(errors)
+
+
+def errors_of(sample: str, item: str, faults: Iterable[Fault]) -> list[Finding]:
+    """Return faults as findings."""
+    return [Finding(sample, item, "error", str(fault)) for fault in faults]
+
+
+def _check_model(name: str, config: Config, scans: list[Scan]) -> list[Finding]:
+    model = config.models[name]
+    if isinstance(model, ThresholdConfig):
+        return [Finding("-", "model", "ok", f"{name}: {model.method}")]
+    if isinstance(model, BundleConfig):
+        return _check_bundle(name, model, scans)
+    faults = []
+    if not any(scan.labels for scan in scans if scan.model == name):
+        remedy = "Name a folder for them in the column `labels` of one scan; the run then proposes slices to label."
+        faults.append(Fault(f"models.{name}", "", "no scan of this model has labels", remedy))
+    faults += _base_faults(name, model)
+    if faults:
+        return errors_of("-", "model", faults)
+    return [Finding("-", "model", "ok", f"{name}: {model.encoder} from {model.base}")]
+
+
+def _check_bundle(name: str, model: BundleConfig, scans: list[Scan]) -> list[Finding]:
+    if faults := _bundle_faults(f"models.{name}.bundle", model.bundle, "the folder of an earlier model"):
+        return errors_of("-", "model", faults)
+    if any(scan.labels for scan in scans if scan.model == name):
+        text = f"{name}: labels are not used by `method: bundle`; to train with them set `method: unet` and `base`"
+        return [Finding("-", "model", "warning", text)]
+    return [Finding("-", "model", "ok", f"{name}: {model.bundle} as it is")]
+
+
+def _bundle_faults(key: str, folder: str, wanted: str) -> list[Fault]:
+    if not (Path(folder) / METADATA).is_file():
+        remedy = f"Give {wanted} (results/models/NAME)."
+        return [Fault(key, repr(folder), "there is no model bundle in this folder", remedy)]
+    try:
+        read_facts(folder)
+    except InputError as error:
+        return error.faults
+    return []
+
+
+def _base_faults(name: str, model: UNetConfig) -> list[Fault]:
+    key = f"models.{name}.base"
+    if model.base == "none":
+        return []
+    if model.base == "imagenet":
+        package = PACKAGED_WEIGHTS[model.encoder]
+        if importlib.util.find_spec(package) is None:
+            remedy = "Install the environment of envs/ (`make env`), or set `base: none`."
+            return [Fault(key, "imagenet", f"the weights package {package} is not installed", remedy)]
+        return []
+    return _bundle_faults(key, model.base, "`imagenet`, `none`, or the folder of an earlier model")
+
+
+def _needs(scans: list[Scan], config: Config) -> list[Finding]:
+    """Tell what each scan will need, and all of them."""
+    each = [needs_of(scan, config) for scan in scans]
+    findings = [Finding(scan.sample, "needs", "ok", _told([needs])) for scan, needs in zip(scans, each, strict=True)]
+    return [*findings, Finding("-", "needs", "ok", f"{len(scans)} scans: {_told(each)}")]
+
+
+def _told(needs: list[Needs]) -> str:
+    size, files = sum(need.bytes_kept["all"] for need in needs) / 1e9, sum(need.files for need in needs)
+    gpu, beside = sum(need.gpu_minutes for need in needs), sum(need.core_hours for need in needs)
+    alone = sum(need.core_hours_without_gpu for need in needs)
+    text = f"about {size:.1f} GB and {files} files, "
+    if not gpu:
+        return text + f"{alone:.1f} core-hours"
+    return text + f"{gpu:.0f} GPU-minutes and {beside:.1f} core-hours, or {alone:.1f} core-hours without a GPU"
+
+
+def _check_disk(config: Config, scans: list[Scan]) -> list[Finding]:
+    """Ask for room for everything that may lie on the disk at once, and say what stays with each choice of `keep`."""
+    needs = [needs_of(scan, config) for scan in scans]
+    kept = {keep: sum(need.bytes_kept[keep] for need in needs) for keep in KEEPS}
+    files = sum(need.files for need in needs)
+    folder = Path(config.results).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK):
+        fault = Fault("results", repr(config.results), "the folder cannot be written", "Choose another in `results:`.")
+        return errors_of("-", "disk", [fault])
+    # What an earlier run has already written need not find room again.
+    written = [path.stat().st_size for path in Path(config.results).rglob("*.ome.zarr/**/*") if path.is_file()]
+    free, free_files = shutil.disk_usage(folder).free + sum(written), os.statvfs(folder).f_favail + len(written)
+    stays = ", ".join(f"{keep}: {kept[keep] / 1e9:.1f} GB" for keep in KEEPS)
+    text = f"about {kept['all'] / 1e9:.1f} GB needed below {config.results}, {free / 1e9:.1f} GB free; stays ({stays})"
+    if config.keep == "minimal" and kept["all"] > free:
+        most = max(need.bytes_kept["all"] for need in needs)
+        if kept["minimal"] + most < free:
+            remedy = "take a few scans at a time, as `snakemake results/SCAN/discarded.json ...`"
+            return [Finding("-", "disk", "warning", f"{text}; not for all scans at once: {remedy}")]
+    if kept["all"] > free:
+        remedy = "Make room, choose another disk in `results:`, or set `keep: minimal` and take a few scans at a time."
+        return errors_of("-", "disk", [Fault("results", repr(config.results), text, remedy)])
+    # Some file systems make files' records as they need them, and say that there are none.
+    if os.statvfs(folder).f_files and files > free_files:
+        problem = f"about {files} files needed, {free_files} can still be made on this disk"
+        remedy = "Choose another disk in `results:`, or raise `shard_slices`."
+        return errors_of("-", "disk", [Fault("results", repr(config.results), problem, remedy)])
+    return [Finding("-", "disk", "ok", f"{text}; {files} files")]

@@ -1,0 +1,114 @@
+"""Where a result comes from: raw data, model, labels, configuration, software and jobs, in one JSON file a scan."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..config import digest
+from ..files import whole_file
+from .status import read_jobs
+
+_SOFTWARE = (
+    "numpy",
+    "torch",
+    "monai",
+    "zarr",
+    "tifffile",
+    "h5py",
+    "nibabel",
+    "numba",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "snakemake",
+)
+
+
+def write_provenance(
+    scan: dict[str, Any],
+    config: dict[str, Any],
+    segmenter: Path,
+    volume: Path,
+    tables: Sequence[Path],
+    out: Path,
+) -> dict[str, Any]:
+    """Write ``provenance.json`` of a scan; returns what it holds.
+
+    Parameters
+    ----------
+    scan : dict
+        Row of the sample sheet.
+    config : dict
+        The whole configuration, with defaults.
+    segmenter : Path
+        Model bundle, ``threshold.json`` or ``mask.json``.
+    volume : Path
+        Store of the grey values; the records of its slabs hold the digests of the raw data.
+    tables : sequence of Path
+        Results, whose digests are noted.
+    out : Path
+        Lies in the scan's folder of results.
+    """
+    slabs = {path.stem: json.loads(path.read_text()) for path in sorted((volume / "slabs").glob("*.json"))}
+    record = {
+        "sample": scan["sample"],
+        "written": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "software": {
+            "tomoprofile": __version__,
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in _SOFTWARE},
+        },
+        "raw": {
+            "row": scan,
+            "sha256_of_slabs": {name: slab["sha256"] for name, slab in slabs.items()},
+        },
+        "model": _model(segmenter),
+        "seed": config["seed"],
+        "config": config,
+        "config_digest": digest(config),
+        "tables_sha256": {path.name: _sha256(path) for path in tables},
+        "jobs": _jobs(out.parents[1], scan),
+    }
+    with whole_file(out) as partial:
+        partial.write_text(json.dumps(record, indent=1) + "\n")
+    return record
+
+
+def _model(segmenter: Path) -> dict[str, Any]:
+    if segmenter.is_file():
+        return {segmenter.stem: json.loads(segmenter.read_text())}
+    facts = json.loads((segmenter / "configs/metadata.json").read_text())["tomoprofile"]
+    told = {key: facts[key] for key in ("base", "conditions", "decision_level", "calibrated", "held_out", "labels")}
+    return {"bundle": str(segmenter), "weights_sha256": _sha256(segmenter / "models/model.pt"), **told}
+
+
+def _jobs(results: Path, scan: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the jobs that made a scan's results and its model; the one that writes this is still at work."""
+    targets = (scan["sample"],) if scan["mask"] else (scan["sample"], scan["model"])
+    return [
+        {
+            "rule": job.rule,
+            "slab": job.slab,
+            "host": job.host,
+            "slurm_job": job.slurm_job,
+            "gpu": job.gpu,
+            "started": job.started.isoformat() if job.started else None,
+            "seconds": job.seconds,
+        }
+        for target in targets
+        for job in read_jobs(results, target)
+        if (job.rule in ("collect_labels", "fine_tune")) == (target == scan["model"] and not scan["mask"])
+    ]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,117 @@
+"""One run of the workflow: what was asked, when it began, and when it ended.
+
+Light on purpose, as the Snakefile imports it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from .. import __version__
+from ..config import Config
+from ..errors import Fault, InputError
+from ..files import whole_file
+from ..samples import Scan
+
+
+class Run(BaseModel):
+    """``run.json``: the last run that began in a results folder.
+
+    Attributes
+    ----------
+    started, ended : datetime
+        With time zone; ``ended`` is None while the run goes on, and stays so when it was killed.
+    host, pid
+        The process that steers the run.
+    command : list of str
+        How it was called.
+    work_dir : str
+        Where it was called; relative paths begin there.
+    software : dict
+        Versions of tomoprofile, Snakemake and Python.
+    config : Config
+        With all defaults.
+    scans : list of Scan
+        The rows of the sample sheet.
+    """
+
+    started: datetime
+    ended: datetime | None = None
+    host: str
+    pid: int
+    command: list[str]
+    work_dir: str
+    software: dict[str, str]
+    config: Config
+    scans: list[Scan]
+
+    @property
+    def results(self) -> Path:
+        """The results folder."""
+        return Path(self.work_dir) / self.config.results
+
+    def is_alive(self) -> bool:
+        """Return whether the run still goes on, as far as this machine can know."""
+        if self.ended:
+            return False
+        return self.host != socket.gethostname() or _exists(self.pid)
+
+
+def begin_run(config: Config, scans: list[Scan], snakemake: str) -> None:
+    """Write ``run.json``."""
+    run = Run(
+        started=datetime.now().astimezone(),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        command=sys.argv,
+        work_dir=str(Path.cwd()),
+        software={"tomoprofile": __version__, "snakemake": snakemake, "python": sys.version.split()[0]},
+        config=config,
+        scans=scans,
+    )
+    _write(run)
+
+
+def end_run(results: str | Path) -> Run:
+    """Note in ``run.json`` that the run ended; returns it."""
+    run = read_run(results).model_copy(update={"ended": datetime.now().astimezone()})
+    _write(run)
+    return run
+
+
+def read_run(results: str | Path) -> Run:
+    """Read ``run.json`` of a results folder.
+
+    Raises
+    ------
+    InputError
+        When there is none, or it cannot be read.
+    """
+    path = Path(results) / "run.json"
+    try:
+        return Run.model_validate_json(path.read_text())
+    except (OSError, ValidationError) as error:
+        remedy = "Name the folder that `results:` names, after a run has begun; `snakemake` begins one."
+        raise InputError(Fault(str(path), "", f"there is no record of a run: {error}", remedy)) from None
+
+
+def _write(run: Run) -> None:
+    with whole_file(run.results / "run.json") as partial:
+        partial.write_text(json.dumps(run.model_dump(mode="json"), indent=1) + "\n")
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

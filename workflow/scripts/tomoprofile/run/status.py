@@ -1,0 +1,289 @@
+"""How far each scan is, what went wrong, and what it took: read from the records and logs that jobs leave.
+
+Light on purpose: the Snakefile prints it when a run ends.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, get_args
+
+from ..samples import Scan
+from ..volume.slabs import slab_names
+from .record import Run
+
+PRODUCTS = ("domains.parquet", "profile.parquet", "zones.parquet", "baselines.parquet", "report.html")
+State = Literal["done", "failed", "running", "waiting", "missing"]
+_STATES = get_args(State)
+_SLAB_RULES = ("convert_slab", "predict_slab", "enter_mask", "enter_instances")
+_MODEL_RULES = ("collect_labels", "fine_tune")
+_STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+_STARTED = re.compile(rf"({_STAMP}) INFO started on ([^,\n]+)(?:, SLURM job (\S+?))?(?:, GPU (\S+))?\n")
+_DONE = re.compile(rf"{_STAMP} INFO done in ([\d.]+) s\n?\Z")
+_ERROR = re.compile(rf"^{_STAMP} ERROR ", re.MULTILINE)
+_TAIL = 5
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the log of a job tells.
+
+    Attributes
+    ----------
+    rule : str
+    target : str
+        Scan or model; empty for rules of the whole beamtime.
+    slab : str
+        Name of the slab, or empty.
+    log : Path
+    state : {"done", "failed", "unfinished"}
+        A job that was killed leaves no last word: it is unfinished, as one that still runs.
+    host, slurm_job, gpu : str
+        Where it ran; empty when it does not apply.
+    started : datetime or None
+        Local time of the host.
+    seconds : float or None
+        How long it took; None unless it is done.
+    last : tuple of str
+        The last lines of the log; of a failed job those that begin with its error.
+    """
+
+    rule: str
+    target: str
+    slab: str
+    log: Path
+    state: Literal["done", "failed", "unfinished"]
+    host: str
+    slurm_job: str
+    gpu: str
+    started: datetime | None
+    seconds: float | None
+    last: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Rule and slab."""
+        return f"{self.rule} {self.slab}".strip()
+
+    @property
+    def place(self) -> str:
+        """Host and SLURM job."""
+        return f"SLURM job {self.slurm_job} on {self.host}" if self.slurm_job else f"on {self.host}"
+
+
+@dataclass(frozen=True)
+class ScanStatus:
+    """How far one scan is.
+
+    Attributes
+    ----------
+    scan : Scan
+    state : {"done", "failed", "running", "waiting", "missing"}
+        ``missing``: the run is over, and nothing of the scan itself failed.
+    converted, segmented : int
+        Finished slabs.
+    slabs : int
+        How many there are.
+    jobs : tuple of Job
+        Every job of the scan and of its model.
+    job_seconds, cpu_seconds, peak_mb : float
+        Time and memory of its own finished jobs.
+    """
+
+    scan: Scan
+    state: State
+    converted: int
+    segmented: int
+    slabs: int
+    jobs: tuple[Job, ...]
+    job_seconds: float
+    cpu_seconds: float
+    peak_mb: float
+
+    @property
+    def troubles(self) -> list[Job]:
+        """The jobs that failed, or that ended without a word."""
+        if self.state in ("running", "waiting", "done"):
+            return [job for job in self.jobs if job.state == "failed"]
+        return [job for job in self.jobs if job.state != "done"]
+
+
+def read_status(run: Run) -> list[ScanStatus]:
+    """Return the state of each scan of a run, in the order of the sample sheet."""
+    jobs: dict[str, list[Job]] = defaultdict(list)
+    for job in read_jobs(run.results):
+        jobs[f"model {job.target}" if job.rule in _MODEL_RULES else job.target].append(job)
+    alive = run.is_alive()
+    of_models = {scan.sample: [] if scan.mask else jobs[f"model {scan.model}"] for scan in run.scans}
+    return [_status(run, scan, jobs[scan.sample], of_models[scan.sample], alive) for scan in run.scans]
+
+
+def read_jobs(results: Path, target: str | None = None) -> list[Job]:
+    """Return what the logs below ``logs/`` tell, the latest attempt of each job; all of them or those of a scan."""
+    logs = sorted((results / "logs").glob("**/*.log"))
+    wanted = [path for path in logs if target is None or path.stem == target or path.stem.startswith(f"{target}.z")]
+    jobs = [_read_log(path, path.parent.name if path.parent.name != "logs" else path.stem) for path in wanted]
+    return [job for job in jobs if target is None or job.target == target]
+
+
+def status_text(run: Run, scans: list[ScanStatus]) -> str:
+    """Return one line for each scan, then what went wrong and where its log is."""
+    width = max(len("scan"), *(len(status.scan.sample) for status in scans))
+    lines = [f"{'scan':<{width}}  {'state':<7}  converted  segmented  job time  CPU time  peak GB"]
+    for status in scans:
+        lines.append(
+            f"{status.scan.sample:<{width}}  {status.state:<7}  {f'{status.converted}/{status.slabs}':>9}  "
+            f"{f'{status.segmented}/{status.slabs}':>9}  {_duration(status.job_seconds):>8}  "
+            f"{_duration(status.cpu_seconds):>8}  {status.peak_mb / 1000:>7.1f}"
+        )
+    counts = [f"{n} {state}" for state in _STATES if (n := sum(status.state == state for status in scans))]
+    lines += ["", f"{len(scans)} scans: {', '.join(counts)}"]
+    left = _time_left(run, scans)
+    if left:
+        lines.append(left)
+    bad = {"failed"} if run.is_alive() else {"failed", "unfinished"}
+    # Logs of the whole beamtime lie above those of the scans, which were read already.
+    whole = [_read_log(path, path.stem) for path in sorted((run.results / "logs").glob("*.log"))]
+    general = [job for job in whole if job.state in bad]
+    troubles = [("all scans", job) for job in general]
+    troubles += [(status.scan.sample, job) for status in scans for job in status.troubles]
+    seen: set[Path] = set()
+    for sample, job in troubles:
+        if job.log not in seen:
+            seen.add(job.log)
+            lines += ["", *trouble_lines(sample, job, run)]
+    running = [job for status in scans if status.state == "running" for job in status.jobs if job.state == "unfinished"]
+    for job in running:
+        if job.log not in seen:
+            seen.add(job.log)
+            lines.append(f"  {job.target}: {job.name}, {job.place}: {job.last[-1] if job.last else 'just begun'}")
+    return "\n".join(lines)
+
+
+def trouble_lines(sample: str, job: Job, run: Run) -> list[str]:
+    """Return what a person needs to know of a job that failed: scan, slab, where it ran, its log and last lines."""
+    how = "failed" if job.state == "failed" else "ended without a word (memory, time limit, scancel or its node)"
+    lines = [f"{sample}: {job.name} {how}, {job.place}", f"  log: {os.path.relpath(job.log, run.work_dir)}"]
+    lines += [f"    {line}" for line in job.last]
+    if job.state == "unfinished":
+        lines += _slurm_lines(Path(run.work_dir), job)
+    return lines
+
+
+def _slurm_lines(work_dir: Path, job: Job) -> list[str]:
+    """Return what SLURM said of the last attempt of a job; it alone knows why a job was killed or could not begin."""
+    folder = work_dir / ".snakemake/slurm_logs" / f"rule_{job.rule}" / "_".join(filter(None, (job.target, job.slab)))
+    logs = sorted(folder.glob("*.log"), key=lambda log: log.stat().st_mtime)
+    if not logs:
+        return []
+    lines = logs[-1].read_text(errors="replace").splitlines()
+    told = [line for line in lines if re.match(r"(slurmstepd|srun)\S*: (error|fatal)", line)]
+    return [f"  SLURM's log: {os.path.relpath(logs[-1], work_dir)}", *(f"    {line}" for line in told[-_TAIL:])]
+
+
+def _read_log(path: Path, rule: str) -> Job:
+    text = path.read_text(errors="replace")
+    begun, done, error = _STARTED.search(text), _DONE.search(text), _ERROR.search(text)
+    state: Literal["done", "failed", "unfinished"] = "done" if done else "failed" if error else "unfinished"
+    target, slab = (path.stem, "") if path.stem != rule else ("", "")
+    if rule in _SLAB_RULES:
+        target, _, slab = path.stem.rpartition(".")
+    return Job(
+        rule=rule,
+        target=target,
+        slab=slab,
+        log=path,
+        state=state,
+        host=begun[2] if begun else "an unknown host",
+        slurm_job=(begun[3] or "") if begun else "",
+        gpu=(begun[4] or "") if begun else "",
+        started=datetime.fromisoformat(begun[1]) if begun else None,
+        seconds=float(done[1]) if done else None,
+        last=tuple(_tail(text[error.start() :] if error and not done else text)),
+    )
+
+
+def _tail(text: str) -> list[str]:
+    # Of an error the first lines name the file and the remedy; of a traceback the last one says what it was.
+    lines = [line for line in text.splitlines() if line.strip()]
+    if "Traceback (most recent call last)" in text:
+        return [lines[0], *lines[1 - _TAIL :]] if len(lines) > _TAIL else lines
+    return lines[:_TAIL] if _ERROR.match(text) else lines[-_TAIL:]
+
+
+def _status(run: Run, scan: Scan, own: list[Job], of_model: list[Job], alive: bool) -> ScanStatus:
+    folder = run.results / scan.sample
+    names = slab_names(scan.slices, run.config.store.slab_slices)
+    finished = all((folder / product).exists() for product in PRODUCTS)
+    counts = [
+        sum((folder / f"{store}.ome.zarr/slabs/{name}.json").exists() for name in names)
+        for store in ("volume", "probability")
+    ]
+    jobs = [*of_model, *own]
+    if finished:  # then an old failure was mended since, even if by another model whose jobs have other logs
+        newest = max((folder / product).stat().st_mtime for product in PRODUCTS)
+        jobs = [job for job in jobs if job.state == "done" or job.log.stat().st_mtime > newest]
+    states = {job.state for job in jobs}
+    state: State
+    if alive:
+        busy = any(job.state == "unfinished" for job in own)
+        state = "running" if busy else "failed" if "failed" in states else "done" if finished else "waiting"
+    elif states & {"failed", "unfinished"}:
+        state = "failed"
+    else:
+        state = "done" if finished else "missing"
+    if state == "done":
+        counts = [len(names)] * 2  # with `keep: minimal` the stores are gone by then
+    seconds, cpu, peak = _benchmarks(run.results, own)
+    return ScanStatus(scan, state, counts[0], counts[1], len(names), tuple(jobs), seconds, cpu, peak)
+
+
+def _benchmarks(results: Path, jobs: list[Job]) -> tuple[float, float, float]:
+    """Return seconds, CPU seconds and peak memory in MB that Snakemake measured of a scan's jobs."""
+    seconds = cpu = peak = 0.0
+    for job in jobs:
+        path = results / "benchmarks" / job.log.relative_to(results / "logs").with_suffix(".tsv")
+        if not path.is_file():
+            continue
+        with path.open(newline="") as lines:
+            for row in csv.DictReader(lines, delimiter="\t"):
+                seconds += _number(row.get("s"))
+                cpu += _number(row.get("cpu_time"))
+                peak = max(peak, _number(row.get("max_rss")))
+    return seconds, cpu, peak
+
+
+def _number(text: str | None) -> float:
+    # A job that was over before it was measured has "NA" or "-".
+    try:
+        return float(text or 0)
+    except ValueError:
+        return 0.0
+
+
+def _time_left(run: Run, scans: list[ScanStatus]) -> str:
+    """Return an estimate from the pace at which this run finishes slabs; empty when it is over or just began."""
+    if not run.is_alive():
+        return ""
+    total = sum(2 * status.slabs for status in scans)
+    finished = sum(status.converted + status.segmented for status in scans)
+    records = (record for scan in run.scans for record in (run.results / scan.sample).glob("*.ome.zarr/slabs/*.json"))
+    in_this_run = sum(record.stat().st_mtime > run.started.timestamp() for record in records)
+    if not in_this_run or finished == total:
+        return ""
+    elapsed = (datetime.now().astimezone() - run.started).total_seconds()
+    left = elapsed / in_this_run * (total - finished)
+    return f"{finished} of {total} slabs converted or segmented; at this pace the rest takes about {_duration(left)}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"

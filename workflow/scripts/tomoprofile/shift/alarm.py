@@ -1,0 +1,192 @@
+"""Has the model ever seen a scan like this one? The alarm that asks for a label.
+
+A network gives probabilities for anything it is shown. So each scan is compared with those whose labels trained the
+model: voxel size, contrast, rims and noise of its resin (:mod:`~tomoprofile.shift.appearance`), and the network's
+own doubt.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Fault, InputError
+from ..files import whole_file
+from ..volume.probability import CERTAIN
+from .appearance import FEATURES, Appearance
+
+# In spreads between tiles of the scans that trained. On simulated scans, below 2 the volume ratio was within 5 %
+# without a new label and beyond 3 it was wrong by up to a third (docs/decisions.md).
+EDGE, OUTSIDE = 2.0, 3.0
+DOUBT_EDGE, DOUBT_OUTSIDE = 1.4, 1.7  # times the doubt on held-out slices
+DOUBT_FLOOR = 0.02
+VOXELS_EDGE, VOXELS_OUTSIDE = 1.1, 1.3
+LEAST_SPREAD = 0.1
+TAIL = 1.28  # spreads between the middle and the 90th percentile of a normal distribution
+LEAST_TILES = 8
+PARTS = {"low": 10, "middle": 50, "high": 90}  # percentiles over tiles: what few tiles show counts, too
+MEANING = {
+    "power_0.03_0.08": "contrast of coarse structures",
+    "power_0.08_0.14": "contrast of domains",
+    "power_0.14_0.22": "strength of rims",
+    "power_0.22_0.32": "sharpness",
+    "power_0.32_0.5": "fine noise",
+    "dark": "darkest voxels",
+    "low": "dark voxels",
+    "high": "bright voxels",
+    "bright": "brightest voxels",
+}
+Status = Literal["inside", "edge", "outside", "unknown"]
+
+
+@dataclass(frozen=True)
+class Familiarity:
+    """How well a model knows scans like this one.
+
+    Attributes
+    ----------
+    status : {"inside", "edge", "outside", "unknown"}
+        ``outside``: the result must not be trusted before a slice of this scan is labelled.
+    reasons : list of str
+        What differs, the worst first.
+    departure : float or None
+        The largest difference, in spreads between tiles of the scans that trained; None when those are not known.
+    doubt, doubt_seen : float or None
+        Expected share of wrong voxels among those found, here and on held-out slices.
+    label_slice : int
+        The slice whose label would help most: where the network is least sure, or what differs most.
+    """
+
+    status: Status
+    reasons: list[str]
+    departure: float | None
+    doubt: float | None
+    doubt_seen: float | None
+    label_slice: int
+
+    @property
+    def flag(self) -> str:
+        """The word for it in tables; empty when the scan is inside, or could not be compared."""
+        return {"outside": "outside_model", "edge": "edge_of_model"}.get(self.status, "")
+
+    def save(self, path: Path, **more: Any) -> None:
+        """Write ``familiarity.json``."""
+        with whole_file(path) as partial:
+            partial.write_text(json.dumps(asdict(self) | more, indent=2, allow_nan=False) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Familiarity:
+        """Read ``familiarity.json``."""
+        try:
+            record = json.loads(path.read_text())
+            return cls(**{name: record[name] for name in cls.__dataclass_fields__})
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            problem = f"this does not tell how well a model knows a scan: {error}"
+            raise InputError(Fault(str(path), "", problem, "Remove it and run the workflow again.")) from None
+
+
+def seen_facts(seen: dict[str, Appearance], probability: list[NDArray[np.uint8]]) -> dict[str, Any]:
+    """Return what a bundle remembers of the scans it learned from.
+
+    Parameters
+    ----------
+    seen : dict
+        Appearance of each scan that was labelled.
+    probability : list of array of uint8
+        Of slices that were held out.
+    """
+    scans = {}
+    for sample, appearance in seen.items():
+        if not len(appearance.features):
+            continue
+        middle = np.median(appearance.features, 0)
+        spread = 1.4826 * np.median(np.abs(appearance.features - middle), 0)
+        parts = {name: np.percentile(appearance.features, at, 0) for name, at in PARTS.items()}
+        scans[sample] = {
+            "centre": appearance.centre,
+            "spread": appearance.spread,
+            "voxel_size_um": list(appearance.voxel_size_um),
+            "tiles": len(appearance.features),
+            "tile_spread": np.round(spread, 4).tolist(),
+            **{name: np.round(values, 4).tolist() for name, values in parts.items()},
+        }
+    return {"features": list(FEATURES), "scans": scans, "doubt": doubt_of(probability)}
+
+
+def doubt_of(probability: list[NDArray[np.uint8]]) -> float | None:
+    """Return the expected share of wrong voxels among those found: sum of min(p, 1 - p) over sum of p."""
+    found = sum(float(part.sum(dtype=np.int64)) for part in probability)
+    wrong = sum(float(np.minimum(part, CERTAIN - part).sum(dtype=np.int64)) for part in probability)
+    return wrong / found if found else None
+
+
+def compare(
+    facts: dict[str, Any], appearance: Appearance, doubt: float | None, least_sure: int | None = None
+) -> Familiarity:
+    """Compare a scan with those a model has seen.
+
+    Parameters
+    ----------
+    facts : dict
+        Of the bundle.
+    appearance : Appearance
+        Of the scan.
+    doubt : float or None
+        Of the network on some of its slices; None when it was not asked.
+    least_sure : int, optional
+        The slice where the network doubts most.
+
+    Returns
+    -------
+    Familiarity
+        Beside the scan it resembles most.
+    """
+    seen = facts.get("seen") or {}
+    same = seen.get("features") == list(FEATURES)
+    scans = list(seen.get("scans", {}).values()) if same else []
+    scans = [scan for scan in scans if scan["tiles"] >= LEAST_TILES]
+    slice_ = least_sure if least_sure is not None else appearance.slices[len(appearance.slices) // 2]
+    if not scans or len(appearance.features) < LEAST_TILES:
+        reason = "too little resin to compare this scan with those the model has seen"
+        return Familiarity("unknown", [reason], None, doubt, seen.get("doubt"), slice_)
+    departures = min((_departures(scan, appearance) for scan in scans), key=lambda found: max(found.values()))
+    found: list[tuple[Status, str]] = [
+        (_grade(away, EDGE, OUTSIDE), f"{MEANING[name]} ({away:.1f} spreads)")
+        for name, away in sorted(departures.items(), key=lambda item: -item[1])
+    ]
+    times = min(_voxel_ratio(scan, appearance) for scan in scans)
+    found.append((_grade(times, VOXELS_EDGE, VOXELS_OUTSIDE), f"voxel size ({times:.2f} times)"))
+    known = seen.get("doubt")
+    if doubt is not None and known is not None:
+        times = (doubt + DOUBT_FLOOR) / (known + DOUBT_FLOOR)
+        text = f"the network's doubt ({100 * doubt:.0f} % of what it finds, {100 * known:.0f} % on held-out slices)"
+        found.append((_grade(times, DOUBT_EDGE, DOUBT_OUTSIDE), text))
+    grades = {grade for grade, _ in found}
+    status: Status = "outside" if "outside" in grades else "edge" if "edge" in grades else "inside"
+    reasons = [text for grade, text in found if grade != "inside"]
+    return Familiarity(status, reasons, max(departures.values()), doubt, known, slice_)
+
+
+def _grade(value: float, edge: float, outside: float) -> Status:
+    return "outside" if value >= outside else "edge" if value >= edge else "inside"
+
+
+def _voxel_ratio(scan: dict[str, Any], appearance: Appearance) -> float:
+    pairs = zip(appearance.voxel_size_um, scan["voxel_size_um"], strict=True)
+    return max(max(here / there, there / here) for here, there in pairs)
+
+
+def _departures(scan: dict[str, Any], appearance: Appearance) -> dict[str, float]:
+    spread = np.maximum(scan["tile_spread"], LEAST_SPREAD)
+    worst = np.zeros(len(FEATURES))
+    for name, at in PARTS.items():
+        away = np.abs(np.percentile(appearance.features, at, 0) - np.asarray(scan[name]))
+        # The tails of few tiles are less certain than their middle, the more so the longer they are: voids.
+        tail = np.abs(np.asarray(scan[name]) - np.asarray(scan["middle"])) / TAIL
+        worst = np.maximum(worst, away / np.maximum(spread, tail) / (1 if name == "middle" else 2))
+    return dict(zip(FEATURES, worst.tolist(), strict=True))

@@ -1,0 +1,210 @@
+"""How a scan looks: the scale of its grey values, and what noise, rims and contrast do to its spectrum.
+
+Only the resin is looked at, in tiles of a few slices, so the result costs seconds for any size of scan. The same
+numbers serve twice: grey values are normalised by the scan's own centre and spread before a network sees them, and the
+spectrum tells whether a network has ever seen the like (:mod:`~tomoprofile.shift.alarm`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from ..errors import Fault, InputError
+from ..files import whole_file
+from ..logs import LOG
+from ..volume.plane import Plane
+from ..volume.store import open_store
+
+SLICES = 8
+TILE = 64
+# Borders in cycles per voxel: domains, their rims, and two bands that noise fills.
+BANDS = (0.03, 0.08, 0.14, 0.22, 0.32, 0.5)
+QUANTILES = (0.005, 0.05, 0.95, 0.995)
+FEATURES = (
+    *(f"power_{low:g}_{high:g}" for low, high in pairwise(BANDS)),
+    "dark",
+    "low",
+    "high",
+    "bright",
+)
+RESIN_SHARE = 0.9  # of a tile, for it to count
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """How the resin of a scan looks.
+
+    Attributes
+    ----------
+    centre, spread : float
+        Median and robust standard deviation of grey values, physical units.
+    voxel_size_um : tuple of float
+    slices : list of int
+        The slices that were looked at.
+    features : array (tiles, len(FEATURES))
+        Of each tile, in normalised grey: natural logarithm of the power in each band, then quantiles.
+    """
+
+    centre: float
+    spread: float
+    voxel_size_um: tuple[float, float, float]
+    slices: list[int]
+    features: NDArray[np.float64]
+
+    def save(self, path: str | Path) -> None:
+        """Write ``appearance.json``."""
+        with whole_file(path) as partial:
+            partial.write_text(json.dumps(self.record()) + "\n")
+
+    def record(self) -> dict:
+        """Return plain values for JSON."""
+        return {
+            "centre": self.centre,
+            "spread": self.spread,
+            "voxel_size_um": list(self.voxel_size_um),
+            "slices": self.slices,
+            "names": list(FEATURES),
+            "features": np.round(self.features, 4).tolist(),
+        }
+
+    @classmethod
+    def of(cls, record: dict, source: str | Path) -> Appearance:
+        """Return an appearance from plain values; ``source`` is named when they are wrong.
+
+        Raises
+        ------
+        InputError
+        """
+        try:
+            features = np.asarray(record["features"], float).reshape(-1, len(FEATURES))
+            if record["names"] != list(FEATURES):
+                raise ValueError("it describes scans in another way")
+            edges = record["voxel_size_um"]
+            return cls(record["centre"], record["spread"], tuple(edges), record["slices"], features)
+        except (KeyError, TypeError, ValueError) as error:
+            problem = f"this is no description of how a scan looks: {error}"
+            raise InputError(Fault(str(source), "", problem, "Remove it and run the workflow again.")) from None
+
+    @classmethod
+    def load(cls, path: str | Path) -> Appearance:
+        """Read ``appearance.json``."""
+        try:
+            record = json.loads(Path(path).read_text())
+        except (OSError, ValueError) as error:
+            problem = f"it cannot be read: {error}"
+            raise InputError(Fault(str(path), "", problem, "Remove it and run the workflow again.")) from None
+        return cls.of(record, path)
+
+
+def look_at_scan(volume: Path, interface: Path, out: Path) -> None:
+    """Describe how a scan looks.
+
+    Parameters
+    ----------
+    volume : Path
+        Store of grey values.
+    interface : Path
+        ``interface.json``; only voxels beyond the plane are looked at.
+    out : Path
+        ``appearance.json``.
+
+    Raises
+    ------
+    InputError
+        When the resin is constant, holds values that are no numbers, or there is none.
+    """
+    store, plane = open_store(volume), Plane.load(interface)
+    slices = sample_slices(store.shape[0])
+    grey = [store.grey.physical(store.read(z, z + 1)[0], np.float64) for z in slices]
+    resin = [plane.resin(z, store.shape, store.voxel_size_um) for z in slices]
+    appearance = describe(grey, resin, slices, store.voxel_size_um, str(volume))
+    appearance.save(out)
+    LOG.info("grey values of the resin: centre %.4g, spread %.4g", appearance.centre, appearance.spread)
+
+
+def sample_slices(depth: int) -> list[int]:
+    """Return the middles of eight equal parts of a scan, or all slices of a thin one."""
+    count = min(SLICES, depth)
+    return [(2 * part + 1) * depth // (2 * count) for part in range(count)]
+
+
+def like_most(grey: NDArray) -> NDArray[np.bool_]:
+    """Return where a slice (y, x) has the grey of most of it, tile by tile: for want of an interface."""
+    tile = max(1, min(TILE, *grey.shape) // 2)
+    rows, columns = (side // tile * tile for side in grey.shape)
+    means = grey[:rows, :columns].reshape(rows // tile, tile, columns // tile, tile).mean(axis=(1, 3))
+    middle = np.median(means)
+    spread = 1.4826 * np.median(np.abs(means - middle))
+    like = np.zeros(grey.shape, bool)
+    like[:rows, :columns] = (np.abs(means - middle) <= 5 * spread).repeat(tile, 0).repeat(tile, 1)
+    return like
+
+
+def describe(
+    grey: list[NDArray],
+    resin: list[NDArray[np.bool_]],
+    slices: list[int],
+    voxel_size_um: tuple[float, float, float],
+    source: str,
+) -> Appearance:
+    """Return how slices look.
+
+    Parameters
+    ----------
+    grey : list of array (y, x)
+        Physical grey values.
+    resin : list of array (y, x) of bool
+        What counts.
+    slices : list of int
+        Their indices.
+    voxel_size_um : tuple of float
+    source : str
+        Named in errors.
+
+    Raises
+    ------
+    InputError
+    """
+    values = np.concatenate([part[mask] for part, mask in zip(grey, resin, strict=True)])
+    if not values.size:
+        problem = "there is no resin beyond the interface"
+        raise InputError(Fault(source, "", problem, "Correct the column `interface` of the sample sheet."))
+    if not np.isfinite(values).all():
+        share = 100 * float(1 - np.isfinite(values).mean())
+        problem = f"{share:.3g} % of the resin's grey values are no numbers"
+        raise InputError(
+            Fault(source, "NaN or infinite", problem, "Reconstruct the scan again, or cut these parts off.")
+        )
+    centre = float(np.median(values))
+    spread = float(1.4826 * np.median(np.abs(values - centre)))
+    if not spread > 0:
+        raise InputError(
+            Fault(source, f"grey {centre:g}", "more than half of the resin is constant", "Look at the scan.")
+        )
+    features = []
+    for part, mask in zip(grey, resin, strict=True):
+        image = (part - centre) / spread
+        tile = min(TILE, *image.shape)
+        for y in range(0, image.shape[0] - tile + 1, tile):
+            for x in range(0, image.shape[1] - tile + 1, tile):
+                window = (slice(y, y + tile), slice(x, x + tile))
+                if mask[window].mean() >= RESIN_SHARE:
+                    features.append(_features(image[window]))
+    table = np.array(features, float).reshape(-1, len(FEATURES))
+    return Appearance(centre, spread, tuple(voxel_size_um), list(slices), table)
+
+
+def _features(tile: NDArray[np.float64]) -> NDArray[np.float64]:
+    side = tile.shape[0]
+    window = np.hanning(side)[:, None] * np.hanning(side)[None, :]
+    power = np.abs(fft.rfft2((np.clip(tile, -10, 10) - tile.mean()) * window)) ** 2 / (window**2).sum()
+    frequency = np.hypot(fft.fftfreq(side)[:, None], fft.rfftfreq(side)[None, :])
+    bands = [np.log(power[(frequency >= low) & (frequency < high)].mean() + 1e-9) for low, high in pairwise(BANDS)]
+    return np.array([*bands, *np.quantile(tile, QUANTILES)])

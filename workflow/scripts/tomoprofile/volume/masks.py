@@ -1,0 +1,130 @@
+"""A mask that came with a scan: of its domains, its objects, or its substrate. What its values may be, and mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Fault, InputError
+from ..samples import OwnMask, Scan
+from .readers import ScanReader, open_mask
+
+MOST_ID = 2**32 - 1
+_VALUES_SHOWN = 5
+
+
+def read_own_mask(scan: Scan) -> ScanReader:
+    """Open the mask of a scan; see :func:`read_mask`."""
+    assert scan.own_mask is not None
+    return read_mask(scan, scan.own_mask)
+
+
+def read_mask(scan: Scan, mask: OwnMask) -> ScanReader:
+    """Open a mask that belongs to a scan, its slice axis made z as that of the scan.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read, or its shape is not that of the scan.
+    """
+    reader = ScanReader(open_mask(mask), scan.slice_axis)
+    if reader.shape != scan.shape:
+        got, expected = ("x".join(map(str, shape)) for shape in (reader.shape, scan.shape))
+        problem = f"the mask has another shape than its scan, which has {expected} (slices x rows x columns)"
+        remedy = "Export the mask of the whole scan, uncropped and not resampled"
+        if sorted(reader.shape) == sorted(scan.shape):
+            remedy += ", and with its axes in the order of the scan's files"
+        raise InputError(Fault(mask.place, got, problem, f"{remedy}."))
+    return reader
+
+
+def foreground(plane: NDArray[Any], where: str, z: int, value: float | None = None) -> tuple[NDArray[np.bool_], Any]:
+    """Return which voxels of a slice are in a binary mask.
+
+    Parameters
+    ----------
+    plane : array (y, x)
+    where : str
+        The mask, for messages.
+    z : int
+        The slice, for messages.
+    value : number, optional
+        Foreground of the slices before.
+
+    Returns
+    -------
+    inside : array (y, x) of bool
+    value : number or None
+        The one value beside 0; None when no slice so far has any.
+
+    Raises
+    ------
+    InputError
+        When there is another value than 0 and this one, or something that is no number.
+    """
+    inside = not_zero(plane, where, z)
+    if not inside.any():
+        return inside, value
+    value = plane[inside][0].item() if value is None else value
+    if (plane[inside] != value).any():
+        raise InputError(several_values(where, {0, value, *np.unique(plane).tolist()}, f"slice {z}"))
+    return inside, value
+
+
+def not_zero(plane: NDArray[Any], where: str, z: int) -> NDArray[np.bool_]:
+    """Return which voxels of a slice hold something, whatever it is.
+
+    Raises
+    ------
+    InputError
+        When something is no number.
+    """
+    _refuse_no_numbers(plane, where, z)
+    return plane != 0
+
+
+def several_values(where: str, values: set[float], place: str) -> Fault:
+    """Return the fault of a mask that holds more than 0 and one other value."""
+    more = ", ..." if len(values) > _VALUES_SHOWN else ""
+    got = ", ".join(f"{value:g}" for value in sorted(values)[:_VALUES_SHOWN]) + more
+    remedy = (
+        f"When each value is an object, write `instances:{where}` in the column `mask`; when values are classes, "
+        "export the one to measure as a mask of its own."
+    )
+    return Fault(where, got, f"a mask must hold 0 and one other value, this one has more, seen in {place}", remedy)
+
+
+def instance_ids(plane: NDArray[Any], where: str, z: int) -> NDArray[np.uint32]:
+    """Return the numbers of the objects in a slice of a label volume; 0 is background.
+
+    Parameters
+    ----------
+    plane : array (y, x)
+    where, z
+        The label volume and the slice, for messages.
+
+    Raises
+    ------
+    InputError
+        When a value is no whole number from 0 to 2^32 - 1.
+    """
+    _refuse_no_numbers(plane, where, z)
+    wrong = plane < 0
+    if plane.dtype.itemsize >= 4:
+        wrong = wrong | (plane > np.float64(MOST_ID))  # as float32, 2^32 - 1 would be 2^32
+    if plane.dtype.kind == "f":
+        wrong = wrong | (plane != np.trunc(plane))
+    if wrong.any():
+        got = f"{plane[wrong][0].item()!r} in slice {z}"
+        problem = f"numbers of objects must be whole, from 0 (background) to {MOST_ID}"
+        raise InputError(Fault(where, got, problem, "Export the label volume as 16- or 32-bit unsigned integers."))
+    return plane.astype(np.uint32)
+
+
+def _refuse_no_numbers(plane: NDArray[Any], where: str, z: int) -> None:
+    if plane.dtype.kind == "f" and not np.isfinite(plane).all():
+        count = int((~np.isfinite(plane)).sum())
+        remedy = "Export it again with 0 there."
+        raise InputError(Fault(where, f"{count} voxels", f"slice {z} holds NaN or infinite values", remedy))
