@@ -39,7 +39,6 @@ MEMORY = """
 import json, numpy as np
 from benchmarks.objects.measure import measure
 
-ROOT = Path(__file__).parents[2]
 held = np.ones(64 << 20, np.uint8)
 costs = measure(lambda: int(np.ones(32 << 20, np.uint8)[-1]) + int(held[0]))
 print(json.dumps([costs, measure(lambda: int(held[-1]))]))

@@ -19,7 +19,6 @@ from tomoprofile.network.slices import SlicePredictor
 from tomoprofile.network.trainer import fine_tune
 from tomoprofile.run.feasibility import check_run
 from tomoprofile.samples import Scan
-from tomoprofile.segment import predict
 from tomoprofile.segment.predict import predict_slab
 from tomoprofile.volume.store import Store, open_store
 
@@ -163,9 +162,9 @@ def test_hard_borders_of_windows_would_show(bundle, images, monkeypatch):
     small = SlicePredictor(load_network(bundle), 64, threads=2)
     reference = [whole.probability(image).astype(float) for image in images]
     blended = seam(small, images, reference)
-    monkeypatch.setattr(predict, "OVERLAP", 0)
-    inference = predict.sliding_window_inference
-    monkeypatch.setattr(predict, "sliding_window_inference", lambda *a, **k: inference(*a, **{**k, "mode": "constant"}))
+    monkeypatch.setattr(slices, "OVERLAP", 0)
+    inference = slices.sliding_window_inference
+    monkeypatch.setattr(slices, "sliding_window_inference", lambda *a, **k: inference(*a, **{**k, "mode": "constant"}))
     assert blended < 0.9 * seam(small, images, reference)
 
 
