@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from domains_scan import write_store
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -19,10 +20,9 @@ from tomoprofile.domains.axes import covariance
 from tomoprofile.domains.objects import iter_runs, read_objects_metadata
 from tomoprofile.domains.sums import Sums
 from tomoprofile.domains.surface import DIRECTIONS, crofton_surface
-from tomoprofile.domains.table import Level, measure_array, measure_domains
+from tomoprofile.domains.table import Level, Segmented, measure_array, measure_domains
 from tomoprofile.domains.touching import PROBABILITY
 from tomoprofile.volume.plane import Plane
-from tomoprofile.volume.store import create_store
 
 EDGES = (1.0, 0.5, 0.75)
 LEVEL = 128 / 255
@@ -30,29 +30,23 @@ PLANE = Plane.through((0.2, -1.0, 0.1), -3.0)
 COMMON = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def write_store(path, image, shard_slices):
-    store = create_store(path, image.shape, image.dtype, EDGES, shard_slices)
-    for start, stop in store.shards():
-        store.write(start, image[start:stop])
-    return path
-
-
 def analyse(folder, probability, grey, shard_slices, connectivity=26, min_voxels=1):
     """Return the table and the label volume painted from the runs."""
-    p = write_store(folder / "p", probability, shard_slices)
-    v = write_store(folder / "v", grey, shard_slices)
+    p = write_store(folder / "p", {"domain": probability}, shard_slices, EDGES)
+    v = write_store(folder / "v", grey, shard_slices, EDGES)
     PLANE.save(folder / "interface.json")
     objects, out = folder / "objects.parquet", folder / "domains.parquet"
-    levels = {"calibrated": Level(LEVEL, objects, out)}
+    levels = {"calibrated": Level({"domain": LEVEL}, objects, out)}
     conditions = ObjectsConfig(connectivity=connectivity, min_voxels=min_voxels)
-    n_domains = measure_domains(p, v, folder / "interface.json", levels, conditions)
+    n_domains = measure_domains(Segmented(p, v), folder / "interface.json", levels, conditions)["domain"]
     labels = np.zeros(probability.shape, np.int64)
-    for runs in iter_runs(objects):
+    metadata = read_objects_metadata(objects)["domain"]
+    for runs in iter_runs(objects, metadata):
         for z, y, start, stop, domain in zip(runs.z, runs.y, runs.x_start, runs.x_stop, runs.domain_id, strict=True):
             assert not labels[z, y, start:stop].any()
             labels[z, y, start:stop] = domain
     found = pd.read_parquet(out)
-    assert n_domains == len(found) == read_objects_metadata(objects).n_domains
+    assert n_domains == len(found) == metadata.n_domains
     return found, labels
 
 

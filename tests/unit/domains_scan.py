@@ -8,19 +8,24 @@ import numpy as np
 import pandas as pd
 
 from tomoprofile.config import ObjectsConfig
-from tomoprofile.domains.table import Level, measure_domains
+from tomoprofile.domains.table import Level, Segmented, measure_domains
 from tomoprofile.volume.grey import GreyScale
 from tomoprofile.volume.plane import Plane
-from tomoprofile.volume.store import create_store
+from tomoprofile.volume.store import create_store, open_store
 
 PLANE = Plane.through((1.0, 0.0, 0.0), 0.0)
 
 
 def write_store(path: Path, image, shard_slices=8, voxel_size_um=(1.0, 1.0, 1.0), grey=None) -> Path:
-    """Write an image as a store."""
-    store = create_store(path, image.shape, image.dtype, voxel_size_um, shard_slices, grey)
-    for start, stop in store.shards():
-        store.write(start, image[start:stop])
+    """Write an image, or a dictionary of the images of several channels, as a store."""
+    channels = image if isinstance(image, dict) else {None: image}
+    first = next(iter(channels.values()))
+    names = tuple(filter(None, channels))
+    create_store(path, first.shape, first.dtype, voxel_size_um, shard_slices, grey, channels=names)
+    for name, part in channels.items():
+        store = open_store(path, name)
+        for start, stop in store.shards():
+            store.write(start, part[start:stop])
     return path
 
 
@@ -40,16 +45,22 @@ def measure(
     workers=None,
     instances=None,
 ) -> pd.DataFrame:
-    """Return the table of a mask; the files of an earlier call in the same folder are written over."""
-    certain = np.where(mask, 255, 0).astype("uint8") if probability is None else probability
-    grey = np.zeros(mask.shape, "uint8") if grey is None else grey
+    """Return the table of a mask, or of those of several classes; files of an earlier call are written over."""
+    masks = mask if isinstance(mask, dict) else {"domain": mask}
+    certain = {name: np.where(one, 255, 0).astype("uint8") for name, one in masks.items()}
+    if probability is not None:
+        certain = {"domain": probability}
+    shape = next(iter(certain.values())).shape
+    folder.mkdir(exist_ok=True)
+    grey = np.zeros(shape, "uint8") if grey is None else grey
     write_store(folder / "probability", certain, shard_slices, voxel_size_um)
     write_store(folder / "volume", grey, shard_slices, voxel_size_um, scale)
     plane.save(folder / "interface.json")
-    inputs = (folder / name for name in ("probability", "volume", "interface.json"))
-    levels = {"calibrated": Level(level, folder / "objects.parquet", folder / "domains.parquet")}
+    scan = Segmented(folder / "probability", folder / "volume", instances)
+    probability = dict.fromkeys(certain, level)
+    levels = {"calibrated": Level(probability, folder / "objects.parquet", folder / "domains.parquet")}
     objects = ObjectsConfig(connectivity=connectivity, min_voxels=min_voxels)
-    measure_domains(*inputs, levels, objects, workers=workers, instances=instances)
+    measure_domains(scan, folder / "interface.json", levels, objects, workers=workers)
     return pd.read_parquet(folder / "domains.parquet")
 
 

@@ -2,13 +2,14 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from domains_scan import measure, write_store
+from domains_scan import PLANE, measure, write_store
 
 from tomoprofile import __version__
 from tomoprofile.config import ObjectsConfig
@@ -16,7 +17,7 @@ from tomoprofile.domains import table as tables
 from tomoprofile.domains.objects import Runs, iter_runs, read_objects_metadata, write_objects
 from tomoprofile.domains.parts import Grid, join, part_of
 from tomoprofile.domains.runs import RowRuns
-from tomoprofile.domains.table import Level, measure_domains
+from tomoprofile.domains.table import Level, Segmented, measure_domains
 from tomoprofile.errors import ConfigError, InputError, StoreError
 from tomoprofile.volume.grey import GreyScale
 from tomoprofile.volume.plane import Plane
@@ -31,7 +32,7 @@ COLUMNS = [
     *("feret_max_um", "feret_min_um", "euler", "cavities"),
     *("grey_mean", "grey_sd", "grey_min", "grey_max", "confidence", "on_border", "edge_weight", "flag"),
 ]
-TYPES = {"domain_id": "int64", "class": "int16", "voxels": "int64", "on_border": "bool", "bbox_x_stop": "int32"}
+TYPES = {"domain_id": "int64", "class": "category", "voxels": "int64", "on_border": "bool", "bbox_x_stop": "int32"}
 
 
 def brick(shape, *parts):
@@ -51,7 +52,7 @@ def test_columns_types_and_units(tmp_path):
     assert metadata[b"tomoprofile_version"].decode() == __version__
     assert (units["surface_um2"], units["grey_sd"], units["tilt_deg"]) == ("um^2", "1/cm", "degree")
     assert {name for name in COLUMNS if name.endswith(("_um", "_um2", "_um3", "_deg"))} <= set(units)
-    objects = read_objects_metadata(tmp_path / "objects.parquet")
+    objects = read_objects_metadata(tmp_path / "objects.parquet")["domain"]
     assert (objects.shape, objects.level, objects.connectivity) == ((12, 9, 9), 0.5, 26)
     assert (objects.min_voxels, objects.n_domains, objects.voxel_size_um) == (1, 1, (1.0, 1.0, 1.0))
 
@@ -157,19 +158,25 @@ def test_volume_and_probability_may_have_other_shards(tmp_path):
     pd.testing.assert_frame_equal(measure_again(tmp_path, min_voxels=1), expected, check_exact=True)
 
 
+def runs_in(folder, name="domain"):
+    """Return the runs of a class, one part a row group."""
+    path = folder / "objects.parquet"
+    return iter_runs(path, read_objects_metadata(path)[name])
+
+
 def test_one_row_group_a_shard_even_when_empty(tmp_path):
     measure(tmp_path, brick((20, 6, 6), np.s_[9:11, 2:4, 2:4]), shard_slices=4)
     file = pq.ParquetFile(tmp_path / "objects.parquet")
     rows = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
     assert rows == [0, 0, 4, 0, 0]
-    assert [len(runs) for runs in iter_runs(tmp_path / "objects.parquet")] == [4]
+    assert [len(runs) for runs in runs_in(tmp_path)] == [4]
 
 
 def test_probability_at_the_level_is_foreground_and_just_below_is_not(tmp_path):
     image = np.zeros((3, 4, 8), "uint8")
     image[1, 1, 1:4] = (178, 179, 255)
     measure(tmp_path, image > 0, probability=image, level=0.7)
-    (runs,) = iter_runs(tmp_path / "objects.parquet")
+    (runs,) = runs_in(tmp_path)
     assert (runs.x_start[0], runs.x_stop[0]) == (2, 4)  # 0.7 * 255 = 178.5
 
 
@@ -186,13 +193,13 @@ def test_levels_without_sense_are_refused(tmp_path, level):
 def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
     mask = brick((16, 6, 6), np.s_[2:14, 2:4, 2:4])
     (tmp_path / "objects.parquet.runs").mkdir()  # of a run that was killed
-    (tmp_path / "objects.parquet.runs" / "calibrated_0_x_start.npy").write_bytes(b"rubbish")
+    (tmp_path / "objects.parquet.runs" / "domain_calibrated_0_x_start.npy").write_bytes(b"rubbish")
     load = tables._load
 
-    def fail(folder, name, start, ny, domain_id):
+    def fail(folder, key, start, ny, domain_id):
         if start == 8:
             raise OSError("disk full")
-        return load(folder, name, start, ny, domain_id)
+        return load(folder, key, start, ny, domain_id)
 
     monkeypatch.setattr(tables, "_load", fail)
     with pytest.raises(OSError, match="disk full"):
@@ -209,21 +216,21 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
 def write_runs(folder, *groups, n_domains=2):
     """Write runs (z, y, x_start, x_stop, domain_id) into the objects file of a measured scan of (8, 6, 7) voxels."""
     measure(folder, brick((8, 6, 7), np.s_[1, 1, 1:3], np.s_[4, 3, 2:4]))
-    metadata = read_objects_metadata(folder / "objects.parquet")
+    metadata = read_objects_metadata(folder / "objects.parquet")["domain"]
     types = (np.int32,) * 4 + (np.int64,)
     shards = [
         Runs(*(np.array(column, kind) for column, kind in zip(zip(*rows, strict=True), types, strict=True)))
         for rows in groups
     ]
-    own = {**vars(metadata), "n_domains": n_domains}
-    write_objects(folder / "objects.parquet", type(metadata)(**own), shards)
+    write_objects(folder / "objects.parquet", [(replace(metadata, n_domains=n_domains), shards)])
 
 
 def measure_again(folder, **changed):
     inputs = {name: folder / name for name in ("probability", "volume", "interface.json")} | changed
     least = inputs.pop("min_voxels", 1)
-    levels = {"calibrated": Level(0.5, folder / "objects.parquet", folder / "again.parquet")}
-    measure_domains(*inputs.values(), levels, ObjectsConfig(min_voxels=least))
+    levels = {"calibrated": Level({"domain": 0.5}, folder / "objects.parquet", folder / "again.parquet")}
+    scan = Segmented(inputs["probability"], inputs["volume"])
+    measure_domains(scan, inputs["interface.json"], levels, ObjectsConfig(min_voxels=least))
     return pd.read_parquet(folder / "again.parquet")
 
 
@@ -244,13 +251,13 @@ BAD_RUNS = {
 def test_runs_that_cannot_be_trusted_are_refused(tmp_path, rows):
     write_runs(tmp_path, rows)
     with pytest.raises(InputError, match=r"run \d of row group 0"):
-        list(iter_runs(tmp_path / "objects.parquet"))
+        list(runs_in(tmp_path))
 
 
 def test_a_slice_in_two_row_groups_is_refused(tmp_path):
     write_runs(tmp_path, [(1, 1, 1, 3, 1)], [(1, 2, 1, 3, 2)])
     with pytest.raises(InputError, match="must end with a slice"):
-        list(iter_runs(tmp_path / "objects.parquet"))
+        list(runs_in(tmp_path))
 
 
 def test_what_is_no_objects_file_is_refused(tmp_path):
@@ -261,19 +268,109 @@ def test_what_is_no_objects_file_is_refused(tmp_path):
         lambda: pq.write_table(pa.table({"z": [1]}), path),
     ):
         write()
-        with pytest.raises(InputError, match="no objects file"):
+        with pytest.raises(InputError, match="not an objects file"):
             read_objects_metadata(path)
 
 
 def test_inputs_that_do_not_fit_are_refused(tmp_path):
     measure(tmp_path, brick((8, 6, 7), np.s_[1, 1, 1:3]))
-    write_store(tmp_path / "other", np.zeros((8, 6, 8), "uint8"))
-    for name in ("volume", "probability"):
-        with pytest.raises(InputError, match=r"are of \(8, 6, [78]\) voxels"):
-            measure_again(tmp_path, **{name: tmp_path / "other"})
+    other = np.zeros((8, 6, 8), "uint8")
+    for name, image in (("volume", other), ("probability", {"domain": other})):
+        write_store(tmp_path / "other" / name, image)
+        with pytest.raises(InputError, match=r"the grey values have \(8, 6, [78]\) voxels"):
+            measure_again(tmp_path, **{name: tmp_path / "other" / name})
     with pytest.raises(StoreError):
         measure_again(tmp_path, volume=tmp_path / "nowhere")
     assert not (tmp_path / "again.parquet").exists()
+
+
+# Several classes in one run.
+
+
+def two_classes(seed=3):
+    """Return masks of two classes, of other sizes and numbers, that touch each other."""
+    rng = np.random.default_rng(seed)
+    domain = rng.random((20, 12, 13)) < 0.2
+    void = (rng.random((20, 12, 13)) < 0.05) & ~domain
+    return {"domain": domain, "void": void}
+
+
+@pytest.mark.parametrize("shard_slices", [4, 9, 20])
+def test_each_class_is_measured_as_if_it_were_alone(tmp_path, shard_slices):
+    masks = two_classes()
+    grey = np.random.default_rng(4).integers(0, 255, (20, 12, 13)).astype("uint8")
+    both = measure(tmp_path, masks, grey=grey, shard_slices=shard_slices)
+    assert list(both["class"].unique()) == list(masks), "one class after the other"
+    metadata = read_objects_metadata(tmp_path / "objects.parquet")
+    runs = {name: [vars(part) for part in runs_in(tmp_path, name)] for name in masks}
+    for name, mask in masks.items():
+        own = both[both["class"] == name].reset_index(drop=True)
+        alone = measure(tmp_path / name, {name: mask}, grey=grey, shard_slices=shard_slices)
+        assert list(own["domain_id"]) == list(range(1, len(own) + 1)), "numbered within the class"
+        words = dict.fromkeys(("class", "flag"), str)  # whose categories are those of the whole table
+        pd.testing.assert_frame_equal(own.astype(words), alone.astype(words), check_exact=True)
+        assert metadata[name].n_domains == len(alone)
+        for found, expected in zip(runs[name], runs_in(tmp_path / name, name), strict=True):
+            assert all((values == vars(expected)[part]).all() for part, values in found.items())
+
+
+def test_runs_of_a_class_never_reach_another(tmp_path):
+    """The mutant reads all row groups."""
+    masks = two_classes()
+    measure(tmp_path, masks, shard_slices=4)
+    for name, mask in masks.items():
+        assert sum(int((part.x_stop - part.x_start).sum()) for part in runs_in(tmp_path, name)) == mask.sum()
+
+
+def test_every_class_has_its_own_level(tmp_path):
+    image = np.zeros((3, 4, 8), "uint8")
+    image[1, 1, 1:4] = (100, 150, 255)
+    write_store(tmp_path / "probability", {"domain": image, "void": image})
+    write_store(tmp_path / "volume", image)
+    PLANE.save(tmp_path / "interface.json")
+    levels = {"calibrated": Level({"domain": 0.3, "void": 0.7}, tmp_path / "o.parquet", tmp_path / "d.parquet")}
+    scan = Segmented(tmp_path / "probability", tmp_path / "volume")
+    assert scan.classes == ("domain", "void")
+    found = measure_domains(scan, tmp_path / "interface.json", levels, ObjectsConfig(min_voxels=1))
+    assert found == {"domain": 1, "void": 1}
+    assert list(pd.read_parquet(tmp_path / "d.parquet")["voxels"]) == [3, 1]
+    told = read_objects_metadata(tmp_path / "o.parquet")
+    assert {name: one.level for name, one in told.items()} == {"domain": 0.3, "void": 0.7}
+
+
+def test_a_store_of_one_class_is_refused_where_two_are_asked_for(tmp_path):
+    measure(tmp_path, {"domain": brick((8, 6, 7), np.s_[1, 1, 1:3])})
+    levels = {"calibrated": Level({"domain": 0.5, "void": 0.5}, tmp_path / "o.parquet", tmp_path / "d.parquet")}
+    scan = Segmented(tmp_path / "probability", tmp_path / "volume")
+    with pytest.raises(
+        StoreError, match=r"holds only domain \(got class void\). Remove the folder and run the same command"
+    ):
+        measure_domains(scan, tmp_path / "interface.json", levels, ObjectsConfig())
+
+
+def test_given_objects_keep_their_class(tmp_path):
+    labels = np.zeros((8, 6, 7), "uint32")
+    labels[1:5, 1:3, 1:3], labels[1:5, 1:3, 3:5], labels[6, 4, 1:6] = 900, 7, 12
+    classes = {"domain": np.isin(labels, (900, 12)), "void": labels == 7}
+    write_store(tmp_path / "instances", labels, 3)
+    found = measure(tmp_path, classes, shard_slices=3, instances=tmp_path / "instances")
+    assert list(found["class"]) == ["domain", "domain", "void"]
+    assert list(found["domain_id"]) == [1, 2, 1]
+    assert list(found["label"]) == [900, 12, 7]
+
+
+def test_a_given_object_in_two_classes_is_refused(tmp_path):
+    labels = np.zeros((8, 6, 7), "uint32")
+    labels[1:7, 1:3, 1:3] = 900
+    low = np.arange(8)[:, None, None] < 4
+    write_store(tmp_path / "instances", labels, 3)
+    with pytest.raises(InputError, match=r"classes domain and void \(got object 900\)"):
+        measure(
+            tmp_path,
+            {"domain": (labels > 0) & low, "void": (labels > 0) & ~low},
+            shard_slices=3,
+            instances=tmp_path / "instances",
+        )
 
 
 # Label volumes of other programs: what touches stays apart, and pieces of one label stay one.
@@ -296,7 +393,7 @@ def test_given_objects_that_touch_are_measured_apart(tmp_path):
         assert list(found[name]) == [alone[name]] * 2, name
     (whole,) = measure(tmp_path, labels > 0)["voxels"]
     assert whole == 2 * alone["voxels"], "the mutant that ignores labels unites them"
-    runs = list(iter_runs(tmp_path / "objects.parquet"))
+    runs = list(runs_in(tmp_path))
     assert sum((part.x_stop - part.x_start).sum() for part in runs) == whole
 
 

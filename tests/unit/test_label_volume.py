@@ -65,7 +65,7 @@ def write(path, labels, parts=None, n_domains=None):
     runs = runs_of(labels)
     bounds = itertools.pairwise([0, *(parts or []), len(labels)])
     groups = (runs.at((runs.z >= start) & (runs.z < stop)) for start, stop in bounds)
-    write_objects(path, ObjectsMetadata(0.5, 26, 1, labels.shape, EDGES, n_domains), groups)
+    write_objects(path, [(ObjectsMetadata("domain", 0.5, 26, 1, labels.shape, EDGES, n_domains), groups)])
     return path
 
 
@@ -170,7 +170,28 @@ def test_the_validator_of_ome_zarr_accepts_it_as_labels_of_its_volume(tmp_path, 
     assert (tmp_path / "labels.ome.zarr" / model.image_label.source.image).resolve() == tmp_path / "volume.ome.zarr"
     assert [dataset.path for dataset in model.multiscales[0].datasets] == ["0", "1", "2", "3"]
     own = group.attrs["tomoprofile"]
-    assert (own["level"], own["connectivity"], own["n_domains"]) == (0.5, 26, labels.max())
+    assert own["connectivity"] == 26
+    assert own["classes"] == {"domain": {"level": 0.5, "n_domains": int(labels.max()), "first_label": 1}}
+
+
+@pytest.mark.parametrize("shard_slices", [2, 4, 30])
+def test_classes_follow_each_other_in_one_image(tmp_path, labels, shard_slices):
+    voids = np.zeros_like(labels)
+    voids[2:19, 3, 5:9], voids[20, 4:7, 20:30] = 1, 2
+    voids[labels > 0] = 0
+    n_domains = int(labels.max())
+    parts = {}
+    for name, image, bounds in (("domain", labels, (0, 10, 21)), ("void", voids, (0, 5, 12, 21))):
+        runs = runs_of(image)
+        groups = [runs.at((runs.z >= start) & (runs.z < stop)) for start, stop in itertools.pairwise(bounds)]
+        parts[name] = ObjectsMetadata(name, 0.5, 26, 1, SHAPE, EDGES, int(image.max())), groups
+    write_objects(tmp_path / "objects.parquet", list(parts.values()))
+    out = tmp_path / "labels.ome.zarr"
+    write_label_volume(tmp_path / "objects.parquet", "../volume.ome.zarr", shard_slices, out)
+    group = zarr.open_group(str(out), mode="r")
+    assert (group["0"][:] == labels + np.where(voids, voids + n_domains, 0)).all()
+    told = group.attrs["tomoprofile"]["classes"]
+    assert {name: one["first_label"] for name, one in told.items()} == {"domain": 1, "void": n_domains + 1}
 
 
 @pytest.mark.parametrize(
@@ -210,8 +231,8 @@ def test_runs_that_cannot_be_trusted_leave_the_earlier_store(tmp_path, labels):
     before = contents(tmp_path / "labels.ome.zarr")
     runs = runs_of(labels)
     halves = [runs.at(runs.z < 10), runs.at(runs.z >= 9)]
-    metadata = ObjectsMetadata(0.5, 26, 1, SHAPE, EDGES, int(labels.max()))
-    write_objects(tmp_path / "wrong.parquet", metadata, halves)
+    metadata = ObjectsMetadata("domain", 0.5, 26, 1, SHAPE, EDGES, int(labels.max()))
+    write_objects(tmp_path / "wrong.parquet", [(metadata, halves)])
     for out in ("labels.ome.zarr", "new.ome.zarr"):
         with pytest.raises(InputError, match="follow each other along z"):
             write_label_volume(tmp_path / "wrong.parquet", "../volume.ome.zarr", 4, tmp_path / out)

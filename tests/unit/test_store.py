@@ -54,6 +54,66 @@ def test_the_validator_of_ome_zarr_accepts_a_store_and_refuses_one_without_its_a
         Image.from_zarr(zarr.open_group(str(store.path), mode="r"))
 
 
+@pytest.fixture
+def classes(tmp_path):
+    edges = (1.0, 0.5, 0.5)
+    return create_store(tmp_path / "p.ome.zarr", SHAPE, "uint16", edges, 8, channels=("domain", "void"))
+
+
+def test_each_channel_has_voxels_and_shard_files_of_its_own(classes, image):
+    images = {"domain": image, "void": image[::-1] // 2}
+    for name, voxels in images.items():
+        fill(open_store(classes.path, name), voxels)
+    for name, voxels in images.items():
+        channel = open_store(classes.path, name)
+        assert channel.shape == SHAPE
+        assert channel.voxel_size_um == (1.0, 0.5, 0.5)
+        assert (channel.read(3, 19, slice(2, 9)) == voxels[3:19, 2:9]).all()
+        assert (channel.cut(2, 7) == voxels[:, :, 7]).all()
+    files = {path for path in (classes.path / "0" / "c").rglob("*") if path.is_file()}
+    parts = [open_store(classes.path, name) for name in images]
+    assert files == {part.shard_path(start) for part in parts for start, _ in part.shards()}
+    assert len(files) == 6
+
+
+def test_the_validator_of_ome_zarr_accepts_channels(classes):
+    model = Image.from_zarr(zarr.open_group(str(classes.path), mode="r"))
+    assert [axis.name for axis in model.ome_attributes.multiscales[0].axes] == ["c", "z", "y", "x"]
+    assert [channel["label"] for channel in model.ome_attributes.omero["channels"]] == ["domain", "void"]
+
+
+def test_a_channel_must_be_there_and_be_chosen(classes, store, image):
+    with pytest.raises(StoreError, match="one of the channels domain, void must be chosen"):
+        classes.read(0, 8)
+    with pytest.raises(StoreError, match="one of the channels domain, void must be chosen"):
+        classes.write(0, image[:8])
+    with pytest.raises(StoreError, match=r"holds only domain, void \(got class filler\)"):
+        open_store(classes.path, "filler")
+    with pytest.raises(StoreError, match=r"a single class without a name \(got class domain\).*run the same command"):
+        open_store(store.path, "domain")
+
+
+def test_a_damaged_shard_of_one_channel_is_noticed(classes, image):
+    for name in classes.channels:
+        fill(open_store(classes.path, name), image)
+    record = classes.path / "slabs" / "z00000.json"
+    record.parent.mkdir()
+    classes.complete(record, 0, SHAPE[0])
+    open_store(classes.path, "void").shard_path(8).write_bytes(b"cut")
+    assert (open_store(classes.path, "domain").read(0, SHAPE[0]) == image).all()
+    with pytest.raises(StoreError, match="damaged after it was written"):
+        open_store(classes.path, "void").read(8, 9)
+    assert not record.exists()
+
+
+def test_shards_of_other_classes_are_not_kept(classes, image):
+    fill(open_store(classes.path, "domain"), image)
+    (same,) = {create_store(classes.path, SHAPE, "uint16", (1.0, 0.5, 0.5), 8, channels=("domain", "void")).path}
+    assert (open_store(same, "domain").read(0, 8) == image[:8]).all()
+    create_store(classes.path, SHAPE, "uint16", (1.0, 0.5, 0.5), 8, channels=("void", "domain"))
+    assert not open_store(classes.path, "void").read(0, 8).any()
+
+
 def test_one_file_a_shard(store, image):
     fill(store, image)
     files = [path for path in (store.path / "0" / "c").rglob("*") if path.is_file()]
@@ -106,7 +166,7 @@ def test_metadata_written_again_keeps_shards_of_the_same_layout_only(store, imag
 
 def test_not_a_store(tmp_path):
     for path in (tmp_path / "missing", tmp_path):
-        with pytest.raises(StoreError, match="no OME-Zarr image"):
+        with pytest.raises(StoreError, match="not an OME-Zarr image"):
             open_store(path)
     zarr.create_group(str(tmp_path / "g"))
     with pytest.raises(StoreError):

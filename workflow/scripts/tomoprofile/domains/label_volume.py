@@ -21,7 +21,7 @@ from ..logs import LOG, progress
 from ..volume.pyramid import level_shapes
 from ..volume.slabs import shard_bounds
 from ..volume.store import create_array, ome_metadata
-from .objects import ObjectsMetadata, iter_runs, read_objects_metadata
+from .objects import ObjectsMetadata, Runs, iter_runs, read_objects_metadata
 
 # Labels repeat as whole numbers; with their bytes or bits apart they take twice the room.
 COMPRESSOR = zarr.codecs.ZstdCodec(level=1)
@@ -30,7 +30,11 @@ Shards = Iterator[tuple[int, NDArray[Any]]]  # first slice, labels (z, y, x) of 
 
 
 def write_label_volume(objects: Path, image: str, shard_slices: int, out: Path) -> None:
-    """Write the domains of a scan as labels that OME-Zarr viewers show: 0 background, else ``domain_id``.
+    """Write the domains of a scan as labels that OME-Zarr viewers show.
+
+    0 is background. The domains of the first class have their ``domain_id``, those of each further class follow on:
+    what must be subtracted is in the metadata (``classes``, ``first_label`` - 1). Where domains of two classes overlap,
+    those of the later class are shown.
 
     Parameters
     ----------
@@ -48,48 +52,68 @@ def write_label_volume(objects: Path, image: str, shard_slices: int, out: Path) 
     InputError
         When the file is not an objects file, or its runs cannot be trusted.
     """
-    metadata = read_objects_metadata(objects)
+    classes = list(read_objects_metadata(objects).values())
     shard_slices += shard_slices % 2
-    dtype = np.uint32 if metadata.n_domains < 2**32 else np.uint64
-    shapes = level_shapes(metadata.shape)
+    n_domains = sum(one.n_domains for one in classes)
+    dtype = np.uint32 if n_domains < 2**32 else np.uint64
+    shapes = level_shapes(classes[0].shape)
     with whole_folder(out) as folder:
         arrays = [
             create_array(folder / str(level), shape, dtype, shard_slices, COMPRESSOR)
             for level, shape in enumerate(shapes)
         ]
-        shards = _written(arrays[0], _painted(objects, metadata, shard_slices, dtype))
+        shards = _written(arrays[0], _painted(objects, classes, shard_slices, dtype))
         for array in arrays[1:]:
             shards = _written(array, _halved(shards, array.shape, shard_slices, dtype))
         # Drawing the shards of the coarsest level pulls all the others through.
         for _ in shards:
             pass
         # Last: without it the folder is no image.
-        zarr.create_group(str(folder), zarr_format=3, attributes=_attributes(out.name, metadata, image, len(shapes)))
-    LOG.info("%d domains as %s in %d levels", metadata.n_domains, np.dtype(dtype), len(shapes))
+        zarr.create_group(str(folder), zarr_format=3, attributes=_attributes(out.name, classes, image, len(shapes)))
+    LOG.info("%d domains as %s in %d levels", n_domains, np.dtype(dtype), len(shapes))
 
 
-def _attributes(name: str, metadata: ObjectsMetadata, image: str, levels: int) -> dict[str, Any]:
-    ome = ome_metadata(name, metadata.voxel_size_um, levels)
+def _attributes(name: str, classes: list[ObjectsMetadata], image: str, levels: int) -> dict[str, Any]:
+    ome = ome_metadata(name, classes[0].voxel_size_um, levels)
     ome["multiscales"][0]["type"] = "most frequent domain where 3 of 8 voxels are foreground"
     ome["image-label"] = {"source": {"image": image}}
-    own = {name: getattr(metadata, name) for name in ("level", "connectivity", "min_voxels", "n_domains")}
-    return {"ome": ome, "tomoprofile": {"version": __version__, **own}}
+    shared = {name: getattr(classes[0], name) for name in ("connectivity", "min_voxels")}
+    own = {
+        one.name: {"level": one.level, "n_domains": one.n_domains, "first_label": offset + 1}
+        for one, offset in zip(classes, _offsets(classes), strict=True)
+    }
+    return {"ome": ome, "tomoprofile": {"version": __version__, **shared, "classes": own}}
 
 
-def _painted(objects: Path, metadata: ObjectsMetadata, shard_slices: int, dtype: Any) -> Shards:
+def _offsets(classes: list[ObjectsMetadata]) -> list[int]:
+    """Return what is added to ``domain_id`` in each class."""
+    return [sum(one.n_domains for one in classes[:number]) for number in range(len(classes))]
+
+
+def _painted(objects: Path, classes: list[ObjectsMetadata], shard_slices: int, dtype: Any) -> Shards:
     """Yield the labels of each shard at full resolution."""
-    nz, ny, nx = metadata.shape
+    nz, ny, nx = classes[0].shape
     labels = np.empty((min(shard_slices, nz), ny, nx), dtype)
-    groups = iter_runs(objects)
-    runs = next(groups, None)
     bounds = shard_bounds(0, nz, shard_slices)
+    brushes = [_cut(iter_runs(objects, one), [stop for _, stop in bounds]) for one in classes]
     for start, stop in progress(bounds, len(bounds), "shards painted"):
         labels[:] = 0
+        for brush, offset in zip(brushes, _offsets(classes), strict=True):
+            for runs in next(brush):
+                _paint(labels, runs.z - start, runs.y, runs.x_start, runs.x_stop, runs.domain_id + offset)
+        yield start, labels[: stop - start]
+
+
+def _cut(groups: Iterator[Runs], stops: list[int]) -> Iterator[list[Runs]]:
+    """Yield the runs of a class below each of some slices, whatever its row groups; at most one is held back."""
+    runs = next(groups, None)
+    for stop in stops:
+        below: list[Runs] = []
         while runs is not None and runs.z[0] < stop:
             n = int(np.searchsorted(runs.z, stop))
-            _paint(labels, runs.z[:n] - start, runs.y, runs.x_start, runs.x_stop, runs.domain_id)
+            below.append(runs.at(slice(0, n)))
             runs = runs.at(slice(n, None)) if n < len(runs) else next(groups, None)
-        yield start, labels[: stop - start]
+        yield below
 
 
 def _halved(finer: Shards, shape: tuple[int, ...], shard_slices: int, dtype: Any) -> Shards:

@@ -1,13 +1,13 @@
-"""The objects file: runs of foreground with their domain, one Parquet row group a shard.
+"""The objects file: runs of foreground with their class and domain, one Parquet row group a class and shard.
 
-Readers rely on the order of the rows and on row groups that end with a slice, not on the shards of any store: the
-file of another program fits as well.
+Classes follow each other, each from its first slice to its last. Readers rely on that order and on row groups that
+belong to one class and end with a slice, not on the shards of any store: the file of another program fits as well.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,13 @@ from ..errors import Fault, InputError, StageError
 from ..files import whole_file
 
 COLUMNS = {"z": np.int32, "y": np.int32, "x_start": np.int32, "x_stop": np.int32, "domain_id": np.int64}
-_SCHEMA = pa.schema([(name, pa.from_numpy_dtype(dtype)) for name, dtype in COLUMNS.items()])
+CLASS = "class"
+_SCHEMA = pa.schema(
+    [
+        (CLASS, pa.dictionary(pa.int8(), pa.string())),
+        *((name, pa.from_numpy_dtype(dtype)) for name, dtype in COLUMNS.items()),
+    ]
+)
 _UNITS = {"z": "voxel", "y": "voxel", "x_start": "voxel", "x_stop": "voxel"}
 _MOST_RUNS = 2**26  # the writer would split a larger row group in the middle of a slice
 _REMEDY = "docs/outputs.md describes the file; remove it and run the workflow again."
@@ -59,10 +65,12 @@ class Runs:
 
 @dataclass(frozen=True)
 class ObjectsMetadata:
-    """How voxels became domains.
+    """How voxels became the domains of a class.
 
     Attributes
     ----------
+    name : str
+        The class.
     level : float
         Probability from which a voxel belongs to a domain.
     connectivity : int
@@ -77,6 +85,7 @@ class ObjectsMetadata:
         Domains are numbered 1..n_domains.
     """
 
+    name: str
     level: float
     connectivity: int
     min_voxels: int
@@ -84,13 +93,21 @@ class ObjectsMetadata:
     voxel_size_um: tuple[float, float, float]
     n_domains: int
 
-    def encoded(self) -> dict[str, str]:
-        """Return the entries of a Parquet schema that hold this, each value as JSON."""
-        return {name: json.dumps(value) for name, value in vars(self).items()} | {"tomoprofile_version": __version__}
+
+_OF_SCAN = ("connectivity", "min_voxels", "shape", "voxel_size_um")  # the same for all classes
+_OF_CLASS = ("level", "n_domains")
 
 
-def read_objects_metadata(objects: Path) -> ObjectsMetadata:
-    """Return how voxels became domains.
+def encoded(classes: Iterable[ObjectsMetadata]) -> dict[str, str]:
+    """Return the entries of a Parquet schema that hold how voxels became the domains of each class, as JSON."""
+    classes = list(classes)
+    entries: dict[str, Any] = {name: getattr(classes[0], name) for name in _OF_SCAN}
+    entries["classes"] = {one.name: {name: getattr(one, name) for name in _OF_CLASS} for one in classes}
+    return {name: json.dumps(value) for name, value in entries.items()} | {"tomoprofile_version": __version__}
+
+
+def read_objects_metadata(objects: Path) -> dict[str, ObjectsMetadata]:
+    """Return how voxels became domains, by class, in the order of the file.
 
     Raises
     ------
@@ -100,27 +117,38 @@ def read_objects_metadata(objects: Path) -> ObjectsMetadata:
     try:
         schema = pq.read_schema(objects)
         stored = schema.metadata or {}
-        values = {name: json.loads(stored[name.encode()]) for name in ObjectsMetadata.__dataclass_fields__}
-        for name in COLUMNS:
+        values = {name: json.loads(stored[name.encode()]) for name in (*_OF_SCAN, "classes")}
+        for name in (CLASS, *COLUMNS):
             schema.field(name)
         nz, ny, nx = values["shape"]
         ez, ey, ex = values["voxel_size_um"]
-        return ObjectsMetadata(
-            float(values["level"]),
-            int(values["connectivity"]),
-            int(values["min_voxels"]),
-            (int(nz), int(ny), int(nx)),
-            (float(ez), float(ey), float(ex)),
-            int(values["n_domains"]),
-        )
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise InputError(Fault(str(objects), "", f"this is no objects file: {error!r}", _REMEDY)) from None
+        return {
+            name: ObjectsMetadata(
+                name,
+                float(own["level"]),
+                int(values["connectivity"]),
+                int(values["min_voxels"]),
+                (int(nz), int(ny), int(nx)),
+                (float(ez), float(ey), float(ex)),
+                int(own["n_domains"]),
+            )
+            for name, own in values["classes"].items()
+        }
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        problem = f"not an objects file of this version: {error!r}"
+        raise InputError(Fault(str(objects), "", problem, _REMEDY)) from None
 
 
-def filled_row_groups(objects: Path) -> list[int]:
-    """Return the numbers of the row groups that hold runs."""
-    metadata = pq.read_metadata(objects)
-    return [group for group in range(metadata.num_row_groups) if metadata.row_group(group).num_rows]
+def filled_row_groups(objects: Path, name: str) -> list[int]:
+    """Return the numbers of the row groups that hold runs of a class."""
+    with pq.ParquetFile(objects) as file:
+        filled = [group for group in range(file.num_row_groups) if file.metadata.row_group(group).num_rows]
+        return [group for group in filled if _classes_of(file, group) == [name]]
+
+
+def _classes_of(file: pq.ParquetFile, group: int) -> list[str]:
+    column = file.read_row_group(group, columns=[CLASS], use_threads=False)[CLASS]
+    return column.unique().to_pylist()
 
 
 def read_runs(objects: Path, group: int, metadata: ObjectsMetadata) -> Runs:
@@ -133,7 +161,7 @@ def read_runs(objects: Path, group: int, metadata: ObjectsMetadata) -> Runs:
     group : int
         Row group.
     metadata : ObjectsMetadata
-        What the file says of itself.
+        What the file says of the class.
 
     Raises
     ------
@@ -154,17 +182,16 @@ def read_runs(objects: Path, group: int, metadata: ObjectsMetadata) -> Runs:
     return runs
 
 
-def iter_runs(objects: Path) -> Iterator[Runs]:
-    """Yield the runs of one row group after the other, those without runs left out; one is in memory at a time.
+def iter_runs(objects: Path, metadata: ObjectsMetadata) -> Iterator[Runs]:
+    """Yield the runs of a class, one row group after the other; one is in memory at a time.
 
     Raises
     ------
     InputError
-        When the file is not an objects file, or its runs cannot be trusted.
+        When the runs cannot be trusted.
     """
-    metadata = read_objects_metadata(objects)
     last_z = -1
-    for group in filled_row_groups(objects):
+    for group in filled_row_groups(objects, metadata.name):
         runs = read_runs(objects, group, metadata)
         refuse_split_slice(objects, last_z, int(runs.z[0]))
         last_z = int(runs.z[-1])
@@ -178,38 +205,41 @@ def refuse_split_slice(objects: Path, last_z: int, first_z: int) -> None:
         raise InputError(Fault(str(objects), f"slice {first_z} after {last_z}", problem, _REMEDY))
 
 
-def write_objects(out: Path, metadata: ObjectsMetadata, shards: Iterable[Runs]) -> None:
-    """Write an objects file, one row group a shard, which may be empty.
+def write_objects(out: Path, classes: Sequence[tuple[ObjectsMetadata, Iterable[Runs]]]) -> None:
+    """Write an objects file, one row group a class and shard, which may be empty.
 
     Parameters
     ----------
     out : Path
         The file; it appears when it is whole.
-    metadata : ObjectsMetadata
-        How voxels became domains.
-    shards : iterable of Runs
-        Runs of each shard in the order of z; one is in memory at a time.
+    classes : sequence of tuple
+        Of each class how voxels became domains, and its runs of each shard in the order of z; one shard is in memory
+        at a time.
 
     Raises
     ------
     StageError
         When there are too many runs for one row group: that is noise and no segmentation.
     """
-    schema = _SCHEMA.with_metadata(metadata.encoded() | {"units": json.dumps(_UNITS)})
+    schema = _SCHEMA.with_metadata(encoded(one for one, _ in classes) | {"units": json.dumps(_UNITS)})
     # Neighbouring rows differ little: differences take a byte where plain integers take four.
     delta = dict.fromkeys(COLUMNS, "DELTA_BINARY_PACKED")
     with (
         whole_file(out) as partial,
         pq.ParquetWriter(
-            partial, schema, compression="zstd", compression_level=1, use_dictionary=False, column_encoding=delta
+            partial, schema, compression="zstd", compression_level=1, use_dictionary=[CLASS], column_encoding=delta
         ) as file,
     ):
-        for runs in shards:
-            if len(runs) > _MOST_RUNS:
-                problem = f"a shard holds more than {_MOST_RUNS} runs of foreground: this is noise"
-                raise StageError(Fault(str(out), str(len(runs)), problem, "Look at the segmentation of this scan."))
-            table = pa.Table.from_arrays([pa.array(getattr(runs, name)) for name in COLUMNS], schema=schema)
-            file.write_table(table, row_group_size=max(1, len(runs)))
+        names = pa.array([one.name for one, _ in classes], pa.string())
+        for number, (_, shards) in enumerate(classes):
+            for runs in shards:
+                if len(runs) > _MOST_RUNS:
+                    problem = f"a shard holds more than {_MOST_RUNS} runs of foreground: this is noise"
+                    remedy = "Look at the segmentation of this scan."
+                    raise StageError(Fault(str(out), str(len(runs)), problem, remedy))
+                of_class = pa.DictionaryArray.from_arrays(pa.array(np.full(len(runs), number, np.int8)), names)
+                arrays = [of_class, *(pa.array(getattr(runs, name)) for name in COLUMNS)]
+                file.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=max(1, len(runs)))
 
 
 @njit(cache=True, nogil=True)

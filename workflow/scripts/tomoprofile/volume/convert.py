@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,14 @@ from .store import create_store, open_store
 
 
 def create_stores(
-    scan: Scan, shard_slices: int, volume: str | Path, probability: str | Path, uncertainty: str | Path | None = None
+    scan: Scan,
+    shard_slices: int,
+    volume: str | Path,
+    probability: str | Path,
+    classes: Sequence[str],
+    uncertainty: str | Path | None = None,
 ) -> None:
-    """Create the empty stores of a scan: grey values, the probability of being a domain, and its uncertainty.
+    """Create the empty stores of a scan: grey values, the probability of each measured class, and its uncertainty.
 
     Parameters
     ----------
@@ -29,16 +35,18 @@ def create_stores(
         Whole slices in one shard file.
     volume, probability : str or Path
         Folders of the stores.
+    classes : sequence of str
+        Names of the measured classes, the channels of the probability and of its uncertainty.
     uncertainty : str or Path, optional
         Folder of the third, for the spread over test-time flips.
     """
     grey = GreyScale(scan.grey_slope, scan.grey_offset, scan.grey_unit)
     # The way back from the store's axes to those of the raw file.
-    source = {"sample": scan.sample, "path": scan.path, "slice_axis": scan.slice_axis}
-    create_store(volume, scan.shape, scan.dtype, scan.voxel_size_um, shard_slices, grey, {"source": source})
-    create_store(probability, scan.shape, "uint8", scan.voxel_size_um, shard_slices, PROBABILITY, {"source": source})
+    facts = {"source": {"sample": scan.sample, "path": scan.path, "slice_axis": scan.slice_axis}}
+    create_store(volume, scan.shape, scan.dtype, scan.voxel_size_um, shard_slices, grey, facts)
+    create_store(probability, scan.shape, "uint8", scan.voxel_size_um, shard_slices, PROBABILITY, facts, classes)
     if uncertainty:
-        create_store(uncertainty, scan.shape, "uint8", scan.voxel_size_um, shard_slices, SPREAD, {"source": source})
+        create_store(uncertainty, scan.shape, "uint8", scan.voxel_size_um, shard_slices, SPREAD, facts, classes)
 
 
 def convert_slab(scan: Scan, volume: str | Path, start: int, stop: int) -> str:

@@ -1,7 +1,7 @@
 """OME-Zarr 0.5 stores, sharded by whole slices, that many jobs may fill at once.
 
-One shard is one file with ``shard_slices`` whole slices. Two writers inside one shard would lose voxels without a
-word, so :meth:`Store.write` refuses anything that does not cover whole shards.
+One shard is one file with ``shard_slices`` whole slices of one channel. Two writers inside one shard would lose voxels
+silently, so :meth:`Store.write` refuses anything that does not cover whole shards.
 
 A slab that is complete has a record ``slabs/<slab>.json`` in the store, with the size of each of its shards. Zarr reads
 a missing shard as zeros and may read garbage from one that was cut short, so every read compares sizes first.
@@ -28,6 +28,7 @@ from .slabs import shard_bounds
 
 CHUNK = 256  # voxels along y and x: with 16 slices 1 MiB of uint8, which compresses and seeks well
 CHUNK_SLICES = 16
+_MAKE_AGAIN = "Remove the folder and run the same command again."
 GREY_COMPRESSOR = zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")
 
 
@@ -39,11 +40,12 @@ def create_store(
     shard_slices: int,
     grey: GreyScale | None = None,
     attributes: dict[str, Any] | None = None,
+    channels: Sequence[str] = (),
 ) -> Store:
     """Write the metadata of an OME-Zarr image whose shards come later.
 
-    Shards of a store with the same layout stay: the jobs that own them know whether to write them again, this one
-    does not. Shards of another layout are removed.
+    Shards of a store with the same layout and channels stay: the jobs that own them know whether to write them again,
+    this one does not. All others are removed.
 
     Parameters
     ----------
@@ -61,19 +63,21 @@ def create_store(
         What the values mean.
     attributes : dict, optional
         Anything else to remember (provenance).
+    channels : sequence of str, optional
+        Names of the channels of an image that has several values in each voxel, such as one probability a class.
     """
     path = Path(path)
     earlier = _array_metadata(path)
     for metadata in (path / "zarr.json", path / "0" / "zarr.json"):
         metadata.unlink(missing_ok=True)
     group = zarr.create_group(store=str(path), zarr_format=3)
-    create_array(path / "0", shape, dtype, shard_slices, GREY_COMPRESSOR)
+    create_array(path / "0", shape, dtype, shard_slices, GREY_COMPRESSOR, channels)
     if earlier != _array_metadata(path):
         for part in (path / "0" / "c", path / "slabs"):
             shutil.rmtree(part, ignore_errors=True)
     group.attrs.update(
         {
-            "ome": ome_metadata(path.name, voxel_size_um, 1),
+            "ome": ome_metadata(path.name, voxel_size_um, 1, channels),
             "tomoprofile": {
                 "version": __version__,
                 "grey": asdict(grey or GreyScale()),
@@ -90,8 +94,9 @@ def create_array(
     dtype: DTypeLike,
     shard_slices: int,
     compressor: zarr.codecs.BloscCodec | zarr.codecs.ZstdCodec,
+    channels: Sequence[str] = (),
 ) -> zarr.Array[Any]:
-    """Write the metadata of an array (z, y, x) whose shards come later, each as one file.
+    """Write the metadata of an array (z, y, x) or (channel, z, y, x) whose shards come later, each as one file.
 
     Parameters
     ----------
@@ -105,21 +110,29 @@ def create_array(
         Whole slices in a shard.
     compressor : codec
         What compresses a chunk.
+    channels : sequence of str, optional
+        Names of the channels, each in shards of its own; none for an array without that axis.
     """
     chunk_slices = next(n for n in range(min(CHUNK_SLICES, shard_slices), 0, -1) if shard_slices % n == 0)
     chunks = (chunk_slices, min(CHUNK, shape[1]), min(CHUNK, shape[2]))
+    shards = (shard_slices, *(-(-n // c) * c for n, c in zip(shape[1:], chunks[1:], strict=True)))
+    several = bool(channels)
     return zarr.create_array(
         store=str(path),
-        shape=shape,
+        shape=(len(channels),) * several + tuple(shape),
         dtype=np.dtype(dtype),
-        chunks=chunks,
-        shards=(shard_slices, *(-(-n // c) * c for n, c in zip(shape[1:], chunks[1:], strict=True))),
+        chunks=(1,) * several + chunks,
+        shards=(1,) * several + shards,
         compressors=compressor,
-        dimension_names=("z", "y", "x"),
+        dimension_names=("c",) * several + ("z", "y", "x"),
+        # Part of the layout: the shards of other classes must not be taken for those of these.
+        attributes={"channels": list(channels)} if several else None,
     )
 
 
-def ome_metadata(name: str, voxel_size_um: tuple[float, float, float], levels: int) -> dict[str, Any]:
+def ome_metadata(
+    name: str, voxel_size_um: tuple[float, float, float], levels: int, channels: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return the metadata of an OME-Zarr 0.5 image whose arrays ``0``, ``1``, ... are halved again and again.
 
     OME-Zarr measures from the centre of voxel (0, 0, 0): the first voxel of a coarser level, which covers
@@ -133,18 +146,27 @@ def ome_metadata(name: str, voxel_size_um: tuple[float, float, float], levels: i
         Voxel edges of array ``0`` along (z, y, x) in micrometres.
     levels : int
         Number of arrays.
+    channels : sequence of str, optional
+        Names of the channels; viewers show them beside their layers.
     """
+    several = bool(channels)
     datasets = []
     for level in range(levels):
-        scale = [float(edge) * 2**level for edge in voxel_size_um]
+        scale = [1.0] * several + [float(edge) * 2**level for edge in voxel_size_um]
         transformations: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
         if level:
-            shift = [float(edge) * (2**level - 1) / 2 for edge in voxel_size_um]
+            shift = [0.0] * several + [float(edge) * (2**level - 1) / 2 for edge in voxel_size_um]
             transformations.append({"type": "translation", "translation": shift})
         datasets.append({"path": str(level), "coordinateTransformations": transformations})
-    axes = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "zyx"]
+    axes: list[dict[str, str]] = [{"name": "c", "type": "channel"}] * several
+    axes += [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "zyx"]
     multiscale = {"name": name.removesuffix(".ome.zarr"), "axes": axes, "datasets": datasets}
-    return {"version": "0.5", "multiscales": [multiscale]}
+    metadata: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
+    if several:
+        window = {"min": 0, "start": 0, "end": 255, "max": 255}
+        shown = [{"label": channel, "color": "FFFFFF", "window": window, "active": True} for channel in channels]
+        metadata["omero"] = {"channels": shown}
+    return metadata
 
 
 def discard_stores(stores: Sequence[Path], record: Path) -> None:
@@ -163,26 +185,40 @@ def _array_metadata(path: Path) -> str | None:
     return metadata.read_text() if metadata.is_file() else None
 
 
-def open_store(path: str | Path) -> Store:
-    """Open a store for reading and for writing whole shards.
+def open_store(path: str | Path, channel: str | None = None) -> Store:
+    """Open a store, or one channel of it, for reading and for writing whole shards.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder of the store.
+    channel : str, optional
+        Which channel to read and write, of a store that has several.
 
     Raises
     ------
     StoreError
-        When there is no readable store of this kind.
+        When there is no readable store of this kind, or it has no such channel.
     """
     try:
-        return Store(Path(path))
+        store = Store(Path(path), channel)
     except (OSError, KeyError, ValueError, TypeError, json.JSONDecodeError) as error:
-        problem = f"this is no OME-Zarr image that tomoprofile wrote: {error}"
-        raise StoreError(Fault(str(path), "", problem, "Remove the folder and run the workflow again.")) from None
+        problem = f"not an OME-Zarr image written by tomoprofile: {error}"
+        raise StoreError(Fault(str(path), "", problem, _MAKE_AGAIN)) from None
+    if channel is not None and channel not in store.channels:
+        held = f"only {', '.join(store.channels)}" if store.channels else "a single class without a name"
+        problem = f"the store of an earlier run holds {held}"
+        raise StoreError(Fault(str(path), f"class {channel}", problem, _MAKE_AGAIN))
+    return store
 
 
 class Store:
-    """A 3-D image on disk, read and written by slices.
+    """A 3-D image on disk, or one channel of it, read and written by slices.
 
     Attributes
     ----------
+    channels : tuple of str
+        Names of the channels; empty for a store without that axis. One of them must be chosen to read or write.
     shape : tuple of int
         Voxels along (z, y, x).
     dtype : numpy.dtype
@@ -196,7 +232,7 @@ class Store:
         The ``tomoprofile`` part of the metadata.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, channel: str | None = None) -> None:
         group = zarr.open_group(str(path), mode="r+")
         array = group["0"]
         if not isinstance(array, zarr.Array) or array.shards is None:
@@ -205,11 +241,14 @@ class Store:
         self._array = array
         ome: Any = group.attrs["ome"]
         own: Any = group.attrs["tomoprofile"]
-        self.shape: tuple[int, int, int] = array.shape
+        names: Any = array.attrs.get("channels", ())
+        self.channels: tuple[str, ...] = tuple(names)
+        self._channel = channel
+        self.shape: tuple[int, int, int] = array.shape[-3:]
         self.dtype = array.dtype
         scale = ome["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]["scale"]
-        self.voxel_size_um: tuple[float, float, float] = tuple(scale)
-        self.shard_slices: int = array.shards[0]
+        self.voxel_size_um: tuple[float, float, float] = tuple(scale[-3:])
+        self.shard_slices: int = array.shards[-3]
         self.attributes: dict[str, Any] = own
         self.grey = GreyScale(**own["grey"])
         self._whole: set[int] = set()
@@ -220,7 +259,20 @@ class Store:
 
     def shard_path(self, start: int) -> Path:
         """Return the file that holds the shard which begins at slice ``start``."""
-        return self.path / "0" / "c" / str(start // self.shard_slices) / "0" / "0"
+        return self._shard_path(self._channel, start)
+
+    def _shard_path(self, channel: str | None, start: int) -> Path:
+        place = (*self._index(channel), start // self.shard_slices, 0, 0)
+        return self.path.joinpath("0", "c", *map(str, place))
+
+    def _index(self, channel: str | None) -> tuple[int, ...]:
+        """Return where a channel lies in the array; nothing for a store without channels."""
+        if not self.channels:
+            return ()
+        if channel not in self.channels:
+            problem = f"one of the channels {', '.join(self.channels)} must be chosen"
+            raise StoreError(Fault(str(self.path), repr(channel), problem, "Open the store with a channel."))
+        return (self.channels.index(channel),)
 
     def read(self, start: int, stop: int, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[Any]:
         """Return slices ``[start, stop)``, or a window of them, as an array (z, y, x); reads only the window's chunks.
@@ -232,14 +284,14 @@ class Store:
             removed, so that the workflow writes it again.
         """
         self._require_whole(start, stop)
-        return np.asarray(self._array[start:stop, rows, columns])
+        return np.asarray(self._array[(*self._index(self._channel), slice(start, stop), rows, columns)])
 
     def cut(self, axis: int, index: int) -> NDArray[Any]:
         """Return the plane with ``index`` along ``axis``, the other two axes in their order; reads only its chunks."""
         where: list[Any] = [slice(None)] * 3
         where[axis] = index
         self._require_whole(*((index, index + 1) if axis == 0 else (0, self.shape[0])))
-        return np.asarray(self._array[tuple(where)])
+        return np.asarray(self._array[(*self._index(self._channel), *where)])
 
     def read_padded(self, start: int, stop: int) -> NDArray[Any]:
         """Return slices ``[start, stop)``; beyond the ends of the scan its first or last slice is repeated."""
@@ -280,10 +332,10 @@ class Store:
         for first, _ in self.shards(start, stop):
             # Zarr reads a shard before it writes it, even a whole one, and stumbles over one that was damaged.
             self.shard_path(first).unlink(missing_ok=True)
-        self._array[start:stop] = data
+        self._array[(*self._index(self._channel), slice(start, stop))] = data
 
     def complete(self, record: str | Path, start: int, stop: int, **facts: object) -> None:
-        """Record that slices ``[start, stop)`` are complete.
+        """Record that slices ``[start, stop)`` are complete, in all channels.
 
         Parameters
         ----------
@@ -295,8 +347,12 @@ class Store:
             What else should be known of the slab.
         """
         # Zarr writes no file for a shard of zeros, and reads zeros where there is none: its size is 0.
-        paths = {first: self.shard_path(first) for first, _ in self.shards(start, stop)}
-        sizes = {str(first): path.stat().st_size if path.is_file() else 0 for first, path in paths.items()}
+        paths = {
+            _key(channel, first): self._shard_path(channel, first)
+            for channel in self.channels or (None,)
+            for first, _ in self.shards(start, stop)
+        }
+        sizes = {key: path.stat().st_size if path.is_file() else 0 for key, path in paths.items()}
         with whole_file(record) as partial:
             partial.write_text(json.dumps({"start": start, "stop": stop, "shard_bytes": sizes, **facts}) + "\n")
 
@@ -311,7 +367,7 @@ class Store:
             for first, size in json.loads(record.read_text())["shard_bytes"].items():
                 recorded[first] = size, record
         for first in unknown:
-            size, record = recorded.get(str(first), (-1, None))
+            size, record = recorded.get(_key(self._channel, first), (-1, None))
             shard = self.shard_path(first)
             found = shard.stat().st_size if shard.is_file() else 0
             if size != found:
@@ -330,3 +386,8 @@ class Store:
         """Yield (first slice, data) of each shard in ``[start, stop)``; one shard is in memory at a time."""
         for first, end in self.shards(start, stop):
             yield first, self.read(first, end)
+
+
+def _key(channel: str | None, start: int) -> str:
+    """Return the name of a shard in the record of its slab."""
+    return str(start) if channel is None else f"{channel}/{start}"
