@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tomoprofile.config import ObjectsConfig
-from tomoprofile.domains.table import CALIBRATED, Level, measure_domains
+from tomoprofile.domains.table import CALIBRATED, Level, Segmented, measure_domains
 from tomoprofile.domains.workers import workers_of
 from tomoprofile.volume.plane import Plane
 from tomoprofile.volume.store import create_store, open_store
@@ -16,6 +16,7 @@ from .methods import EDGES
 from .volumes import RADII, Spheres, grey_beside
 
 SHARD = 64  # slices
+CLASS = "domain"
 TITLES = {"decode": "decoding both stores once", "stage": "measure_domains, stores to table"}
 PROBABILITY, GREY, INTERFACE = "probability", "volume", "interface.json"
 
@@ -24,7 +25,8 @@ def write_stores(folder: Path, name: str, depth: int, side: int) -> None:
     """Write the stores of a scan of spheres, slab by slab, so that a scan may be larger than memory."""
     spheres = Spheres(depth, side, *RADII[name], seed=1)
     shape = (depth, side, side)
-    probability = create_store(folder / PROBABILITY, shape, "uint8", EDGES, SHARD)
+    create_store(folder / PROBABILITY, shape, "uint8", EDGES, SHARD, channels=(CLASS,))
+    probability = open_store(folder / PROBABILITY, CLASS)
     grey = create_store(folder / GREY, shape, "uint16", EDGES, SHARD)
     for start, stop in probability.shards():
         mask = spheres.slab(start, stop)
@@ -36,16 +38,17 @@ def write_stores(folder: Path, name: str, depth: int, side: int) -> None:
 def stage(folder: Path, processes: int = 1) -> int:
     """Run the stage at one level; returns the number of domains."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
-        level = Level(0.5, Path(out) / "objects.parquet", Path(out) / "domains.parquet")
-        inputs = (folder / PROBABILITY, folder / GREY, folder / INTERFACE)
+        level = Level({CLASS: 0.5}, Path(out) / "objects.parquet", Path(out) / "domains.parquet")
+        scan, conditions = Segmented(folder / PROBABILITY, folder / GREY), ObjectsConfig(min_voxels=1)
         with workers_of(0, processes, 4000, Path(out)) as workers:
-            return measure_domains(*inputs, {CALIBRATED: level}, ObjectsConfig(min_voxels=1), workers=workers)
+            found = measure_domains(scan, folder / INTERFACE, {CALIBRATED: level}, conditions, workers=workers)
+            return found[CLASS]
 
 
 def decode(folder: Path) -> int:
     """Read both stores and do nothing with them."""
-    for name in (PROBABILITY, GREY):
-        for _ in open_store(folder / name).iter_shards():
+    for store in (open_store(folder / PROBABILITY, CLASS), open_store(folder / GREY)):
+        for _ in store.iter_shards():
             pass
     return 0
 
