@@ -7,16 +7,16 @@ rule compare_baselines:
         converted=converted,
         predicted=predicted,
         segmenter=segmenter,
-        interface=f"{RESULTS}/{{sample}}/interface.json",
-        resin=f"{RESULTS}/{{sample}}/resin.npz",
+        interface=SCAN.interface,
+        resin=SCAN.resin,
         distances=substrate_distances,
         instances=entered_instances,
     output:
-        table=ensure(f"{RESULTS}/{{sample}}/baselines.parquet", non_empty=True),
+        table=ensure(SCAN.baselines, non_empty=True),
     log:
-        f"{RESULTS}/logs/compare_baselines/{{sample}}.log",
+        LAYOUT.log("compare_baselines", "{sample}"),
     benchmark:
-        f"{RESULTS}/benchmarks/compare_baselines/{{sample}}.tsv"
+        LAYOUT.benchmark("compare_baselines", "{sample}")
     conda:
         "../../envs/conda.yaml"
     threads: 1
@@ -25,8 +25,8 @@ rule compare_baselines:
         mem_mb=lambda wildcards, attempt: int(4000 * 1.5 ** (attempt - 1)),
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
-        probability=f"{RESULTS}/{{sample}}/probability.ome.zarr",
+        volume=str(SCAN.volume.path),
+        probability=str(SCAN.probability.path),
         instances=instances,
         segmenter=segmenter_path,
         profile=CONFIG.profile.model_dump(mode="json", include={"bin_um", "guard_um", "field_of_view", "zones"}),

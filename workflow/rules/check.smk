@@ -7,11 +7,11 @@ What concerns the run as a whole is looked at even before: see `onstart` in the 
 rule check_inputs:
     """Check a scan and its labels; all faults at once. It is done again when what conversion depends on has changed."""
     output:
-        table=ensure(f"{RESULTS}/{{sample}}/check.tsv", non_empty=True),
+        table=ensure(SCAN.check, non_empty=True),
     log:
-        f"{RESULTS}/logs/check_inputs/{{sample}}.log",
+        LAYOUT.log("check_inputs", "{sample}"),
     benchmark:
-        f"{RESULTS}/benchmarks/check_inputs/{{sample}}.tsv"
+        LAYOUT.benchmark("check_inputs", "{sample}")
     # What is wrong is so the second time, too.
     retries: 0
     conda:

@@ -6,12 +6,12 @@ rule fit_interface:
     input:
         slabs=converted,
     output:
-        interface=ensure(f"{RESULTS}/{{sample}}/interface.json", non_empty=True),
-        resin=ensure(f"{RESULTS}/{{sample}}/resin.npz", non_empty=True),
+        interface=ensure(SCAN.interface, non_empty=True),
+        resin=ensure(SCAN.resin, non_empty=True),
     log:
-        f"{RESULTS}/logs/fit_interface/{{sample}}.log",
+        LAYOUT.log("fit_interface", "{sample}"),
     benchmark:
-        f"{RESULTS}/benchmarks/fit_interface/{{sample}}.tsv"
+        LAYOUT.benchmark("fit_interface", "{sample}")
     wildcard_constraints:
         sample=any_of(scan.sample for scan in SCANS.values() if not scan.substrate_mask),
     conda:
@@ -21,7 +21,7 @@ rule fit_interface:
         mem_mb=shard_memory(1500, 6),
         runtime=scan_minutes(10, 0.5),
     params:
-        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
+        volume=str(SCAN.volume.path),
         interface=lambda wildcards: scan_of(wildcards).interface,
         algorithm_version=2,
     script:
@@ -34,13 +34,13 @@ rule enter_substrate:
         slabs=converted,
         mask=substrate_mask,
     output:
-        interface=ensure(f"{RESULTS}/{{sample}}/interface.json", non_empty=True),
-        distances=ensure(f"{RESULTS}/{{sample}}/substrate_distance.npy", non_empty=True),
-        resin=ensure(f"{RESULTS}/{{sample}}/resin.npz", non_empty=True),
+        interface=ensure(SCAN.interface, non_empty=True),
+        distances=ensure(SCAN.substrate_distance, non_empty=True),
+        resin=ensure(SCAN.resin, non_empty=True),
     log:
-        f"{RESULTS}/logs/enter_substrate/{{sample}}.log",
+        LAYOUT.log("enter_substrate", "{sample}"),
     benchmark:
-        f"{RESULTS}/benchmarks/enter_substrate/{{sample}}.tsv"
+        LAYOUT.benchmark("enter_substrate", "{sample}")
     wildcard_constraints:
         sample=any_of(scan.sample for scan in SCANS.values() if scan.substrate_mask),
     conda:
@@ -51,7 +51,7 @@ rule enter_substrate:
         mem_mb=shard_voxels_memory(3000, 24),
         runtime=scan_minutes(20, 0.2),
     params:
-        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
+        volume=str(SCAN.volume.path),
         scan=lambda wildcards: scan_of(wildcards).raw | {"interface": scan_of(wildcards).interface},
         algorithm_version=1,
     script:
@@ -62,14 +62,14 @@ rule look_at_scan:
     """How the resin looks: scale of its grey values, contrast, rims, noise; seconds, whatever the size."""
     input:
         slabs=converted,
-        interface=f"{RESULTS}/{{sample}}/interface.json",
+        interface=SCAN.interface,
         distances=substrate_distances,
     output:
-        appearance=ensure(f"{RESULTS}/{{sample}}/appearance.json", non_empty=True),
+        appearance=ensure(SCAN.appearance, non_empty=True),
     log:
-        f"{RESULTS}/logs/look_at_scan/{{sample}}.log",
+        LAYOUT.log("look_at_scan", "{sample}"),
     benchmark:
-        f"{RESULTS}/benchmarks/look_at_scan/{{sample}}.tsv"
+        LAYOUT.benchmark("look_at_scan", "{sample}")
     conda:
         "../../envs/conda.yaml"
     threads: 1
@@ -77,7 +77,7 @@ rule look_at_scan:
         mem_mb=shard_memory(2000, 2),
         runtime=15,
     params:
-        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
+        volume=str(SCAN.volume.path),
         algorithm_version=1,
     script:
         "../scripts/look_at_scan.py"

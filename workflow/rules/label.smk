@@ -6,15 +6,13 @@ rule pick_slices:
     input:
         slabs=converted,
         earlier=earlier_metadata,
-        appearance=lambda wildcards: (
-            f"{RESULTS}/{wildcards.sample}/appearance.json" if earlier_bundle(wildcards) else []
-        ),
+        appearance=lambda wildcards: files_of(wildcards).appearance if earlier_bundle(wildcards) else [],
     output:
-        table=ensure(f"{RESULTS}/{{sample}}/to_label/slices.tsv", non_empty=True),
+        table=ensure(SCAN.to_label.table, non_empty=True),
     log:
-        f"{RESULTS}/logs/pick_slices/{{sample}}.log",
+        LAYOUT.log("pick_slices", "{sample}"),
     benchmark:
-        f"{RESULTS}/benchmarks/pick_slices/{{sample}}.tsv"
+        LAYOUT.benchmark("pick_slices", "{sample}")
     conda:
         "../../envs/conda.yaml"
     threads: 1
@@ -22,7 +20,7 @@ rule pick_slices:
         mem_mb=shard_memory(3000, 2),
         runtime=15,
     params:
-        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
+        volume=str(SCAN.volume.path),
         slices=CONFIG.pick.slices,
         earlier=earlier_bundle,
         algorithm_version=2,
@@ -35,25 +33,23 @@ rule collect_labels:
     input:
         labels=label_files,
         slabs=lambda wildcards: [
-            f"{RESULTS}/{scan.sample}/volume.ome.zarr/slabs/{slab}.json"
+            LAYOUT.scan(scan.sample).volume.record(slab)
             for scan in labelled_scans(wildcards)
             for slab in slabs_of(scan)
         ],
         # Not before there are labels: that some are needed must not wait for an interface.
         appearances=lambda wildcards: [
-            f"{RESULTS}/{scan.sample}/appearance.json"
+            LAYOUT.scan(scan.sample).appearance
             for scan in labelled_scans(wildcards)
             if find_label_files(Path(scan.labels))
         ],
-        proposed=lambda wildcards: [
-            f"{RESULTS}/{scan.sample}/to_label/slices.tsv" for scan in labelled_scans(wildcards)
-        ],
+        proposed=lambda wildcards: [LAYOUT.scan(scan.sample).to_label.table for scan in labelled_scans(wildcards)],
     output:
-        training_set=unless_kept(ensure(f"{RESULTS}/training/{{model}}.npz", non_empty=True)),
+        training_set=unless_kept(ensure(LAYOUT.training_set("{model}"), non_empty=True)),
     log:
-        f"{RESULTS}/logs/collect_labels/{{model}}.log",
+        LAYOUT.log("collect_labels", "{model}"),
     benchmark:
-        f"{RESULTS}/benchmarks/collect_labels/{{model}}.tsv"
+        LAYOUT.benchmark("collect_labels", "{model}")
     # Labels that are missing or wrong are so the second time, too.
     retries: 0
     conda:
@@ -66,9 +62,9 @@ rule collect_labels:
         scans=lambda wildcards: [
             {
                 "sample": scan.sample,
-                "volume": f"{RESULTS}/{scan.sample}/volume.ome.zarr",
+                "volume": str(LAYOUT.scan(scan.sample).volume.path),
                 "labels": scan.labels,
-                "appearance": f"{RESULTS}/{scan.sample}/appearance.json",
+                "appearance": str(LAYOUT.scan(scan.sample).appearance),
             }
             for scan in labelled_scans(wildcards)
         ],

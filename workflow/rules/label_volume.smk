@@ -4,13 +4,13 @@
 rule write_label_volume:
     """Paint the domains at the calibrated level into an OME-Zarr pyramid; its zarr.json comes with the whole store."""
     input:
-        objects=f"{RESULTS}/{{sample}}/objects/calibrated.parquet",
+        objects=SCAN.objects_at("calibrated"),
     output:
-        store=ensure(f"{RESULTS}/{{sample}}/labels.ome.zarr/zarr.json", non_empty=True),
+        store=ensure(SCAN.labels.metadata, non_empty=True),
     log:
-        f"{RESULTS}/logs/write_label_volume/{{sample}}.log",
+        LAYOUT.log("write_label_volume", "{sample}"),
     benchmark:
-        f"{RESULTS}/benchmarks/write_label_volume/{{sample}}.tsv"
+        LAYOUT.benchmark("write_label_volume", "{sample}")
     conda:
         "../../envs/conda.yaml"
     threads: 1

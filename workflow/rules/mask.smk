@@ -4,13 +4,13 @@
 rule create_instances:
     """Write the metadata of the store for objects that came labelled."""
     input:
-        check=f"{RESULTS}/{{sample}}/check.tsv",
+        check=SCAN.check,
     output:
-        store=f"{RESULTS}/{{sample}}/instances.ome.zarr/zarr.json",
+        store=SCAN.instances.metadata,
     log:
-        f"{RESULTS}/logs/create_instances/{{sample}}.log",
+        LAYOUT.log("create_instances", "{sample}"),
     benchmark:
-        f"{RESULTS}/benchmarks/create_instances/{{sample}}.tsv"
+        LAYOUT.benchmark("create_instances", "{sample}")
     wildcard_constraints:
         sample=any_of(scan.sample for scan in SCANS.values() if has_instances(scan)),
     conda:
@@ -31,13 +31,13 @@ rule enter_mask:
     """Write one slab of a binary mask as a probability of 0 or 1."""
     input:
         mask=own_mask,
-        store=f"{RESULTS}/{{sample}}/probability.ome.zarr/zarr.json",
+        store=SCAN.probability.metadata,
     output:
-        record=f"{RESULTS}/{{sample}}/probability.ome.zarr/slabs/{{slab}}.json",
+        record=SCAN.probability.record("{slab}"),
     log:
-        f"{RESULTS}/logs/enter_mask/{{sample}}.{{slab}}.log",
+        LAYOUT.log("enter_mask", "{sample}", "{slab}"),
     benchmark:
-        f"{RESULTS}/benchmarks/enter_mask/{{sample}}.{{slab}}.tsv"
+        LAYOUT.benchmark("enter_mask", "{sample}", "{slab}")
     wildcard_constraints:
         sample=any_of(scan.sample for scan in SCANS.values() if scan.mask and not has_instances(scan)),
     conda:
@@ -60,15 +60,15 @@ rule enter_instances:
     """Write one slab of a label volume: its objects as they are, and as a probability of 0 or 1."""
     input:
         mask=own_mask,
-        store=f"{RESULTS}/{{sample}}/probability.ome.zarr/zarr.json",
-        instances=f"{RESULTS}/{{sample}}/instances.ome.zarr/zarr.json",
+        store=SCAN.probability.metadata,
+        instances=SCAN.instances.metadata,
     output:
-        record=f"{RESULTS}/{{sample}}/probability.ome.zarr/slabs/{{slab}}.json",
-        instances=f"{RESULTS}/{{sample}}/instances.ome.zarr/slabs/{{slab}}.json",
+        record=SCAN.probability.record("{slab}"),
+        instances=SCAN.instances.record("{slab}"),
     log:
-        f"{RESULTS}/logs/enter_instances/{{sample}}.{{slab}}.log",
+        LAYOUT.log("enter_instances", "{sample}", "{slab}"),
     benchmark:
-        f"{RESULTS}/benchmarks/enter_instances/{{sample}}.{{slab}}.tsv"
+        LAYOUT.benchmark("enter_instances", "{sample}", "{slab}")
     wildcard_constraints:
         sample=any_of(scan.sample for scan in SCANS.values() if has_instances(scan)),
     conda:
@@ -92,11 +92,11 @@ rule accept_mask:
     input:
         slabs=predicted,
     output:
-        mask=ensure(f"{RESULTS}/{{sample}}/mask.json", non_empty=True),
+        mask=ensure(SCAN.mask, non_empty=True),
     log:
-        f"{RESULTS}/logs/accept_mask/{{sample}}.log",
+        LAYOUT.log("accept_mask", "{sample}"),
     benchmark:
-        f"{RESULTS}/benchmarks/accept_mask/{{sample}}.tsv"
+        LAYOUT.benchmark("accept_mask", "{sample}")
     # Slabs that disagree do so the second time, too.
     retries: 0
     conda:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Fault, InputError
+from ..layout import BundleLayout
 
-METADATA = "configs/metadata.json"
 NEEDED = ("network", "seen", "decision_level", "calibration", "conditions", "classes")
 
 
@@ -20,7 +20,7 @@ def read_facts(bundle: str | Path) -> dict[str, Any]:
     InputError
         When it is no bundle that this version of tomoprofile wrote.
     """
-    path = Path(bundle) / METADATA
+    path = BundleLayout(bundle).metadata
     try:
         facts: dict[str, Any] = json.loads(path.read_text())["tomoprofile"]
         for key in NEEDED:

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError, StageError
+from ..layout import ScanLayout
 from ..phantom.geometry import DOMAIN, PEAK_UM, PLATEAU_FROM_UM
 from ..volume.plane import Plane
 
@@ -129,13 +130,13 @@ def compare(truth_folder: str | Path, results_sample_folder: str | Path) -> list
     StageError
         When the scan is too shallow to be compared.
     """
-    results = Path(results_sample_folder)
+    files = ScanLayout(results_sample_folder)
     truth = Truth.read(Path(truth_folder))
-    domains = read_columns(results / "domains.parquet", ("equivalent_diameter_um", "depth_um", "on_border", *CENTROID))
-    bins = read_columns(results / "profile.parquet", ("level", "depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
+    domains = read_columns(files.domains, ("equivalent_diameter_um", "depth_um", "on_border", *CENTROID))
+    bins = read_columns(files.profile, ("level", "depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
     estimates = ("number_density_per_mm3", "mean_equivalent_diameter_um")
-    zones = read_columns(results / "zones.parquet", ("zone", "from_um", "to_um", "level", *estimates))
-    plane = Plane.load(results / "interface.json")
+    zones = read_columns(files.zones, ("zone", "from_um", "to_um", "level", *estimates))
+    plane = Plane.load(files.interface)
     return [
         *_plateau(truth, domains, bins[bins["level"] == LEVEL]),
         *_deepest_zone(truth, zones[zones["level"] == LEVEL]),
