@@ -46,7 +46,7 @@ wildcard_constraints:
 
 
 rule all:
-    """The beamtime at a glance; for each scan its tables and its report, each made again when it is lost."""
+    """The page of the beamtime, and the tables and the page of each scan."""
     default_target: True
     input:
         LAYOUT.index,
@@ -56,13 +56,13 @@ rule all:
 
 
 rule pick:
-    """The slices that a person should label, for each scan that names a folder for labels."""
+    """The slices that a person should label, for each scan with a folder for labels."""
     input:
         [LAYOUT.scan(name).to_label.table for name, scan in SCANS.items() if scan.labels and not scan.mask],
 
 
 rule check:
-    """Every input opened, every fault told at once."""
+    """Open every input and report every fault at once."""
     input:
         expand(SCAN.check, sample=SCANS),
 

@@ -61,7 +61,7 @@ def test_after_scancel_only_the_missing_slab_is_computed(project, undisturbed):
     run = project.start(TABLES, "--retries", "0")
     project.cluster.run("scancel", project.hold("predict_slab_wildcards_a_z00016"))
     said = project.finish(run, ok=False)
-    assert "a: predict_slab z00016 ended without a word" in said
+    assert "a: predict_slab z00016 stopped without an error message" in said
     said = project.on_cluster(TABLES)
     assert len(project.submitted(said, "predict_slab")) == 1
     assert project.tables("a") == undisturbed.tables("a")

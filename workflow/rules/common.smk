@@ -1,6 +1,6 @@
-"""Configuration, sample sheet, and the functions that rules use to find their inputs and size their jobs.
+"""Configuration, sample sheet, and the functions by which rules find their inputs and size their jobs.
 
-Nothing heavy is imported and no data file is opened here: every cluster job parses this again.
+Nothing heavy is imported and no data file is opened here, because every cluster job parses this again.
 """
 
 import os

@@ -1,8 +1,8 @@
-"""Stage 1: raw scans become OME-Zarr stores, sharded by whole slices; one job a slab."""
+"""Stage 1: raw scans become OME-Zarr stores, sharded by whole slices; one job per slab."""
 
 
 rule create_store:
-    """Write the metadata of a scan's stores, which many jobs fill afterwards."""
+    """Write the metadata of a scan's stores, which later jobs fill."""
     input:
         check=SCAN.check,
     output:
@@ -28,7 +28,7 @@ rule create_store:
 
 
 rule convert_slab:
-    """Copy one slab of the raw scan, grey values unchanged."""
+    """Copy one slab of the raw scan without changing its grey values."""
     input:
         raw=raw_scan,
         store=SCAN.volume.metadata,

@@ -1,8 +1,8 @@
-"""Stage 5: exact objects across slabs, and one row of measures for each domain."""
+"""Stage 5: exact objects across slabs, and one row of measures per domain."""
 
 
 rule measure_domains:
-    """Unite what touches, shard by shard in parallel, and measure it (P16); at the calibrated level and around it."""
+    """Find connected objects across slabs and measure them, at the calibrated level and at the two that bracket it."""
     input:
         converted=converted,
         predicted=predicted,
@@ -36,7 +36,7 @@ rule measure_domains:
         instances=instances,
         segmenter=segmenter_path,
         workers=str(SCAN.measure_workers),
-        # What is only for viewers, and who measures, must not measure again.
+        # Neither a label volume nor the number of workers changes the tables.
         objects=CONFIG.objects.model_dump(mode="json", exclude={"label_volume", "slurm_workers"}),
         algorithm_version=3,
     script:

@@ -1,8 +1,8 @@
-"""Stage 3: where the substrate ends. Depends on the scan alone, so it runs beside segmentation."""
+"""Stage 3: where the substrate ends. This depends on the scan alone, so it runs beside segmentation."""
 
 
 rule fit_interface:
-    """Fit the plane between substrate and resin, from which depth is measured (P42), and find air beyond the resin."""
+    """Fit the plane between substrate and resin, from which depth is measured, and find the air beyond the resin."""
     input:
         slabs=converted,
     output:
@@ -29,7 +29,7 @@ rule fit_interface:
 
 
 rule enter_substrate:
-    """Find the surface of a rough or curved substrate in a mask of it, and the distance of every place from it."""
+    """Find the surface of a rough or curved substrate in a mask of it, and the distance from it everywhere."""
     input:
         slabs=converted,
         mask=substrate_mask,
@@ -47,7 +47,7 @@ rule enter_substrate:
         "../../envs/conda.yaml"
     threads: 1
     resources:
-        # Parts of 32 slices of the mask as 32-bit values, and their sums.
+        # 32 slices of the mask at a time as 32-bit values, and their sums.
         mem_mb=shard_voxels_memory(3000, 24),
         runtime=scan_minutes(20, 0.2),
     params:
@@ -59,7 +59,7 @@ rule enter_substrate:
 
 
 rule look_at_scan:
-    """How the resin looks: scale of its grey values, contrast, rims, noise; seconds, whatever the size."""
+    """Describe how the resin looks: scale of its grey values, contrast, rims and noise. Takes seconds for any size."""
     input:
         slabs=converted,
         interface=SCAN.interface,

@@ -1,8 +1,8 @@
-"""Stage 2: propose slices to label, and collect what was labelled."""
+"""Stage 2: propose slices to label, and collect the labelled ones."""
 
 
 rule pick_slices:
-    """Export the slices that show most in every layer, or that an earlier model doubts most, for a person to label."""
+    """Export slices to label: those that show most in every layer, or those an earlier model is least sure of."""
     input:
         slabs=converted,
         earlier=earlier_metadata,
@@ -37,7 +37,7 @@ rule collect_labels:
             for scan in labelled_scans(wildcards)
             for slab in slabs_of(scan)
         ],
-        # Not before there are labels: that some are needed must not wait for an interface.
+        # Only once there are labels: the message that some are needed must not wait for an interface.
         appearances=lambda wildcards: [
             LAYOUT.scan(scan.sample).appearance
             for scan in labelled_scans(wildcards)
@@ -50,7 +50,7 @@ rule collect_labels:
         LAYOUT.log("collect_labels", "{model}"),
     benchmark:
         LAYOUT.benchmark("collect_labels", "{model}")
-    # Labels that are missing or wrong are so the second time, too.
+    # Retrying cannot help: labels are missing or wrong until a person corrects them.
     retries: 0
     conda:
         "../../envs/conda.yaml"

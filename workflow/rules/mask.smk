@@ -1,8 +1,8 @@
-"""Stage 4 for scans that bring a segmentation of their own: no model, no labels, no network; one job a slab."""
+"""Stage 4 for scans with a given mask: no model, no labels, no network; one job per slab."""
 
 
 rule create_instances:
-    """Write the metadata of the store for objects that came labelled."""
+    """Write the metadata of the store for given objects."""
     input:
         check=SCAN.check,
     output:
@@ -28,7 +28,7 @@ rule create_instances:
 
 
 rule enter_mask:
-    """Write one slab of a binary mask as a probability of 0 or 1."""
+    """Write one slab of a given binary mask as a probability of 0 or 1."""
     input:
         mask=own_mask,
         store=SCAN.probability.metadata,
@@ -44,7 +44,7 @@ rule enter_mask:
         "../../envs/conda.yaml"
     threads: 1
     resources:
-        # The shard twice as 16-bit values, as it lies in most files or wider, and once as it is written.
+        # The shard twice as 16-bit values, as most files hold it, and once as it is written.
         mem_mb=shard_voxels_memory(1000, 6),
         runtime=slab_minutes(10, 0.5),
     params:
@@ -57,7 +57,7 @@ rule enter_mask:
 
 
 rule enter_instances:
-    """Write one slab of a label volume: its objects as they are, and as a probability of 0 or 1."""
+    """Write one slab of a given label volume: its objects as they are, and as a probability of 0 or 1."""
     input:
         mask=own_mask,
         store=SCAN.probability.metadata,
@@ -88,7 +88,7 @@ rule enter_instances:
 
 
 rule accept_mask:
-    """Take a mask for the segmentation once all its slabs agree in what is inside."""
+    """Accept a given mask once all its slabs agree on which value is foreground."""
     input:
         slabs=predicted,
     output:
@@ -97,7 +97,7 @@ rule accept_mask:
         LAYOUT.log("accept_mask", "{sample}"),
     benchmark:
         LAYOUT.benchmark("accept_mask", "{sample}")
-    # Slabs that disagree do so the second time, too.
+    # Retrying cannot help.
     retries: 0
     conda:
         "../../envs/conda.yaml"

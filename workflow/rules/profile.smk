@@ -1,8 +1,8 @@
-"""Stage 6: what changes with the distance from the substrate."""
+"""Stage 6: what changes with distance from the substrate."""
 
 
 rule profile_depth:
-    """Profile, zones, breaks, sizes and correlation against the depth, with intervals; slab by slab in parallel (P28)."""
+    """Compute profile, zones, breakpoints, sizes and correlation against depth, with confidence intervals."""
     input:
         low=SCAN.objects_at("low"),
         calibrated=SCAN.objects_at("calibrated"),

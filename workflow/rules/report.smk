@@ -2,7 +2,7 @@
 
 
 rule report_sample:
-    """One self-contained page for a scan: headline, pictures, profile, zones (P19, P28, P29)."""
+    """Write the self-contained page of a scan: headline numbers, pictures, profile, zones."""
     input:
         low=SCAN.objects_at("low"),
         calibrated=SCAN.objects_at("calibrated"),
@@ -50,7 +50,7 @@ rule report_sample:
 
 
 rule discard_stores:
-    """Remove the stores of a finished scan: only with `keep: minimal`."""
+    """Remove the stores of a finished scan; only with `keep: minimal`."""
     input:
         page=SCAN.report,
         converted=converted,
@@ -78,7 +78,7 @@ rule discard_stores:
 
 
 rule report_beamtime:
-    """Every scan side by side, faults first; groups and series compared (P40)."""
+    """Write the page of the beamtime: every scan side by side, faults first, with groups and series compared."""
     input:
         checks=expand(SCAN.check, sample=SCANS),
         zones=expand(SCAN.zones, sample=SCANS),

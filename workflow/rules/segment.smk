@@ -1,8 +1,8 @@
-"""Stage 4: from grey values to the probability of being a domain; one job a slab."""
+"""Stage 4: from grey values to the probability of being a domain; one job per slab."""
 
 
 rule fine_tune:
-    """Fine-tune a pretrained 2-D U-Net on the labelled slices; continues from its checkpoint after a kill (P22)."""
+    """Fine-tune a pretrained 2-D U-Net on the labelled slices; an interrupted job continues from its checkpoint."""
     input:
         training_set=LAYOUT.training_set("{model}"),
     output:
@@ -34,7 +34,7 @@ rule fine_tune:
 
 
 rule fit_threshold:
-    """Find Otsu's threshold in the resin of one scan: the baseline (P21)."""
+    """Find Otsu's threshold in the resin of a scan."""
     input:
         slabs=converted,
         interface=SCAN.interface,
@@ -60,7 +60,7 @@ rule fit_threshold:
 
 
 rule compare_with_model:
-    """Ask whether the model has ever seen a scan like this one; if not, export the slice to label."""
+    """Compare a scan with those its model was trained on; if it is unlike them, export a slice to label."""
     input:
         segmenter=segmenter,
         slabs=converted,

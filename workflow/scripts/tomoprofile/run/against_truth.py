@@ -1,4 +1,4 @@
-"""Results of a simulated scan set beside its truth: the acceptance gates of a run (P24, P25)."""
+"""Results of a simulated scan beside its truth: the acceptance gates of a run."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Truth:
             settings = json.loads((folder / "settings.json").read_text())
             extent = np.array(settings["size"]) * settings["voxel_um"]
         except (OSError, KeyError, ValueError) as error:
-            problem = f"this is no truth of a simulated scan: {error!r}"
+            problem = f"not the truth of a simulated scan: {error!r}"
             raise InputError(Fault(str(folder / "settings.json"), "", problem, "Simulate the scan again.")) from None
         domains = objects[objects["class"] == DOMAIN]
         return cls(domains, profile, Plane.load(folder / "interface.json"), extent, settings)
@@ -208,7 +208,7 @@ def _deepest_zone(truth: Truth, zones: pd.DataFrame) -> list[Comparison]:
 
 
 def match_large(truth: Truth, domains: pd.DataFrame) -> tuple[list[float], int]:
-    """Look for every whole large domain of the truth among the domains above 10 um (P24).
+    """Look for every whole large domain of the truth among the domains above 10 um.
 
     Returns
     -------
@@ -231,7 +231,7 @@ def match_large(truth: Truth, domains: pd.DataFrame) -> tuple[list[float], int]:
 
 
 def false_small(domains: pd.DataFrame) -> int:
-    """Return the number of domains of at most 10 um where there are only larger ones: near the substrate (P24)."""
+    """Return the number of domains of at most 10 um where there are only larger ones: near the substrate."""
     small = (domains["equivalent_diameter_um"] <= LARGE_UM) & ~domains["on_border"] & (domains["depth_um"] < NEAR_UM)
     return int(small.sum())
 

@@ -43,7 +43,7 @@ class Job:
         Name of the slab, or empty.
     log : Path
     state : {"done", "failed", "unfinished"}
-        A job that was killed leaves no last word: it is unfinished, as one that still runs.
+        A job that was killed leaves no last line: it is unfinished, as one that still runs.
     host, slurm_job, gpu : str
         Where it ran; empty when it does not apply.
     started : datetime or None
@@ -108,7 +108,7 @@ class ScanStatus:
 
     @property
     def troubles(self) -> list[Job]:
-        """The jobs that failed, or that ended without a word."""
+        """The jobs that failed, or that stopped without an error message."""
         if self.state in ("running", "waiting", "done"):
             return [job for job in self.jobs if job.state == "failed"]
         return [job for job in self.jobs if job.state != "done"]
@@ -168,7 +168,7 @@ def status_text(run: Run, scans: list[ScanStatus]) -> str:
 
 def trouble_lines(sample: str, job: Job, run: Run) -> list[str]:
     """Return what a person needs to know of a job that failed: scan, slab, where it ran, its log and last lines."""
-    how = "failed" if job.state == "failed" else "ended without a word (memory, time limit, scancel or its node)"
+    how = "failed" if job.state == "failed" else "stopped without an error message (memory, time limit, scancel or its node)"
     lines = [f"{sample}: {job.name} {how}, {job.place}", f"  log: {os.path.relpath(job.log, run.work_dir)}"]
     lines += [f"    {line}" for line in job.last]
     if job.state == "unfinished":
@@ -223,7 +223,7 @@ def _status(run: Run, scan: Scan, own: list[Job], of_model: list[Job], alive: bo
     finished = all(product.exists() for product in files.products)
     counts = [sum(store.record(name).exists() for name in names) for store in (files.volume, files.probability)]
     jobs = [*of_model, *own]
-    if finished:  # then an old failure was mended since, even if by another model whose jobs have other logs
+    if finished:  # then an old failure was fixed since, even if by another model whose jobs have other logs
         newest = max(product.stat().st_mtime for product in files.products)
         jobs = [job for job in jobs if job.state == "done" or job.log.stat().st_mtime > newest]
     states = {job.state for job in jobs}
