@@ -27,7 +27,7 @@ from benchmarks.acceptance import (
     Tolerances,
     gates,
 )
-from tomoprofile.layout import Layout
+from tomoprofile.layout import Layout, TruthLayout
 from tomoprofile.logs import LOG, log_to_terminal
 from tomoprofile.phantom.annotator import annotate
 from tomoprofile.phantom.files import write_scan, write_truth
@@ -130,7 +130,7 @@ def run(column: Column, work: Path) -> None:
     """Simulate, label, and run the workflow as a user would."""
     folder = work / slug(column.name)
     truth = folder / "truth"
-    if not (truth / "settings.json").exists():
+    if not TruthLayout(truth).settings.exists():
         phantom = simulate(PhantomSettings.of_kind(column.kind, SIZE, column.seed, **column.settings))
         write_scan(phantom, folder / "raw" / "scan", "tiff_folder_f32")
         write_truth(phantom, truth)

@@ -1,4 +1,4 @@
-"""Where everything lies below the results folder; each name stands here and nowhere else.
+"""Where everything lies below the results folder, and in a folder of truth: each name stands here once.
 
 Every path is a :class:`~pathlib.Path`, also with a wildcard for a name, as rules have it:
 ``Layout("results").scan("{sample}").zones``.
@@ -188,6 +188,31 @@ class BundleLayout:
     def files(self) -> tuple[Path, ...]:
         """All of them, in the order in which they are put in place."""
         return self.weights, self.inference, self.card, self.metadata
+
+
+class TruthLayout:
+    """What is true of a simulated scan; a folder of its own beside the raw scan.
+
+    Attributes
+    ----------
+    objects, profile : Path
+        Tables of what was placed, and of its volume against depth.
+    labels, occupancy : Path
+        Class of each voxel, and the share of it that domains fill.
+    interface : Path
+        The substrate plane.
+    settings : Path
+        Of the simulation; written last.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = folder = Path(folder)
+        self.objects = folder / "objects.parquet"
+        self.profile = folder / "profile.parquet"
+        self.labels = folder / "labels.tif"
+        self.occupancy = folder / "occupancy.tif"
+        self.interface = folder / "interface.json"
+        self.settings = folder / "settings.json"
 
 
 def _job(rule: str, target: tuple[str, ...], ending: str) -> Path:

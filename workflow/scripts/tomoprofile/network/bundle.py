@@ -26,6 +26,7 @@ from .unet import SliceNetwork
 # MONAI's own, by name; nothing is fetched from there.
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 PACKAGES = ("efficientnet-lite-pytorch",)
+FILES = BundleLayout("").files  # as seen from its folder
 
 
 def write_bundle(out: Path, network: SliceNetwork, facts: dict[str, Any], pictures: CardPictures) -> None:
@@ -96,19 +97,18 @@ def write_bundle(out: Path, network: SliceNetwork, facts: dict[str, Any], pictur
     out.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
     try:
-        new, old = BundleLayout(scratch), BundleLayout(out)
-        for path in new.files:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({name: value.cpu() for name, value in network.state_dict().items()}, new.weights)
-        new.inference.write_text(json.dumps(inference, indent=2) + "\n")
-        write_card(new.card.parent, out.name, facts, pictures)
-        new.metadata.write_text(json.dumps(metadata, indent=2) + "\n")
-        old.metadata.unlink(missing_ok=True)  # never an earlier model's metadata beside these weights
-        shutil.rmtree(old.card.parent, ignore_errors=True)
-        for path in (*sorted(new.card.parent.glob("*.png")), *new.files):
-            target = out / path.relative_to(scratch)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(target)
+        for name in FILES:
+            (scratch / name).parent.mkdir(parents=True, exist_ok=True)
+        torch.save({name: value.cpu() for name, value in network.state_dict().items()}, scratch / FILES[0])
+        (scratch / FILES[1]).write_text(json.dumps(inference, indent=2) + "\n")
+        write_card((scratch / FILES[2]).parent, out.name, facts, pictures)
+        (scratch / FILES[3]).write_text(json.dumps(metadata, indent=2) + "\n")
+        (out / FILES[-1]).unlink(missing_ok=True)  # never an earlier model's metadata beside these weights
+        shutil.rmtree(out / "docs", ignore_errors=True)
+        drawn = [str(path.relative_to(scratch)) for path in sorted(scratch.glob("docs/*.png"))]
+        for name in (*drawn, *FILES):
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            (scratch / name).replace(out / name)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import Fault, InputError
 from ..layout import BundleLayout
 
+METADATA = BundleLayout("").metadata  # as seen from the folder of a bundle
 NEEDED = ("network", "seen", "decision_level", "calibration", "conditions", "classes")
 
 
@@ -20,7 +21,7 @@ def read_facts(bundle: str | Path) -> dict[str, Any]:
     InputError
         When it is no bundle that this version of tomoprofile wrote.
     """
-    path = BundleLayout(bundle).metadata
+    path = Path(bundle) / METADATA
     try:
         facts: dict[str, Any] = json.loads(path.read_text())["tomoprofile"]
         for key in NEEDED:

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError, StageError
-from ..layout import ScanLayout
+from ..layout import ScanLayout, TruthLayout
 from ..phantom.geometry import DOMAIN, PEAK_UM, PLATEAU_FROM_UM
 from ..volume.plane import Plane
 
@@ -86,16 +86,17 @@ class Truth:
     def read(cls, folder: Path) -> Truth:
         """Read what :func:`~tomoprofile.phantom.files.write_truth` wrote."""
         columns = ("class", "large", "diameter_um", "voxels", "equivalent_diameter_um", "depth_um", "on_border")
-        objects = read_columns(folder / "objects.parquet", (*columns, *CENTRE, *CENTROID))
-        profile = read_columns(folder / "profile.parquet", ("depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
+        files = TruthLayout(folder)
+        objects = read_columns(files.objects, (*columns, *CENTRE, *CENTROID))
+        profile = read_columns(files.profile, ("depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
         try:
-            settings = json.loads((folder / "settings.json").read_text())
+            settings = json.loads(files.settings.read_text())
             extent = np.array(settings["size"]) * settings["voxel_um"]
         except (OSError, KeyError, ValueError) as error:
             problem = f"not the truth of a simulated scan: {error!r}"
-            raise InputError(Fault(str(folder / "settings.json"), "", problem, "Simulate the scan again.")) from None
+            raise InputError(Fault(str(files.settings), "", problem, "Simulate the scan again.")) from None
         domains = objects[objects["class"] == DOMAIN]
-        return cls(domains, profile, Plane.load(folder / "interface.json"), extent, settings)
+        return cls(domains, profile, Plane.load(files.interface), extent, settings)
 
     def ratio(self, low_um: float, high_um: float) -> float:
         """Return the volume ratio between two depths."""
@@ -204,7 +205,7 @@ def _deepest_zone(truth: Truth, zones: pd.DataFrame) -> list[Comparison]:
             Comparison(f"mean diameter {where}", zone.mean_equivalent_diameter_um, diameter, _DIAMETER_UM, "um"),
         ]
     problem = f"no zone holds {_ENOUGH} simulated domains"
-    raise StageError(Fault("zones.parquet", "", problem, "Simulate a larger scan, or configure wider zones."))
+    raise StageError(Fault("profile.zones", "", problem, "Simulate a larger scan, or configure wider zones."))
 
 
 def match_large(truth: Truth, domains: pd.DataFrame) -> tuple[list[float], int]:

@@ -168,7 +168,11 @@ def status_text(run: Run, scans: list[ScanStatus]) -> str:
 
 def trouble_lines(sample: str, job: Job, run: Run) -> list[str]:
     """Return what a person needs to know of a job that failed: scan, slab, where it ran, its log and last lines."""
-    how = "failed" if job.state == "failed" else "stopped without an error message (memory, time limit, scancel or its node)"
+    how = (
+        "failed"
+        if job.state == "failed"
+        else "stopped without an error message (memory, time limit, scancel or its node)"
+    )
     lines = [f"{sample}: {job.name} {how}, {job.place}", f"  log: {os.path.relpath(job.log, run.work_dir)}"]
     lines += [f"    {line}" for line in job.last]
     if job.state == "unfinished":
