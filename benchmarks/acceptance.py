@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from tomoprofile.layout import ScanLayout
 from tomoprofile.phantom.geometry import PEAK_UM, PLATEAU_FROM_UM, SMALL_FROM_UM
 from tomoprofile.run.against_truth import (
     CENTRE,
@@ -126,14 +127,14 @@ class Gate:
         return f"{'ok  ' if self.ok else 'FAIL'} {self.name} {self.what}: {self.measured:.5g}{unit} ({allowed})"
 
 
-def gates(truth_folder: Path, results: Path, tolerances: Tolerances) -> list[Gate]:
+def gates(truth_folder: Path, files: ScanLayout, tolerances: Tolerances) -> list[Gate]:
     """Return the gates A1 to A5 and A7 to A9 of a scan of which everything was simulated.
 
     Parameters
     ----------
     truth_folder : Path
         What :func:`~tomoprofile.phantom.files.write_truth` wrote.
-    results : Path
+    files : ScanLayout
         Results of the scan, with ``profile.bin_um: 1``.
     tolerances : Tolerances
 
@@ -142,12 +143,12 @@ def gates(truth_folder: Path, results: Path, tolerances: Tolerances) -> list[Gat
     InputError
         When a table or a column is missing.
     """
-    truth, plane = Truth.read(truth_folder), Plane.load(results / "interface.json")
-    domains = read_columns(results / "domains.parquet", _DOMAINS)
+    truth, plane = Truth.read(truth_folder), Plane.load(files.interface)
+    domains = read_columns(files.domains, _DOMAINS)
     columns = ("level", "depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3", *_ESTIMATES)
-    bins = read_columns(results / "profile.parquet", columns)
-    zones = read_columns(results / "zones.parquet", ("level", "from_um", *_ESTIMATES))
-    breaks = read_columns(results / "breakpoints.parquet", ("quantity", "depth_um"))
+    bins = read_columns(files.profile, columns)
+    zones = read_columns(files.zones, ("level", "from_um", *_ESTIMATES))
+    breaks = read_columns(files.breakpoints, ("quantity", "depth_um"))
     own = bins[bins["level"] == LEVEL].reset_index(drop=True)
     return [
         *_ratio(truth, own, zones, tolerances),

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from project import Project
+from project import RESULTS, Project
 
 from benchmarks.acceptance import EXACT, TRUE_MASK, gates
+from tomoprofile.layout import ScanLayout
 from tomoprofile.phantom.files import write_scan, write_truth
 from tomoprofile.phantom.geometry import DOMAIN
 from tomoprofile.phantom.scan import PhantomSettings, simulate
@@ -56,17 +57,17 @@ def finished(tmp_path_factory):
     rows.append(scans["B"] | {"model": "otsu", "sample": "B_otsu"})
     lines = ["\t".join(row[name] for name in COLUMNS) for row in rows]
     sheet.write_text("\n".join(["\t".join(COLUMNS), *lines]) + "\n")
-    project.snakemake(*(f"results/{row['sample']}/profile.parquet" for row in rows))
+    project.snakemake(*(RESULTS.scan(row["sample"]).profile for row in rows))
     return project
 
 
-def found(project, sample, tolerances, results=None):
+def found(project, sample, tolerances, files=None):
     kind = sample.split("_")[0]
-    return gates(project.folder / "truth" / kind, results or project.folder / "results" / sample, tolerances)
+    return gates(project.folder / "truth" / kind, files or project.results.scan(sample), tolerances)
 
 
-def missed(project, sample, tolerances, results=None):
-    return {gate.name for gate in found(project, sample, tolerances, results) if not gate.ok}
+def missed(project, sample, tolerances, files=None):
+    return {gate.name for gate in found(project, sample, tolerances, files) if not gate.ok}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -99,12 +100,10 @@ def test_a_threshold_fails(finished):
 @pytest.fixture
 def copy(finished, tmp_path):
     """Tables of the exact scan B, to be spoilt."""
-    folder = tmp_path / "B"
-    folder.mkdir()
-    for name in ("domains", "profile", "zones", "breakpoints"):
-        shutil.copy(finished.folder / f"results/B_exact/{name}.parquet", folder)
-    shutil.copy(finished.folder / "results/B_exact/interface.json", folder)
-    return folder
+    exact = finished.results.scan("B_exact")
+    for path in (exact.domains, exact.profile, exact.zones, exact.breakpoints, exact.interface):
+        shutil.copy(path, tmp_path)
+    return ScanLayout(tmp_path)
 
 
 def test_an_unspoilt_copy_passes(finished, copy):
@@ -112,60 +111,60 @@ def test_an_unspoilt_copy_passes(finished, copy):
 
 
 def test_leaving_cut_objects_out_fails(finished, copy):
-    profile, domains = pd.read_parquet(copy / "profile.parquet"), pd.read_parquet(copy / "domains.parquet")
+    profile, domains = pd.read_parquet(copy.profile), pd.read_parquet(copy.domains)
     whole = domains.loc[~domains["on_border"], "depth_um"]
     edges = [*profile["depth_lo_um"].unique(), profile["depth_hi_um"].max()]
     number = np.tile(np.histogram(whole, edges)[0], 3)
     profile["number_density_per_mm3"] = (number / profile["resin_um3"] * 1e9).where(
         profile["number_density_per_mm3"].notna()
     )
-    profile.to_parquet(copy / "profile.parquet")
+    profile.to_parquet(copy.profile)
     assert missed(finished, "B_exact", EXACT, copy) == {"A8"}
 
 
 def test_volume_of_whole_objects_fails(finished, copy):
-    profile, domains = pd.read_parquet(copy / "profile.parquet"), pd.read_parquet(copy / "domains.parquet")
+    profile, domains = pd.read_parquet(copy.profile), pd.read_parquet(copy.domains)
     edges = [*profile["depth_lo_um"].unique(), profile["depth_hi_um"].max()]
     volume = np.histogram(domains["depth_um"], edges, weights=domains["volume_um3"])[0]
     profile["domain_um3"] = np.tile(volume, 3)
-    profile.to_parquet(copy / "profile.parquet")
+    profile.to_parquet(copy.profile)
     assert "A1" in missed(finished, "B_exact", TRUE_MASK, copy)
 
 
 def test_a_missing_resin_mask_fails(finished, copy):
     """The volume of a layer as it is, substrate or not, in place of its resin."""
-    profile = pd.read_parquet(copy / "profile.parquet")
+    profile = pd.read_parquet(copy.profile)
     thickness = profile["depth_hi_um"] - profile["depth_lo_um"]
     lateral_um2 = (SIZE[0] * 0.5) * (SIZE[2] * 0.5) / math.cos(math.radians(TILT_DEG))
     profile["resin_um3"] = thickness * lateral_um2
-    profile.to_parquet(copy / "profile.parquet")
+    profile.to_parquet(copy.profile)
     assert "A1" in missed(finished, "B_exact", TRUE_MASK, copy)
 
 
 def test_surfaces_of_voxel_faces_fail(finished, copy):
     """A sphere's faces of voxels are 1.5 times its surface."""
-    domains = pd.read_parquet(copy / "domains.parquet")
+    domains = pd.read_parquet(copy.domains)
     domains["sphericity"] /= 1.5
-    domains.to_parquet(copy / "domains.parquet")
+    domains.to_parquet(copy.domains)
     assert missed(finished, "B_exact", EXACT, copy) == {"A9"}
 
 
 def test_a_missed_large_domain_and_a_cavity_fail(finished, copy):
-    domains = pd.read_parquet(copy / "domains.parquet")
+    domains = pd.read_parquet(copy.domains)
     near = domains.query("depth_um < 25 and not on_border")["equivalent_diameter_um"].idxmax()
     domains.loc[near, "cavities"] = 1
-    domains.to_parquet(copy / "domains.parquet")
+    domains.to_parquet(copy.domains)
     assert missed(finished, "B_exact", EXACT, copy) == {"A5"}
-    domains.drop(near).to_parquet(copy / "domains.parquet")
+    domains.drop(near).to_parquet(copy.domains)
     assert missed(finished, "B_exact", EXACT, copy) == {"A5"}
 
 
 def test_a_flat_profile_fails(finished, copy):
-    profile = pd.read_parquet(copy / "profile.parquet")
+    profile = pd.read_parquet(copy.profile)
     plateau = profile.loc[profile["depth_lo_um"] >= 80, "volume_ratio"].mean()
     for name in ("volume_ratio", "volume_ratio_lo", "volume_ratio_hi"):
         profile[name] = plateau
     profile["volume_ratio_hi"] += 0.01
     profile["domain_um3"] = plateau * profile["resin_um3"]
-    profile.to_parquet(copy / "profile.parquet")
+    profile.to_parquet(copy.profile)
     assert missed(finished, "B_exact", EXACT, copy) >= {"A1", "A3", "A4"}

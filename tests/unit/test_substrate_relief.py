@@ -10,12 +10,13 @@ from scipy.optimize import minimize_scalar
 from test_substrate_interface import store_of
 
 from tomoprofile.errors import InputError, StageError
+from tomoprofile.layout import ScanLayout
 from tomoprofile.profile.masks import FieldOfView, Grid
 from tomoprofile.run.check_mask import check_substrate
 from tomoprofile.samples import Scan
 from tomoprofile.substrate.relief import enter_substrate
 from tomoprofile.substrate.resin import Resin
-from tomoprofile.volume.plane import RELIEF, Plane, Relief
+from tomoprofile.volume.plane import Plane, Relief
 
 VOXEL = 0.5
 SHAPE = (96, 128, 112)  # z, depth along y, x
@@ -77,7 +78,13 @@ def enter(folder, mask, value=1):
     grey = np.where(mask, 10.0, 0.0) + np.random.default_rng(0).normal(0, 1, mask.shape)
     volume = store_of(folder, grey)
     out = folder / "interface.json"
-    enter_substrate(scan_of(folder / "mask.tif", mask.shape), volume, out, folder / RELIEF, folder / "resin.npz")
+    enter_substrate(
+        scan_of(folder / "mask.tif", mask.shape),
+        volume,
+        out,
+        ScanLayout(folder).substrate_distance,
+        folder / "resin.npz",
+    )
     return Plane.load(out), json.loads(out.read_text())
 
 
@@ -159,11 +166,11 @@ def test_the_kernel_places_every_voxel_where_the_depth_says(tmp_path):
 
 def test_the_file_goes_there_and_back(tmp_path):
     relief, record = enter(tmp_path, mask_of("wave"))
-    assert np.load(tmp_path / RELIEF, allow_pickle=False).dtype == np.float32
+    assert np.load(ScanLayout(tmp_path).substrate_distance, allow_pickle=False).dtype == np.float32
     assert record["how"].startswith("mask:")
     assert np.shape(record["residual_map_um"]) == (24, 28)
     assert relief.depth_um(1.0, 2.0, 3.0) == relief.depth_um(np.array([1.0]), 2.0, 3.0)[0]
-    (tmp_path / RELIEF).unlink()
+    (ScanLayout(tmp_path).substrate_distance).unlink()
     with pytest.raises(InputError, match="no interface file"):
         Plane.load(tmp_path / "interface.json")
 
@@ -191,7 +198,7 @@ def test_masks_that_are_no_substrate_are_refused(tmp_path, case):
     with pytest.raises((InputError, StageError), match=problem):
         enter(tmp_path, mask)
     assert not list(tmp_path.glob("interface.json*"))
-    assert not (tmp_path / RELIEF).exists()
+    assert not (ScanLayout(tmp_path).substrate_distance).exists()
 
 
 def test_the_check_tells_what_is_wrong_with_the_mask_before_anything_is_computed(tmp_path):

@@ -111,6 +111,7 @@ def _check(options: argparse.Namespace) -> None:
     import yaml
 
     from .config import read_config
+    from .layout import Layout
     from .logs import progress
     from .run.check import check_scan, write_findings
     from .run.feasibility import check_run, require
@@ -133,7 +134,7 @@ def _check(options: argparse.Namespace) -> None:
     for scan in progress(scans, len(scans), "scans checked"):
         findings += check_scan(scan, config.models.get(scan.model))
     require(findings)
-    out = Path(config.results) / "check.tsv"
+    out = Layout(config.results).check
     write_findings(findings, out)
     for finding in findings:
         if finding.sample == "-":
@@ -154,9 +155,8 @@ def _index(options: argparse.Namespace) -> None:
     from .run.record import read_run
 
     run = read_run(options.results)
-    out = run.results / "index.html"
-    write_index(run, out)
-    LOG.info("done, failed and missing scans: %s", out)
+    write_index(run)
+    LOG.info("done, failed and missing scans: %s", run.layout.index)
 
 
 def _phantom(options: argparse.Namespace) -> None:

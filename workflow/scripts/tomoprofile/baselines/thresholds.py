@@ -22,6 +22,7 @@ from ..config import Circle, ObjectsConfig, ProfileConfig, ThresholdConfig
 from ..domains.objects import iter_runs
 from ..domains.table import Level, measure_domains
 from ..errors import Fault, StageError
+from ..layout import ScanLayout
 from ..logs import LOG
 from ..profile.depth import deepest_um, whole_objects_um
 from ..profile.masks import FieldOfView, Floats, Grid, Ints
@@ -65,12 +66,12 @@ class Block:
     @property
     def volume(self) -> Path:
         """Its grey values."""
-        return self.folder / "volume.ome.zarr"
+        return ScanLayout(self.folder).volume.path
 
     @property
     def interface(self) -> Path:
         """The plane nearest to the substrate, in coordinates of the block: for directions and pictures."""
-        return self.folder / "interface.json"
+        return ScanLayout(self.folder).interface
 
     def mask(self, method: str) -> Path:
         """Store of a method's mask or probability."""
@@ -125,7 +126,7 @@ def segment_block(
     grid = _grid(grey.shape, edges, plane, view.within(window[1], window[2]), part, profile)
     block = _cut_block(grey, certain, grid, window, threshold_of(level), folder)
     if instances:
-        _copy(open_store(instances), window, folder / "instances.ome.zarr")
+        _copy(open_store(instances), window, ScanLayout(folder).instances.path)
     for method in METHODS:
         if method != OWN:
             _segment(block, method)
@@ -136,7 +137,7 @@ def segment_block(
             block.interface,
             {"calibrated": block.level(method, level)},
             objects,
-            instances=folder / "instances.ome.zarr" if instances and method == OWN else None,
+            instances=ScanLayout(folder).instances.path if instances and method == OWN else None,
         )
     return block
 
@@ -229,8 +230,8 @@ def _cut_block(grey: Store, certain: Store, grid: Grid, window: Window, threshol
     """Copy a block and compare grey values inside the scan's own domains with those of the rest of the resin."""
     plane, origin = grid.plane, _origin_um(window, grid)
     offset_um = plane.offset_um - float(np.dot(plane.normal, origin))
-    Plane(plane.normal, offset_um).save(folder / "interface.json")
-    volume = _copy(grey, window, folder / "volume.ome.zarr")
+    Plane(plane.normal, offset_um).save(ScanLayout(folder).interface)
+    volume = _copy(grey, window, ScanLayout(folder).volume.path)
     own = _copy(certain, window, folder / f"{OWN}.ome.zarr")
     at = [
         (np.arange(part.start, part.stop) + 0.5) * edge for part, edge in zip(window, grid.voxel_size_um, strict=True)

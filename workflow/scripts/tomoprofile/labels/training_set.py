@@ -15,6 +15,7 @@ from scipy import ndimage
 from ..config import UNetConfig
 from ..errors import Fault, InputError, StageError
 from ..files import whole_file
+from ..layout import ScanLayout
 from ..logs import LOG
 from ..shift.appearance import Appearance
 from ..volume.grey import normalise
@@ -245,7 +246,7 @@ def write_training_set(training: TrainingSet, out: Path) -> None:
 
 
 def _nothing_labelled(scan: LabelledScan) -> Fault:
-    proposed = scan.volume.parent / "to_label"
+    proposed = ScanLayout(scan.volume.parent).to_label.folder
     problem = f"no slice of {scan.sample} is labelled yet"
     remedy = (
         f"Mark the domains in the images of {proposed} and save each mask under the same name into {scan.labels} "

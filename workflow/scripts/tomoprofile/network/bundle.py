@@ -18,14 +18,15 @@ import torch
 
 from .. import __version__
 from ..errors import Fault, InputError
+from ..layout import BundleLayout
 from .card import CardPictures, write_card
-from .facts import METADATA, read_facts
+from .facts import read_facts
 from .unet import SliceNetwork
 
 # MONAI's own, by name; nothing is fetched from there.
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 PACKAGES = ("efficientnet-lite-pytorch",)
-FILES = ("models/model.pt", "configs/inference.json", "docs/README.md", METADATA)
+FILES = BundleLayout("").files  # as seen from its folder
 
 
 def write_bundle(out: Path, network: SliceNetwork, facts: dict[str, Any], pictures: CardPictures) -> None:
@@ -125,7 +126,7 @@ def load_network(bundle: Path) -> SliceNetwork:
         When weights are missing, hold anything but tensors, or do not fit.
     """
     facts = read_facts(bundle)
-    weights = bundle / "models" / "model.pt"
+    weights = BundleLayout(bundle).weights
     try:
         state = torch.load(weights, map_location="cpu", weights_only=True)
         network = SliceNetwork(**facts["network"], pretrained=False)

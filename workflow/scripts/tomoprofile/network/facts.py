@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Fault, InputError
+from ..layout import BundleLayout
 
-METADATA = "configs/metadata.json"
+METADATA = BundleLayout("").metadata  # as seen from the folder of a bundle
 NEEDED = ("network", "seen", "decision_level", "calibration", "conditions", "classes")
 
 

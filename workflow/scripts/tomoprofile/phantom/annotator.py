@@ -10,6 +10,7 @@ import tifffile
 
 from ..errors import Fault, InputError
 from ..files import whole_file
+from ..layout import TruthLayout
 from ..logs import LOG
 from .geometry import DOMAIN
 
@@ -37,7 +38,7 @@ def annotate(truth_folder: str | Path, slices_tsv: str | Path, labels_folder: st
         When the list or the truth cannot be read, or a slice is not in the scan.
     """
     rows = _rows(Path(slices_tsv))
-    truth = Path(truth_folder) / "labels.tif"
+    truth = TruthLayout(truth_folder).labels
     written = []
     try:
         with tifffile.TiffFile(truth) as tif:

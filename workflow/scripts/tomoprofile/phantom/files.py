@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..errors import ConfigError, Fault, InputError
 from ..files import whole_file
+from ..layout import TruthLayout
 from .scan import Phantom
 from .truth import profile_table
 
@@ -84,18 +85,18 @@ def write_truth(phantom: Phantom, folder: str | Path) -> None:
     folder : str or Path
         Receives the files.
     """
-    folder = Path(folder)
+    files = TruthLayout(folder)
     settings = phantom.settings
-    _write_table(folder / "objects.parquet", phantom.objects)
+    _write_table(files.objects, phantom.objects)
     profile = profile_table(phantom.labels, phantom.objects, settings.voxel_um, phantom.plane)
-    _write_table(folder / "profile.parquet", profile)
+    _write_table(files.profile, profile)
     occupancy = np.rint(phantom.occupancy * 255).astype(np.uint8)
-    for name, image in (("labels.tif", phantom.labels), ("occupancy.tif", occupancy)):
-        with whole_file(folder / name) as part:
+    for path, image in ((files.labels, phantom.labels), (files.occupancy, occupancy)):
+        with whole_file(path) as part:
             tifffile.imwrite(part, image, compression="zlib", photometric="minisblack", metadata={"axes": "ZYX"})
-    with whole_file(folder / "interface.json") as part:
+    with whole_file(files.interface) as part:
         phantom.plane.save(part, how="simulated", residual_um=0.0)
-    with whole_file(folder / "settings.json") as part:
+    with whole_file(files.settings) as part:
         record = {"tomoprofile_version": __version__, **dataclasses.asdict(settings)}
         part.write_text(json.dumps(record, indent=2) + "\n")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ..layout import BundleLayout
 from .tables import read_record
 
 _TOLD = ("held_out", "decision_level", "calibrated", "learning_curve", "seen")  # elsewhere on the page
@@ -98,7 +99,7 @@ def read_segmentation(segmenter: Path) -> Segmentation:
             return Segmentation(_GIVEN[method], method, level, False, dict(_scalars(told)))  # type: ignore[arg-type]
         words = _METHODS.get(method, "global threshold")
         return Segmentation(words, "threshold", level, False, dict(_scalars(record)))
-    metadata = read_record(segmenter / "configs" / "metadata.json")
+    metadata = read_record(BundleLayout(segmenter).metadata)
     # A bundle of another program has no such section.
     record = _section(metadata, "tomoprofile")
     labels = _section(record, "labels")

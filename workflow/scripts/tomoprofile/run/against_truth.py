@@ -1,4 +1,4 @@
-"""Results of a simulated scan set beside its truth: the acceptance gates of a run (P24, P25)."""
+"""Results of a simulated scan beside its truth: the acceptance gates of a run."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError, StageError
+from ..layout import ScanLayout, TruthLayout
 from ..phantom.geometry import DOMAIN, PEAK_UM, PLATEAU_FROM_UM
 from ..volume.plane import Plane
 
@@ -85,16 +86,17 @@ class Truth:
     def read(cls, folder: Path) -> Truth:
         """Read what :func:`~tomoprofile.phantom.files.write_truth` wrote."""
         columns = ("class", "large", "diameter_um", "voxels", "equivalent_diameter_um", "depth_um", "on_border")
-        objects = read_columns(folder / "objects.parquet", (*columns, *CENTRE, *CENTROID))
-        profile = read_columns(folder / "profile.parquet", ("depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
+        files = TruthLayout(folder)
+        objects = read_columns(files.objects, (*columns, *CENTRE, *CENTROID))
+        profile = read_columns(files.profile, ("depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
         try:
-            settings = json.loads((folder / "settings.json").read_text())
+            settings = json.loads(files.settings.read_text())
             extent = np.array(settings["size"]) * settings["voxel_um"]
         except (OSError, KeyError, ValueError) as error:
-            problem = f"this is no truth of a simulated scan: {error!r}"
-            raise InputError(Fault(str(folder / "settings.json"), "", problem, "Simulate the scan again.")) from None
+            problem = f"not the truth of a simulated scan: {error!r}"
+            raise InputError(Fault(str(files.settings), "", problem, "Simulate the scan again.")) from None
         domains = objects[objects["class"] == DOMAIN]
-        return cls(domains, profile, Plane.load(folder / "interface.json"), extent, settings)
+        return cls(domains, profile, Plane.load(files.interface), extent, settings)
 
     def ratio(self, low_um: float, high_um: float) -> float:
         """Return the volume ratio between two depths."""
@@ -129,13 +131,13 @@ def compare(truth_folder: str | Path, results_sample_folder: str | Path) -> list
     StageError
         When the scan is too shallow to be compared.
     """
-    results = Path(results_sample_folder)
+    files = ScanLayout(results_sample_folder)
     truth = Truth.read(Path(truth_folder))
-    domains = read_columns(results / "domains.parquet", ("equivalent_diameter_um", "depth_um", "on_border", *CENTROID))
-    bins = read_columns(results / "profile.parquet", ("level", "depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
+    domains = read_columns(files.domains, ("equivalent_diameter_um", "depth_um", "on_border", *CENTROID))
+    bins = read_columns(files.profile, ("level", "depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
     estimates = ("number_density_per_mm3", "mean_equivalent_diameter_um")
-    zones = read_columns(results / "zones.parquet", ("zone", "from_um", "to_um", "level", *estimates))
-    plane = Plane.load(results / "interface.json")
+    zones = read_columns(files.zones, ("zone", "from_um", "to_um", "level", *estimates))
+    plane = Plane.load(files.interface)
     return [
         *_plateau(truth, domains, bins[bins["level"] == LEVEL]),
         *_deepest_zone(truth, zones[zones["level"] == LEVEL]),
@@ -203,11 +205,11 @@ def _deepest_zone(truth: Truth, zones: pd.DataFrame) -> list[Comparison]:
             Comparison(f"mean diameter {where}", zone.mean_equivalent_diameter_um, diameter, _DIAMETER_UM, "um"),
         ]
     problem = f"no zone holds {_ENOUGH} simulated domains"
-    raise StageError(Fault("zones.parquet", "", problem, "Simulate a larger scan, or configure wider zones."))
+    raise StageError(Fault("profile.zones", "", problem, "Simulate a larger scan, or configure wider zones."))
 
 
 def match_large(truth: Truth, domains: pd.DataFrame) -> tuple[list[float], int]:
-    """Look for every whole large domain of the truth among the domains above 10 um (P24).
+    """Look for every whole large domain of the truth among the domains above 10 um.
 
     Returns
     -------
@@ -230,7 +232,7 @@ def match_large(truth: Truth, domains: pd.DataFrame) -> tuple[list[float], int]:
 
 
 def false_small(domains: pd.DataFrame) -> int:
-    """Return the number of domains of at most 10 um where there are only larger ones: near the substrate (P24)."""
+    """Return the number of domains of at most 10 um where there are only larger ones: near the substrate."""
     small = (domains["equivalent_diameter_um"] <= LARGE_UM) & ~domains["on_border"] & (domains["depth_um"] < NEAR_UM)
     return int(small.sum())
 

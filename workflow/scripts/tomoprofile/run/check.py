@@ -104,7 +104,7 @@ def _no_numbers(scan: Scan, reader: ScanReader) -> list[Fault]:
     if not bad:
         return []
     worst = max(bad, key=lambda z: bad[z])
-    problem = f"{100 * bad[worst]:.3g} % of the voxels of slice {worst} are no numbers"
+    problem = f"{100 * bad[worst]:.3g} % of the voxels of slice {worst} are NaN or infinite"
     remedy = "Export the scan again with a grey value there, such as that of air."
     return [Fault(scan.path, "NaN or infinite", problem, remedy)]
 

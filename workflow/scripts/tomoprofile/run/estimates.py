@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..config import BundleConfig, Config, ThresholdConfig, UNetConfig
 from ..samples import Scan
-from ..volume.pyramid import level_shapes
+from .plan import planned_jobs
 
 KEEPS = ("minimal", "standard", "all")
 BYTES_PER_VOXEL = {"uint8": 1, "uint16": 2, "float32": 4}
@@ -37,7 +37,7 @@ class Needs:
         Disk in bytes afterwards, for each choice of ``keep``; ``all`` is also what it needs while it is computed.
         Volumes are counted uncompressed; they take about three quarters of that.
     files : int
-        Files below the results folder, logs and Snakemake's own records included, with ``keep: all``.
+        Files of the scan, logs and Snakemake's own records included, before any is removed; shards of zeros have none.
     gpu_minutes : float
         0 for threshold methods and for scans with a mask of their own.
     core_hours, core_hours_without_gpu : float
@@ -62,10 +62,8 @@ def needs_of(scan: Scan, config: Config) -> Needs:
     stores = raw + voxels * _PROBABILITY * (2 if flips > 1 else 1)
     if mask and mask.instances:
         stores += voxels * _INSTANCES
-    slabs = math.ceil(scan.slices / config.store.slab_slices)
-    # Besides slabs: create, interface, look, compare, pick, measure, profile, baselines, report.
-    jobs = 2 * slabs + 9 + (painted > 0)
-    core = jobs * _JOB_CORE_SECONDS + raw / _CONVERT_BYTES + voxels / _OBJECT_VOXELS + painted / _LABEL_VOXELS
+    jobs = planned_jobs(scan, config)
+    core = len(jobs) * _JOB_CORE_SECONDS + raw / _CONVERT_BYTES + voxels / _OBJECT_VOXELS + painted / _LABEL_VOXELS
     core += min(voxels, _MOST_BASELINE_VOXELS) / _BASELINE_VOXELS
     network = 0.0
     if mask:
@@ -79,22 +77,8 @@ def needs_of(scan: Scan, config: Config) -> Needs:
     network *= flips
     return Needs(
         bytes_kept={"minimal": tables, "standard": stores + tables, "all": stores + tables + voxels * _OBJECTS},
-        files=_files(scan, config, slabs, jobs),
+        files=sum(job.files for job in jobs),
         gpu_minutes=network / _GPU_SPEEDUP / 60,
         core_hours=core / 3600,
         core_hours_without_gpu=(core + network) / 3600,
     )
-
-
-def _files(scan: Scan, config: Config, slabs: int, jobs: int) -> int:
-    stores = 3 if scan.own_mask and scan.own_mask.instances else 2
-    shards = stores * math.ceil(scan.slices / config.store.shard_slices)
-    metadata, records = 2 * stores, stores * slabs
-    # interface, resin, appearance, familiarity, objects (3), band (2), domains, profile (5), baselines, provenance
-    tables = 17 + (scan.substrate_mask is not None)
-    pages = 1 + (1 + 2 * config.pick.slices)  # the report; the slices to label and their masks
-    if config.objects.label_volume:
-        metadata += 1
-        shards += sum(math.ceil(nz / config.store.shard_slices) + 1 for nz, _, _ in level_shapes(scan.shape))
-    of_snakemake = records + tables + 2 + metadata  # of the pages, it knows the report and the list of slices to label
-    return shards + metadata + records + tables + pages + 2 * jobs + of_snakemake

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from ..config import PACKAGED_WEIGHTS, BundleConfig, Config, ThresholdConfig, UNetConfig
 from ..errors import Fault, InputError, TomoprofileError
+from ..layout import BundleLayout, Layout
 from ..network.backends import engine_faults
-from ..network.facts import METADATA, read_facts
+from ..network.facts import read_facts
 from ..samples import Scan
 from .estimates import KEEPS, Needs, needs_of
 
@@ -108,7 +109,7 @@ def _check_bundle(name: str, model: BundleConfig, scans: list[Scan]) -> list[Fin
 
 
 def _bundle_faults(key: str, folder: str, wanted: str) -> list[Fault]:
-    if not (Path(folder) / METADATA).is_file():
+    if not BundleLayout(folder).metadata.is_file():
         remedy = f"Give {wanted} (results/models/NAME)."
         return [Fault(key, repr(folder), "there is no model bundle in this folder", remedy)]
     try:
@@ -160,7 +161,9 @@ def _check_disk(config: Config, scans: list[Scan]) -> list[Finding]:
         fault = Fault("results", repr(config.results), "the folder cannot be written", "Choose another in `results:`.")
         return errors_of("-", "disk", [fault])
     # What an earlier run has already written need not find room again.
-    written = [path.stat().st_size for path in Path(config.results).rglob("*.ome.zarr/**/*") if path.is_file()]
+    layout = Layout(config.results)
+    stores = [store.path for scan in scans for store in layout.scan(scan.sample).stores]
+    written = [path.stat().st_size for store in stores for path in store.rglob("*") if path.is_file()]
     free, free_files = shutil.disk_usage(folder).free + sum(written), os.statvfs(folder).f_favail + len(written)
     stays = ", ".join(f"{keep}: {kept[keep] / 1e9:.1f} GB" for keep in KEEPS)
     text = f"about {kept['all'] / 1e9:.1f} GB needed below {config.results}, {free / 1e9:.1f} GB free; stays ({stays})"

@@ -9,6 +9,7 @@ import tifffile
 import torch
 from numpy.typing import NDArray
 
+from ..layout import ScanLayout, ToLabelLayout
 from ..logs import LOG
 from ..network.bundle import decision_level, load_network, read_facts
 from ..network.slices import SlicePredictor
@@ -57,7 +58,7 @@ def compare_with_model(
     least_sure = max(doubts, key=lambda z: doubts[z])
     verdict = compare(facts, looks, doubt_of(found), least_sure)
     if verdict.status in ("edge", "outside"):
-        image, mask = model.export(store, looks, least_sure, out.parent / "to_label", sample)
+        image, mask = model.export(store, looks, least_sure, ScanLayout(out.parent).to_label.folder, sample)
         LOG.warning(
             "%s looks %s what the model has seen: %s. Correct %s, look at %s, and train with it.",
             sample,
@@ -95,9 +96,9 @@ class SliceModel:
         return self.predictor.probability(normalise(grey, looks.centre, looks.spread))
 
     def export(self, store: Store, looks: Appearance, z: int, folder: Path, sample: str) -> tuple[Path, Path]:
-        """Write a slice at native grey, and a mask to correct (F16); returns both files."""
+        """Write a slice at native grey, and a mask to correct; returns both files."""
         image = folder / f"{sample}_z{z:05d}.tif"
-        mask = folder / "prelabels" / image.name
+        mask = ToLabelLayout(folder).prelabels / image.name
         mask.parent.mkdir(parents=True, exist_ok=True)
         tifffile.imwrite(image, store.read(z, z + 1)[0])
         found = self.probability(store, looks, z) >= threshold_of(self.level)
