@@ -19,7 +19,7 @@ INTERFACE_FORMS = (
 MASK_FORMS = "`PATH`, `FILE.h5:/DATASET`, or either behind `instances:`"
 BY_HAND = ("interface", "labels", "model", "mask", "group", "time_h")  # columns that no header of a scan can tell
 _INSTANCES = "instances:"
-_DATASET = re.compile(r"(.+\.(?:h5|hdf5|hdf|nx|nxs)):(/.+)", re.IGNORECASE)
+_DATASET = re.compile(r"(.+\.\w+):(/.+)")
 
 
 class OwnMask(NamedTuple):
@@ -52,7 +52,7 @@ class Scan(BaseModel):
 
     sample: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the scan; its results folder.")
     path: str = Field(min_length=1, description="Raw scan: folder of TIFF slices, multi-page TIFF, or HDF5 file.")
-    format: Literal["tiff_folder", "tiff_stack", "hdf5"] = Field(description="How the raw scan is stored.")
+    format: str = Field(min_length=1, description="How the raw scan is stored: one of the formats below.")
     dataset: str = Field("", description="HDF5 only: path of the dataset inside the file.")
     slice_axis: int = Field(0, ge=0, le=2, description="Axis of the raw array that becomes z, the slice axis.")
     slices: int = Field(ge=1, description="Voxels along z.")
@@ -239,10 +239,6 @@ def read_samples(path: str | Path, models: Collection[str]) -> list[Scan]:
         if scan.model not in models and not scan.mask:
             problem = f"no such model in `models:` ({', '.join(sorted(models))})"
             faults.append(Fault(f"{where} model", repr(scan.model), problem, "Name one of them, or configure it."))
-        if scan.format == "hdf5" and not scan.dataset:
-            faults.append(
-                Fault(f"{where} dataset", "''", "an HDF5 scan needs its dataset path", "Run `tomoprofile scan`.")
-            )
         seen[scan.sample] = number
         scans.append(scan)
     if faults:
