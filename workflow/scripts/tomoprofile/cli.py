@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -84,7 +83,10 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("results", type=Path, help="folder of the sample's results")
     compare.set_defaults(run=_compare)
 
-    schema = commands.add_parser("schema", help="print the JSON schema of the configuration")
+    schema = commands.add_parser(
+        "schema", help="for developers: write the schema of the configuration and the tables of config/README.md"
+    )
+    schema.add_argument("root", type=Path, nargs="?", default=Path(), help="checkout of tomoprofile")
     schema.set_defaults(run=_schema)
     return parser
 
@@ -201,10 +203,10 @@ def _compare(options: argparse.Namespace) -> int:
     return 0 if all(comparison.ok for comparison in comparisons) else 1
 
 
-def _schema(_: argparse.Namespace) -> None:
-    from .config import json_schema
+def _schema(options: argparse.Namespace) -> None:
+    from .run.reference import write_reference
 
-    print(json.dumps(json_schema(), indent=2))
+    write_reference(options.root)
 
 
 if __name__ == "__main__":

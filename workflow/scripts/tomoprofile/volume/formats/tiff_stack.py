@@ -54,7 +54,7 @@ class TIFFStack:
 FORMAT = Format(
     name="tiff_stack",
     what="multi-page TIFF or BigTIFF",
-    remarks="`.tif`, `.tiff`; as a scan or mask; one channel and one time point",
+    remarks="`.tif`, `.tiff`; one channel and one time point",
     matches=lambda path: is_named_tiff(path) and path.is_file(),
     open=lambda path, _: TIFFStack(path),
     datasets=lambda path: [""] if page_count(path) > 1 else [],
