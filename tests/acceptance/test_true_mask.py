@@ -16,7 +16,7 @@ from project import RESULTS, Project
 from benchmarks.acceptance import EXACT, TRUE_MASK, gates
 from tomoprofile.layout import ScanLayout
 from tomoprofile.phantom.files import write_scan, write_truth
-from tomoprofile.phantom.geometry import DOMAIN
+from tomoprofile.phantom.geometry import DOMAIN, VOID
 from tomoprofile.phantom.scan import PhantomSettings, simulate
 from tomoprofile.samples import COLUMNS
 
@@ -39,8 +39,9 @@ def finished(tmp_path_factory):
         phantom = simulate(PhantomSettings.of_kind(kind, SIZE, seed, tilt_deg=TILT_DEG))
         write_scan(phantom, project.folder / "raw" / kind, "tiff_folder_f32")
         write_truth(phantom, project.folder / "truth" / kind)
-        mask = (phantom.labels == DOMAIN).astype("uint8")
-        tifffile.imwrite(project.folder / f"{kind}.tif", mask, photometric="minisblack")
+        for name, value in ((kind, DOMAIN), (f"{kind}_void", VOID)):
+            mask = (phantom.labels == value).astype("uint8")
+            tifffile.imwrite(project.folder / f"{name}.tif", mask, photometric="minisblack")
         project.planes = getattr(project, "planes", {}) | {kind: phantom.plane}
     project.tomoprofile("scan", "raw")
     sheet = project.folder / "config/samples.tsv"
@@ -51,6 +52,8 @@ def finished(tmp_path_factory):
         own = {"mask": f"{kind}.tif"}
         rows.append(scans[kind] | own | {"sample": f"{kind}_exact", "interface": f"plane:{plane}"})
         rows.append(scans[kind] | own | {"sample": f"{kind}_auto"})
+        void = {"sample": f"{kind}_void", "mask": f"{kind}_void.tif", "interface": f"plane:{plane}"}
+        rows.append(scans[kind] | void)
     # Depth as people count it: slices from where the substrate ends, here along y, at the corner looked at first.
     flat = project.planes["B"].offset_um / project.planes["B"].normal[1]
     rows.append(scans["B"] | {"mask": "B.tif", "sample": "B_slices", "interface": f"plane:0,1,0,{flat}"})
@@ -61,9 +64,9 @@ def finished(tmp_path_factory):
     return project
 
 
-def found(project, sample, tolerances, files=None):
+def found(project, sample, tolerances, files=None, measured="domain"):
     kind = sample.split("_")[0]
-    return gates(project.folder / "truth" / kind, files or project.results.scan(sample), tolerances)
+    return gates(project.folder / "truth" / kind, files or project.results.scan(sample), tolerances, measured)
 
 
 def missed(project, sample, tolerances, files=None):
@@ -83,6 +86,16 @@ def test_true_mask_and_fitted_plane(finished, kind):
     all_gates = found(finished, f"{kind}_auto", TRUE_MASK)
     print(*all_gates, sep="\n")
     assert not [str(gate) for gate in all_gates if not gate.ok]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_voids_are_exact_and_no_domains(finished, kind):
+    all_gates = found(finished, f"{kind}_void", EXACT, measured="void")
+    print(*all_gates, sep="\n")
+    assert {gate.name for gate in all_gates} >= {"A1", "A2", "A8"}
+    assert not [str(gate) for gate in all_gates if not gate.ok]
+    domains = found(finished, f"{kind}_exact", EXACT, measured="void")
+    assert {gate.name for gate in domains if not gate.ok} >= {"A1", "A2", "A8"}
 
 
 def test_sphericity_was_among_the_gates(finished):

@@ -11,8 +11,9 @@ from test_substrate_interface import store_of
 
 from tomoprofile.config import Circle, ProfileConfig
 from tomoprofile.errors import InputError
+from tomoprofile.phantom.geometry import DOMAIN
 from tomoprofile.phantom.scan import PhantomSettings, simulate
-from tomoprofile.phantom.truth import AIR, DOMAIN, SUBSTRATE
+from tomoprofile.phantom.truth import AIR, SUBSTRATE
 from tomoprofile.profile.depth import LEVELS, profile_depth
 from tomoprofile.substrate import edges
 from tomoprofile.substrate.interface import fit_interface

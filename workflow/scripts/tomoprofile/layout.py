@@ -195,8 +195,8 @@ class TruthLayout:
 
     Attributes
     ----------
-    objects, profile : Path
-        Tables of what was placed, and of its volume against depth.
+    objects : Path
+        Table of what was placed.
     labels, occupancy : Path
         Class of each voxel, and the share of it that domains fill.
     interface : Path
@@ -208,11 +208,14 @@ class TruthLayout:
     def __init__(self, folder: str | Path) -> None:
         self.folder = folder = Path(folder)
         self.objects = folder / "objects.parquet"
-        self.profile = folder / "profile.parquet"
         self.labels = folder / "labels.tif"
         self.occupancy = folder / "occupancy.tif"
         self.interface = folder / "interface.json"
         self.settings = folder / "settings.json"
+
+    def profile_of(self, measured: str) -> Path:
+        """Return the table of the volume of a class against depth."""
+        return self.folder / ("profile.parquet" if measured == "domain" else f"profile_{measured}.parquet")
 
 
 def _job(rule: str, target: tuple[str, ...], ending: str) -> Path:

@@ -22,6 +22,7 @@ from .. import __version__
 from ..errors import ConfigError, Fault, InputError
 from ..files import whole_file
 from ..layout import TruthLayout
+from .geometry import CLASSES
 from .scan import Phantom
 from .truth import profile_table
 
@@ -32,7 +33,7 @@ _UNITS = {"_um": "um", "_um3": "um^3", "voxels": "voxels", "volume_ratio": "1"}
 
 
 def write_scan(phantom: Phantom, folder: str | Path, form: str) -> Path:
-    """Write the grey values as a raw scan (P10).
+    """Write the grey values as a raw scan.
 
     Parameters
     ----------
@@ -74,9 +75,9 @@ def write_scan(phantom: Phantom, folder: str | Path, form: str) -> Path:
 def write_truth(phantom: Phantom, folder: str | Path) -> None:
     """Write everything that is true of the scan.
 
-    ``objects.parquet``, ``labels.tif`` (0 matrix and fillers, 1 domain, 2 void, 3 substrate, 4 air), ``occupancy.tif``
-    (share of each voxel filled by domains, 255 = 1), ``interface.json``, ``profile.parquet`` (bins of 1 um) and, last,
-    ``settings.json``.
+    ``objects.parquet`` (domains and voids), ``labels.tif`` (0 matrix and fillers, 1 domain, 2 void, 3 substrate,
+    4 air), ``occupancy.tif`` (share of each voxel filled by domains, 255 = 1), ``interface.json``, ``profile.parquet``
+    (domains in bins of 1 um), ``profile_void.parquet`` (the same of voids) and, last, ``settings.json``.
 
     Parameters
     ----------
@@ -88,8 +89,9 @@ def write_truth(phantom: Phantom, folder: str | Path) -> None:
     files = TruthLayout(folder)
     settings = phantom.settings
     _write_table(files.objects, phantom.objects)
-    profile = profile_table(phantom.labels, phantom.objects, settings.voxel_um, phantom.plane)
-    _write_table(files.profile, profile)
+    for measured in CLASSES:
+        profile = profile_table(phantom.labels, phantom.objects, settings.voxel_um, phantom.plane, measured)
+        _write_table(files.profile_of(measured), profile)
     occupancy = np.rint(phantom.occupancy * 255).astype(np.uint8)
     for path, image in ((files.labels, phantom.labels), (files.occupancy, occupancy)):
         with whole_file(path) as part:
