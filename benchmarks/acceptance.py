@@ -19,14 +19,13 @@ from tomoprofile.run.against_truth import (
     CENTRE,
     CENTROID,
     LARGE_UM,
-    LEVEL,
     NEAR_UM,
     Truth,
     false_small,
     match_large,
     plane_error_um,
-    read_columns,
 )
+from tomoprofile.tables import BREAKPOINTS, CALIBRATED, DOMAINS, PROFILE, ZONES
 from tomoprofile.volume.plane import Plane
 
 BREAK_UM = 3.0  # the break of the profile lies at 40 um, give or take
@@ -143,12 +142,12 @@ def gates(truth_folder: Path, results: Path, tolerances: Tolerances) -> list[Gat
         When a table or a column is missing.
     """
     truth, plane = Truth.read(truth_folder), Plane.load(results / "interface.json")
-    domains = read_columns(results / "domains.parquet", _DOMAINS)
+    domains = DOMAINS.read(results / "domains.parquet", _DOMAINS)
     columns = ("level", "depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3", *_ESTIMATES)
-    bins = read_columns(results / "profile.parquet", columns)
-    zones = read_columns(results / "zones.parquet", ("level", "from_um", *_ESTIMATES))
-    breaks = read_columns(results / "breakpoints.parquet", ("quantity", "depth_um"))
-    own = bins[bins["level"] == LEVEL].reset_index(drop=True)
+    bins = PROFILE.read(results / "profile.parquet", columns)
+    zones = ZONES.read(results / "zones.parquet", ("level", "from_um", *_ESTIMATES))
+    breaks = BREAKPOINTS.read(results / "breakpoints.parquet", ("quantity", "depth_um"))
+    own = bins[bins["level"] == CALIBRATED].reset_index(drop=True)
     return [
         *_ratio(truth, own, zones, tolerances),
         *_sizes(truth, domains, tolerances),

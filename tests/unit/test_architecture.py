@@ -23,7 +23,7 @@ ROOMS = [
     "report",
     "run",
 ]
-GROUND = {"__init__", "errors", "files", "logs", "config", "samples", "units"}
+GROUND = {"__init__", "errors", "files", "logs", "config", "samples", "tables", "units"}
 ROOF = {"cli"}
 
 

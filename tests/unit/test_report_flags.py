@@ -17,7 +17,7 @@ from tomoprofile.report.flags import (
     zone_flags,
 )
 from tomoprofile.report.segmentation import read_segmentation
-from tomoprofile.report.tables import read_zones
+from tomoprofile.report.zones import read_zones
 
 
 def bins(*flags):

@@ -1,4 +1,4 @@
-"""Results of a simulated scan set beside its truth: the acceptance gates of a run (P24, P25)."""
+"""Results of a simulated scan set beside its truth: the acceptance gates of a run."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import Fault, InputError, StageError
 from ..phantom.geometry import DOMAIN, PEAK_UM, PLATEAU_FROM_UM
+from ..tables import CALIBRATED, DOMAINS, PROFILE, ZONES, read_columns
 from ..volume.plane import Plane
 
 LARGE_UM = 10.0
@@ -21,7 +22,6 @@ NEAR_UM = 25.0  # small domains begin at 27 um; two more for the fit of the plan
 _RATIO_POINTS, _DIAMETER_UM, _COUNT, _PLANE_UM, _LARGE_PERCENT = 0.3, 0.15, 0.05, 1.0, 5.0
 _ENOUGH = 20  # domains from which a mean is worth comparing
 _SEEN_VOXELS = 5  # what a face leaves of a domain is no object below this, by default
-LEVEL = "calibrated"
 CENTRE = ("centre_z_um", "centre_y_um", "centre_x_um")
 CENTROID = ("centroid_z_um", "centroid_y_um", "centroid_x_um")
 
@@ -131,32 +131,17 @@ def compare(truth_folder: str | Path, results_sample_folder: str | Path) -> list
     """
     results = Path(results_sample_folder)
     truth = Truth.read(Path(truth_folder))
-    domains = read_columns(results / "domains.parquet", ("equivalent_diameter_um", "depth_um", "on_border", *CENTROID))
-    bins = read_columns(results / "profile.parquet", ("level", "depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
+    domains = DOMAINS.read(results / "domains.parquet", ("equivalent_diameter_um", "depth_um", "on_border", *CENTROID))
+    bins = PROFILE.read(results / "profile.parquet", ("level", "depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
     estimates = ("number_density_per_mm3", "mean_equivalent_diameter_um")
-    zones = read_columns(results / "zones.parquet", ("zone", "from_um", "to_um", "level", *estimates))
+    zones = ZONES.read(results / "zones.parquet", ("zone", "from_um", "to_um", "level", *estimates))
     plane = Plane.load(results / "interface.json")
     return [
-        *_plateau(truth, domains, bins[bins["level"] == LEVEL]),
-        *_deepest_zone(truth, zones[zones["level"] == LEVEL]),
+        *_plateau(truth, domains, bins[bins["level"] == CALIBRATED]),
+        *_deepest_zone(truth, zones[zones["level"] == CALIBRATED]),
         *_near_substrate(truth, domains),
         Comparison("worst error of the substrate plane", plane_error_um(truth, plane), 0, _PLANE_UM, "um"),
     ]
-
-
-def read_columns(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Return columns of a Parquet file.
-
-    Raises
-    ------
-    InputError
-        When it cannot be read or lacks one.
-    """
-    try:
-        return pd.read_parquet(path, columns=list(columns))
-    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
-        problem = f"the table cannot be read: {error}"
-        raise InputError(Fault(str(path), "", problem, "Run the workflow again, to its end.")) from None
 
 
 def _plateau(truth: Truth, domains: pd.DataFrame, bins: pd.DataFrame) -> list[Comparison]:
@@ -207,7 +192,7 @@ def _deepest_zone(truth: Truth, zones: pd.DataFrame) -> list[Comparison]:
 
 
 def match_large(truth: Truth, domains: pd.DataFrame) -> tuple[list[float], int]:
-    """Look for every whole large domain of the truth among the domains above 10 um (P24).
+    """Look for every whole large domain of the truth among the domains above 10 um.
 
     Returns
     -------
@@ -230,7 +215,7 @@ def match_large(truth: Truth, domains: pd.DataFrame) -> tuple[list[float], int]:
 
 
 def false_small(domains: pd.DataFrame) -> int:
-    """Return the number of domains of at most 10 um where there are only larger ones: near the substrate (P24)."""
+    """Return the number of domains of at most 10 um where there are only larger ones: near the substrate."""
     small = (domains["equivalent_diameter_um"] <= LARGE_UM) & ~domains["on_border"] & (domains["depth_um"] < NEAR_UM)
     return int(small.sum())
 
