@@ -89,6 +89,7 @@ format: $(INSTALLED)
 
 schema: $(INSTALLED)
 	tomoprofile schema > workflow/schemas/config.schema.json
+	tomoprofile outputs docs/outputs.md
 
 bench: $(INSTALLED)
 	python benchmarks/scale.py

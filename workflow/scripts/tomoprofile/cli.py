@@ -86,6 +86,10 @@ def _parser() -> argparse.ArgumentParser:
 
     schema = commands.add_parser("schema", help="print the JSON schema of the configuration")
     schema.set_defaults(run=_schema)
+
+    outputs = commands.add_parser("outputs", help="write the tables of columns and flags into docs/outputs.md")
+    outputs.add_argument("file", type=Path, nargs="?", default=Path("docs/outputs.md"))
+    outputs.set_defaults(run=_outputs)
     return parser
 
 
@@ -205,6 +209,15 @@ def _schema(_: argparse.Namespace) -> None:
     from .config import json_schema
 
     print(json.dumps(json_schema(), indent=2))
+
+
+def _outputs(options: argparse.Namespace) -> None:
+    from .files import whole_file
+    from .tables import with_tables
+
+    text = with_tables(options.file.read_text(encoding="utf-8"))
+    with whole_file(options.file) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -161,9 +161,9 @@ def read_columns(path: Path, columns: Sequence[str], optional: Sequence[str] = (
     if missing:
         raise InputError(Fault(str(path), "", f"the table lacks {', '.join(missing)}", _REMEDY))
     table = pq.read_table(path, columns=[name for name in columns if name in present])
-    if "flag" in table.column_names:
+    if "flag" in table.column_names and table["flag"].null_count:
         at = table.column_names.index("flag")
-        table = table.set_column(at, "flag", table["flag"].fill_null(""))
+        table = table.set_column(at, "flag", table["flag"].cast(pa.large_string()).fill_null(""))
     return table.to_pandas()
 
 
@@ -292,17 +292,16 @@ def with_tables(text: str) -> str:
 
 
 def _column_lines(schema: pa.Schema, known: Sequence[str]) -> list[str]:
-    """Return a line for all columns with one definition; the ends of an interval stand beside its estimate."""
-    rows: dict[str, list[pa.Field]] = {}
+    """Return a line for all columns that are defined alike; the ends of an interval stand beside its estimate."""
+    rows: dict[tuple[str, ...], list[str]] = {}
     for field in schema:
         stem = field.name[:-3] if field.name[-3:] in _ENDS and field.name[:-3] in schema.names else field.name
+        definition = schema.field(stem).metadata[b"definition"].decode()
         if field.name not in known:
-            rows.setdefault(schema.field(stem).metadata[b"definition"].decode(), []).append(field)
-    lines = ["| column | type | unit | definition |", "|---|---|---|---|"]
-    for definition, fields in rows.items():
-        names = ", ".join(f"`{field.name}`" for field in fields)
-        lines.append(f"| {names} | {_type_in_words(fields[0].type)} | {_unit_in_words(fields[0])} | {definition} |")
-    return lines
+            told = (_type_in_words(field.type), _unit_in_words(field), definition)
+            rows.setdefault(told, []).append(f"`{field.name}`")
+    lines = [f"| {' | '.join((', '.join(names), *told))} |" for told, names in rows.items()]
+    return ["| column | type | unit | definition |", "|---|---|---|---|", *lines]
 
 
 def _flag_lines() -> list[str]:
