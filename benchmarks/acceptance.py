@@ -21,14 +21,13 @@ from tomoprofile.run.against_truth import (
     CENTRE,
     CENTROID,
     LARGE_UM,
-    LEVEL,
     NEAR_UM,
     Truth,
     false_small,
     match_large,
     plane_error_um,
-    read_columns,
 )
+from tomoprofile.tables import BREAKPOINTS, CALIBRATED, DOMAINS, PROFILE, ZONES
 from tomoprofile.volume.plane import Plane
 
 BREAK_UM = 3.0  # the break of the profile lies at 40 um, give or take
@@ -149,12 +148,12 @@ def gates(truth_folder: Path, files: ScanLayout, tolerances: Tolerances, measure
         When a table or a column is missing.
     """
     truth, plane = Truth.read(truth_folder, measured), Plane.load(files.interface)
-    domains = read_columns(files.domains, _DOMAINS)
+    domains = DOMAINS.read(files.domains, _DOMAINS)
     columns = ("level", "depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3", *_ESTIMATES)
-    bins = read_columns(files.profile, columns)
-    zones = read_columns(files.zones, ("level", "from_um", *_ESTIMATES))
-    breaks = read_columns(files.breakpoints, ("quantity", "depth_um"))
-    own = bins[bins["level"] == LEVEL].reset_index(drop=True)
+    bins = PROFILE.read(files.profile, columns)
+    zones = ZONES.read(files.zones, ("level", "from_um", *_ESTIMATES))
+    breaks = BREAKPOINTS.read(files.breakpoints, ("quantity", "depth_um"))
+    own = bins[bins["level"] == CALIBRATED].reset_index(drop=True)
     of_domains = (
         []
         if measured != "domain"

@@ -13,13 +13,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tomoprofile.baselines.thresholds import segment_block, write_baselines
+from tomoprofile.baselines.block import SegmentedScan, segment_block
+from tomoprofile.baselines.table import write_baselines
 from tomoprofile.config import ObjectsConfig, ProfileConfig
 from tomoprofile.files import temporary_folder
 from tomoprofile.report.baselines import draw_outlines
 from tomoprofile.report.page import SampleFiles
-from tomoprofile.report.tables import DIAMETERS
 from tomoprofile.substrate.resin import Resin
+from tomoprofile.tables import DIAMETERS
 from tomoprofile.volume.plane import Plane
 from tomoprofile.volume.store import create_store
 
@@ -180,11 +181,12 @@ def write_estimates(folder: Path, domains: pd.DataFrame, zones: list[str], rows:
 def write_thresholds(folder: Path) -> None:
     """Write what thresholds find, as the workflow does."""
     level, profile, objects = LEVELS["calibrated"], ProfileConfig(), ObjectsConfig()
-    scan = (folder / name for name in ("volume.ome.zarr", "probability.ome.zarr", "interface.json", "resin.npz"))
+    files = (folder / name for name in ("volume.ome.zarr", "probability.ome.zarr", "interface.json", "resin.npz"))
+    scan = SegmentedScan(*files, level)
     Resin.everywhere().save(folder / "resin.npz")
     with temporary_folder(folder / "baselines.parquet") as block_folder:
-        block = segment_block(*scan, level, profile, objects, block_folder)
-        write_baselines(folder / "baselines.parquet", block, level, profile, draw_outlines(block, level, None))
+        block = segment_block(scan, profile, objects, block_folder)
+        write_baselines(folder / "baselines.parquet", block, profile, draw_outlines(block, None))
 
 
 def write_scan(

@@ -23,7 +23,7 @@ ROOMS = [
     "report",
     "run",
 ]
-GROUND = {"__init__", "errors", "files", "logs", "config", "samples", "layout", "units"}
+GROUND = {"__init__", "errors", "files", "logs", "config", "samples", "layout", "tables", "units"}
 ROOF = {"cli"}
 
 

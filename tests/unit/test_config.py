@@ -10,7 +10,7 @@ from pydantic_core import PydanticUndefined
 from tomoprofile.cli import main
 from tomoprofile.config import Config, Section, UNetConfig, read_config
 from tomoprofile.errors import ConfigError, InputError
-from tomoprofile.run.reference import GUIDE, SCHEMA, reference_tables, schema_text, with_tables
+from tomoprofile.run.reference import GUIDE, OUTPUTS, SCHEMA, reference_tables, schema_text, with_tables
 from tomoprofile.samples import Scan
 
 ROOT = Path(__file__).parents[2]
@@ -102,8 +102,9 @@ def test_a_changed_default_and_an_unknown_table_are_seen(tmp_path):
     with pytest.raises(InputError, match=r"StorConfig.*StoreConfig"):
         with_tables(guide.replace("<!-- StoreConfig", "<!-- StorConfig"))
     assert main(["schema", str(tmp_path)]) == 1, "no checkout"
-    for file in (GUIDE, SCHEMA):
+    for file in (GUIDE, SCHEMA, OUTPUTS):
         (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / OUTPUTS).write_text((ROOT / OUTPUTS).read_text())
     (tmp_path / GUIDE).write_text(guide.replace("| `64` |", "| `32` |"))
     assert main(["schema", str(tmp_path)]) == 0
     assert [(tmp_path / file).read_text() for file in (GUIDE, SCHEMA)] == [guide, (ROOT / SCHEMA).read_text()]

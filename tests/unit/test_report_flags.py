@@ -10,6 +10,7 @@ from tomoprofile.errors import InputError
 from tomoprofile.report.flags import (
     Flag,
     domain_flags,
+    familiarity_flags,
     interface_flags,
     profile_flags,
     segmentation_flags,
@@ -17,7 +18,8 @@ from tomoprofile.report.flags import (
     zone_flags,
 )
 from tomoprofile.report.segmentation import read_segmentation
-from tomoprofile.report.tables import read_zones
+from tomoprofile.report.zones import read_zones
+from tomoprofile.shift.alarm import Familiarity
 
 
 def bins(*flags):
@@ -122,6 +124,18 @@ def test_a_bundle_of_another_program(tmp_path):
 def test_a_missing_bundle_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere.*metadata\.json"):
         read_segmentation(tmp_path / "nowhere")
+
+
+def test_a_scan_unlike_those_of_the_model_asks_for_a_label_and_claims_none():
+    def flag(status):
+        return familiarity_flags(Familiarity(status, ["contrast of domains"], 2.5, None, None, 7), "b")
+
+    assert flag("inside") == []
+    (edge,), (outside,) = flag("edge"), flag("outside")
+    assert (edge.severity, outside.severity) == ("warning", "error")
+    assert "is unknown: to be sure, label one slice of this scan. Take slice 7: to_label/b_z00007.tif" in edge.text
+    assert "do not use them before you have labelled one slice of this scan" in outside.text
+    assert "was labelled" not in edge.text + outside.text
 
 
 def domains(n):

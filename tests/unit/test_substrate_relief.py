@@ -1,5 +1,6 @@
 """Depth above rough and curved substrates given as a mask, against analytic surfaces."""
 
+import dataclasses
 import json
 from itertools import pairwise
 
@@ -11,7 +12,7 @@ from test_substrate_interface import store_of
 
 from tomoprofile.errors import InputError, StageError
 from tomoprofile.layout import ScanLayout
-from tomoprofile.profile.masks import FieldOfView, Grid
+from tomoprofile.profile.masks import Grid, Space
 from tomoprofile.run.check_mask import check_substrate
 from tomoprofile.samples import Scan
 from tomoprofile.substrate.relief import enter_substrate
@@ -151,15 +152,14 @@ def test_cavities_and_specks_do_not_move_the_surface(tmp_path):
 
 def test_the_kernel_places_every_voxel_where_the_depth_says(tmp_path):
     relief, _ = enter(tmp_path, mask_of("sphere"))
-    view = FieldOfView.of("all", SHAPE, (VOXEL,) * 3)
     borders = np.array([0.0, 3.0, 10.0, 25.0])
-    grid = Grid.of(SHAPE, (VOXEL,) * 3, relief, view, borders, 20.0, Resin.everywhere())
+    space = Space.of(SHAPE, (VOXEL,) * 3, relief, Resin.everywhere(), "all")
+    grid = Grid.dividing(space, borders, 20.0)
     depth = relief.depth_um(*centres())
     direct = [((depth >= low) & (depth < high)).sum() for low, high in pairwise(borders)]
     assert grid.count_resin().sum(axis=1).tolist() == direct
-    plane = Grid.of(
-        SHAPE, (VOXEL,) * 3, Plane(relief.normal, relief.offset_um), view, borders, 20.0, Resin.everywhere()
-    )
+    flat = dataclasses.replace(space, plane=Plane(relief.normal, relief.offset_um))
+    plane = Grid.dividing(flat, borders, 20.0)
     assert np.abs(plane.count_resin() - grid.count_resin()).sum() > 0.02 * sum(direct)
     assert (relief.resin(7, SHAPE, (VOXEL,) * 3) == (depth[7] > 0)).all()
 

@@ -88,10 +88,11 @@ def _parser() -> argparse.ArgumentParser:
     compare.set_defaults(run=_compare)
 
     schema = commands.add_parser(
-        "schema", help="for developers: write the schema of the configuration and the tables of config/README.md"
+        "schema", help="for developers: write the schema of the configuration, and the tables of the two guides"
     )
     schema.add_argument("root", type=Path, nargs="?", default=Path(), help="checkout of tomoprofile")
     schema.set_defaults(run=_schema)
+
     return parser
 
 

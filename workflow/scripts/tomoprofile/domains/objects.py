@@ -18,13 +18,11 @@ import pyarrow.parquet as pq
 from numba import njit
 from numpy.typing import NDArray
 
-from .. import __version__
 from ..errors import Fault, InputError, StageError
 from ..files import whole_file
+from ..tables import OBJECTS, encoded, units_of
 
-COLUMNS = {"z": np.int32, "y": np.int32, "x_start": np.int32, "x_stop": np.int32, "domain_id": np.int64}
-_SCHEMA = pa.schema([(name, pa.from_numpy_dtype(dtype)) for name, dtype in COLUMNS.items()])
-_UNITS = {"z": "voxel", "y": "voxel", "x_start": "voxel", "x_stop": "voxel"}
+COLUMNS = {field.name: field.type.to_pandas_dtype() for field in OBJECTS.schema}
 _MOST_RUNS = 2**26  # the writer would split a larger row group in the middle of a slice
 _REMEDY = "docs/outputs.md describes the file; remove it and run the workflow again."
 
@@ -83,10 +81,6 @@ class ObjectsMetadata:
     shape: tuple[int, int, int]
     voxel_size_um: tuple[float, float, float]
     n_domains: int
-
-    def encoded(self) -> dict[str, str]:
-        """Return the entries of a Parquet schema that hold this, each value as JSON."""
-        return {name: json.dumps(value) for name, value in vars(self).items()} | {"tomoprofile_version": __version__}
 
 
 def read_objects_metadata(objects: Path) -> ObjectsMetadata:
@@ -195,7 +189,7 @@ def write_objects(out: Path, metadata: ObjectsMetadata, shards: Iterable[Runs]) 
     StageError
         When there are too many runs for one row group: that is noise and no segmentation.
     """
-    schema = _SCHEMA.with_metadata(metadata.encoded() | {"units": json.dumps(_UNITS)})
+    schema = OBJECTS.schema.with_metadata(encoded({**vars(metadata), "units": units_of(OBJECTS.schema)}))
     # Neighbouring rows differ little: differences take a byte where plain integers take four.
     delta = dict.fromkeys(COLUMNS, "DELTA_BINARY_PACKED")
     with (

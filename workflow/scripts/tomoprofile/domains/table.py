@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -10,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..config import ObjectsConfig
 from ..errors import Fault, InputError
-from ..files import temporary_folder, whole_file
+from ..files import temporary_folder
 from ..logs import LOG
 from ..shift.alarm import Familiarity
+from ..tables import BAND, CALIBRATED, DOMAINS
 from ..volume.grey import GreyScale
 from ..volume.plane import Plane
 from ..volume.probability import threshold_of
@@ -31,7 +29,6 @@ from .runs import Int64, RowRuns, extract_runs, instance_runs
 from .sums import Sums, grey_reference
 from .workers import Here, Workers
 
-CALIBRATED = "calibrated"
 _DOMAIN = 1  # class of a domain; classes of other kinds of objects would follow
 
 
@@ -178,8 +175,9 @@ def measure_domains(
                 columns["confidence"] = np.full(n_domains, np.nan)
             if part.instances is not None:
                 columns["label"] = part.instances[domain_id > 0].astype(np.int64)
-            flags = measures.flags(sums, of_model) if name == CALIBRATED else [of_model] * n_domains
-            _write_table(level.table, columns, flags, metadata, plane, grey.grey.unit)
+            columns["flag"] = measures.flags(sums, of_model) if name == CALIBRATED else [of_model] * n_domains
+            facts = {**vars(metadata), "interface": {"normal": plane.normal, "offset_um": plane.offset_um}}
+            (DOMAINS if name == CALIBRATED else BAND).write(level.table, columns, facts, grey.grey.unit)
             LOG.info("%s: %d domains at probability %.3f", probability.parent.name, n_domains, level.probability)
             if name == CALIBRATED:
                 count = n_domains
@@ -295,18 +293,4 @@ def _columns(sums: Sums, metadata: ObjectsMetadata, plane: Plane, grey: GreyScal
         columns |= measures.topology(sums)
         columns |= measures.nearest(columns)
         columns |= measures.values(sums, grey, grid.reference)
-    return {name: columns[name] for name in measures.COLUMNS if name in columns}
-
-
-def _write_table(
-    out: Path, columns: measures.Columns, flags: list[str], metadata: ObjectsMetadata, plane: Plane, unit: str
-) -> None:
-    units = {name: unit if name.startswith("grey_") else measures.COLUMNS.get(name) for name in columns}
-    entries = metadata.encoded() | {
-        "units": json.dumps({name: unit for name, unit in units.items() if unit}),
-        "interface": json.dumps({"normal": plane.normal, "offset_um": plane.offset_um}),
-    }
-    table = pa.table({name: pa.array(column) for name, column in columns.items()})
-    table = table.append_column("flag", pa.array(flags, pa.string()).dictionary_encode())
-    with whole_file(out) as partial_file:
-        pq.write_table(table.replace_schema_metadata(entries), partial_file, compression="zstd")
+    return columns

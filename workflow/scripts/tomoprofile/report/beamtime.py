@@ -11,19 +11,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import pyarrow.parquet as pq
-
 from ..errors import Fault, InputError
-from ..files import whole_file
+from ..files import read_record
 from ..layout import BundleLayout, ScanLayout
 from ..profile.comparison import ScanResult, compare_scans
 from ..samples import Scan
+from ..tables import COMPARISON, PROFILE, at_level, read_facts
 from .comparison import comparison_section
 from .flags import Flag, interface_flags, model_flags, segmentation_flags, worst, zone_flags
 from .headline import Estimate, count, depth_range, estimate
 from .page import write_page
 from .segmentation import Segmentation, read_segmentation
-from .tables import at_level, mask_was_given, plateau, read_profile, read_record, read_zones
+from .zones import mask_was_given, plateau, read_zones
 
 _LABELS = {"error": "fault", "warning": "look", "note": "fine", "ok": "fine"}
 _SEVERITY = tuple(_LABELS)
@@ -146,13 +145,12 @@ def report_beamtime(
     }
     scans = [_result(entry) for entry in samples if entry.has_results]
     table = compare_scans(scans)
-    with whole_file(comparison) as partial:
-        table.to_parquet(partial, index=False)
+    COMPARISON.write(comparison, table)
     write_page("beamtime.html.j2", context | comparison_section(scans, table), page)
 
 
 def _result(entry: BeamtimeEntry) -> ScanResult:
-    zones, profile = read_zones(entry.files.zones), read_profile(entry.files.profile)
+    zones, profile = read_zones(entry.files.zones), PROFILE.read(entry.files.profile)
     given = mask_was_given(zones)
     edges = " × ".join(f"{edge:g}" for edge in entry.scan.voxel_size_um)
     return ScanResult(
@@ -161,17 +159,12 @@ def _result(entry: BeamtimeEntry) -> ScanResult:
         math.nan if entry.scan.time_h is None else entry.scan.time_h,
         at_level(profile, "calibrated"),
         at_level(zones, "calibrated"),
-        _n_blocks(entry.files.zones),
+        read_facts(entry.files.zones).get("blocks", 0),
         {
             "voxel size": f"{edges} µm",
             "boundary convention": "unknown, mask given" if given else _convention(entry),
         },
     )
-
-
-def _n_blocks(zones: Path) -> int:
-    metadata = pq.read_schema(zones).metadata or {}
-    return int(metadata.get(b"blocks", b"0"))
 
 
 def _convention(entry: BeamtimeEntry) -> str:

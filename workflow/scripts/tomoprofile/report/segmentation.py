@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ..files import read_record
 from ..layout import BundleLayout
-from .tables import read_record
 
 _TOLD = ("held_out", "decision_level", "calibrated", "learning_curve", "seen")  # elsewhere on the page
 _NOT_TOLD = ("decision_level", "method", "sha256_of_slabs")  # of a given mask

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..errors import Fault, InputError, StageError
 from ..layout import ScanLayout, TruthLayout
 from ..phantom.geometry import CLASSES, EVEN_FROM_UM, PEAK_UM
+from ..tables import CALIBRATED, DOMAINS, PROFILE, ZONES, read_columns
 from ..volume.plane import Plane
 
 LARGE_UM = 10.0
@@ -23,7 +24,6 @@ _RATIO_POINTS = {"domain": 0.3, "void": 0.03}  # a twentieth to a tenth of what 
 _DIAMETER_UM, _COUNT, _PLANE_UM, _LARGE_PERCENT = 0.15, 0.05, 1.0, 5.0
 _ENOUGH = 20  # domains from which a mean is worth comparing
 _SEEN_VOXELS = 5  # what a face leaves of a domain is no object below this, by default
-LEVEL = "calibrated"
 CENTRE = ("centre_z_um", "centre_y_um", "centre_x_um")
 CENTROID = ("centroid_z_um", "centroid_y_um", "centroid_x_um")
 
@@ -155,32 +155,17 @@ def compare(truth_folder: str | Path, results_sample_folder: str | Path, measure
     """
     files = ScanLayout(results_sample_folder)
     truth = Truth.read(Path(truth_folder), measured)
-    domains = read_columns(files.domains, ("equivalent_diameter_um", "depth_um", "on_border", *CENTROID))
-    bins = read_columns(files.profile, ("level", "depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
+    domains = DOMAINS.read(files.domains, ("equivalent_diameter_um", "depth_um", "on_border", *CENTROID))
+    bins = PROFILE.read(files.profile, ("level", "depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
     estimates = ("number_density_per_mm3", "mean_equivalent_diameter_um")
-    zones = read_columns(files.zones, ("zone", "from_um", "to_um", "level", *estimates))
+    zones = ZONES.read(files.zones, ("zone", "from_um", "to_um", "level", *estimates))
     plane = Plane.load(files.interface)
     return [
-        *_plateau(truth, domains, bins[bins["level"] == LEVEL]),
-        *_deepest_zone(truth, zones[zones["level"] == LEVEL]),
+        *_plateau(truth, domains, bins[bins["level"] == CALIBRATED]),
+        *_deepest_zone(truth, zones[zones["level"] == CALIBRATED]),
         *(_near_substrate(truth, domains) if measured == "domain" else []),
         Comparison("worst error of the substrate plane", plane_error_um(truth, plane), 0, _PLANE_UM, "um"),
     ]
-
-
-def read_columns(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Return columns of a Parquet file.
-
-    Raises
-    ------
-    InputError
-        When it cannot be read or lacks one.
-    """
-    try:
-        return pd.read_parquet(path, columns=list(columns))
-    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
-        problem = f"the table cannot be read: {error}"
-        raise InputError(Fault(str(path), "", problem, "Run the workflow again, to its end.")) from None
 
 
 def _plateau(truth: Truth, domains: pd.DataFrame, bins: pd.DataFrame) -> list[Comparison]:

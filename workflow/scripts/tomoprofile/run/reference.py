@@ -1,4 +1,4 @@
-"""What is written from the models for people: the schema of the configuration, and the tables of its guide."""
+"""What is written from the models for people: the schema of the configuration, its guide, the columns of results."""
 
 from __future__ import annotations
 
@@ -14,30 +14,36 @@ from ..config import Section, json_schema
 from ..errors import Fault, InputError
 from ..files import whole_file
 from ..samples import Scan
+from ..tables import with_tables as with_columns
 from ..volume.formats import FORMATS
 
 SCHEMA = Path("workflow/schemas/config.schema.json")
 GUIDE = Path("config/README.md")
+OUTPUTS = Path("docs/outputs.md")
 _TABLE = re.compile(r"(<!-- (?P<name>\w+): `make schema` writes this table -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def write_reference(root: Path) -> None:
-    """Write the schema and the tables of the guide anew, in a checkout of the project.
+    """Write the schema and the tables of both guides anew, in a checkout of the project.
 
     Raises
     ------
     InputError
-        When the guide is missing, or has a place for a table that does not exist.
+        When a guide is missing, or has a place for a table that does not exist.
     """
-    guide = root / GUIDE
+    guide, outputs = (_read(root / path) for path in (GUIDE, OUTPUTS))
+    written = {SCHEMA: schema_text(), GUIDE: with_tables(guide), OUTPUTS: with_columns(outputs)}
+    for path, content in written.items():
+        with whole_file(root / path) as partial:
+            partial.write_text(content, encoding="utf-8")
+
+
+def _read(path: Path) -> str:
     try:
-        text = guide.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         remedy = "Run the command at the top of a checkout of tomoprofile."
-        raise InputError(Fault(str(guide), "", f"the guide cannot be read: {error}", remedy)) from None
-    for path, content in ((root / SCHEMA, schema_text()), (guide, with_tables(text))):
-        with whole_file(path) as partial:
-            partial.write_text(content, encoding="utf-8")
+        raise InputError(Fault(str(path), "", f"the guide cannot be read: {error}", remedy)) from None
 
 
 def schema_text() -> str:
