@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tomoprofile.config import UNetConfig, json_schema, read_config
+from tomoprofile.config import json_schema, read_config
 from tomoprofile.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -79,14 +79,6 @@ def test_classes_that_cannot_be(settings, told):
         read_config({"models": {"default": {"method": "unet", **settings}}})
     assert told in str(caught.value)
     assert "models.default" in str(caught.value)
-
-
-def test_the_measured_class_is_named_or_called_domain_or_the_second():
-    classes = {"resin": 0, "void": 1, "domain": 2}
-    assert UNetConfig().measured == 1
-    assert UNetConfig(classes=classes).measured == 2
-    assert UNetConfig(classes=classes, measure="void").measured == 1
-    assert UNetConfig(classes={"domain": 3, "drop": 1}).measured == 1
 
 
 @pytest.mark.parametrize(

