@@ -2,7 +2,7 @@
 
 
 rule fine_tune:
-    """Fine-tune a pretrained 2-D U-Net on the labelled slices; continues from its checkpoint after a kill (P22)."""
+    """Fine-tune a pretrained 2-D U-Net on the labelled slices; continues from its checkpoint after a kill."""
     input:
         training_set=f"{RESULTS}/training/{{model}}.npz",
     output:
@@ -34,7 +34,7 @@ rule fine_tune:
 
 
 rule fit_threshold:
-    """Find Otsu's threshold in the resin of one scan: the baseline (P21)."""
+    """Find Otsu's threshold in the resin of one scan: the baseline."""
     input:
         slabs=converted,
         interface=f"{RESULTS}/{{sample}}/interface.json",

@@ -212,10 +212,9 @@ def read_facts(bundle: str | Path) -> ModelFacts:
             record = of_one_class(record)
         return ModelFacts.model_validate(record)
     except ValidationError as error:
-        raise InputError(*(_fault(path, item) for item in error.errors())) from None
+        raise InputError(*_faults(path, error.errors())) from None
     except (OSError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        problem = f"not a model bundle written by this version of tomoprofile: {error!r}"
-        raise InputError(Fault(str(path), "", problem, _REMEDY)) from None
+        raise InputError(Fault(str(path), "", f"{_PROBLEM}: {error!r}", _REMEDY)) from None
 
 
 def of_one_class(record: dict[str, Any]) -> dict[str, Any]:
@@ -234,15 +233,25 @@ def of_one_class(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+_PROBLEM = "not a model bundle written by this version of tomoprofile"
 _REMEDY = (
     "Name the folder of a model (results/models/NAME). If it is one, remove it and run the workflow where its labels "
     "are, which trains it again."
 )
 
 
-def _fault(path: Path, item: Any) -> Fault:
-    key = ".".join(("tomoprofile", *map(str, item["loc"])))
-    problem = item["msg"].removeprefix("Value error, ")
-    problem = f"not a model bundle written by this version of tomoprofile: {problem[:1].lower()}{problem[1:]}"
-    got = "" if item["type"] in {"missing", "value_error"} else repr(item["input"])
-    return Fault(f"{path}: {key}", got, problem, _REMEDY)
+def _faults(path: Path, items: list[Any]) -> list[Fault]:
+    """Return what is wrong with the facts of a bundle: one fault for all that is missing, else one a value."""
+    keys = {".".join(map(str, item["loc"])): item for item in items}
+    missing = [key for key, item in keys.items() if item["type"] == "missing"]
+    if missing:
+        return [Fault(str(path), "", f"{_PROBLEM}: it lacks {', '.join(missing)}", _REMEDY)]
+    return [
+        Fault(
+            f"{path}: {key}",
+            "" if item["type"] == "value_error" else repr(item["input"]),
+            f"{_PROBLEM}: {item['msg'].removeprefix('Value error, ')}",
+            _REMEDY,
+        )
+        for key, item in keys.items()
+    ]

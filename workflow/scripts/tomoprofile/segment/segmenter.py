@@ -18,7 +18,7 @@ from ..network.facts import ModelFacts
 from ..samples import Scan
 from ..shift.seen import Seen
 
-DOMAIN = "domain"  # what is measured where no class has a name
+ONE_CLASS = "domain"  # what is measured where no class has a name
 
 
 @dataclass(frozen=True)

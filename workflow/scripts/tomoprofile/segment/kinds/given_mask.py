@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from ...config import Config, Section
 from ...samples import Scan
-from ..segmenter import DOMAIN, Cost, Description, Segmenter, level_of, read_record
+from ..segmenter import ONE_CLASS, Cost, Description, Segmenter, level_of, read_record
 
 _FILE, _WHAT = "mask.json", "the record of a given mask"
 _VOXELS = 30e6  # in a core second
@@ -47,7 +47,7 @@ class GivenMask(Segmenter):
 
     def levels(self) -> dict[str, float]:
         """Return the level of its record: any says the same of 0 and 1."""
-        return {DOMAIN: level_of(self.path, _WHAT)}
+        return {ONE_CLASS: level_of(self.path, _WHAT)}
 
     def describe(self) -> Description:
         """Return what its record says."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...config import Config, ThresholdConfig
 from ...samples import Scan
-from ..segmenter import DOMAIN, Cost, Description, Segmenter, Slab, level_of, read_record
+from ..segmenter import ONE_CLASS, Cost, Description, Segmenter, Slab, level_of, read_record
 
 _FILE, _WHAT = "threshold.json", "a threshold file"
 _VOXELS = 5e6  # in a core second
@@ -41,7 +41,7 @@ class Threshold(Segmenter):
 
     def levels(self) -> dict[str, float]:
         """Return the level of its record: a voxel is 0 or 1."""
-        return {DOMAIN: level_of(self.path, _WHAT)}
+        return {ONE_CLASS: level_of(self.path, _WHAT)}
 
     def describe(self) -> Description:
         """Return what its record says."""
