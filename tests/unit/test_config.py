@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from pydantic_core import PydanticUndefined
 
 from tomoprofile.cli import main
-from tomoprofile.config import Config, Section, UNetConfig, read_config
+from tomoprofile.config import Config, Section, read_config
 from tomoprofile.errors import ConfigError, InputError
 from tomoprofile.run.reference import GUIDE, OUTPUTS, SCHEMA, reference_tables, schema_text, with_tables
 from tomoprofile.samples import Scan
@@ -128,14 +128,6 @@ def test_classes_that_cannot_be(settings, told):
         read_config({"models": {"default": {"method": "unet", **settings}}})
     assert told in str(caught.value)
     assert "models.default" in str(caught.value)
-
-
-def test_the_measured_class_is_named_or_called_domain_or_the_second():
-    classes = {"resin": 0, "void": 1, "domain": 2}
-    assert UNetConfig().measured == 1
-    assert UNetConfig(classes=classes).measured == 2
-    assert UNetConfig(classes=classes, measure="void").measured == 1
-    assert UNetConfig(classes={"domain": 3, "drop": 1}).measured == 1
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from project import RESULTS
 
-from tomoprofile.network.bundle import decision_level
+from tomoprofile.segment.kinds import segmenter_at
 from tomoprofile.volume.store import open_store
 
 BASE = {"crop": 64, "guard_slices": 8, "decoder_channels": [64, 32, 16, 16, 16]}
@@ -58,7 +58,8 @@ def test_every_table_and_page_says_so(carried):
 
 def agreement(project):
     """Return the Dice of the scan's segmentation with the truth: volumes could agree by accident."""
-    level = decision_level(project.folder / json.loads((project.folder / FAMILIARITY).read_text())["model"])
+    model = json.loads((project.folder / FAMILIARITY).read_text())["model"]
+    (level,) = segmenter_at(project.folder / model).levels().values()
     found = open_store(project.results.scan("phantom_B").probability.path).read(0, 64) >= level * 255
     truth = tifffile.imread(project.folder / "b/truth/labels.tif") == 1
     return 2 * (found & truth).sum() / (found.sum() + truth.sum())

@@ -25,7 +25,7 @@ from tomoprofile.run.guard import refuse_double_run
 from tomoprofile.run.record import begin_run, end_run
 from tomoprofile.samples import read_samples
 from tomoprofile.labels.files import find_label_files
-from tomoprofile.segment.segmenter import segmenter_of
+from tomoprofile.segment.kinds import segmenter_of
 from tomoprofile.run.status import read_status, status_text
 from tomoprofile.volume.slabs import neighbour_slabs, slab_bounds, slab_names
 
@@ -39,6 +39,7 @@ except TomoprofileError as error:
 LAYOUT = Layout(CONFIG.results)
 SCAN = LAYOUT.scan("{sample}")
 MODEL = LAYOUT.model("{model}")
+SEGMENTERS = {sample: segmenter_of(scan, CONFIG) for sample, scan in SCANS.items()}
 
 
 def scan_of(wildcards):
@@ -149,8 +150,12 @@ def entered_instances(wildcards):
 
 
 def labelled_scans(wildcards):
-    """Return the scans whose labels train a model; those with a mask of their own need none."""
-    return [scan for scan in SCANS.values() if scan.model == wildcards.model and scan.labels and not scan.mask]
+    """Return the scans whose labels train a model."""
+    return [
+        scan
+        for sample, scan in SCANS.items()
+        if scan.labels and SEGMENTERS[sample].name == wildcards.model and SEGMENTERS[sample].needs.labels
+    ]
 
 
 def label_files(wildcards):
@@ -158,23 +163,20 @@ def label_files(wildcards):
     return [str(file.path) for scan in labelled_scans(wildcards) for file in find_label_files(Path(scan.labels))]
 
 
-def is_network(scan):
-    """Return whether a network segments a scan, and not a threshold or a mask of its own."""
-    return not scan.mask and CONFIG.models[scan.model].method in ("unet", "bundle")
+def needs_of(wildcards):
+    """Return what the segmenter of a scan asks of the workflow."""
+    return SEGMENTERS[wildcards.sample].needs
 
 
 def segmenter_path(wildcards):
     """Return what segments a scan: the folder of its model bundle, or the file of its threshold or its own mask."""
-    return segmenter_of(scan_of(wildcards), CONFIG)
+    return str(SEGMENTERS[wildcards.sample].path)
 
 
 def segmenter(wildcards):
-    """Return its file that stands for it as input: the bundle's metadata, which are written last."""
-    scan = scan_of(wildcards)
-    if not scan.mask and CONFIG.models[scan.model].method == "bundle":
-        return earlier_metadata(wildcards)
-    path = segmenter_path(wildcards)
-    return path if path.endswith(".json") else BundleLayout(path).metadata
+    """Return its file that stands for it as input; an earlier model that is missing is left to the check of the run."""
+    found = SEGMENTERS[wildcards.sample]
+    return found.file if found.is_made_by_the_run or found.file.exists() else []
 
 
 def given_mask(wildcards):
@@ -183,27 +185,23 @@ def given_mask(wildcards):
 
 
 def appearance(wildcards):
-    """Return how a scan looks, which a network must know and a threshold need not."""
-    return files_of(wildcards).appearance if is_network(scan_of(wildcards)) else []
+    """Return how a scan looks, for what must know it."""
+    return files_of(wildcards).appearance if needs_of(wildcards).appearance else []
 
 
 def uncertainty(wildcards):
     """Return the store of the uncertainty, or nothing where no flips are asked for."""
-    asked = CONFIG.predict.flips and is_network(scan_of(wildcards))
-    return str(files_of(wildcards).uncertainty.path) if asked else ""
+    return str(files_of(wildcards).uncertainty.path) if needs_of(wildcards).uncertainty else ""
 
 
 def familiarity(wildcards):
-    """Return how well its model knows a scan; a threshold knows none."""
-    return files_of(wildcards).familiarity if is_network(scan_of(wildcards)) else []
+    """Return how well its model knows a scan, where it knows any."""
+    return files_of(wildcards).familiarity if needs_of(wildcards).familiarity else []
 
 
 def earlier_bundle(wildcards):
-    """Return the folder of the earlier model that a scan's model begins with, or nothing."""
-    model = CONFIG.models[scan_of(wildcards).model]
-    if model.method == "bundle":
-        return model.bundle
-    return model.base if model.method == "unet" and model.base not in ("imagenet", "none") else ""
+    """Return the folder of the earlier model that a scan's model is or begins with, or nothing."""
+    return needs_of(wildcards).earlier
 
 
 def earlier_metadata(wildcards):

@@ -104,7 +104,7 @@ rule report_beamtime:
         runtime=10,
     params:
         scans=[scan.model_dump(mode="json", exclude={"interface", "labels"}) for scan in SCANS.values()],
-        segmenters=[segmenter_of(scan, CONFIG) for scan in SCANS.values()],
+        segmenters=[str(SEGMENTERS[sample].path) for sample in SCANS],
         title=CONFIG.report.title,
         algorithm_version=2,
     script:

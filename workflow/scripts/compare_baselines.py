@@ -7,17 +7,18 @@ from tomoprofile.baselines.table import write_baselines
 from tomoprofile.config import ObjectsConfig, ProfileConfig
 from tomoprofile.files import temporary_folder
 from tomoprofile.logs import rule_logging
-from tomoprofile.network.bundle import decision_level
 from tomoprofile.report.baselines import draw_outlines
+from tomoprofile.segment.kinds import segmenter_at
 
 with rule_logging(snakemake.log[0]):
     params, found, out = snakemake.params, snakemake.input, Path(snakemake.output.table)
+    (level,) = segmenter_at(Path(params.segmenter)).levels().values()
     scan = SegmentedScan(
         Path(params.volume),
         Path(params.probability),
         Path(found.interface),
         Path(found.resin),
-        decision_level(Path(params.segmenter)),
+        level,
         Path(params.instances) if params.instances else None,
     )
     profile = ProfileConfig.model_validate(params.profile)

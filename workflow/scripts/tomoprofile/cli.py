@@ -128,6 +128,7 @@ def _check(options: argparse.Namespace) -> None:
     from .run.check import check_scan, write_findings
     from .run.feasibility import check_run, require
     from .samples import read_samples
+    from .segment.kinds import segmenter_of
 
     raw = yaml.safe_load(options.config.read_text()) or {}
     try:
@@ -144,7 +145,7 @@ def _check(options: argparse.Namespace) -> None:
     scans = read_samples(config.samples, config.models)
     findings = check_run(config, scans)
     for scan in progress(scans, len(scans), "scans checked"):
-        findings += check_scan(scan, config.models.get(scan.model))
+        findings += check_scan(scan, segmenter_of(scan, config))
     require(findings)
     out = Layout(config.results).check
     write_findings(findings, out)
@@ -200,15 +201,15 @@ def _network(options: argparse.Namespace) -> UNetConfig:
     """Return the network that labels are made for: one with defaults where none is configured."""
     import yaml
 
-    from .config import UNetConfig, read_config
+    from .config import read_config
+    from .labels.classes import Classes
 
     raw = yaml.safe_load(options.config.read_text()) or {} if options.config.is_file() else {}
     models = read_config(raw, str(options.config)).models
     if options.model not in models and options.model != "default":
         remedy = f"Models: {', '.join(models)}."
         raise ConfigError(Fault(f"{options.config}: models", options.model, "there is no such model", remedy))
-    model = models.get(options.model)
-    return model if isinstance(model, UNetConfig) else UNetConfig()
+    return Classes.of(models.get(options.model))
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError, model_validator
@@ -22,11 +21,7 @@ OPENVINO = "openvino"  # an optional package
 
 Window = Annotated[
     int,
-    Field(
-        ge=32,
-        multiple_of=32,
-        description="Largest side in voxels of the blended windows of prediction; they shrink to fit.",
-    ),
+    Field(ge=32, description="Largest side in voxels of the blended windows of prediction; they shrink to fit."),
 ]
 
 
@@ -105,19 +100,13 @@ class AugmentConfig(Section):
     )
 
 
-def measured_class(classes: Mapping[str, int], measure: str = "") -> int:
-    """Return the index of the class that is measured: the one named, else the one called `domain`, else the second."""
-    names = list(classes)
-    return names.index(measure or ("domain" if "domain" in names[1:] else names[1]))
-
-
 class UNetConfig(Section):
     """A pretrained 2-D U-Net, fine-tuned on a few labelled slices."""
 
     method: Literal["unet"] = "unet"
     encoder: str = Field(
         "efficientnet-lite0",
-        pattern=r"^(efficientnet-(lite[0-2]|b[0-8]|l2)|resnet(10|18|34|50|101|152|200))$",
+        min_length=1,
         description="`efficientnet-lite0`, `-lite1` or `-lite2`, whose ImageNet weights come with a package; or a "
         "backbone of MONAI's FlexibleUNet (`efficientnet-b0` to `-b8`, `-l2`, `resnet10` to "
         "`resnet200`), which needs `base: none` or an earlier model: nothing is fetched from a hub.",
@@ -153,7 +142,13 @@ class UNetConfig(Section):
     )
     steps: int = Field(300, ge=1, le=100_000, description="Optimiser steps at most.")
     batch: int = Field(4, ge=1, le=256, description="Crops in one step.")
-    crop: int = Field(128, ge=32, le=1024, multiple_of=16, description="Side of a training crop in voxels.")
+    crop: int = Field(
+        128,
+        ge=32,
+        le=1024,
+        multiple_of=16,
+        description="Side of a training crop in voxels; times `input_scale`, a size that the encoder can halve.",
+    )
     learning_rate: float = Field(
         2e-3, gt=0, le=0.1, description="Peak of the learning rate; a pretrained encoder gets a quarter of it."
     )
@@ -187,11 +182,6 @@ class UNetConfig(Section):
     )
     window: Window = 576
 
-    @property
-    def measured(self) -> int:
-        """Index of the class that is measured."""
-        return measured_class(self.classes, self.measure)
-
     @model_validator(mode="after")
     def _weights_come_with_a_package(self) -> UNetConfig:
         if self.base == "imagenet" and self.encoder not in PACKAGED_WEIGHTS:
@@ -217,7 +207,7 @@ class UNetConfig(Section):
 
 
 class BundleConfig(Section):
-    """A model of an earlier run, used as it is: no labels are needed, and every scan is compared with what it saw."""
+    """A model of an earlier run, used as it is: without labels, and every scan is compared with those it has seen."""
 
     method: Literal["bundle"] = "bundle"
     bundle: str = Field(

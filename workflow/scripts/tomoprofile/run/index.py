@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..report.beamtime import BeamtimeEntry, report_beamtime
-from ..segment.segmenter import segmenter_of
+from ..segment.kinds import segmenter_of
 from .record import Run
 from .status import ScanStatus, read_status, trouble_lines
 
@@ -30,5 +30,5 @@ def _entry(run: Run, status: ScanStatus) -> BeamtimeEntry:
     for job in status.troubles:
         heading, *text = trouble_lines(status.scan.sample, job, run)
         troubles.append((heading.partition(": ")[2], "\n".join(text)))
-    segmenter = Path(run.work_dir) / segmenter_of(status.scan, run.config)
+    segmenter = Path(run.work_dir) / segmenter_of(status.scan, run.config).path
     return BeamtimeEntry(status.scan, run.layout.scan(status.scan.sample), segmenter, tuple(troubles))

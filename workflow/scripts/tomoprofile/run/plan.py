@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config import BundleConfig, Config, ThresholdConfig, UNetConfig
+from ..config import Config
 from ..layout import Layout
 from ..samples import Scan
+from ..segment.kinds import segmenter_of
 from ..volume.pyramid import level_shapes
 from ..volume.slabs import shard_bounds, slab_bounds, slab_names
 
@@ -50,8 +51,8 @@ def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
     """
     layout = Layout(config.results)
     files = layout.scan(scan.sample)
-    model = None if scan.mask else config.models.get(scan.model)
-    is_network = isinstance(model, UNetConfig | BundleConfig)
+    segmenter = segmenter_of(scan, config)
+    needs = segmenter.needs
 
     def job(rule: str, *outputs: Path, slab: str = "", beside: int = 0) -> PlannedJob:
         return PlannedJob(rule, layout.log(rule, *filter(None, (scan.sample, slab))), outputs, beside)
@@ -59,7 +60,7 @@ def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
     def convert() -> Iterator[PlannedJob]:
         yield job("check_inputs", files.check)
         # Each store has an array below its group; that of the uncertainty is nobody's output.
-        arrays = 2 + (2 if is_network and config.predict.flips else 0)
+        arrays = 2 + (2 if needs.uncertainty else 0)
         yield job("create_store", files.volume.metadata, files.probability.metadata, beside=arrays)
         for slab, shards in _slabs(scan, config):
             yield job("convert_slab", files.volume.record(slab), slab=slab, beside=shards)
@@ -70,21 +71,19 @@ def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
         else:
             yield job("fit_interface", files.interface, files.resin)
 
-    def segment_by_network() -> Iterator[PlannedJob]:
-        yield job("look_at_scan", files.appearance)
-        if isinstance(model, UNetConfig) and scan.labels:
+    def segment_by_model() -> Iterator[PlannedJob]:
+        if needs.appearance:
+            yield job("look_at_scan", files.appearance)
+        if needs.labels and scan.labels:
             # An earlier model adds a mask to correct to each image.
-            images = 1 if model.base in ("imagenet", "none") else 2
-            yield job("pick_slices", files.to_label.table, beside=images * config.pick.slices)
-        # One slice and its mask, should the scan be unlike those the model has seen.
-        yield job("compare_with_model", files.familiarity, beside=2)
+            yield job("pick_slices", files.to_label.table, beside=(2 if needs.earlier else 1) * config.pick.slices)
+        if needs.familiarity:
+            # One slice and its mask, should the scan be unlike those the model has seen.
+            yield job("compare_with_model", files.familiarity, beside=2)
+        if segmenter.fitted_by:
+            yield job(segmenter.fitted_by, segmenter.file)
         for slab, shards in _slabs(scan, config):
-            shards *= 2 if config.predict.flips else 1
-            yield job("predict_slab", files.probability.record(slab), slab=slab, beside=shards)
-
-    def segment_by_threshold() -> Iterator[PlannedJob]:
-        yield job("fit_threshold", files.threshold)
-        for slab, shards in _slabs(scan, config):
+            shards *= 2 if needs.uncertainty else 1
             yield job("predict_slab", files.probability.record(slab), slab=slab, beside=shards)
 
     def accept_given_mask(instances: bool) -> Iterator[PlannedJob]:
@@ -99,9 +98,7 @@ def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
         yield job("accept_mask", files.mask)
 
     def segment() -> Iterator[PlannedJob]:
-        if scan.own_mask:
-            return accept_given_mask(scan.own_mask.instances)
-        return segment_by_threshold() if isinstance(model, ThresholdConfig) else segment_by_network()
+        return accept_given_mask(scan.own_mask.instances) if scan.own_mask else segment_by_model()
 
     def measure() -> Iterator[PlannedJob]:
         levels = ("low", "calibrated", "high")

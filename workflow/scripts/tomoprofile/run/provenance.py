@@ -14,7 +14,8 @@ from typing import Any
 from .. import __version__
 from ..config import digest
 from ..files import whole_file
-from ..layout import BundleLayout, Layout, StoreLayout
+from ..layout import Layout, StoreLayout
+from ..segment.kinds import segmenter_at
 from .status import read_jobs
 
 _SOFTWARE = (
@@ -70,7 +71,7 @@ def write_provenance(
             "row": scan,
             "sha256_of_slabs": {name: slab["sha256"] for name, slab in slabs.items()},
         },
-        "model": _model(segmenter),
+        "model": segmenter_at(segmenter).provenance(),
         "seed": config["seed"],
         "config": config,
         "config_digest": digest(config),
@@ -80,15 +81,6 @@ def write_provenance(
     with whole_file(out) as partial:
         partial.write_text(json.dumps(record, indent=1) + "\n")
     return record
-
-
-def _model(segmenter: Path) -> dict[str, Any]:
-    if segmenter.is_file():
-        return {segmenter.stem: json.loads(segmenter.read_text())}
-    bundle = BundleLayout(segmenter)
-    facts = json.loads(bundle.metadata.read_text())["tomoprofile"]
-    told = {key: facts[key] for key in ("base", "conditions", "decision_level", "calibrated", "held_out", "labels")}
-    return {"bundle": str(segmenter), "weights_sha256": _sha256(bundle.weights), **told}
 
 
 def _jobs(layout: Layout, scan: dict[str, Any]) -> list[dict[str, Any]]:
