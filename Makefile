@@ -24,6 +24,7 @@ help:
 	@echo "make test-gpu  the tests that need a CUDA device"
 	@echo "make acceptance  the gates on simulated scans, with the true mask and with networks: about an hour"
 	@echo "make lint      ruff, snakefmt and snakemake --lint"
+	@echo "make schema    the schema of the configuration and the tables of config/README.md, from the models"
 	@echo "make bench     benchmarks"
 	@echo "make bench-objects  labels and measures beside cc3d, SimpleITK, scikit-image, PoreSpy: resumable, about an hour"
 	@echo "make bench-accuracy  errors of every measure against analytic shapes (docs/accuracy.md): about half an hour"
@@ -88,7 +89,7 @@ format: $(INSTALLED)
 	snakefmt Snakefile workflow
 
 schema: $(INSTALLED)
-	tomoprofile schema > workflow/schemas/config.schema.json
+	tomoprofile schema
 
 bench: $(INSTALLED)
 	python benchmarks/scale.py

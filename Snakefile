@@ -46,25 +46,25 @@ wildcard_constraints:
 
 
 rule all:
-    """The beamtime at a glance; for each scan its tables and its report, each made again when it is lost."""
+    """The page of the beamtime, and the tables and the page of each scan."""
     default_target: True
     input:
-        f"{RESULTS}/index.html",
-        expand(f"{RESULTS}/{{sample}}/{{product}}", sample=SCANS, product=PRODUCTS),
-        expand(f"{RESULTS}/{{sample}}/discarded.json", sample=SCANS if CONFIG.keep == "minimal" else []),
-        expand(f"{RESULTS}/{{sample}}/labels.ome.zarr/zarr.json", sample=SCANS if CONFIG.objects.label_volume else []),
+        LAYOUT.index,
+        expand(SCAN.products, sample=SCANS),
+        expand(SCAN.discarded, sample=SCANS if CONFIG.keep == "minimal" else []),
+        expand(SCAN.labels.metadata, sample=SCANS if CONFIG.objects.label_volume else []),
 
 
 rule pick:
-    """The slices that a person should label, for each scan that names a folder for labels."""
+    """The slices that a person should label, for each scan with a folder for labels."""
     input:
-        [f"{RESULTS}/{scan.sample}/to_label/slices.tsv" for scan in SCANS.values() if scan.labels and not scan.mask],
+        [LAYOUT.scan(name).to_label.table for name, scan in SCANS.items() if scan.labels and not scan.mask],
 
 
 rule check:
-    """Every input opened, every fault told at once."""
+    """Open every input and report every fault at once."""
     input:
-        expand(f"{RESULTS}/{{sample}}/check.tsv", sample=SCANS),
+        expand(SCAN.check, sample=SCANS),
 
 
 onstart:
@@ -80,18 +80,19 @@ onstart:
 
 
 onsuccess:
-    end_run(RESULTS)
-    if Path(f"{RESULTS}/index.html").exists():
-        print(f"\nDone. Open {RESULTS}/index.html\n`tomoprofile status {RESULTS}` tells what each scan took.\n")
+    end_run(LAYOUT.results)
+    if LAYOUT.index.exists():
+        print(f"\nDone. Open {LAYOUT.index}\n`tomoprofile status {LAYOUT.results}` tells what each scan took.\n")
     else:
-        print(f"\nDone. Slices to label, if any: {RESULTS}/SAMPLE/to_label. After labelling, run `snakemake`.\n")
+        proposed = LAYOUT.scan("SAMPLE").to_label.folder
+        print(f"\nDone. Slices to label, if any: {proposed}. After labelling, run `snakemake`.\n")
 
 
 onerror:
-    run = end_run(RESULTS)
+    run = end_run(LAYOUT.results)
     print(f"\n{status_text(run, read_status(run))}\n")
     write_index_of_unfinished_run()
     print(
-        "Not finished. Mend the cause and run the same command again: finished work is kept, and what was half done is "
-        "done again. Snakemake's own log, last line below, tells of jobs that could not even start.\n"
+        "Not finished. Fix the cause and run the same command again: finished work is kept, and interrupted jobs start "
+        "again. Snakemake's own log, named in the last line below, tells of jobs that could not even start.\n"
     )

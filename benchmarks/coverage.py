@@ -27,8 +27,9 @@ from tomoprofile.phantom.painting import TALLIES, paint_spheres
 from tomoprofile.phantom.scan import lay_out
 from tomoprofile.phantom.settings import PhantomSettings
 from tomoprofile.phantom.truth import SUBSTRATE, object_table, profile_table
-from tomoprofile.profile.depth import LEVELS, ProfileTables, profile_depth
+from tomoprofile.profile.depth import ProfileInputs, ProfileTables, profile_depth
 from tomoprofile.profile.estimators import SURE_BLOCKS
+from tomoprofile.tables import LEVELS
 
 RESAMPLES = 400
 BLOCKS_UM = {4: 60.0, 9: 42.0, 16: 30.0}  # blocks of a field of 128 um, and their side
@@ -87,7 +88,7 @@ def profile_of(scan: Realisation, config: ProfileConfig, folder: Path) -> dict[s
     """Return the tables of a realisation; of profile and zones the calibrated level."""
     out = ProfileTables(*(folder / f"{field.name}.parquet" for field in dataclasses.fields(ProfileTables)))
     levels = (dict.fromkeys(LEVELS, path) for path in (scan.objects, scan.domains))
-    profile_depth(*levels, scan.interface, config, 1, out)
+    profile_depth(ProfileInputs(*levels, scan.interface), config, 1, out)
     tables = {name: pd.read_parquet(path) for name, path in vars(out).items()}
     return {name: table.query("level == 'calibrated'") if "level" in table else table for name, table in tables.items()}
 

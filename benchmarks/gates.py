@@ -27,6 +27,7 @@ from benchmarks.acceptance import (
     Tolerances,
     gates,
 )
+from tomoprofile.layout import Layout, TruthLayout
 from tomoprofile.logs import LOG, log_to_terminal
 from tomoprofile.phantom.annotator import annotate
 from tomoprofile.phantom.files import write_scan, write_truth
@@ -34,6 +35,7 @@ from tomoprofile.phantom.scan import PhantomSettings, simulate
 from tomoprofile.shift.alarm import Familiarity
 
 ROOT = Path(__file__).parents[1]
+RESULTS = Layout("results")  # as the folder of a column sees it
 OUT = ROOT / "docs" / "benchmarks"
 BIN = Path(sys.executable).parent
 SIZE = (256, 256, 256)
@@ -109,11 +111,10 @@ def main() -> None:
 
 def gates_of(column: Column, folder: Path) -> list[Gate]:
     """Return the gates of a column, and whether the alarm for unlike scans rang where it must (A10)."""
-    results = folder / "results/scan"
-    found = gates(folder / "truth", results, column.tolerances)
-    verdict = results / "familiarity.json"
-    if verdict.exists():
-        status = Familiarity.load(verdict).status
+    files = Layout(folder / RESULTS.results).scan("scan")
+    found = gates(folder / "truth", files, column.tolerances)
+    if files.familiarity.exists():
+        status = Familiarity.load(files.familiarity).status
         # Only the bundle that was used as it is meets a scan of another beamtime.
         must = ("outside",) if column.base and not column.labels else ("inside", "edge")
         found.append(Gate("A10", f"alarm, which says {status}", float(status in must), 1, 1))
@@ -129,7 +130,7 @@ def run(column: Column, work: Path) -> None:
     """Simulate, label, and run the workflow as a user would."""
     folder = work / slug(column.name)
     truth = folder / "truth"
-    if not (truth / "settings.json").exists():
+    if not TruthLayout(truth).settings.exists():
         phantom = simulate(PhantomSettings.of_kind(column.kind, SIZE, column.seed, **column.settings))
         write_scan(phantom, folder / "raw" / "scan", "tiff_folder_f32")
         write_truth(phantom, truth)
@@ -137,7 +138,7 @@ def run(column: Column, work: Path) -> None:
     if column.base == "otsu":
         model = {"method": "otsu"}
     elif column.base:
-        earlier = str(work / slug(column.base) / "results/models/default")
+        earlier = str(work / slug(column.base) / RESULTS.model("default").folder)
         model = {"method": "unet", "base": earlier} if column.labels else {"method": "bundle", "bundle": earlier}
     config = {
         "models": {"default": model},
@@ -149,8 +150,8 @@ def run(column: Column, work: Path) -> None:
     command(folder, "tomoprofile", "scan", "raw", *(["--labels", "labels"] if column.labels else []))
     if column.labels:
         command(folder, "snakemake", "pick")
-        annotate(truth, folder / "results/scan/to_label/slices.tsv", folder / "labels/scan")
-    command(folder, "snakemake", "results/scan/report.html")
+        annotate(truth, folder / RESULTS.scan("scan").to_label.table, folder / "labels/scan")
+    command(folder, "snakemake", str(RESULTS.scan("scan").report))
 
 
 def command(folder: Path, program: str, *arguments: str) -> None:

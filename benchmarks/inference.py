@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,13 @@ from numpy.typing import NDArray
 
 from tomoprofile.config import PredictConfig, UNetConfig
 from tomoprofile.labels.training_set import LabelledSlice, TrainingSet, write_training_set
-from tomoprofile.network.bundle import decision_level, load_network
+from tomoprofile.network.bundle import load_network
+from tomoprofile.network.fine_tune import fine_tune
 from tomoprofile.network.slices import SlicePredictor
-from tomoprofile.network.trainer import fine_tune
 from tomoprofile.phantom.scan import simulate
 from tomoprofile.phantom.settings import PhantomSettings
-from tomoprofile.segment.predict import predict_slab
+from tomoprofile.segment.kinds import segmenter_at
+from tomoprofile.segment.segmenter import Slab
 from tomoprofile.shift.appearance import describe, sample_slices
 from tomoprofile.volume.grey import normalise
 from tomoprofile.volume.store import create_store, open_store
@@ -78,24 +80,24 @@ def methods(bundle: Path) -> dict[str, Callable[[NDArray[np.float32]], NDArray[n
         def run(image: NDArray[np.float32]) -> NDArray[np.uint8]:
             batch = torch.from_numpy(image)[None]
             logits = sliding_window_inference(batch, [256, 256], 4, network, overlap=0.25, mode="gaussian")
-            return (measured(logits)[0] * 255).round().to(torch.uint8).numpy()
+            return (measured(logits)[0, 0] * 255).round().to(torch.uint8).numpy()
 
         return run
 
     found: dict[str, Callable[[NDArray[np.float32]], NDArray[np.uint8]]] = {
-        "MONAI BasicUNet, sliding_window_inference, float32": usual(peer, lambda logits: torch.sigmoid(logits[:, 0])),
+        "MONAI BasicUNet, sliding_window_inference, float32": usual(peer, torch.sigmoid),
         "our network, sliding_window_inference, eager float32": usual(eager, eager.measured),
     }
     for name, settings in ours.items():
         predictor = SlicePredictor(load_network(bundle), 576, PredictConfig(device="cpu", **settings), 1)
-        found[name] = predictor.probability
+        found[name] = lambda image, predictor=predictor: predictor.probability(image)[0]
     return found
 
 
 def measure(folder: Path, stacks: list[NDArray[np.float32]], truth: NDArray[np.bool_]) -> list[dict[str, Any]]:
     """Return one row a method."""
     bundle = folder / "model"
-    level = decision_level(bundle) * 255
+    (level,) = (level * 255 for level in segmenter_at(bundle).levels().values())
     chosen = methods(bundle)
     seconds: dict[str, list[float]] = {name: [] for name in chosen}
     masks = {name: np.stack([run(stack) for stack in stacks]) >= level for name, run in chosen.items()}  # and warm up
@@ -142,11 +144,11 @@ def measure_gpu(folder: Path) -> dict[str, float]:
     torch.cuda.synchronize()
     copy = pinned.numel() * 2 / (time.perf_counter() - begin)
     out = create_store(folder / "found.ome.zarr", shape, "uint8", (0.5,) * 3, 64)
-    config, settings = UNetConfig(), PredictConfig(device="cuda")
-    arguments = (grey.path, out.path, folder / "model", folder / "appearance.json", config)
-    predict_slab(*arguments, 0, 64, 8, settings)  # warm up
+    segmenter, settings = segmenter_at(folder / "model"), PredictConfig(device="cuda")
+    slab = Slab(grey.path, out.path, 0, 128, threads=8, settings=settings, appearance=folder / "appearance.json")
+    segmenter.predict(replace(slab, stop=64))  # warm up
     begin = time.perf_counter()
-    predict_slab(*arguments, 0, 128, 8, settings)
+    segmenter.predict(slab)
     seconds = time.perf_counter() - begin
     found = open_store(out.path).read(0, shape[0])
     begin = time.perf_counter()

@@ -23,12 +23,14 @@ import pandas as pd
 from tomoprofile.config import ProfileConfig
 from tomoprofile.domains.objects import ObjectsMetadata, Runs, write_objects
 from tomoprofile.files import whole_file
-from tomoprofile.profile.depth import LEVELS, ProfileTables, profile_depth
+from tomoprofile.profile.depth import ProfileInputs, ProfileTables, profile_depth
 from tomoprofile.profile.domains import Domains, diameters
 from tomoprofile.profile.estimators import Tallies, draw_blocks, estimate
-from tomoprofile.profile.masks import FieldOfView, Grid
+from tomoprofile.profile.exposure import Exposure
+from tomoprofile.profile.masks import Grid, Space
 from tomoprofile.profile.ranges import Ranges, layer_borders
 from tomoprofile.substrate.resin import Resin
+from tomoprofile.tables import LEVELS
 from tomoprofile.volume.plane import Plane
 
 VOXEL_UM = 0.5
@@ -109,17 +111,16 @@ def measure_stage(shape: tuple[int, int, int], folder: str) -> dict[str, Any]:
 def _stage(folder: Path) -> None:
     out = ProfileTables(*(folder / f"{name}.out" for name in ProfileTables.__dataclass_fields__))
     objects, domains = (dict.fromkeys(LEVELS, folder / name) for name in ("objects.parquet", "domains.parquet"))
-    profile_depth(objects, domains, folder / "interface.json", ProfileConfig(), 1, out)
+    profile_depth(ProfileInputs(objects, domains, folder / "interface.json"), ProfileConfig(), 1, out)
 
 
 def measure_resamples() -> dict[str, Any]:
     """Return the time of all intervals of a profile of a million domains, without counting voxels."""
     rng, config = np.random.default_rng(1), ProfileConfig()
     shape = (int(FIELD_UM / VOXEL_UM),) * 3
-    view = FieldOfView.of("all", shape, (VOXEL_UM,) * 3)
-    plane = Plane((1.0, 0.0, 0.0), 0.0)
+    space = Space.of(shape, (VOXEL_UM,) * 3, Plane((1.0, 0.0, 0.0), 0.0), Resin.everywhere(), "all")
     borders, bins = layer_borders(FIELD_UM, 0.0, FIELD_UM, VOXEL_UM, config)
-    grid = Grid.of(shape, (VOXEL_UM,) * 3, plane, view, borders, config.block_um, Resin.everywhere())
+    grid = Grid.dividing(space, borders, config.block_um)
     table = pd.DataFrame({f"centroid_{axis}_um": rng.uniform(0, FIELD_UM, DOMAINS) for axis in "zyx"})
     table = table.assign(equivalent_diameter_um=rng.lognormal(1, 0.25, DOMAINS), edge_weight=1.0)
     found = Domains.placed(table, grid)
@@ -129,7 +130,8 @@ def measure_resamples() -> dict[str, Any]:
     weight, sized = (every.holds @ found.sums(part, grid) for part in (found.weight, found.weight * found.diameter_um))
     resin = np.full(weight.shape, 1e6)
     estimate(Tallies(resin, weight * 100, resin, weight, sized), VOXEL_UM**3, draws)
-    diameters(every, np.ones(grid.n_layers, bool), found, grid, draws)
+    nothing = np.zeros((grid.n_layers, grid.n_blocks), np.int64)  # the resin does not matter to diameters
+    diameters(every, found, Exposure(grid, nothing, (-np.inf, np.inf), draws))
     return {
         "domains": DOMAINS,
         "bins": len(every.holds),

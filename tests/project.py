@@ -9,7 +9,10 @@ from pathlib import Path
 
 import yaml
 
+from tomoprofile.layout import Layout
+
 ROOT = Path(__file__).parents[1]
+RESULTS = Layout("results")  # as the working folder of a run sees it
 BIN = Path(sys.executable).parent
 
 
@@ -47,18 +50,26 @@ class Project:
         assert (done.returncode == 0) == ok, said + self.logs()
         return said
 
+    @property
+    def results(self) -> Layout:
+        """Where its results lie."""
+        return Layout(self.folder / RESULTS.results)
+
     def logs(self) -> str:
         """Return the ends of all rule logs, for a failing test's message."""
-        found = sorted((self.folder / "results").rglob("logs/**/*.log"))
+        found = sorted(self.folder.glob("results/**/logs/**/*.log"))
         return "\n".join(f"--- {path}\n" + "\n".join(path.read_text().splitlines()[-30:]) for path in found)
+
+    def dry_run(self) -> str:
+        """Return what a run would do now, in Snakemake's words."""
+        # Without the profile, which is quiet; with what it says of changes.
+        return self._workflow("--workflow-profile", "none", "--dry-run", "--rerun-triggers", "input", "params", "mtime")
 
     def planned(self) -> set[str]:
         """Return ``rule wildcards`` of every job that a run would do now."""
-        # Without the profile, which is quiet; with what it says of changes.
-        said = self._workflow("--workflow-profile", "none", "--dry-run", "--rerun-triggers", "input", "params", "mtime")
         jobs: set[str] = set()
         rule = ""
-        for line in said.splitlines():
+        for line in self.dry_run().splitlines():
             words = line.split()
             if words[:1] in (["rule"], ["localrule"]):
                 rule = words[1].rstrip(":")

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tomoprofile.config import ObjectsConfig
-from tomoprofile.domains.table import CALIBRATED, Level, Segmented, measure_domains
+from tomoprofile.domains.table import Level, Segmented, measure_domains
 from tomoprofile.domains.workers import workers_of
+from tomoprofile.tables import CALIBRATED
 from tomoprofile.volume.plane import Plane
 from tomoprofile.volume.store import create_store, open_store
 

@@ -15,15 +15,17 @@ LEVELS = (0.3, 0.7)
 
 
 class Peer(BasicUNet):
-    """BasicUNet that says what its logit means, as the library's predictor asks."""
+    """BasicUNet that says what its logit means and what windows it can halve, as the library's predictor asks."""
 
-    def measured_logit(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return the logit (n, y, x) of being a domain."""
-        return logits[:, 0]
+    reduction = 32  # as the library's networks, so that both see the same windows
+
+    def measured_logits(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the logit (n, 1, y, x) of being a domain."""
+        return logits
 
     def measured(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return the probability (n, y, x) of being a domain."""
-        return torch.sigmoid(self.measured_logit(logits))
+        """Return the probability (n, 1, y, x) of being a domain."""
+        return torch.sigmoid(self.measured_logits(logits))
 
 
 def create(config: ours.UNetConfig, seed: int) -> torch.nn.Module:

@@ -16,14 +16,15 @@ from tomoprofile.errors import ConfigError
 from tomoprofile.files import whole_file
 from tomoprofile.labels.training_set import LabelledSlice, TrainingSet, choose_held_out, write_training_set
 from tomoprofile.logs import LOG, log_to_terminal
-from tomoprofile.network.bundle import load_network, read_facts
+from tomoprofile.network.bundle import load_network
 from tomoprofile.network.crops import CropSampler
+from tomoprofile.network.fine_tune import fine_tune
 from tomoprofile.network.losses import masked_loss
 from tomoprofile.network.slices import SlicePredictor
-from tomoprofile.network.trainer import fine_tune
 from tomoprofile.network.unet import choose_device, choose_precision
 from tomoprofile.phantom.scan import simulate
 from tomoprofile.phantom.settings import PhantomSettings
+from tomoprofile.segment.kinds import segmenter_at
 from tomoprofile.segment.threshold import fit_threshold, predict_by_threshold
 from tomoprofile.shift.appearance import Appearance, describe, sample_slices
 from tomoprofile.volume.grey import normalise
@@ -67,7 +68,8 @@ def train_bundle(training: TrainingSet, config: UNetConfig, seed: int, out: Path
 
 def read_bundle(bundle: Path) -> tuple[torch.nn.Module, float]:
     """Return the network of a bundle and its decision level."""
-    return load_network(bundle), float(read_facts(bundle)["decision_level"])
+    (level,) = segmenter_at(bundle).levels().values()
+    return load_network(bundle), level
 
 
 def is_whole(bundle: Path) -> bool:
@@ -83,7 +85,7 @@ def checkpoint_of(bundle: Path) -> Path:
 def probabilities(network: torch.nn.Module, stacks: NDArray[np.float32], window: int) -> NDArray[np.uint8]:
     """Return the probability (slices, y, x) of normalised stacks (slices, channels, y, x)."""
     predictor = SlicePredictor(network, window)
-    return np.stack([predictor.probability(stack) for stack in stacks])
+    return np.concatenate([predictor.probability(stack) for stack in stacks])
 
 
 def threshold_mask(

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from project import Project
+from project import RESULTS, Project
 
 from benchmarks.acceptance import EXACT, TRUE_MASK, gates
+from tomoprofile.layout import ScanLayout
 from tomoprofile.phantom.files import write_scan, write_truth
-from tomoprofile.phantom.geometry import DOMAIN
+from tomoprofile.phantom.geometry import DOMAIN, VOID
 from tomoprofile.phantom.scan import PhantomSettings, simulate
 from tomoprofile.samples import COLUMNS
 
@@ -38,8 +39,9 @@ def finished(tmp_path_factory):
         phantom = simulate(PhantomSettings.of_kind(kind, SIZE, seed, tilt_deg=TILT_DEG))
         write_scan(phantom, project.folder / "raw" / kind, "tiff_folder_f32")
         write_truth(phantom, project.folder / "truth" / kind)
-        mask = (phantom.labels == DOMAIN).astype("uint8")
-        tifffile.imwrite(project.folder / f"{kind}.tif", mask, photometric="minisblack")
+        for name, value in ((kind, DOMAIN), (f"{kind}_void", VOID)):
+            mask = (phantom.labels == value).astype("uint8")
+            tifffile.imwrite(project.folder / f"{name}.tif", mask, photometric="minisblack")
         project.planes = getattr(project, "planes", {}) | {kind: phantom.plane}
     project.tomoprofile("scan", "raw")
     sheet = project.folder / "config/samples.tsv"
@@ -50,23 +52,25 @@ def finished(tmp_path_factory):
         own = {"mask": f"{kind}.tif"}
         rows.append(scans[kind] | own | {"sample": f"{kind}_exact", "interface": f"plane:{plane}"})
         rows.append(scans[kind] | own | {"sample": f"{kind}_auto"})
+        void = {"sample": f"{kind}_void", "mask": f"{kind}_void.tif", "interface": f"plane:{plane}"}
+        rows.append(scans[kind] | void)
     # Depth as people count it: slices from where the substrate ends, here along y, at the corner looked at first.
     flat = project.planes["B"].offset_um / project.planes["B"].normal[1]
     rows.append(scans["B"] | {"mask": "B.tif", "sample": "B_slices", "interface": f"plane:0,1,0,{flat}"})
     rows.append(scans["B"] | {"model": "otsu", "sample": "B_otsu"})
     lines = ["\t".join(row[name] for name in COLUMNS) for row in rows]
     sheet.write_text("\n".join(["\t".join(COLUMNS), *lines]) + "\n")
-    project.snakemake(*(f"results/{row['sample']}/profile.parquet" for row in rows))
+    project.snakemake(*(RESULTS.scan(row["sample"]).profile for row in rows))
     return project
 
 
-def found(project, sample, tolerances, results=None):
+def found(project, sample, tolerances, files=None, measured="domain"):
     kind = sample.split("_")[0]
-    return gates(project.folder / "truth" / kind, results or project.folder / "results" / sample, tolerances)
+    return gates(project.folder / "truth" / kind, files or project.results.scan(sample), tolerances, measured)
 
 
-def missed(project, sample, tolerances, results=None):
-    return {gate.name for gate in found(project, sample, tolerances, results) if not gate.ok}
+def missed(project, sample, tolerances, files=None):
+    return {gate.name for gate in found(project, sample, tolerances, files) if not gate.ok}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -84,6 +88,16 @@ def test_true_mask_and_fitted_plane(finished, kind):
     assert not [str(gate) for gate in all_gates if not gate.ok]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_voids_are_exact_and_no_domains(finished, kind):
+    all_gates = found(finished, f"{kind}_void", EXACT, measured="void")
+    print(*all_gates, sep="\n")
+    assert {gate.name for gate in all_gates} >= {"A1", "A2", "A8"}
+    assert not [str(gate) for gate in all_gates if not gate.ok]
+    domains = found(finished, f"{kind}_exact", EXACT, measured="void")
+    assert {gate.name for gate in domains if not gate.ok} >= {"A1", "A2", "A8"}
+
+
 def test_sphericity_was_among_the_gates(finished):
     assert "A9" in {gate.name for gate in found(finished, "B_exact", EXACT)}
 
@@ -99,12 +113,10 @@ def test_a_threshold_fails(finished):
 @pytest.fixture
 def copy(finished, tmp_path):
     """Tables of the exact scan B, to be spoilt."""
-    folder = tmp_path / "B"
-    folder.mkdir()
-    for name in ("domains", "profile", "zones", "breakpoints"):
-        shutil.copy(finished.folder / f"results/B_exact/{name}.parquet", folder)
-    shutil.copy(finished.folder / "results/B_exact/interface.json", folder)
-    return folder
+    exact = finished.results.scan("B_exact")
+    for path in (exact.domains, exact.profile, exact.zones, exact.breakpoints, exact.interface):
+        shutil.copy(path, tmp_path)
+    return ScanLayout(tmp_path)
 
 
 def test_an_unspoilt_copy_passes(finished, copy):
@@ -112,60 +124,60 @@ def test_an_unspoilt_copy_passes(finished, copy):
 
 
 def test_leaving_cut_objects_out_fails(finished, copy):
-    profile, domains = pd.read_parquet(copy / "profile.parquet"), pd.read_parquet(copy / "domains.parquet")
+    profile, domains = pd.read_parquet(copy.profile), pd.read_parquet(copy.domains)
     whole = domains.loc[~domains["on_border"], "depth_um"]
     edges = [*profile["depth_lo_um"].unique(), profile["depth_hi_um"].max()]
     number = np.tile(np.histogram(whole, edges)[0], 3)
     profile["number_density_per_mm3"] = (number / profile["resin_um3"] * 1e9).where(
         profile["number_density_per_mm3"].notna()
     )
-    profile.to_parquet(copy / "profile.parquet")
+    profile.to_parquet(copy.profile)
     assert missed(finished, "B_exact", EXACT, copy) == {"A8"}
 
 
 def test_volume_of_whole_objects_fails(finished, copy):
-    profile, domains = pd.read_parquet(copy / "profile.parquet"), pd.read_parquet(copy / "domains.parquet")
+    profile, domains = pd.read_parquet(copy.profile), pd.read_parquet(copy.domains)
     edges = [*profile["depth_lo_um"].unique(), profile["depth_hi_um"].max()]
     volume = np.histogram(domains["depth_um"], edges, weights=domains["volume_um3"])[0]
     profile["domain_um3"] = np.tile(volume, 3)
-    profile.to_parquet(copy / "profile.parquet")
+    profile.to_parquet(copy.profile)
     assert "A1" in missed(finished, "B_exact", TRUE_MASK, copy)
 
 
 def test_a_missing_resin_mask_fails(finished, copy):
     """The volume of a layer as it is, substrate or not, in place of its resin."""
-    profile = pd.read_parquet(copy / "profile.parquet")
+    profile = pd.read_parquet(copy.profile)
     thickness = profile["depth_hi_um"] - profile["depth_lo_um"]
     lateral_um2 = (SIZE[0] * 0.5) * (SIZE[2] * 0.5) / math.cos(math.radians(TILT_DEG))
     profile["resin_um3"] = thickness * lateral_um2
-    profile.to_parquet(copy / "profile.parquet")
+    profile.to_parquet(copy.profile)
     assert "A1" in missed(finished, "B_exact", TRUE_MASK, copy)
 
 
 def test_surfaces_of_voxel_faces_fail(finished, copy):
     """A sphere's faces of voxels are 1.5 times its surface."""
-    domains = pd.read_parquet(copy / "domains.parquet")
+    domains = pd.read_parquet(copy.domains)
     domains["sphericity"] /= 1.5
-    domains.to_parquet(copy / "domains.parquet")
+    domains.to_parquet(copy.domains)
     assert missed(finished, "B_exact", EXACT, copy) == {"A9"}
 
 
 def test_a_missed_large_domain_and_a_cavity_fail(finished, copy):
-    domains = pd.read_parquet(copy / "domains.parquet")
+    domains = pd.read_parquet(copy.domains)
     near = domains.query("depth_um < 25 and not on_border")["equivalent_diameter_um"].idxmax()
     domains.loc[near, "cavities"] = 1
-    domains.to_parquet(copy / "domains.parquet")
+    domains.to_parquet(copy.domains)
     assert missed(finished, "B_exact", EXACT, copy) == {"A5"}
-    domains.drop(near).to_parquet(copy / "domains.parquet")
+    domains.drop(near).to_parquet(copy.domains)
     assert missed(finished, "B_exact", EXACT, copy) == {"A5"}
 
 
 def test_a_flat_profile_fails(finished, copy):
-    profile = pd.read_parquet(copy / "profile.parquet")
+    profile = pd.read_parquet(copy.profile)
     plateau = profile.loc[profile["depth_lo_um"] >= 80, "volume_ratio"].mean()
     for name in ("volume_ratio", "volume_ratio_lo", "volume_ratio_hi"):
         profile[name] = plateau
     profile["volume_ratio_hi"] += 0.01
     profile["domain_um3"] = plateau * profile["resin_um3"]
-    profile.to_parquet(copy / "profile.parquet")
+    profile.to_parquet(copy.profile)
     assert missed(finished, "B_exact", EXACT, copy) >= {"A1", "A3", "A4"}

@@ -8,15 +8,13 @@ import torch
 
 from tomoprofile.config import PredictConfig, UNetConfig
 from tomoprofile.labels.training_set import collect_labels
-from tomoprofile.network import trainer as train
-from tomoprofile.network.bundle import decision_level
 from tomoprofile.network.engine import make_engine
+from tomoprofile.network.fine_tune import fine_tune
 from tomoprofile.network.unet import SliceNetwork
-from tomoprofile.segment.predict import predict_slab
 from tomoprofile.volume.store import open_store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
-from segment_scan import build, dice
+from segment_scan import build, dice, level_of
 
 pytestmark = pytest.mark.gpu
 
@@ -26,14 +24,14 @@ def test_training_and_prediction_on_the_gpu_agree_with_the_cpu(tmp_path):
     scan = build(tmp_path)
     config = UNetConfig(steps=100, crop=64, guard_slices=8, window=96)
     collect_labels([scan.label("labels", (8, 24, 40))], config, tmp_path / "t.npz")
-    train.fine_tune(tmp_path / "t.npz", config, 1, tmp_path / "model", threads=2)
+    fine_tune(tmp_path / "t.npz", config, 1, tmp_path / "model", threads=2)
     found = {}
     for name in ("cuda", "cpu"):
         out = scan.empty(f"{name}.ome.zarr")
         settings = PredictConfig(device=name, gpu_windows=3)
-        told = predict_slab(scan.volume, out, tmp_path / "model", scan.appearance, config, 0, 48, 2, settings)
+        told = scan.predict(tmp_path / "model", out, settings=settings)
         assert told["device"] == name
-        found[name] = open_store(out).read(0, 48) >= decision_level(tmp_path / "model") * 255
+        found[name] = open_store(out).read(0, 48) >= level_of(tmp_path / "model") * 255
     assert dice(found["cuda"][28:36], scan.truth[28:36]) > 0.8
     assert (found["cuda"] != found["cpu"]).mean() < 0.002
 

@@ -14,11 +14,16 @@ from tomoprofile.domains.workers import Here
 from tomoprofile.profile import correlation, counting
 from tomoprofile.profile.correlation import count_pairs, line_axis, n_lags, pairs_at
 from tomoprofile.profile.counting import count_scan, dense
-from tomoprofile.profile.masks import FieldOfView, Grid
+from tomoprofile.profile.masks import Grid, Space
 from tomoprofile.substrate.resin import Resin
 from tomoprofile.volume.plane import Plane
 
 COMMON = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def space_of(shape, plane):
+    """Return a whole scan of voxels of 1 um."""
+    return Space.of(shape, (1.0,) * 3, plane, Resin.everywhere(), "all")
 
 
 @st.composite
@@ -31,11 +36,11 @@ def scans(draw):
     normal = draw(st.sampled_from([(1, 0, 0), (0, 1, 0), (0, 0, 1), (0.1, 1, 0.15), (0.1, -0.1, -1), (-1, 0.2, 0.3)]))
     plane = Plane.through(normal, draw(st.floats(-20, 12)))
     voxel_um = draw(st.sampled_from([1.0, 0.7]))
-    view = FieldOfView.of(draw(st.sampled_from(["all", "cylinder"])), shape, (voxel_um,) * 3)
+    view = draw(st.sampled_from(["all", "cylinder"]))
     side = draw(st.integers(2, 9))
     air = rng.random([-(-n // side) for n in shape]) < draw(st.sampled_from([0.0, 0.3]))
     borders_um, block_um = np.array([0.0, 3.0, 7.5, 40.0]), draw(st.floats(2, 30))
-    grid = Grid.of(shape, (voxel_um,) * 3, plane, view, borders_um, block_um, Resin(side, air, None))
+    grid = Grid.dividing(Space.of(shape, (voxel_um,) * 3, plane, Resin(side, air, None), view), borders_um, block_um)
     zones = np.array([[True, False, False], [False, True, True]])
     return labels, grid, zones, draw(st.integers(1, 6))
 
@@ -84,15 +89,7 @@ def test_counts_are_those_of_every_voxel_for_any_slabs(scan, tmp_path):
 def test_a_cut_that_forgets_its_slices_would_be_seen(tmp_path, monkeypatch):
     """The mutant: slabs that overlap by a slice count it twice."""
     labels = np.ones((8, 5, 6), np.int32)
-    grid = Grid.of(
-        labels.shape,
-        (1.0,) * 3,
-        Plane((1.0, 0.0, 0.0), 0.0),
-        FieldOfView.of("all", labels.shape, (1.0,) * 3),
-        np.array([0.0, 20.0]),
-        3,
-        Resin.everywhere(),
-    )
+    grid = Grid.dividing(space_of(labels.shape, Plane((1.0, 0.0, 0.0), 0.0)), np.array([0.0, 20.0]), 3)
     write_runs(tmp_path / "r.parquet", runs_of(labels), labels.shape, 1.0, 2)
     paths = {"calibrated": tmp_path / "r.parquet"}
     assert count_scan(paths, grid, np.array([[True]]), Here()).resin.sum() == labels.size
@@ -121,11 +118,7 @@ class Holed(Grid):
 def test_narrow_holes_in_the_resin_are_not_looked_over(look_again, monkeypatch):
     rng = np.random.default_rng(2)
     labels = (rng.random((3, 6, 64)) < 0.4).astype(np.int32)
-    ones = (1.0,) * 3
-    view = FieldOfView.of("all", labels.shape, ones)
-    grid = Holed.of(
-        labels.shape, ones, Plane((0.0, 1.0, 0.0), 0.0), view, np.array([0.0, 4.0, 9.0]), 9, Resin.everywhere()
-    )
+    grid = Holed.dividing(space_of(labels.shape, Plane((0.0, 1.0, 0.0), 0.0)), np.array([0.0, 4.0, 9.0]), 9)
     zones = np.eye(2, dtype=bool)
     runs = Runs(*(column.to_numpy() for _, column in runs_of(labels).items()))
     resin = grid.count_resin()
@@ -145,8 +138,7 @@ def test_pairs_of_spheres_fall_as_their_surface_says():
     radius, shape = 6.0, (40, 40, 40)
     z, y, x = (np.arange(n) + 0.5 - n / 2 for n in shape)
     labels = (z[:, None, None] ** 2 + y[None, :, None] ** 2 + x**2 < radius**2).astype(np.int32)
-    view = FieldOfView.of("all", shape, (1.0,) * 3)
-    grid = Grid.of(shape, (1.0,) * 3, Plane((1.0, 0.0, 0.0), 0.0), view, np.array([0.0, 40.0]), 40, Resin.everywhere())
+    grid = Grid.dividing(space_of(shape, Plane((1.0, 0.0, 0.0), 0.0)), np.array([0.0, 40.0]), 40)
     runs = Runs(*(column.to_numpy() for _, column in runs_of(labels).items()))
     domain, resin = count_pairs(grid, runs, 0, 40, np.array([[True]]), grid.count_resin())
     s2 = pairs_at(domain)[0, 0] / pairs_at(resin)[0, 0]
@@ -160,10 +152,7 @@ def test_pairs_of_spheres_fall_as_their_surface_says():
 def test_a_scan_without_domains_is_shared_too(tmp_path, monkeypatch):
     """No row group divides it; a slab is then a number of voxels."""
     labels = np.zeros((20, 5, 6), np.int32)
-    view = FieldOfView.of("all", labels.shape, (1.0,) * 3)
-    grid = Grid.of(
-        labels.shape, (1.0,) * 3, Plane((1.0, 0.0, 0.0), 3.0), view, np.array([0.0, 30.0]), 3, Resin.everywhere()
-    )
+    grid = Grid.dividing(space_of(labels.shape, Plane((1.0, 0.0, 0.0), 3.0)), np.array([0.0, 30.0]), 3)
     write_runs(tmp_path / "r.parquet", runs_of(labels), labels.shape, 1.0, 20)
     monkeypatch.setattr(counting, "_SLAB_VOXELS", 100)
     paths = {"calibrated": tmp_path / "r.parquet"}

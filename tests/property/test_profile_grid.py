@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tomoprofile.config import Circle
-from tomoprofile.profile.masks import FieldOfView, Grid
+from tomoprofile.profile.masks import Grid, Space
 from tomoprofile.substrate.resin import Resin
 from tomoprofile.volume.plane import Plane
 
@@ -28,15 +28,14 @@ borders = st.lists(st.floats(-5, 8), min_size=2, max_size=7, unique=True).map(so
     side=st.integers(1, 4),
 )
 def test_every_voxel_is_counted_once_where_it_lies(shape, edges, plane, borders_um, block_um, view, seed, side):
-    field = FieldOfView.of(view, shape, edges, Circle(radius_um=2))
     rng = np.random.default_rng(seed)
-    air = Resin(side, rng.random([-(-n // side) for n in shape]) < 0.3, None)
-    grid = Grid.of(shape, edges, plane, field, np.array(borders_um), block_um, air)
+    air = Resin(side, rng.random([-(-n // side) for n in shape]) < 0.3, Circle(radius_um=2))
+    grid = Grid.dividing(Space.of(shape, edges, plane, air, view), np.array(borders_um), block_um)
     z, y, x = np.indices(shape) + 0.5
     z, y, x = z * edges[0], y * edges[1], x * edges[2]
     layer, block = grid.place(z.ravel(), y.ravel(), x.ravel())
     depth = plane.depth_um(z, y, x).ravel()
-    inside = field.holds(y, x).ravel() & ~air.is_air(*np.indices(shape)).ravel()
+    inside = grid.view.holds(y, x).ravel() & ~air.is_air(*np.indices(shape)).ravel()
     expected = np.zeros((grid.n_layers, grid.n_blocks), np.int64)
     for index in range(grid.n_layers):
         here = (depth >= borders_um[index]) & (depth < borders_um[index + 1]) & inside
@@ -56,8 +55,7 @@ def test_every_voxel_is_counted_once_where_it_lies(shape, edges, plane, borders_
 @given(shape=shapes, edges=voxels, block_um=st.floats(0.5, 6))
 def test_blocks_are_alike_and_no_smaller_than_asked(shape, edges, block_um):
     plane = Plane((0.0, 1.0, 0.0), 0.0)
-    view = FieldOfView.of("all", shape, edges)
-    grid = Grid.of(shape, edges, plane, view, np.array([-99.0, 99.0]), block_um, Resin.everywhere())
+    grid = Grid.dividing(Space.of(shape, edges, plane, Resin.everywhere(), "all"), np.array([-99.0, 99.0]), block_um)
     voxels = grid.count_resin()[0]
     assert voxels.min() > 0
     sides = [np.bincount(np.unique(grid.blocks[axis], return_inverse=True)[1]) for axis in (0, 2)]

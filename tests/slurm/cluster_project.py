@@ -94,7 +94,7 @@ class ClusterProject(Project):
     def tables(self, sample: str) -> dict[str, bytes]:
         """Return the content of the final tables."""
         names = [f"{name}.parquet" for name in ("domains", "profile", "zones", "breakpoints", "correlation", "sizes")]
-        return {name: (self.folder / "results" / sample / name).read_bytes() for name in names}
+        return {name: (self.results.scan(sample).folder / name).read_bytes() for name in names}
 
     def submitted(self, said: str, rule: str) -> list[str]:
         """Return the SLURM jobs that a run submitted for a rule, from the paths of their logs."""

@@ -54,14 +54,14 @@ def test_a_beamtime_goes_from_folders_to_index_and_one_fault_stops_nobody_else(b
     good = ["monday_slices", "monday_stack_scan", "tuesday_float", "tuesday_nexus_scan"] + ["cement"] * CEMENT.exists()
     assert f"{len(good) + 1} scans: {len(good)} done, 1 failed" in said
     assert "tuesday_broken: check_inputs failed" in said
-    index = (beamtime.folder / "results/index.html").read_text()
+    index = beamtime.results.index.read_text()
     assert f"{len(good)} of {len(good) + 1} scans have results" in index
     assert "slice_00011.tif" in index
     for sample in good:
         assert f"{sample}/report.html" in index
-        assert len(pd.read_parquet(beamtime.folder / f"results/{sample}/domains.parquet")) > 0
+        assert len(pd.read_parquet(beamtime.results.scan(sample).domains)) > 0
     if CEMENT.exists():
-        zones = pd.read_parquet(beamtime.folder / "results/cement/zones.parquet")
+        zones = pd.read_parquet(beamtime.results.scan("cement").zones)
         whole = zones[zones["level"] == "calibrated"]
         # An independent look at the same file: Otsu after a Gaussian finds 16.8 % dark.
         assert 0.14 < whole["domain_um3"].sum() / whole["resin_um3"].sum() < 0.20

@@ -4,6 +4,7 @@ import subprocess
 
 import yaml
 from cluster import wait_for
+from project import RESULTS
 
 
 def by_workers(project, count):
@@ -23,13 +24,13 @@ def worker_jobs(cluster):
 
 def test_slurm_jobs_give_the_bytes_of_one_node(project, undisturbed):
     earlier = worker_jobs(project.cluster)
-    said = by_workers(project, 2).on_cluster("results/a/zones.parquet")
+    said = by_workers(project, 2).on_cluster(RESULTS.scan("a").zones)
     assert project.tables("a") == undisturbed.tables("a")
     (asking,) = project.submitted(said, "measure_domains")
-    log = (project.folder / "results/logs/measure_domains/a.log").read_text()
+    log = project.results.log("measure_domains", "a").read_text()
     assert "2 SLURM jobs asked for" in log
     assert "dashboard: http" in log
-    assert "2 SLURM jobs asked for" in (project.folder / "results/logs/profile_depth/a.log").read_text()
+    assert "2 SLURM jobs asked for" in project.results.log("profile_depth", "a").read_text()
     jobs = worker_jobs(project.cluster).keys() - earlier.keys()
     assert len(jobs) == 4, "two for the domains, and two for the profile"
     partition = project.cluster.accounted(asking, "Partition")
@@ -38,7 +39,7 @@ def test_slurm_jobs_give_the_bytes_of_one_node(project, undisturbed):
 
 
 def test_a_worker_that_is_cancelled_costs_its_tasks_only(project, undisturbed):
-    run = by_workers(project, 2).start("results/a/zones.parquet")
+    run = by_workers(project, 2).start(RESULTS.scan("a").zones)
     cluster = project.cluster
 
     def working():
@@ -49,4 +50,4 @@ def test_a_worker_that_is_cancelled_costs_its_tasks_only(project, undisturbed):
     subprocess.run(["scancel", working()[0]], env=cluster.environment, check=True)
     project.finish(run)
     assert project.tables("a") == undisturbed.tables("a")
-    assert "shards measured 8 of 8" in (project.folder / "results/logs/measure_domains/a.log").read_text()
+    assert "shards measured 8 of 8" in project.results.log("measure_domains", "a").read_text()

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from cluster import CPU_NODES, wait_for
+from project import RESULTS
 
 MEMORY = Path(__file__).parent / "memory"
-TABLES = "results/a/zones.parquet"  # and all before it; the reports are made again where they are looked at
+TABLES = RESULTS.scan("a").zones  # and all before it; the reports are made again where they are looked at
 
 
 @pytest.fixture(autouse=True)
@@ -41,19 +42,19 @@ def test_a_job_that_always_fails_lets_its_siblings_finish(project, undisturbed):
     project.forget("a/volume.ome.zarr/slabs/z00016.json", "a/volume.ome.zarr/slabs/z00032.json", "a/domains.parquet")
     said = project.on_cluster(ok=False)
     assert len(project.submitted(said, "convert_slab")) == 1 + 3, "three attempts, and the sibling"
-    assert (project.folder / "results/a/volume.ome.zarr/slabs/z00016.json").exists()
+    assert project.results.scan("a").volume.record("z00016").exists()
     summary = said[said.index("scan  state") :]
     assert "a: convert_slab z00032 failed, SLURM job" in summary
-    assert "results/logs/convert_slab/a.z00032.log" in summary
+    assert str(RESULTS.log("convert_slab", "a", "z00032")) in summary
     assert damaged.name in summary
-    index = (project.folder / "results/index.html").read_text()
+    index = project.results.index.read_text()
     assert "convert_slab z00032 failed" in index
     assert damaged.name in index
     damaged.write_bytes(whole)
     said = project.on_cluster()
     assert len(project.submitted(said, "convert_slab")) == 1
     assert project.tables("a") == undisturbed.tables("a")
-    assert "convert_slab z00032 failed" not in (project.folder / "results/index.html").read_text()
+    assert "convert_slab z00032 failed" not in project.results.index.read_text()
 
 
 def test_after_scancel_only_the_missing_slab_is_computed(project, undisturbed):
@@ -61,7 +62,7 @@ def test_after_scancel_only_the_missing_slab_is_computed(project, undisturbed):
     run = project.start(TABLES, "--retries", "0")
     project.cluster.run("scancel", project.hold("predict_slab_wildcards_a_z00016"))
     said = project.finish(run, ok=False)
-    assert "a: predict_slab z00016 ended without a word" in said
+    assert "a: predict_slab z00016 stopped without an error message" in said
     said = project.on_cluster(TABLES)
     assert len(project.submitted(said, "predict_slab")) == 1
     assert project.tables("a") == undisturbed.tables("a")
@@ -151,7 +152,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_shard(project, undisturbed):
         "a/domains.parquet",
         "a/zones.parquet",
     )
-    disk = project.folder / "results/a/probability.ome.zarr/0/c/3"
+    disk = project.results.scan("a").probability.path / "0/c/3"
     (disk / "0").mkdir(parents=True)
     # Two pages: the folder that Zarr makes, and hardly a byte of the shard.
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(disk)], check=True)
@@ -165,19 +166,19 @@ def test_a_full_disk_is_told_and_leaves_no_half_shard(project, undisturbed):
     assert "a: predict_slab z00016 failed" in said
     assert "No space left on device" in said
     assert "Make room" in said
-    assert not (project.folder / "results/a/probability.ome.zarr/slabs/z00016.json").exists()
+    assert not project.results.scan("a").probability.record("z00016").exists()
     said = project.on_cluster(TABLES)
     assert len(project.submitted(said, "predict_slab")) == 1
     assert project.tables("a") == undisturbed.tables("a")
 
 
 def test_a_shard_cut_short_is_found_and_written_again(project, undisturbed):
-    shard = project.folder / "results/a/probability.ome.zarr/0/c/2/0/0"
+    shard = project.results.scan("a").probability.path / "0/c/2/0/0"
     shard.write_bytes(shard.read_bytes()[:-10])
     project.forget("a/domains.parquet", "a/zones.parquet")
     said = project.on_cluster(TABLES, "--retries", "0", ok=False)
     assert "0/c/2/0/0: the shard was damaged after it was written" in said
-    assert not (project.folder / "results/a/domains.parquet").exists()
+    assert not project.results.scan("a").domains.exists()
     said = project.on_cluster(TABLES)
     assert len(project.submitted(said, "predict_slab")) == 1
     assert project.tables("a") == undisturbed.tables("a")

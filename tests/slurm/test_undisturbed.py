@@ -11,12 +11,12 @@ import time
 import pytest
 import tifffile
 from cluster import REQUIRED, SYSTEM_CONF, wait_for
-from project import ROOT
+from project import RESULTS, ROOT
 
 
 def test_a_small_scan_goes_the_whole_way(undisturbed):
-    results = undisturbed.folder / "results"
-    assert (results / "index.html").stat().st_size > 0
+    results = undisturbed.results
+    assert results.index.stat().st_size > 0
     assert all(undisturbed.tables("a").values())
     assert "Nothing to be done" in undisturbed.on_cluster()
     assert len(list(undisturbed.folder.glob("efficiency_report_*.csv"))) == 1
@@ -30,7 +30,7 @@ def test_the_status_tells_what_it_took(undisturbed):
 
 
 def test_provenance_names_raw_data_software_and_slurm_jobs(undisturbed):
-    record = json.loads((undisturbed.folder / "results/a/provenance.json").read_text())
+    record = json.loads(undisturbed.results.scan("a").provenance.read_text())
     slabs = record["raw"]["sha256_of_slabs"]
     assert list(slabs) == ["z00000", "z00016", "z00032", "z00048"]
     files = sorted((undisturbed.folder / "data/raw/phantom_A").glob("*.tif"))
@@ -49,7 +49,7 @@ def test_provenance_names_raw_data_software_and_slurm_jobs(undisturbed):
 
 def test_two_gpu_jobs_run_at_once_and_never_three(project, undisturbed):
     project.forget("a/probability.ome.zarr/slabs/*", "a/domains.parquet", "a/zones.parquet")
-    run = project.start("results/a/zones.parquet")
+    run = project.start(RESULTS.scan("a").zones)
     cluster = project.cluster
     wait_for(lambda: len(cluster.jobs("RUNNING")) == 2, "two jobs on the GPUs", 120)
     held = list(cluster.jobs("RUNNING"))
@@ -68,15 +68,15 @@ def test_two_gpu_jobs_run_at_once_and_never_three(project, undisturbed):
     for job in jobs:
         assert "gres/gpu=1" in cluster.accounted(job, "AllocTRES").split(",")
         assert cluster.accounted(job, "Partition") == "gpu"
-    logs = [path.read_text() for path in (project.folder / "results/logs/predict_slab").glob("*.log")]
+    logs = [path.read_text() for path in project.results.log("predict_slab", "any").parent.glob("*.log")]
     assert {log.partition("GPU ")[2][0] for log in logs} == {"0", "1"}
     assert project.tables("a") == undisturbed.tables("a")
 
 
 def test_a_site_with_many_partitions(project):
     project.forget("a/probability.ome.zarr/slabs/z00016.json", "a/check.tsv")
-    record = "results/a/probability.ome.zarr/slabs/z00016.json"
-    said = project.on_cluster(record, "results/a/check.tsv", profile="partitions")
+    record = RESULTS.scan("a").probability.record("z00016")
+    said = project.on_cluster(record, RESULTS.scan("a").check, profile="partitions")
     (predicted,) = project.submitted(said, "predict_slab")
     (checked,) = project.submitted(said, "check_inputs")
     assert project.cluster.accounted(predicted, "Partition") == "gpu"
@@ -95,9 +95,9 @@ def without_accounting(cluster):
 
 def test_a_site_without_accounting_and_without_gpus(project, undisturbed, without_accounting):
     project.forget("a/probability.ome.zarr/slabs/z00016.json", "a/domains.parquet", "a/zones.parquet")
-    said = project.on_cluster("results/a/zones.parquet", profile="without-accounting")
+    said = project.on_cluster(RESULTS.scan("a").zones, profile="without-accounting")
     (job,) = project.submitted(said, "predict_slab")
-    assert "on cpu" in (project.folder / "results/logs/predict_slab/a.z00016.log").read_text()
+    assert "on cpu" in project.results.log("predict_slab", "a", "z00016").read_text()
     assert job not in without_accounting.jobs()
     assert project.tables("a") == undisturbed.tables("a")
 

@@ -12,14 +12,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from model_facts import measured, model_facts, scores, write_bundle
 
-from tomoprofile.baselines.thresholds import segment_block, write_baselines
+from tomoprofile.baselines.block import SegmentedScan, segment_block
+from tomoprofile.baselines.table import write_baselines
 from tomoprofile.config import ObjectsConfig, ProfileConfig
 from tomoprofile.files import temporary_folder
 from tomoprofile.report.baselines import draw_outlines
 from tomoprofile.report.page import SampleFiles
-from tomoprofile.report.tables import DIAMETERS
 from tomoprofile.substrate.resin import Resin
+from tomoprofile.tables import DIAMETERS
 from tomoprofile.volume.plane import Plane
 from tomoprofile.volume.store import create_store
 
@@ -180,11 +182,12 @@ def write_estimates(folder: Path, domains: pd.DataFrame, zones: list[str], rows:
 def write_thresholds(folder: Path) -> None:
     """Write what thresholds find, as the workflow does."""
     level, profile, objects = LEVELS["calibrated"], ProfileConfig(), ObjectsConfig()
-    scan = (folder / name for name in ("volume.ome.zarr", "probability.ome.zarr", "interface.json", "resin.npz"))
+    files = (folder / name for name in ("volume.ome.zarr", "probability.ome.zarr", "interface.json", "resin.npz"))
+    scan = SegmentedScan(*files, level)
     Resin.everywhere().save(folder / "resin.npz")
     with temporary_folder(folder / "baselines.parquet") as block_folder:
-        block = segment_block(*scan, level, profile, objects, block_folder)
-        write_baselines(folder / "baselines.parquet", block, level, profile, draw_outlines(block, level, None))
+        block = segment_block(scan, profile, objects, block_folder)
+        write_baselines(folder / "baselines.parquet", block, profile, draw_outlines(block, None))
 
 
 def write_scan(
@@ -236,6 +239,7 @@ def write_scan(
     write_estimates(folder, pd.read_parquet(folder / "domains.parquet"), [row[0] for row in zones], rows)
     plane.save(folder / "interface.json", **({"how": "fitted", "residual_um": 0.1, "warning": ""} | record))
     write_thresholds(folder)
+    known = measured(LEVELS["calibrated"], held_out=scores())
     return SampleFiles(
         sample=sample,
         volume=folder / "volume.ome.zarr",
@@ -249,7 +253,7 @@ def write_scan(
         sizes=folder / "sizes.parquet",
         interface=folder / "interface.json",
         baselines=folder / "baselines.parquet",
-        segmenter=write_bundle(folder / "bundle"),
+        segmenter=write_bundle(folder / "bundle", model_facts(measured={"domain": known})),
         provenance={"configuration": "0123456789abcdef", "seed": 1},
     )
 
@@ -306,24 +310,6 @@ def write_crowded(folder: Path, n_domains: int = 100_000, pixels: int = 2048, n_
     return replace(
         files, objects=files.objects | {"calibrated": run_file}, domains=folder / "crowded.parquet", **stores
     )
-
-
-def write_bundle(folder: Path, **metadata) -> Path:
-    """Write the metadata of a model bundle, as fine_tune does."""
-    path = folder / "configs" / "metadata.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    record = {
-        "network": {"in_channels": 3, "input_scale": 2},
-        "decision_level": LEVELS["calibrated"],
-        "calibrated": True,
-        "held_out": {"dice": 0.9312, "iou": 0.8713, "area_ratio": math.nan},
-        "conditions": {"steps": 300, "learning_rate": 0.002, "decoder_channels": [128, 64, 48, 32, 16]},
-        "base": "imagenet",
-        "labels": {"labels": {}, "training": ["epoxy_1 z00004"], "held_out": ["epoxy_1 z00030"]},
-        "learning_curve": [{"step": step, "loss": 1.5 / (1 + step / 20)} for step in range(0, 300, 10)],
-    }
-    path.write_text(json.dumps({"version": "0.1.0", "task": "domains", "tomoprofile": record | metadata}))
-    return folder
 
 
 def write_mask(path: Path, method: str = "mask") -> Path:

@@ -8,6 +8,8 @@ import tifffile
 
 from tomoprofile.labels.training_set import LabelledScan, collect_labels
 from tomoprofile.phantom.scan import Phantom, PhantomSettings, simulate
+from tomoprofile.segment.kinds import segmenter_at
+from tomoprofile.segment.segmenter import Slab
 from tomoprofile.shift.appearance import look_at_scan
 from tomoprofile.volume.store import create_store
 
@@ -53,6 +55,17 @@ class SegmentScan:
         path = self.folder / name
         create_store(path, self.truth.shape, "uint8", (0.5, 0.5, 0.5), shard_slices)
         return path
+
+    def predict(self, segmenter, out, start=0, stop=48, model=None, **more):
+        """Segment a slab into a store, as a job does; returns what it was computed with."""
+        slab = Slab(self.volume, out, start, stop, threads=2, appearance=self.appearance, **more)
+        return segmenter_at(segmenter, model).predict(slab)
+
+
+def level_of(segmenter):
+    """Return the decision level of the one measured class."""
+    (level,) = segmenter_at(segmenter).levels().values()
+    return level
 
 
 def build(folder):

@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from domains_scan import write_store
 
-from tomoprofile.baselines import thresholds as baselines
-from tomoprofile.baselines.thresholds import METHODS, choose_block, segment_block, write_baselines
+from tomoprofile.baselines.block import METHODS, SegmentedScan, choose_block, segment_block
+from tomoprofile.baselines.table import write_baselines
 from tomoprofile.config import ObjectsConfig, ProfileConfig
 from tomoprofile.errors import InputError, StageError
-from tomoprofile.profile.masks import FieldOfView
+from tomoprofile.profile.masks import Space
 from tomoprofile.report.baselines import baselines_section, draw_outlines
 from tomoprofile.report.page import environment
 from tomoprofile.substrate.resin import Resin
@@ -52,14 +52,14 @@ def write_scan(folder, mask=None, contrast=-20.0):
     return truth
 
 
-def compare(folder, name="baselines", profile=None, **more):
+def compare(folder, name="baselines", profile=None, instances=None, **more):
     block = folder / f"{name}.block"
     block.mkdir()
-    scan = (folder / part for part in FILES)
+    scan = SegmentedScan(*(folder / part for part in FILES), 0.5, instances)
     profile = profile or ProfileConfig()
     out = folder / f"{name}.parquet"
-    found = segment_block(*scan, 0.5, profile, ObjectsConfig(), block, **more)
-    write_baselines(out, found, 0.5, profile, draw_outlines(found, 0.5, profile.zones[0].to_um))
+    found = segment_block(scan, profile, ObjectsConfig(), block, **more)
+    write_baselines(out, found, profile, draw_outlines(found, profile.zones[0].to_um))
     return found, pd.read_parquet(out), facts(out)
 
 
@@ -111,10 +111,9 @@ def test_bright_domains_are_recognised_by_the_scans_own_mask(scan, tmp_path):
     assert told["large_found"]["threshold_fill"] == [2, 2]
 
 
-def test_depths_and_domains_of_a_block_are_those_of_the_scan(tmp_path, monkeypatch):
+def test_depths_and_domains_of_a_block_are_those_of_the_scan(tmp_path):
     truth = write_scan(tmp_path)
-    monkeypatch.setattr(baselines, "MOST_VOXELS", SHAPE[0] * SHAPE[1] * 50)
-    block, table, told = compare(tmp_path)
+    block, table, told = compare(tmp_path, most_voxels=SHAPE[0] * SHAPE[1] * 50)
     z, y, x = block.window
     assert not told["whole_scan"]
     assert (y.start, y.stop) == (0, SHAPE[1]), "all depths"
@@ -123,7 +122,7 @@ def test_depths_and_domains_of_a_block_are_those_of_the_scan(tmp_path, monkeypat
         inside = (depth >= row.depth_lo_um) & (depth < row.depth_hi_um)
         assert row.volume_ratio == pytest.approx(part[inside].sum() / inside.sum(), rel=1e-12)
     assert told["block"] == {"z": [z.start, z.stop], "y": [0, SHAPE[1]], "x": [x.start, x.stop]}
-    whole = pd.read_parquet(block.level("own", 0.5).table)
+    whole = pd.read_parquet(block.level("own").table)
     assert whole["depth_um"].max() < depth.max()
     text = baselines_section(tmp_path / "baselines.parquet", "network")["block"]
     assert text.startswith("One block of the scan was compared, ")
@@ -144,8 +143,7 @@ def test_depths_and_domains_of_a_block_are_those_of_the_scan(tmp_path, monkeypat
 @pytest.mark.parametrize("view", ["all", "cylinder"])
 def test_a_block_is_bounded_and_holds_the_interface_and_what_lies_beyond(shape, normal, offset, view):
     plane = Plane.through(normal, offset)
-    circle = FieldOfView.of(view, shape, (EDGE,) * 3).circle
-    window = choose_block(shape, (EDGE,) * 3, plane, circle, 512**3)
+    window = choose_block(Space.of(shape, (EDGE,) * 3, plane, Resin.everywhere(), view), 512**3)
     sizes = [part.stop - part.start for part in window]
     assert math.prod(sizes) <= 512**3
     assert all(0 <= part.start < part.stop <= n for part, n in zip(window, shape, strict=True))
@@ -212,5 +210,5 @@ def test_a_scan_without_resin_and_broken_files_are_errors(tmp_path):
     with pytest.raises(StageError, match="no resin"):
         compare(tmp_path)
     (tmp_path / "broken.parquet").write_text("x")
-    with pytest.raises(InputError, match=r"broken\.parquet.*no table of baselines"):
+    with pytest.raises(InputError, match=r"broken\.parquet.*cannot be read"):
         baselines_section(tmp_path / "broken.parquet", "network")

@@ -1,19 +1,46 @@
-import json
+import re
 from pathlib import Path
+from typing import Annotated, Literal, get_args, get_origin
 
 import pytest
+import yaml
+from pydantic import TypeAdapter
+from pydantic_core import PydanticUndefined
 
-from tomoprofile.config import UNetConfig, json_schema, read_config
-from tomoprofile.errors import ConfigError
+from tomoprofile.cli import main
+from tomoprofile.config import Config, Section, read_config
+from tomoprofile.errors import ConfigError, InputError
+from tomoprofile.run.reference import GUIDE, OUTPUTS, SCHEMA, reference_tables, schema_text, with_tables
+from tomoprofile.samples import Scan
 
 ROOT = Path(__file__).parents[2]
 
 
+def documented(section):
+    """Return key and default of each row of a table in config/README.md."""
+    text = (ROOT / GUIDE).read_text()
+    table = re.search(rf"<!-- {section}: .*?-->\n(.*?)<!-- end -->", text, re.DOTALL)[1]
+    rows = [line.split("|")[1:3] for line in table.splitlines()[2:]]
+    return {key.strip(" `"): default.strip(" `") for key, default in rows}
+
+
+@pytest.mark.parametrize("section", [*Section.__subclasses__(), Scan])
+def test_what_is_left_out_has_the_documented_default(section):
+    for name, told in documented(section.__name__).items():
+        field = section.model_fields[name]
+        if field.is_required() or not told:
+            assert (told, field.default) in [("required", PydanticUndefined), ("", None), ("", "")]
+        else:
+            kind = TypeAdapter(Annotated[field.annotation, field])
+            assert kind.validate_python(yaml.safe_load(told)) == field.default, name
+
+
 def test_an_empty_configuration_has_every_default():
     config = read_config({})
-    assert config.models["default"].method == "unet"
-    assert config.store.slab_slices % config.store.shard_slices == 0
-    assert config.profile.zones[-1].to_um is None
+    for name, field in Config.model_fields.items():
+        assert getattr(config, name) == field.default
+    for section in (config.store, config.pick, config.predict, config.objects, config.profile, config.report):
+        assert section == type(section)()
 
 
 @pytest.mark.parametrize(
@@ -45,20 +72,42 @@ def test_all_mistakes_are_told_at_once():
     assert len(caught.value.faults) == 3
 
 
-def test_the_schema_in_the_repository_is_that_of_the_models():
-    written = json.loads((ROOT / "workflow/schemas/config.schema.json").read_text())
-    assert written == json.loads(json.dumps(json_schema())), "run `make schema`"
+def test_schema_and_guide_in_the_repository_are_those_of_the_models():
+    guide = (ROOT / GUIDE).read_text()
+    assert (ROOT / SCHEMA).read_text() == schema_text(), "run `make schema`"
+    assert guide == with_tables(guide), "run `make schema`"
 
 
-def test_every_key_and_column_is_documented():
-    """config/README.md has a row for every key and every column, with its default."""
-    from tomoprofile.config import Section
-    from tomoprofile.samples import COLUMNS
+def test_every_section_has_its_table_and_every_key_its_meaning():
+    """But keys that are sections of their own, and the `method` that names the section."""
+    guide = (ROOT / GUIDE).read_text()
+    assert set(re.findall(r"<!-- (\w+): ", guide)) == set(reference_tables())
+    for section in (*Section.__subclasses__(), Scan):
+        missing = {name for name, field in section.model_fields.items() if not field.description}
+        assert not {
+            name for name in missing - {"method"} if not isinstance(section.model_fields[name].default, Section)
+        }
 
-    text = (ROOT / "config/README.md").read_text()
-    keys = {name for section in Section.__subclasses__() for name in section.model_fields}
-    missing = sorted(name for name in keys | set(COLUMNS) if f"`{name}`" not in text)
-    assert not missing
+
+def test_every_choice_is_told():
+    for section in (*Section.__subclasses__(), Scan):
+        for name, field in section.model_fields.items():
+            if get_origin(field.annotation) is Literal and field.description:
+                assert all(f"`{choice}`" in field.description for choice in get_args(field.annotation)), name
+
+
+def test_a_changed_default_and_an_unknown_table_are_seen(tmp_path):
+    guide = (ROOT / GUIDE).read_text()
+    assert with_tables(guide.replace("| `64` |", "| `32` |")) == guide
+    with pytest.raises(InputError, match=r"StorConfig.*StoreConfig"):
+        with_tables(guide.replace("<!-- StoreConfig", "<!-- StorConfig"))
+    assert main(["schema", str(tmp_path)]) == 1, "no checkout"
+    for file in (GUIDE, SCHEMA, OUTPUTS):
+        (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / OUTPUTS).write_text((ROOT / OUTPUTS).read_text())
+    (tmp_path / GUIDE).write_text(guide.replace("| `64` |", "| `32` |"))
+    assert main(["schema", str(tmp_path)]) == 0
+    assert [(tmp_path / file).read_text() for file in (GUIDE, SCHEMA)] == [guide, (ROOT / SCHEMA).read_text()]
 
 
 @pytest.mark.parametrize(
@@ -79,14 +128,6 @@ def test_classes_that_cannot_be(settings, told):
         read_config({"models": {"default": {"method": "unet", **settings}}})
     assert told in str(caught.value)
     assert "models.default" in str(caught.value)
-
-
-def test_the_measured_class_is_named_or_called_domain_or_the_second():
-    classes = {"resin": 0, "void": 1, "domain": 2}
-    assert UNetConfig().measured == 1
-    assert UNetConfig(classes=classes).measured == 2
-    assert UNetConfig(classes=classes, measure="void").measured == 1
-    assert UNetConfig(classes={"domain": 3, "drop": 1}).measured == 1
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_columns_types_and_units(tmp_path):
     assert {name: str(table[name].dtype) for name in TYPES} == TYPES
     metadata = pq.read_schema(tmp_path / "domains.parquet").metadata
     units = json.loads(metadata[b"units"])
-    assert metadata[b"tomoprofile_version"].decode() == __version__
+    assert json.loads(metadata[b"tomoprofile_version"]) == __version__
     assert (units["surface_um2"], units["grey_sd"], units["tilt_deg"]) == ("um^2", "1/cm", "degree")
     assert {name for name in COLUMNS if name.endswith(("_um", "_um2", "_um3", "_deg"))} <= set(units)
     objects = read_objects_metadata(tmp_path / "objects.parquet")["domain"]

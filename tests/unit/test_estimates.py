@@ -27,6 +27,28 @@ def test_a_scan_of_2048_cubed_makes_at_most_200_files():
     assert needs_of(SCAN, read_config({})).files <= 200
 
 
+def test_files_are_those_that_the_kind_of_segmentation_leaves():
+    models = {"default": {"method": "unet"}, "bundle": {"method": "bundle", "bundle": "b"}, "otsu": {"method": "otsu"}}
+
+    def files(flips=False, **cells):
+        config = read_config({"models": models, "predict": {"flips": flips}})
+        return needs_of(SCAN.model_copy(update=cells), config).files
+
+    # 32 shards and 8 slabs: two stores of them, each slab with a record, its own record, a log and a benchmark.
+    slabs = 2 * (32 + 8 * 4)
+    # Outputs count twice, as Snakemake keeps a record of each; every job has two files, and some leave more beside.
+    shared = {"check": 4, "stores": 8, "interface": 6, "measure": 14, "profile": 12, "baselines": 4, "report": 6}
+    every = slabs + sum(shared.values())
+    assert files(model="otsu") == files(mask="m.tif") == every + 4
+    assert files(model="bundle") == every + 4 + (4 + 2)
+    assert files() == files(model="bundle") + 4 + 3  # and three slices to label
+    assert files(labels="") == files(model="bundle"), "the model learns from other scans"
+    assert files(flips=True) == files() + 32 + 2, "a third store, whose slabs need no records"
+    assert files(flips=True, model="otsu") == files(model="otsu")
+    assert files(mask="instances:m.tif") == files(mask="m.tif") + 32 + 8 * 2 + 5
+    assert files(model="otsu", interface="mask:s.tif") == files(model="otsu") + 2
+
+
 def test_needs_grow_with_the_scan_and_fall_with_what_is_not_kept():
     config = read_config({})
     needs = needs_of(SCAN, config)

@@ -3,10 +3,10 @@
 import json
 
 import pytest
+from model_facts import write_bundle
 
 from tomoprofile.config import PACKAGED_WEIGHTS, read_config
-from tomoprofile.network.facts import NEEDED
-from tomoprofile.run.feasibility import _check_model, check_run
+from tomoprofile.run.feasibility import check_run
 from tomoprofile.samples import Scan
 
 ROW = {"path": "a", "format": "tiff_folder", "slices": 4, "rows": 4, "columns": 4, "dtype": "uint8"}
@@ -14,7 +14,8 @@ ROW = {"path": "a", "format": "tiff_folder", "slices": 4, "rows": 4, "columns": 
 
 def findings(model, labels=""):
     scan = Scan(sample="a", voxel_size_um="1", labels=labels, **ROW)
-    (finding,) = _check_model("default", read_config({"models": {"default": model}}), [scan])
+    said = check_run(read_config({"models": {"default": model}}), [scan])
+    (finding,) = [finding for finding in said if finding.item == "model"]
     return finding
 
 
@@ -32,9 +33,7 @@ def test_scans_with_a_mask_ask_for_no_model_and_no_labels(tmp_path, monkeypatch)
 
 @pytest.fixture
 def bundle(tmp_path):
-    (tmp_path / "configs").mkdir()
-    (tmp_path / "configs/metadata.json").write_text(json.dumps({"tomoprofile": {key: {} for key in NEEDED}}))
-    return tmp_path
+    return write_bundle(tmp_path)
 
 
 def test_an_earlier_model_needs_no_labels_and_says_when_there_are_some(bundle):
@@ -51,7 +50,7 @@ def test_a_bundle_of_another_version_is_an_error_before_the_run(bundle, key):
     model = {"method": "bundle" if key == "bundle" else "unet", key: str(bundle)}
     finding = findings(model, labels="" if key == "bundle" else "labels")
     assert finding.status == "error"
-    assert "no model bundle of this version" in finding.message
+    assert "not a model bundle written by this version" in finding.message
 
 
 def test_a_folder_without_a_bundle_is_an_error(tmp_path):

@@ -8,9 +8,10 @@ import tifffile
 from roifile import ROI_OPTIONS, ROI_SUBTYPE, ROI_TYPE, ImagejRoi, roiwrite
 from skimage.measure import find_contours
 
-from tomoprofile.config import UNetConfig
+from tomoprofile.config import ThresholdConfig, UNetConfig
 from tomoprofile.errors import InputError
-from tomoprofile.labels.masks import IGNORE, read_annotators, read_labels
+from tomoprofile.labels.classes import IGNORE, Classes
+from tomoprofile.labels.masks import merge, read_annotators
 
 SHAPE = (6, 20, 24)
 TWO = UNetConfig().classes
@@ -40,11 +41,27 @@ def box(kind, left, top, right, bottom, **fields):
     return roi
 
 
+def read(folder, classes=TWO, measure=""):
+    return merge(read_annotators(folder, SHAPE, Classes.named(classes, measure)))
+
+
 def fails(folder, *told, classes=TWO, measure=""):
     with pytest.raises(InputError) as caught:
-        read_labels(folder, SHAPE, classes, measure)
+        read(folder, classes, measure)
     for part in told:
         assert part in str(caught.value)
+
+
+def test_the_measured_class_is_named_or_called_domain_or_the_second():
+    classes = {"resin": 0, "void": 1, "domain": 2}
+    assert Classes.of(UNetConfig()).measured == ("domain",)
+    assert Classes.of(UNetConfig(classes=classes)).indices == (2,)
+    assert Classes.of(UNetConfig(classes=classes, measure="void")).indices == (1,)
+    assert Classes.of(UNetConfig(classes={"domain": 3, "drop": 1})).measured == ("drop",)
+
+
+def test_a_model_that_learns_from_no_labels_has_the_classes_of_the_default():
+    assert Classes.of(ThresholdConfig(method="otsu")) == Classes.of(UNetConfig()) == Classes.of(None)
 
 
 # --- values ----------------------------------------------------------------------------------------------------------
@@ -54,7 +71,7 @@ def test_values_become_indices_in_the_order_of_the_classes(tmp_path):
     mask = np.zeros(SHAPE[1:], "uint16")
     mask[0, :4] = 300, 7, 255, 0
     tifffile.imwrite(tmp_path / "a_z00002.tif", mask)
-    found = read_labels(tmp_path, SHAPE, {"background": 0, "void": 300, "domain": 7})
+    found = read(tmp_path, {"background": 0, "void": 300, "domain": 7})
     assert list(found) == [2]
     assert found[2][0, :5].tolist() == [1, 2, IGNORE, 0, 0]
     assert found[2].dtype == np.uint8
@@ -64,7 +81,7 @@ def test_scribbles_leave_the_rest_unlabelled(tmp_path):
     mask = np.zeros(SHAPE[1:], "uint8")
     mask[0, :2] = 1, 2
     tifffile.imwrite(tmp_path / "a_z00002.tif", mask)
-    found = read_labels(tmp_path, SHAPE, {"background": 1, "domain": 2})[2]
+    found = read(tmp_path, {"background": 1, "domain": 2})[2]
     assert found[0, :3].tolist() == [0, 1, IGNORE]
     assert (found[1:] == IGNORE).all()
 
@@ -73,7 +90,7 @@ def test_masks_of_fiji_need_a_line_and_work_with_it(tmp_path):
     for z in (1, 3):
         tifffile.imwrite(tmp_path / f"a_z{z:05d}.tif", blob().astype("uint8") * 255)
     fails(tmp_path, "only 0 and 255", "Set `classes: {background: 0, domain: 255}` for the model")
-    found = read_labels(tmp_path, SHAPE, {"background": 0, "domain": 255})
+    found = read(tmp_path, {"background": 0, "domain": 255})
     assert (found[3] == blob()).all()
 
 
@@ -83,7 +100,7 @@ def test_ignored_voxels_beside_a_domain_are_no_fiji_mask(tmp_path):
     mask[:] = 0
     mask[0] = 255
     tifffile.imwrite(tmp_path / "a_z00002.tif", mask)
-    assert (read_labels(tmp_path, SHAPE, TWO)[2] == mask).all()
+    assert (read(tmp_path)[2] == mask).all()
 
 
 @pytest.mark.parametrize(
@@ -109,8 +126,8 @@ def test_what_is_no_mask(tmp_path, write, told):
 
 def test_0_is_strange_only_where_it_is_a_class_of_no_one_else(tmp_path):
     tifffile.imwrite(tmp_path / "a_z00002.tif", np.full(SHAPE[1:], 255, "uint8"))
-    assert (read_labels(tmp_path, SHAPE, {"background": 1, "domain": 255})[2] == 1).all()
-    assert (read_labels(tmp_path, SHAPE, {"background": 1, "domain": 2})[2] == IGNORE).all()
+    assert (read(tmp_path, {"background": 1, "domain": 255})[2] == 1).all()
+    assert (read(tmp_path, {"background": 1, "domain": 2})[2] == IGNORE).all()
 
 
 @pytest.mark.parametrize("how", [{"ome": True}, {"imagej": True}])
@@ -119,7 +136,7 @@ def test_dialects_of_tiff(tmp_path, how):
     path = tmp_path / "a_z00002.tif"
     tifffile.imwrite(tmp_path / f"written{suffix}", blob().astype("uint8")[None], **how)
     (tmp_path / f"written{suffix}").rename(path)
-    assert (read_labels(tmp_path, SHAPE, TWO)[2] == blob()).all()
+    assert (read(tmp_path)[2] == blob()).all()
 
 
 # --- outlines --------------------------------------------------------------------------------------------------------
@@ -129,7 +146,7 @@ def test_a_traced_outline_gives_back_its_mask(tmp_path):
     padded = np.kron(blob(), np.ones((2, 2)))  # so that contours at 0.5 lie on corners of voxels
     corners = find_contours(padded, 0.5)[0][:, ::-1] / 2 + 0.25
     roiwrite(tmp_path / "a_z00002.zip", [polygon(corners, kind=ROI_TYPE.TRACED)])
-    assert (read_labels(tmp_path, SHAPE, TWO)[2] == blob()).all()
+    assert (read(tmp_path)[2] == blob()).all()
 
 
 @pytest.mark.parametrize(
@@ -144,7 +161,7 @@ def test_corners_of_voxels_lie_at_whole_numbers(tmp_path, roi, rows, columns):
     roi.tofile(tmp_path / "a_z00002.roi")
     expected = np.zeros(SHAPE[1:], np.uint8)
     expected[rows.start : rows.stop, columns.start : columns.stop] = 1
-    assert (read_labels(tmp_path, SHAPE, TWO)[2] == expected).all()
+    assert (read(tmp_path)[2] == expected).all()
     assert (np.roll(expected, 1, axis=0) != expected).any(), "half a voxel further would be seen"
 
 
@@ -156,7 +173,7 @@ def test_ovals_composites_and_fractions_of_voxels(tmp_path):
     fraction = box(ROI_TYPE.RECT, 2, 2, 5, 5, xd=2.6, yd=2.4, widthd=2.0, heightd=2.0)
     fraction.options |= ROI_OPTIONS.SUB_PIXEL_RESOLUTION
     fraction.tofile(tmp_path / "a_z00002.roi")
-    found = read_labels(tmp_path, SHAPE, TWO)
+    found = read(tmp_path)
     assert found[0].sum() == pytest.approx(np.pi * 6 * 5, abs=4)
     assert found[0][:, :4].sum() == found[0][:2].sum() == 0
     assert found[1].sum() == 100 - 16
@@ -176,10 +193,10 @@ def test_names_and_groups_choose_classes_and_ignore_lies_above_all(tmp_path):
         grouped,
     ]
     roiwrite(tmp_path / "a_z00002.zip", rois)
-    found = read_labels(tmp_path, SHAPE, THREE)[2]
+    found = read(tmp_path, THREE)[2]
     assert [found[0, x] for x in (0, 4, 8, 12)] == [2, 1, 1, IGNORE]
     assert found[8, 0] == 2
-    assert read_labels(tmp_path, SHAPE, THREE, "void")[2][0, 8] == 2
+    assert read(tmp_path, THREE, "void")[2][0, 8] == 2
 
 
 def test_a_set_for_the_whole_scan_counts_slices_from_1(tmp_path):
@@ -188,7 +205,7 @@ def test_a_set_for_the_whole_scan_counts_slices_from_1(tmp_path):
     roiwrite(tmp_path / "scan.zip", [square(1, 1, 4, position=1), square(9, 9, 4, position=1), in_hyperstack])
     with zipfile.ZipFile(tmp_path / "scan.zip", "a") as archive:
         archive.writestr("__MACOSX/._0001.roi", b"not a ROI")
-    found = read_labels(tmp_path, SHAPE, TWO)
+    found = read(tmp_path)
     assert {z: int(mask.sum()) for z, mask in found.items()} == {0: 32, 5: 9}
 
 
@@ -235,11 +252,11 @@ def test_a_volume_labels_the_slices_with_any_value(tmp_path, compression):
     volume[4] = blob()
     volume[1, 0, 0] = 255
     tifffile.imwrite(tmp_path / "napari.tif", volume, compression=compression)
-    found = read_labels(tmp_path, SHAPE, TWO)
+    found = read(tmp_path)
     assert list(found) == [1, 4]
     assert (found[4] == blob()).all()
     assert found[1][0, :2].tolist() == [IGNORE, 0]
-    scribbles = read_labels(tmp_path, SHAPE, {"background": 2, "domain": 1})
+    scribbles = read(tmp_path, {"background": 2, "domain": 1})
     assert (scribbles[4][~blob()] == IGNORE).all()
 
 
@@ -262,7 +279,7 @@ def test_two_sources_of_one_slice_by_one_person_but_not_by_two(tmp_path):
     volume[4] = blob()
     (tmp_path / "anna").mkdir()
     tifffile.imwrite(tmp_path / "anna/scan.tif", volume)
-    assert set(read_annotators(tmp_path, SHAPE, TWO)) == {"", "anna"}
+    assert set(read_annotators(tmp_path, SHAPE, Classes.named(TWO))) == {"", "anna"}
     (tmp_path / "anna/scan.tif").rename(tmp_path / "scan.tif")
     fails(tmp_path, "a_z00004.tif: slice 4 has two label files, this one and scan.tif")
 

@@ -8,8 +8,9 @@ from segment_scan import SegmentScan, build, dice
 from tomoprofile.cli import main
 from tomoprofile.config import AugmentConfig, ThresholdConfig, UNetConfig
 from tomoprofile.errors import InputError, StageError
+from tomoprofile.labels.classes import IGNORE, Classes
 from tomoprofile.labels.files import find_label_files
-from tomoprofile.labels.masks import IGNORE, read_label
+from tomoprofile.labels.masks import merge, read_annotators
 from tomoprofile.labels.training_set import LabelledScan, choose_held_out, collect_labels, read_training_set
 from tomoprofile.network.crops import CropSampler
 from tomoprofile.phantom.scan import PhantomSettings, simulate
@@ -19,7 +20,7 @@ from tomoprofile.segment.prelabel import prelabel
 from tomoprofile.volume.grey import normalise
 from tomoprofile.volume.store import create_store
 
-CLASSES = UNetConfig().classes
+CLASSES = Classes.of(UNetConfig())
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_wrong_masks_name_file_value_and_remedy(tmp_path, mask, told):
     path = tmp_path / "a_z00001.tif"
     tifffile.imwrite(path, mask)
     with pytest.raises(InputError) as caught:
-        read_label(path, (5, 6), CLASSES)
+        read_annotators(tmp_path, (2, 5, 6), CLASSES)
     for part in ["a_z00001.tif", *told]:
         assert part in str(caught.value)
 
@@ -66,14 +67,14 @@ def test_a_mask_that_is_no_tiff(tmp_path):
     path = tmp_path / "a_z00001.tif"
     path.write_bytes(b"GIF89a")
     with pytest.raises(InputError, match="cannot be read as TIFF"):
-        read_label(path, (5, 6), CLASSES)
+        read_annotators(tmp_path, (2, 5, 6), CLASSES)
 
 
 def test_masks_of_any_integer_type_are_read(tmp_path):
     path = tmp_path / "a_z00001.tif"
     mask = np.array([[0, 1, IGNORE]], "uint16")
     tifffile.imwrite(path, mask)
-    assert (read_label(path, (1, 3), CLASSES) == mask).all()
+    assert (merge(read_annotators(tmp_path, (2, 1, 3), CLASSES))[1] == mask).all()
 
 
 def picked(scan, folder, count):
@@ -124,23 +125,24 @@ def test_mutant_that_counts_structure_alone_chooses_a_slice_without_large_domain
 def test_prelabels_are_a_beginning_and_never_overwrite(scan, tmp_path):
     first, second = (line.split("\t")[1] for line in picked(scan, tmp_path, 2)[1:])
     config = ThresholdConfig(method="otsu")
-    written = prelabel(tmp_path / "slices.tsv", tmp_path / "labels", config)
+    written = prelabel(tmp_path / "slices.tsv", tmp_path / "labels", config, CLASSES)
     assert [path.name for path in written] == [first, second]
     deep = np.arange(128) > 50  # beyond the fringes of the substrate
-    assert (
-        dice(read_label(written[0], scan.truth.shape[1:], CLASSES)[deep] == 1, scan.truth[int(first[3:8])][deep]) > 0.5
-    )
+    z, mask = next(iter(merge(read_annotators(tmp_path / "labels", scan.truth.shape, CLASSES)).items()))
+    assert z == int(first[3:8])
+    assert dice(mask[deep] == 1, scan.truth[z][deep]) > 0.5
     tifffile.imwrite(written[0], np.ones(scan.truth.shape[1:], "uint8"))
-    assert prelabel(tmp_path / "slices.tsv", tmp_path / "labels", config) == []
+    assert prelabel(tmp_path / "slices.tsv", tmp_path / "labels", config, CLASSES) == []
     assert tifffile.imread(written[0]).all()
 
 
 def test_prelabels_have_the_values_of_the_classes(scan, tmp_path):
     picked(scan, tmp_path, 1)
-    model = UNetConfig(classes={"background": 7, "void": 9, "domain": 300})
-    (path,) = prelabel(tmp_path / "slices.tsv", tmp_path / "labels", ThresholdConfig(method="otsu"), model)
+    classes = Classes.named({"background": 7, "void": 9, "domain": 300})
+    (path,) = prelabel(tmp_path / "slices.tsv", tmp_path / "labels", ThresholdConfig(method="otsu"), classes)
     assert set(np.unique(tifffile.imread(path))) == {7, 300}
-    assert set(np.unique(read_label(path, scan.truth.shape[1:], model.classes))) == {0, 2}
+    (mask,) = merge(read_annotators(tmp_path / "labels", scan.truth.shape, classes)).values()
+    assert set(np.unique(mask)) == {0, 2}
 
 
 def test_the_command_takes_the_classes_from_the_configuration(scan, tmp_path, capsys):

@@ -4,11 +4,13 @@ import re
 
 import numpy as np
 import pytest
+from model_facts import measured, model_facts, scores
 from PIL import Image
 
 from tomoprofile.network import charts, pictures
 from tomoprofile.network.card import CardPictures, model_card, write_card
 from tomoprofile.network.charts import MOST_BYTES, ticks
+from tomoprofile.network.facts import CurvePoint
 from tomoprofile.network.pictures import FOUND, LABELLED, HeldOutSlice, draw_slice
 from tomoprofile.network.scores import score_slices
 
@@ -33,19 +35,10 @@ def held_out(shape=(300, 260), seed=0):
 
 
 def facts_of(item=None, **changes):
-    facts = {
-        "held_out": score_slices([item.probability], [item.label], 0.5, CUBE) if item else {},
-        "learning_curve": [{"step": step, "loss": 1 / (1 + step)} for step in range(0, 100, 10)],
-        "voxel_size_um": list(CUBE),
-        "decision_level": 0.5,
-        "calibrated": item is not None,
-        "base": "imagenet",
-        "network": {"in_channels": 3},
-        "normalisation": {"centre": 1.0, "spread": 2.0},
-        "labels": {"training": ["epoxy_1 z00004"], "held_out": [item.name] if item else []},
-        "conditions": {"encoder": "efficientnet-lite0", "steps": 100},
-    }
-    return facts | changes
+    found = score_slices([item.probability], [item.label], 0.5, CUBE) if item else None
+    known = measured(0.5, calibrated=item is not None, held_out=found)
+    labels = {"labels": {}, "training": ["epoxy_1 z00004"], "held_out": [item.name] if item else []}
+    return model_facts(**{"measured": {"domain": known}, "labels": labels} | changes)
 
 
 def colours(path):
@@ -64,22 +57,21 @@ def test_a_card_shows_every_picture_that_it_wrote_and_what_the_dice_hides(tmp_pa
     text = written[0].read_text()
     assert set(re.findall(r"\]\((\S+\.png)\)", text)) == {path.name for path in written[1:]}
     assert [path.name for path in written[1:]] == ["learning_curve.png", "reliability.png", "held_out_1.png"]
-    scores = facts_of(item)["held_out"]
-    assert f"Dice {scores['dice']:.3f} (95 % within these slices" in text
-    last = scores["sizes"][-1]
-    assert f"| 16 and more | 1 | 0 % | - | {100 * last['interior_recall']:.0f} % | 0 |" in text
+    told = facts_of(item).measured["domain"].held_out
+    assert f"Dice {told.dice:.3f} (95 % within these slices" in text
+    last = told.sizes[-1]
+    assert f"| 16 and more | 1 | 0 % | - | {100 * last.interior_recall:.0f} % | 0 |" in text
     assert "Interiors are missed in domains of 16 µm and more" in text
     assert "fewer than 5 held-out domains (8 to 16 µm, 16 µm and more)" in text
     assert re.search(r"worst part\s+and not a typical one", text)
 
 
-@pytest.mark.parametrize("metrics", [{}, {"dice": None, "iou": None, "area_ratio": None}])
-def test_nothing_held_out_is_said_and_not_drawn(tmp_path, metrics):
-    written = write_card(tmp_path, "default", facts_of(held_out=metrics), CardPictures())
+def test_nothing_held_out_is_said_and_not_drawn(tmp_path):
+    written = write_card(tmp_path, "default", facts_of(), CardPictures())
     assert [path.name for path in written] == ["README.md", "learning_curve.png"]
     text = written[0].read_text()
     assert "Errors are unknown" in text
-    assert "nobody knows how wrong this model is" in text
+    assert "the model's accuracy is unknown" in text
     assert "By size" not in text
     assert len(write_card(tmp_path / "b", "default", facts_of(learning_curve=[]), CardPictures())) == 1
 
@@ -92,23 +84,23 @@ def test_scores_of_labels_without_any_domain_make_a_card(tmp_path):
     assert "no pair of labelled and found outlines" in text
 
 
-def test_cards_of_four_scores_still_read():
-    scores = {"dice": 0.9312, "iou": 0.8713, "area_ratio": 1.01, "labelled_fraction": 0.04}
-    text = model_card("default", facts_of(held_out=scores))
+def test_scores_that_are_unknown_are_left_out_of_the_headline():
+    known = measured(held_out=scores(area_ratio=1.01, labelled_fraction=0.04))
+    text = model_card("default", facts_of(measured={"domain": known}))
     assert "Dice 0.931, IoU 0.871, found / labelled area 1.010" in text
-    assert "nobody knows" not in text
+    assert "is unknown" not in text
 
 
 def test_the_learning_curve_has_a_second_frame_for_the_held_out_dice(tmp_path):
-    curve = facts_of()["learning_curve"]
+    curve = facts_of().learning_curve
     pictures.draw_learning_curve(curve, tmp_path / "one.png")
-    with_dice = [point | ({"held_out_dice": 0.9} if point["step"] % 50 == 0 else {}) for point in curve]
+    with_dice = [p.model_copy(update={"held_out_dice": 0.9 if p.step % 50 == 0 else None}) for p in curve]
     pictures.draw_learning_curve(with_dice, tmp_path / "two.png")
     one, two = colours(tmp_path / "one.png"), colours(tmp_path / "two.png")
     assert len(two) > len(one)
     assert not near(one, charts.ORANGE).any()
     assert near(two, charts.ORANGE).sum() > 300
-    pictures.draw_learning_curve([{"step": 0, "loss": 0.0, "held_out_dice": 1.0}], tmp_path / "least.png")
+    pictures.draw_learning_curve([CurvePoint(step=0, loss=0.0, held_out_dice=1.0)], tmp_path / "least.png")
 
 
 def test_wrong_voxels_have_their_colour_in_the_last_panel(tmp_path, monkeypatch):

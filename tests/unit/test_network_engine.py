@@ -7,19 +7,18 @@ import threading
 import numpy as np
 import pytest
 import torch
-from segment_scan import build, dice
+from segment_scan import build, dice, level_of
 
 from tomoprofile.config import PredictConfig, UNetConfig, read_config
 from tomoprofile.errors import ConfigError, InputError, StageError
 from tomoprofile.labels.training_set import read_training_set
 from tomoprofile.network import slices
-from tomoprofile.network.bundle import decision_level, load_network
+from tomoprofile.network.bundle import load_network
 from tomoprofile.network.engine import TorchEngine, folded, make_engine
+from tomoprofile.network.fine_tune import fine_tune
 from tomoprofile.network.slices import SlicePredictor
-from tomoprofile.network.trainer import fine_tune
 from tomoprofile.run.feasibility import check_run
 from tomoprofile.samples import Scan
-from tomoprofile.segment.predict import predict_slab
 from tomoprofile.volume.store import Store, open_store
 
 QUICK = UNetConfig(steps=60, crop=64, guard_slices=8, decoder_channels=(64, 32, 16, 16, 16), window=96)
@@ -45,7 +44,7 @@ def images(scan):
 def masks(bundle, images, **settings):
     predictor = SlicePredictor(load_network(bundle), QUICK.window, PredictConfig(device="cpu", **settings), 2)
     found = np.stack([predictor.probability(image) for image in images])
-    return found >= decision_level(bundle) * 255, predictor.engine
+    return found >= level_of(bundle) * 255, predictor.engine
 
 
 @pytest.mark.parametrize(
@@ -60,9 +59,10 @@ def test_every_engine_and_precision_gives_the_same_mask(bundle, images, engine, 
     assert engine in ("auto", used.name)
     # The mutant: a network a little less sure of itself changes more.
     network = load_network(bundle)
-    network.calibration = (network.calibration[0], network.calibration[1] - 1)
+    ((slope, offset),) = network.calibration
+    network.calibration = ((slope, offset - 1),)
     shy = SlicePredictor(network, QUICK.window, PredictConfig(device="cpu"), 2)
-    other = np.stack([shy.probability(image) for image in images]) >= decision_level(bundle) * 255
+    other = np.stack([shy.probability(image) for image in images]) >= level_of(bundle) * 255
     assert (other != reference).mean() > CHANGED
 
 
@@ -149,7 +149,7 @@ def test_full_memory_halves_the_batch_says_so_and_remembers(caplog):
 
 def seam(predictor, images, reference):
     """Return the largest jump, between neighbouring rows or columns, of the difference to a single window."""
-    errors = [predictor.probability(image) - whole for image, whole in zip(images, reference, strict=True)]
+    errors = [predictor.probability(image)[0] - whole for image, whole in zip(images, reference, strict=True)]
     return max(
         np.mean([np.abs(np.diff(error, axis=axis)).mean(axis=1 - axis) for error in errors], axis=0).max()
         for axis in (0, 1)
@@ -160,7 +160,7 @@ def test_hard_borders_of_windows_would_show(bundle, images, monkeypatch):
     """Blended windows differ smoothly from one large window; without overlap and weights, the mutant, they jump."""
     whole = SlicePredictor(load_network(bundle), 256, threads=2)
     small = SlicePredictor(load_network(bundle), 64, threads=2)
-    reference = [whole.probability(image).astype(float) for image in images]
+    reference = [whole.probability(image)[0].astype(float) for image in images]
     blended = seam(small, images, reference)
     monkeypatch.setattr(slices, "OVERLAP", 0)
     inference = slices.sliding_window_inference
@@ -170,7 +170,7 @@ def test_hard_borders_of_windows_would_show(bundle, images, monkeypatch):
 
 def slab(scan, bundle, name, settings=None, uncertainty=None, shard_slices=8):
     out = scan.empty(name, shard_slices)
-    told = predict_slab(scan.volume, out, bundle, scan.appearance, QUICK, 0, 48, 2, settings, uncertainty)
+    told = scan.predict(bundle, out, model=QUICK, settings=settings or PredictConfig(), uncertainty=uncertainty)
     return open_store(out).read(0, 48), told
 
 
@@ -214,7 +214,7 @@ def test_flips_tell_where_the_network_does_not_know(scan, bundle):
     spread = scan.empty("spread.ome.zarr")
     mean, _ = slab(scan, bundle, "flipped.ome.zarr", PredictConfig(flips=True), spread)
     unsure = open_store(spread).read(0, 48).astype(float)
-    level = decision_level(bundle) * 255
+    level = level_of(bundle) * 255
     wrong = (mean >= level) != scan.truth
     assert dice(mean[28:36] >= level, scan.truth[28:36]) > 0.7
     assert unsure[wrong].mean() > 3 * unsure[~wrong].mean()
@@ -226,7 +226,7 @@ def test_flips_tell_where_the_network_does_not_know(scan, bundle):
     ("side", "window", "wanted"), [(50, 576, 64), (576, 576, 576), (2048, 576, 576), (700, 576, 384)]
 )
 def test_windows_cover_a_slice_with_little_to_spare(side, window, wanted):
-    found = slices.fitting_side(side, window)
+    found = slices.fitting_side(side, window, 32)
     assert found == wanted
     assert found % 32 == 0
     count = -(-(side - 64) // (found - 64)) if side > found else 1

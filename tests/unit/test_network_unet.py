@@ -5,20 +5,23 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
-from segment_scan import build, dice
+from segment_scan import build, dice, level_of
 
 from tomoprofile.config import UNetConfig
 from tomoprofile.errors import InputError
 from tomoprofile.labels.training_set import collect_labels, read_training_set
 from tomoprofile.network import calibration as calibrating
 from tomoprofile.network import trainer as train
-from tomoprofile.network.bundle import decision_level, load_network, read_facts
+from tomoprofile.network.bundle import load_network
 from tomoprofile.network.calibration import calibrate
+from tomoprofile.network.crops import CropSampler
 from tomoprofile.network.encoder import EfficientNetLite
+from tomoprofile.network.facts import read_facts
+from tomoprofile.network.fine_tune import fine_tune
 from tomoprofile.network.losses import masked_loss
-from tomoprofile.network.trainer import fine_tune
 from tomoprofile.network.unet import SliceNetwork
-from tomoprofile.segment.predict import predict_slab
+from tomoprofile.segment.kinds import segmenter_at
+from tomoprofile.segment.segmenter import Slab
 from tomoprofile.volume.store import create_store, open_store
 
 QUICK = UNetConfig(steps=60, crop=64, guard_slices=8, decoder_channels=(64, 32, 16, 16, 16), window=96)
@@ -44,7 +47,7 @@ def bundle(scan, training_set):
 def segmented(scan, bundle, name, slab, config=QUICK):
     out = scan.empty(name)
     for start in range(0, 48, slab):
-        predict_slab(scan.volume, out, bundle, scan.appearance, config, start, start + slab, threads=2)
+        scan.predict(bundle, out, start, start + slab, config)
     return open_store(out).read(0, 48)
 
 
@@ -87,7 +90,7 @@ def test_ignored_voxels_do_not_matter_and_others_do():
 
 def test_few_steps_on_two_slices_find_domains_in_slices_never_seen(scan, bundle):
     probability = segmented(scan, bundle, "trained.ome.zarr", 8)
-    level = decision_level(bundle)
+    level = level_of(bundle)
     unseen = slice(28, 36)
     found = probability[unseen] >= level * 255
     assert dice(found, scan.truth[unseen]) > 0.8
@@ -109,7 +112,7 @@ def test_windows_blend_without_seams(scan, bundle):
     """Small windows change little; without overlap and weights the borders of windows would show."""
     small = segmented(scan, bundle, "small.ome.zarr", 48, QUICK.model_copy(update={"window": 64}))
     large = segmented(scan, bundle, "large.ome.zarr", 48, QUICK.model_copy(update={"window": 128}))
-    level = decision_level(bundle) * 255
+    level = level_of(bundle) * 255
     assert ((small >= level) != (large >= level)).mean() < 0.01
 
 
@@ -131,12 +134,12 @@ def area_ratio(probability, training, level):
 @pytest.mark.parametrize("shift", [-2.0, 2.0])
 def test_the_level_gives_held_out_slices_their_labelled_area(training_set, bundle, shift, monkeypatch):
     training = read_training_set(training_set)
-    calibration, probability = calibrate(shifted(bundle, shift), training, QUICK)
+    calibration, probability = calibrate(shifted(bundle, shift), training, QUICK)["domain"]
     assert calibration.calibrated
     assert area_ratio(probability, training, calibration.level) == pytest.approx(1, abs=0.02)
     # The mutant: a probability and a level that were not fitted.
     monkeypatch.setattr(calibrating, "fit_probability", lambda *_: (1.0, 0.0))
-    _, found = calibrate(shifted(bundle, shift), training, QUICK)
+    _, found = calibrate(shifted(bundle, shift), training, QUICK)["domain"]
     assert abs(area_ratio(found, training, 0.5) - 1) > 0.05
 
 
@@ -154,8 +157,8 @@ def test_probabilities_mean_what_they_say(training_set, bundle):
 
     network = shifted(bundle, 3.0)
     predictor = calibrating.SlicePredictor(network, QUICK.window)
-    overall, worst = error([predictor.probability(item.image)])
-    _, probability = calibrate(network, training, QUICK)
+    overall, worst = error(predictor.probability(item.image))
+    _, probability = calibrate(network, training, QUICK)["domain"]
     calibrated_overall, calibrated_worst = error(probability)
     assert calibrated_overall < 0.7 * overall, "the mutant, which was not calibrated, is off"
     assert calibrated_worst < worst
@@ -170,10 +173,13 @@ def test_a_level_that_is_not_believable_is_cut_with_a_warning(training_set, capl
 
 
 def test_the_bundle_holds_the_calibrated_level(training_set, bundle):
-    calibration, _ = calibrate(load_network(bundle), read_training_set(training_set), QUICK)
-    assert read_facts(bundle)["calibrated"]
-    assert load_network(bundle).calibration == pytest.approx((calibration.slope, calibration.offset), abs=0.05)
-    assert calibration.level == pytest.approx(decision_level(bundle), abs=0.02)
+    found, _ = calibrate(load_network(bundle), read_training_set(training_set), QUICK)["domain"]
+    kept = read_facts(bundle).measured["domain"]
+    assert kept.calibrated
+    assert load_network(bundle).calibration == ((kept.calibration.slope, kept.calibration.offset),)
+    assert kept.calibration.slope == pytest.approx(found.calibration.slope, abs=0.05)
+    assert kept.calibration.offset == pytest.approx(found.calibration.offset, abs=0.05)
+    assert found.level == pytest.approx(level_of(bundle), abs=0.02)
 
 
 def test_one_label_is_enough_to_train_but_not_to_calibrate(scan):
@@ -181,9 +187,9 @@ def test_one_label_is_enough_to_train_but_not_to_calibrate(scan):
     collect_labels([scan.label("single", (24,))], QUICK, path)
     out = scan.folder / "models" / "single"
     fine_tune(path, QUICK.model_copy(update={"steps": 2}), 1, out, threads=2)
-    facts = read_facts(out)
-    assert facts["calibrated"] is False
-    assert facts["decision_level"] == 0.5
+    measured = read_facts(out).measured["domain"]
+    assert measured.calibrated is False
+    assert measured.level == 0.5
     assert "not calibrated" in (out / "docs/README.md").read_text()
 
 
@@ -195,7 +201,7 @@ def test_the_bundle_tells_how_the_model_was_made(bundle):
     assert facts["voxel_size_um"] == [0.5, 0.5, 0.5]
     assert len(facts["labels"]["labels"]) == 3
     assert facts["learning_curve"][0]["loss"] > facts["learning_curve"][-1]["loss"]
-    assert 0 < facts["held_out"]["dice"] <= 1
+    assert 0 < facts["measured"]["domain"]["held_out"]["dice"] <= 1
     assert {"version", "monai_version", "network_data_format"} <= set(metadata)
     assert not bundle.with_name("quick.checkpoint.pt").exists()
 
@@ -205,7 +211,7 @@ def test_a_run_that_was_killed_continues_and_gives_the_same_model(scan, training
     monkeypatch.setattr(train, "CHECKPOINT_STEPS", 2)
     whole, broken = scan.folder / "models" / "whole", scan.folder / "models" / "broken"
     fine_tune(training_set, config, 5, whole, threads=2)
-    draw, drawn = train.CropSampler.draw, []
+    draw, drawn = CropSampler.draw, []
 
     def killed_at_step_4(self, step):
         drawn.append(step)
@@ -213,7 +219,7 @@ def test_a_run_that_was_killed_continues_and_gives_the_same_model(scan, training
             raise KeyboardInterrupt
         return draw(self, step)
 
-    monkeypatch.setattr(train.CropSampler, "draw", killed_at_step_4)
+    monkeypatch.setattr(CropSampler, "draw", killed_at_step_4)
     with pytest.raises(KeyboardInterrupt):
         fine_tune(training_set, config, 5, broken, threads=2)
     assert not (broken / "configs/metadata.json").exists()
@@ -235,7 +241,7 @@ def test_a_run_that_was_killed_continues_and_gives_the_same_model(scan, training
 def test_a_checkpoint_of_other_conditions_is_ignored(scan, training_set, monkeypatch):
     monkeypatch.setattr(train, "CHECKPOINT_STEPS", 1)
     out = scan.folder / "models" / "changed"
-    draw, drawn = train.CropSampler.draw, []
+    draw, drawn = CropSampler.draw, []
 
     def killed_at_step_1(self, step):
         drawn.append(step)
@@ -243,7 +249,7 @@ def test_a_checkpoint_of_other_conditions_is_ignored(scan, training_set, monkeyp
             raise KeyboardInterrupt
         return draw(self, step)
 
-    monkeypatch.setattr(train.CropSampler, "draw", killed_at_step_1)
+    monkeypatch.setattr(CropSampler, "draw", killed_at_step_1)
     with pytest.raises(KeyboardInterrupt):
         fine_tune(training_set, QUICK.model_copy(update={"steps": 2}), 1, out, threads=2)
     assert out.with_name("changed.checkpoint.pt").exists()
@@ -257,7 +263,7 @@ def test_an_earlier_bundle_is_a_base(scan, training_set, bundle):
     fine_tune(training_set, config, 1, out, threads=2)
     mine, theirs = load_network(out), load_network(bundle)
     assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(mine.parameters(), theirs.parameters(), strict=True))
-    assert read_facts(out)["base"] == str(bundle)
+    assert read_facts(out).base == str(bundle)
 
 
 def test_anything_that_speaks_monai_bundles_can_use_the_model(scan, bundle):
@@ -270,8 +276,8 @@ def test_anything_that_speaks_monai_bundles_can_use_the_model(scan, bundle):
     image = 5 * np.arcsinh((scan.phantom.grey[31:34] - grey["centre"]) / grey["spread"] / 5).astype("float32")
     with torch.no_grad():
         logits = parser.get_parsed_content("inferer")(torch.from_numpy(image)[None], network)
-    fit = parser["_meta_::tomoprofile::calibration"]
-    found = torch.sigmoid(fit["slope"] * logits + fit["offset"])[0, 0].numpy() >= decision_level(bundle)
+    fit = parser["_meta_::tomoprofile::measured::domain::calibration"]
+    found = torch.sigmoid(fit["slope"] * logits + fit["offset"])[0, 0].numpy() >= level_of(bundle)
     assert dice(found, scan.truth[32]) > 0.8
 
 
@@ -283,10 +289,11 @@ def test_slices_smaller_than_a_window(scan, bundle):
     for window in (96, 256):
         out = create_store(scan.folder / f"narrow{window}.ome.zarr", (8, 70, 50), "uint8", (0.5, 0.5, 0.5), 8)
         config = QUICK.model_copy(update={"window": window})
-        predict_slab(store.path, out.path, bundle, scan.appearance, config, 0, 8, threads=2)
+        slab = Slab(store.path, out.path, 0, 8, threads=2, appearance=scan.appearance)
+        segmenter_at(bundle, config).predict(slab)
         found.append(out.read(0, 8))
     assert (found[0] == found[1]).all()
-    assert dice(found[0] >= decision_level(bundle) * 255, scan.truth[28:36, 50:120, 20:70]) > 0.7
+    assert dice(found[0] >= level_of(bundle) * 255, scan.truth[28:36, 50:120, 20:70]) > 0.7
 
 
 def test_weights_that_run_code_are_refused(bundle, tmp_path):
@@ -333,18 +340,18 @@ def test_a_bundle_for_other_voxels_is_refused(scan, bundle, tmp_path):
 
 
 def test_not_a_bundle(tmp_path):
-    with pytest.raises(InputError, match="no model bundle"):
-        decision_level(tmp_path)
+    with pytest.raises(InputError, match="not a model bundle"):
+        level_of(tmp_path)
     (tmp_path / "threshold.json").write_text("{}")
-    with pytest.raises(InputError, match="no threshold file"):
-        decision_level(tmp_path / "threshold.json")
+    with pytest.raises(InputError, match="not a threshold file"):
+        level_of(tmp_path / "threshold.json")
 
 
 def test_random_numbers_are_used_from_the_seed_alone(training_set):
     np.random.seed(0)  # noqa: NPY002 - a global state that must not matter
-    one = train.CropSampler(read_training_set(training_set), QUICK, 1).draw(0)[0]
+    one = CropSampler(read_training_set(training_set), QUICK, 1).draw(0)[0]
     np.random.seed(1)  # noqa: NPY002
-    other = train.CropSampler(read_training_set(training_set), QUICK, 1).draw(0)[0]
+    other = CropSampler(read_training_set(training_set), QUICK, 1).draw(0)[0]
     assert (one == other).all()
 
 
@@ -354,6 +361,6 @@ def test_held_out_slices_without_a_domain_calibrate_nothing(scan, bundle, caplog
     collect_labels([scan.label("blank", (8, 24, 40), change=lambda _: next(mask).astype("uint8"))], QUICK, path)
     training = read_training_set(path)
     assert [item.z for item in training.part(held_out=True)] == [40]
-    calibration, _ = calibrate(load_network(bundle), training, QUICK)
+    calibration, _ = calibrate(load_network(bundle), training, QUICK)["domain"]
     assert calibration == calibrating.NOT_CALIBRATED
     assert "contain no domain" in caplog.text

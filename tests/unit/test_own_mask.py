@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from segment_scan import level_of
 
+from tomoprofile.config import read_config
 from tomoprofile.errors import InputError
-from tomoprofile.network.bundle import decision_level
 from tomoprofile.run.check import check_scan
 from tomoprofile.samples import Scan, parse_mask
 from tomoprofile.segment.given_mask import accept_mask, create_instances, enter_mask
+from tomoprofile.segment.kinds import segmenter_of
 from tomoprofile.volume.convert import create_stores
 from tomoprofile.volume.masks import MOST_ID, read_own_mask
 from tomoprofile.volume.store import create_store, open_store
@@ -102,7 +104,7 @@ def test_every_format_gives_the_same_probability(tmp_path, form, slice_axis):
     assert read_own_mask(scan).raw.faults() == []
     assert record["method"] == "mask"
     assert record["voxels"] == blobs().sum()
-    assert decision_level(tmp_path / "mask.json") == 0.5
+    assert level_of(tmp_path / "mask.json") == 0.5
 
 
 @pytest.mark.parametrize(
@@ -214,7 +216,9 @@ def test_another_shape_is_told_with_the_right_one(tmp_path):
 def test_what_cannot_be_opened_says_why(tmp_path):
     assert "does not exist" in refused(tmp_path, str(tmp_path / "none.tif"))
     (tmp_path / "m.jpg").write_bytes(b"x")
-    assert "no format of masks" in refused(tmp_path, str(tmp_path / "m.jpg"))
+    write("stack", tmp_path, blobs().astype("uint8"))
+    assert "Leave `:/entry/mask` out" in refused(tmp_path, f"{tmp_path / 'm.tif'}:/entry/mask")
+    assert "not a known mask format" in refused(tmp_path, str(tmp_path / "m.jpg"))
     (tmp_path / "m.nii.gz").write_bytes(b"x" * 400)
     assert "NIfTI" in refused(tmp_path, str(tmp_path / "m.nii.gz"))
     (tmp_path / "g.zarr").mkdir()
@@ -262,7 +266,11 @@ def checked(tmp_path, cell, **columns):
         grey = np.random.default_rng(0).integers(90, 110, SHAPE).astype("uint8")
         tifffile.imwrite(tmp_path / "raw.tif", grey, photometric="minisblack")
     scan = scan_of(cell, path=str(tmp_path / "raw.tif"), model="not configured", **columns)
-    return [(finding.status, finding.message) for finding in check_scan(scan, None) if finding.item == "mask"]
+    return [
+        (finding.status, finding.message)
+        for finding in check_scan(scan, segmenter_of(scan, read_config({})))
+        if finding.item == "mask"
+    ]
 
 
 def test_the_check_of_a_fine_mask(tmp_path):

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from tomoprofile.errors import InputError, StageError
 from tomoprofile.phantom.files import write_truth
-from tomoprofile.phantom.geometry import DOMAIN
+from tomoprofile.phantom.geometry import DOMAIN, VOID
 from tomoprofile.phantom.scan import PhantomSettings, simulate
 from tomoprofile.phantom.truth import SUBSTRATE
 from tomoprofile.run.against_truth import Comparison, compare
@@ -122,6 +122,22 @@ def test_a_perfect_segmentation_of_kind_c_passes_and_fails_a_truth_with_its_pair
     monkeypatch.setattr("tomoprofile.phantom.scan.merge_touching", lambda spheres, tallies, _: (spheres, tallies))
     write_truth(simulate(settings), tmp_path / "parted")
     assert "number of domains beyond 80 um" in failing(tmp_path / "parted", tmp_path / "demo")
+
+
+def test_voids_have_a_truth_of_their_own(tmp_path):
+    other = simulate(PhantomSettings.of_kind("B", size=(112, 240, 128), seed=5, void_ratio=0.004))
+    write_truth(other, tmp_path / "truth")
+    comparisons = compare(tmp_path / "truth", results_of(other, other.labels == VOID, tmp_path / "demo"), "void")
+    assert all(comparison.ok for comparison in comparisons), "\n".join(map(str, comparisons))
+    by_name = {comparison.what: comparison for comparison in comparisons}
+    for what in ("volume ratio", "mean equivalent diameter", "number of voids"):
+        exact = by_name[f"{what} beyond 0 um"]
+        assert exact.measured == pytest.approx(exact.truth, rel=1e-9)
+    assert not [what for what in by_name if "large" in what]
+    domains = compare(tmp_path / "truth", results_of(other, other.labels == DOMAIN, tmp_path / "domains"), "void")
+    assert {"volume ratio beyond 0 um", "number of voids beyond 0 um"} <= {one.what for one in domains if not one.ok}
+    with pytest.raises(InputError, match=r"ink.*domain, void"):
+        compare(tmp_path / "truth", tmp_path / "demo", "ink")
 
 
 def test_too_generous_outlines_fail(phantom, truth, tmp_path):

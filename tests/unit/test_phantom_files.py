@@ -10,10 +10,11 @@ import pytest
 import tifffile
 
 from tomoprofile import __version__
+from tomoprofile.cli import main
 from tomoprofile.errors import ConfigError, InputError
 from tomoprofile.phantom.annotator import annotate
 from tomoprofile.phantom.files import whole_file, write_scan, write_truth
-from tomoprofile.phantom.geometry import DOMAIN
+from tomoprofile.phantom.geometry import DOMAIN, VOID
 from tomoprofile.phantom.scan import PhantomSettings, simulate
 from tomoprofile.volume.discover import find_scans
 from tomoprofile.volume.plane import Plane
@@ -146,9 +147,13 @@ def test_truth_reads_back(phantom, truth):
     assert pd.read_parquet(truth / "objects.parquet").equals(phantom.objects)
     profile = pd.read_parquet(truth / "profile.parquet")
     assert profile.domain_um3.sum() == pytest.approx((phantom.labels == DOMAIN).sum() * 0.5**3)
+    voids = pd.read_parquet(truth / "profile_void.parquet")
+    assert voids.domain_um3.sum() == pytest.approx((phantom.labels == VOID).sum() * 0.5**3) != 0
+    assert list(voids) == list(profile)
+    assert voids.resin_um3.equals(profile.resin_um3)
 
 
-@pytest.mark.parametrize("name", ["objects.parquet", "profile.parquet"])
+@pytest.mark.parametrize("name", ["objects.parquet", "profile.parquet", "profile_void.parquet"])
 def test_tables_carry_units_and_version(truth, name):
     metadata = pq.read_schema(truth / name).metadata
     units = json.loads(metadata[b"units"])
@@ -171,6 +176,26 @@ def test_annotator_gives_the_true_mask_of_the_named_slices(phantom, truth, tmp_p
         assert mask.any()
         assert not np.array_equal(mask, phantom.labels[index + 1] == DOMAIN)  # the neighbour would be seen
     assert phantom.labels[busy].max() > DOMAIN  # substrate and voids are there, and are no domains
+
+
+def test_annotator_gives_the_classes_a_model_asks_for(phantom, truth, tmp_path):
+    z = int(((phantom.labels == VOID).any((1, 2)) & (phantom.labels == DOMAIN).any((1, 2))).argmax())
+    (tmp_path / "slices.tsv").write_text(f"slice\tfile\n{z}\ta.tif\n")
+    (tmp_path / "config.yaml").write_text(
+        "models: {three: {method: unet, classes: {resin: 1, void: 2, domain: 300}}, ink: {method: unet, "
+        "classes: {resin: 0, ink: 1}}}"
+    )
+    command = ["annotate", *(str(tmp_path / name) for name in ("slices.tsv", "labels"))]
+    command.insert(1, str(truth))
+    command += ["--config", str(tmp_path / "config.yaml"), "--model"]
+    assert main([*command, "three"]) == 0
+    mask, labels = tifffile.imread(tmp_path / "labels/a.tif"), phantom.labels[z]
+    assert set(np.unique(mask)) == {1, 2, 300}
+    assert np.array_equal(mask == 2, labels == VOID)
+    assert np.array_equal(mask == 300, labels == DOMAIN)
+    assert main([*command, "ink"]) == 1
+    with pytest.raises(InputError, match=r"domain, void.*ink"):
+        annotate(truth, tmp_path / "slices.tsv", tmp_path / "labels", {"resin": 0, "ink": 1})
 
 
 @pytest.mark.parametrize(

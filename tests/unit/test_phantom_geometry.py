@@ -163,6 +163,15 @@ def test_profile_counts_every_voxel_once_and_voids_as_resin(voided):
     assert (table.depth_hi_um - table.depth_lo_um == 1).all()
 
 
+def test_profile_of_voids_counts_voids_alone(voided):
+    table = profile_table(voided.labels, voided.objects, voided.settings.voxel_um, voided.plane, "void")
+    assert table.domain_um3.sum() == pytest.approx((voided.labels == VOID).sum() * voided.settings.voxel_um**3)
+    whole = voided.objects[(voided.objects["class"] == VOID) & ~voided.objects.on_border]
+    assert table.n_domains.sum() == len(whole) > 0
+    by_hand = whole[whole.depth_um.between(20, 21, inclusive="left")]
+    assert table.n_domains[20] == len(by_hand)
+
+
 def test_profile_by_slice_of_y_would_differ():
     """The mutant of A7: with the tilt left out, the first micrometres miss resin that the plane finds there."""
     tilted = scan.simulate(PhantomSettings.of_kind("A", size=(96, 96, 96), seed=1, tilt_deg=2.0))

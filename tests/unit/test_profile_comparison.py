@@ -8,7 +8,6 @@ import pytest
 from scipy import stats
 
 from tomoprofile.profile.comparison import (
-    QUANTITIES,
     ScanResult,
     comparable,
     compare_scans,
@@ -18,6 +17,7 @@ from tomoprofile.profile.comparison import (
     within_variance,
 )
 from tomoprofile.profile.estimators import Tallies, draw_blocks, estimate
+from tomoprofile.tables import ESTIMATES
 
 BLOCKS = 16
 DRAWS = draw_blocks(BLOCKS, 200, 3)
@@ -26,7 +26,7 @@ DRAWS = draw_blocks(BLOCKS, 200, 3)
 def rows(values, half=0.1):
     """Return a table with the same value of every quantity."""
     columns = {}
-    for name in QUANTITIES:
+    for name in ESTIMATES:
         columns |= {name: values, f"{name}_lo": np.subtract(values, half), f"{name}_hi": np.add(values, half)}
     return pd.DataFrame(columns)
 

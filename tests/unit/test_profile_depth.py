@@ -13,10 +13,10 @@ from tomoprofile.domains.measures import nearest
 from tomoprofile.domains.objects import ObjectsMetadata, Runs, write_objects
 from tomoprofile.domains.workers import workers_of
 from tomoprofile.errors import InputError, StageError
-from tomoprofile.profile import depth
-from tomoprofile.profile.depth import LEVELS, ProfileTables, profile_depth
-from tomoprofile.profile.masks import FieldOfView
+from tomoprofile.profile.depth import ProfileInputs, ProfileTables, profile_depth
+from tomoprofile.profile.masks import FieldOfView, Space
 from tomoprofile.profile.ranges import layer_borders
+from tomoprofile.tables import LEVELS
 from tomoprofile.volume.plane import Plane
 
 # --- scans made of labels -------------------------------------------------------------------------------------------
@@ -105,7 +105,15 @@ def tables_in(folder):
     return ProfileTables(*(folder / f"{name}.parquet" for name in TABLES))
 
 
-def run_profile(folder, labels, plane, config, voxel_um=1.0, shard_slices=16, edit=None, **options):
+def inputs_in(folder, objects="runs.parquet", **more):
+    """Return the inputs of one scan, the same at all levels."""
+    levels = (dict.fromkeys(LEVELS, folder / name) for name in (objects, "domains.parquet"))
+    return ProfileInputs(*levels, folder / "interface.json", **more)
+
+
+def run_profile(
+    folder, labels, plane, config, voxel_um=1.0, shard_slices=16, edit=None, seed=1, mask=None, workers=None
+):
     """Write the inputs of one scan, the same at all levels, and return profile and zones of the calibrated level."""
     runs = runs_of(labels)
     table = table_of(runs, labels.shape, voxel_um, plane)
@@ -114,15 +122,7 @@ def run_profile(folder, labels, plane, config, voxel_um=1.0, shard_slices=16, ed
     write_runs(folder / "runs.parquet", runs, labels.shape, voxel_um, shard_slices)
     table.to_parquet(folder / "domains.parquet")
     plane.save(folder / "interface.json")
-    profile_depth(
-        dict.fromkeys(LEVELS, folder / "runs.parquet"),
-        dict.fromkeys(LEVELS, folder / "domains.parquet"),
-        folder / "interface.json",
-        config,
-        options.pop("seed", 1),
-        tables_in(folder),
-        **options,
-    )
+    profile_depth(inputs_in(folder, mask=mask), config, seed, tables_in(folder), workers)
     both = (pd.read_parquet(folder / name) for name in ("profile.parquet", "zones.parquet"))
     return tuple(table[table["level"] == "calibrated"].reset_index(drop=True) for table in both)
 
@@ -338,7 +338,7 @@ def test_keeping_cut_objects_would_count_too_many(tmp_path, large_spheres):
 
 
 def test_objects_cut_by_the_far_end_would_count_too_often(tmp_path, large_spheres, monkeypatch):
-    monkeypatch.setattr(depth, "whole_objects_um", lambda *_: (-np.inf, 1e9))
+    monkeypatch.setattr(Space, "whole_objects_um", lambda *_: (-np.inf, 1e9))
     assert density_ratio(tmp_path, large_spheres) > 1.03
 
 
@@ -616,23 +616,16 @@ def test_wrong_inputs_raise_and_leave_no_output(tmp_path, spheres):
     assert not list(tmp_path.glob("*profile.parquet*"))
     assert not list(tmp_path.glob("*zones.parquet*"))
     with pytest.raises(InputError, match="no objects file"):
-        profile_depth(
-            dict.fromkeys(LEVELS, tmp_path / "domains.parquet"),
-            dict.fromkeys(LEVELS, tmp_path / "domains.parquet"),
-            tmp_path / "interface.json",
-            config,
-            1,
-            tables_in(tmp_path),
-        )
+        profile_depth(inputs_in(tmp_path, "domains.parquet"), config, 1, tables_in(tmp_path))
 
 
 def test_levels_of_different_scans_are_refused(tmp_path, spheres):
     run_profile(tmp_path, spheres, TILTED, ProfileConfig(block_um=10))
     write_runs(tmp_path / "other.parquet", runs_of(spheres), (49, 60, 64), 1.0, 16)
-    objects = dict.fromkeys(LEVELS, tmp_path / "runs.parquet") | {"high": tmp_path / "other.parquet"}
-    domains = dict.fromkeys(LEVELS, tmp_path / "domains.parquet")
+    inputs = inputs_in(tmp_path)
+    inputs.objects["high"] = tmp_path / "other.parquet"
     with pytest.raises(InputError, match="different scans"):
-        profile_depth(objects, domains, tmp_path / "interface.json", ProfileConfig(), 1, tables_in(tmp_path))
+        profile_depth(inputs, ProfileConfig(), 1, tables_in(tmp_path))
 
 
 def test_the_circle_holds_the_voxels_whose_centres_it_holds():

@@ -10,7 +10,8 @@ from tomoprofile.domains.measures import nearest
 from tomoprofile.profile import domains
 from tomoprofile.profile.domains import Domains, diameter_edges_um, nearest_neighbours, sizes_table
 from tomoprofile.profile.estimators import draw_blocks
-from tomoprofile.profile.masks import FieldOfView, Grid
+from tomoprofile.profile.exposure import Exposure
+from tomoprofile.profile.masks import Grid, Space
 from tomoprofile.profile.ranges import zone_ranges
 from tomoprofile.substrate.resin import Resin
 from tomoprofile.volume.plane import Plane
@@ -21,8 +22,13 @@ PLANE = Plane((0.0, 1.0, 0.0), 10.0)  # 100 um of resin
 
 
 def grid_of(view="all"):
-    field = FieldOfView.of(view, SHAPE, (1.0,) * 3)
-    return Grid.of(SHAPE, (1.0,) * 3, PLANE, field, np.array([0.0, 50.0, 100.0]), 30, Resin.everywhere())
+    space = Space.of(SHAPE, (1.0,) * 3, PLANE, Resin.everywhere(), view)
+    return Grid.dividing(space, np.array([0.0, 50.0, 100.0]), 30)
+
+
+def exposure_of(grid, resin):
+    """Return the exposure of a scan whose ends cut nothing."""
+    return Exposure(grid, resin, (-np.inf, np.inf), DRAWS)
 
 
 def placed(points, grid, diameter=2.0):
@@ -37,8 +43,8 @@ def placed(points, grid, diameter=2.0):
 def neighbours(found, grid):
     zones = zone_ranges(grid, ProfileConfig(zones=ONE_ZONE).zones)
     density = np.array([len(found.layer) / 1.2 * 1e3])
-    parts = nearest_neighbours(zones, np.ones(2, bool), found, grid, density, DRAWS)
-    return pd.DataFrame(parts).iloc[0]
+    nothing = np.zeros((2, 12), np.int64)  # the resin does not matter to distances
+    return pd.DataFrame(nearest_neighbours(zones, found, density, exposure_of(grid, nothing))).iloc[0]
 
 
 def poisson(rng, mean=300):
@@ -115,7 +121,7 @@ def test_classes_add_up_to_the_zone():
     found.weight[1::7] = 1.5
     zones = zone_ranges(grid, ProfileConfig(zones=[*ONE_ZONE, {"name": "deep", "from_um": 50}]).zones)
     resin = grid.count_resin()
-    table = sizes_table(["all", "deep"], zones, np.ones(2, bool), found, grid, resin, DRAWS)
+    table = sizes_table(["all", "deep"], zones, found, exposure_of(grid, resin))
     for name, depth in (("all", 0), ("deep", 1)):
         rows = table[table["zone"] == name]
         chosen = (found.weight > 0) & (found.layer >= depth)

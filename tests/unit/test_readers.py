@@ -5,6 +5,7 @@ import tifffile
 
 from tomoprofile.errors import InputError
 from tomoprofile.volume.discover import find_scans
+from tomoprofile.volume.formats import FORMATS, OF_SCANS, format_of
 from tomoprofile.volume.readers import ScanReader, open_raw
 
 SHAPE = (6, 10, 12)
@@ -106,6 +107,41 @@ def test_unsupported_types_are_refused_not_rescaled(tmp_path, image):
     tifffile.imwrite(tmp_path / "a.tif", image.astype("int16"), photometric="minisblack")
     with pytest.raises(InputError, match="int16"):
         open_raw(tmp_path / "a.tif", "tiff_stack")
+
+
+def test_an_unknown_format_names_those_there_are(tmp_path, image):
+    path, _ = write("stack", tmp_path, image)
+    for form in ("jpeg", "nifti"):  # a mask may be NIfTI, a scan not
+        with pytest.raises(InputError, match=f"stack.tif format.*'{form}'.*tiff_folder"):
+            open_raw(path, form)
+
+
+def test_every_format_is_found_by_what_it_says_of_itself(tmp_path, image):
+    for form in ("stack", "hdf5", "tiff_folder"):
+        path, _ = write(form, tmp_path, image)
+        assert format_of(path).name == {"stack": "tiff_stack"}.get(form, form)
+    (tmp_path / "notes.txt").write_text("x")
+    assert format_of(tmp_path / "notes.txt") is None
+    assert len({form.name for form in FORMATS}) == len(FORMATS)
+    assert set(OF_SCANS) == {"tiff_folder", "tiff_stack", "hdf5"}
+
+
+def test_a_dataset_may_be_left_out_where_there_is_one(tmp_path, image):
+    path, dataset = write("hdf5", tmp_path, image)
+    assert (open_raw(path, "hdf5").read(0, 0, 2) == image[:2]).all()
+    with h5py.File(path, "a") as file:
+        file["other"] = image
+    with pytest.raises(InputError, match=f"2 3-D datasets.*{dataset}"):
+        open_raw(path, "hdf5")
+
+
+def test_stacks_and_a_single_picture_in_one_folder_are_not_a_series(tmp_path, image):
+    for name in ("a", "b"):
+        tifffile.imwrite(tmp_path / f"{name}.tif", image, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "overview.tif", image[0])
+    assert [scan.sample for scan in find_scans(tmp_path, voxel_size_um=1)] == ["a", "b"]
+    (alone,) = find_scans(tmp_path / "a.tif", voxel_size_um=1)
+    assert (alone.sample, alone.format) == ("a", "tiff_stack")
 
 
 def test_a_wrong_dataset_names_those_that_fit(tmp_path, image):

@@ -11,6 +11,7 @@ from report_scan import forget_band, write_scan
 from test_report_page import Page
 
 from tomoprofile.errors import InputError
+from tomoprofile.layout import Layout, ScanLayout
 from tomoprofile.report.beamtime import BeamtimeEntry, report_beamtime
 from tomoprofile.samples import Scan
 
@@ -18,9 +19,9 @@ HEADER = "sample\titem\tstatus\tmessage\n"
 
 
 def entry(results: Path, sample: str, **scan) -> BeamtimeEntry:
-    files = write_scan(results / sample, sample=sample, n_large=6, **scan)
-    (results / sample / "report.html").write_text("x")
-    return BeamtimeEntry(row(sample), results / sample, files.segmenter)
+    written, files = write_scan(results / sample, sample=sample, n_large=6, **scan), Layout(results).scan(sample)
+    files.report.write_text("x")
+    return BeamtimeEntry(row(sample), files, written.segmenter)
 
 
 def row(sample: str, **cells) -> Scan:
@@ -31,8 +32,8 @@ def row(sample: str, **cells) -> Scan:
 
 def copy_of(entry: BeamtimeEntry, folder: Path, **cells) -> BeamtimeEntry:
     """Return an entry with files of its own, whose names and cells may be others."""
-    shutil.copytree(entry.folder, folder, ignore=shutil.ignore_patterns("*.zarr", "objects"))
-    return dataclasses.replace(entry, folder=folder, scan=entry.scan.model_copy(update=cells))
+    shutil.copytree(entry.files.folder, folder, ignore=shutil.ignore_patterns("*.zarr", "objects"))
+    return dataclasses.replace(entry, files=ScanLayout(folder), scan=entry.scan.model_copy(update=cells))
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +49,11 @@ def entries(tmp_path_factory):
 
 
 def write(entries, tmp_path, check=HEADER, out=None):
-    (tmp_path / "check.tsv").write_text(check)
-    out = out or entries[0].report.parents[1] / "index.html"
-    report_beamtime(entries, [tmp_path / "check.tsv"], "Beamtime", out, out.with_name("comparison.parquet"))
-    return Page(out.read_text()), out
+    checked = ScanLayout(tmp_path).check
+    checked.write_text(check)
+    layout = Layout(out or entries[0].files.folder.parent)
+    report_beamtime(entries, [checked], "Beamtime", layout.index, layout.comparison)
+    return Page(layout.index.read_text()), layout.index
 
 
 def order(page):
@@ -69,7 +71,7 @@ def test_faults_first_then_warnings_then_the_sheet(entries, tmp_path):
 
 def test_a_given_mask_is_told_beside_the_name(entries, tmp_path):
     given = copy_of(entries[0], tmp_path / "given")
-    forget_band(entries[0].zones, given.zones)
+    forget_band(entries[0].files.zones, given.files.zones)
     page, out = write([given, entries[3]], tmp_path)
     rows = out.read_text().split("<tr>")
     assert ["mask given, not made by a model" in row for row in rows if "report.html" in row] == [True, False]
@@ -101,7 +103,7 @@ def test_loads_nothing(entries, tmp_path):
 
 def test_numbers_are_those_of_the_zones(entries, tmp_path):
     page, _ = write(entries, tmp_path)
-    zones = pd.read_parquet(entries[0].zones)
+    zones = pd.read_parquet(entries[0].files.zones)
     bulk = zones[(zones["zone"] == "bulk") & (zones["level"] == "calibrated")].iloc[0]
     low, high = (f"{100 * bulk[f'volume_ratio_{end}']:.1f}" for end in ("lo", "hi"))
     assert f"{100 * bulk['volume_ratio']:.1f} {low}–{high}" in page.text
@@ -109,10 +111,10 @@ def test_numbers_are_those_of_the_zones(entries, tmp_path):
 
 
 def test_a_scan_without_domains_is_a_warning(tmp_path):
-    files = write_scan(tmp_path / "none", n_small=0, n_large=0)
-    (tmp_path / "none/report.html").write_text("x")
-    found = BeamtimeEntry(row("none"), tmp_path / "none", files.segmenter)
-    page, _ = write([found], tmp_path, out=tmp_path / "index.html")
+    written, files = write_scan(tmp_path / "none", n_small=0, n_large=0), Layout(tmp_path).scan("none")
+    files.report.write_text("x")
+    found = BeamtimeEntry(row("none"), files, written.segmenter)
+    page, _ = write([found], tmp_path, out=tmp_path)
     assert "No domains" in page.text
     assert "none 9–28 µm look" in page.text
     assert "nan" not in page.text.lower().split()
@@ -120,7 +122,7 @@ def test_a_scan_without_domains_is_a_warning(tmp_path):
 
 def test_odd_names(entries, tmp_path):
     odd = copy_of(entries[0], tmp_path / "a b#c?", sample="<b>&")
-    page, _ = write([odd], tmp_path, out=tmp_path / "index.html")
+    page, _ = write([odd], tmp_path, out=tmp_path)
     assert page.all("b") == []
     assert [a["href"] for a in page.all("a")] == ["a%20b%23c%3F/report.html"]
 
@@ -132,7 +134,7 @@ def test_a_broken_check_is_named(entries, tmp_path):
 
 def test_done_failed_and_missing_scans_are_listed(entries, tmp_path):
     nowhere = tmp_path / "nowhere"
-    lost = BeamtimeEntry(row("lost"), nowhere, nowhere)
+    lost = BeamtimeEntry(row("lost"), ScanLayout(nowhere), nowhere)
     heading, text = "predict_slab z00512 failed, SLURM job 7 on cpu1", "log: predict.log\n  ERROR <no room> left"
     broken = dataclasses.replace(lost, scan=row("broken"), troubles=((heading, text),))
     stale = dataclasses.replace(entries[0], troubles=((heading, text),))

@@ -7,7 +7,7 @@ from report_scan import write_scan
 
 from tomoprofile.domains.objects import ObjectsMetadata
 from tomoprofile.report.headline import NOT_AVAILABLE, Estimate, cards, count, depth_range, estimate, summary
-from tomoprofile.report.tables import read_zones
+from tomoprofile.report.zones import read_zones
 
 
 @pytest.mark.parametrize(

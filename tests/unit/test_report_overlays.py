@@ -15,7 +15,8 @@ from skimage.measure import find_contours
 from tomoprofile.domains.objects import iter_runs, read_objects_metadata
 from tomoprofile.report import overlays
 from tomoprofile.report.overlays import draw_triplet
-from tomoprofile.report.tables import at_level, read_zones
+from tomoprofile.report.zones import read_zones
+from tomoprofile.tables import at_level
 from tomoprofile.volume.plane import Plane, Relief
 from tomoprofile.volume.probability import threshold_of
 from tomoprofile.volume.store import create_store, open_store

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from report_scan import forget_band, write_bundle, write_mask, write_scan, write_threshold
+from model_facts import measured, model_facts, scores, write_bundle
+from report_scan import forget_band, write_mask, write_scan, write_threshold
 
 from tomoprofile.errors import InputError
 from tomoprofile.report.page import TEMPLATES, environment, report_sample
@@ -323,8 +324,10 @@ def test_learning_curve_and_conditions(page):
 
 def test_held_out_scores_by_size(scan, page, tmp_path):
     row = {"from_um": 2.0, "to_um": 4.0, "n_labelled": 31, "recall": 0.903, "size_bias": -0.012, "n_false": 2}
+    row |= {"n_matched": 28, "n_interior": 0}
     sizes = [row | {"interior_recall": None}, row | {"from_um": 10.0, "to_um": None, "interior_recall": 0.5}]
-    bundle = write_bundle(tmp_path / "bundle", held_out={"dice": 0.9, "sizes": sizes})
+    known = measured(held_out=scores(sizes=sizes))
+    bundle = write_bundle(tmp_path / "bundle", model_facts(measured={"domain": known}))
     parsed, _ = written(dataclasses.replace(scan, segmenter=bundle), tmp_path / "report.html")
     assert "2 to 4 31 90 % -1.2 % – 2" in parsed.text
     assert "10 and more 31 90 % -1.2 % 50 % 2" in parsed.text
@@ -333,7 +336,8 @@ def test_held_out_scores_by_size(scan, page, tmp_path):
 
 
 def test_missing_scores_are_not_invented(scan, tmp_path):
-    bundle = write_bundle(tmp_path / "bundle", held_out={}, calibrated=False, learning_curve=[])
+    unknown = {"domain": measured(0.5, calibrated=False)}
+    bundle = write_bundle(tmp_path / "bundle", model_facts(measured=unknown, learning_curve=[]))
     parsed, text = written(dataclasses.replace(scan, segmenter=bundle), tmp_path / "report.html")
     assert "accuracy on held-out labels not available" in parsed.text
     assert "Learning curve: not available" in parsed.text
@@ -431,7 +435,7 @@ def test_a_zone_without_a_correlation_says_so(scan, page, tmp_path):
 def test_names_cannot_become_markup(scan, tmp_path):
     name = '<script>alert("1")</script>&amp;'
     title = "</title><img src=x onerror=alert(2)>"
-    bundle = write_bundle(tmp_path / "bundle", base="<b onclick=x>parent</b>")
+    bundle = write_bundle(tmp_path / "bundle", model_facts(base="<b onclick=x>parent</b>"))
     files = dataclasses.replace(scan, sample=name, segmenter=bundle, provenance={"<i>": "</script><s>"})
     zones = pd.read_parquet(scan.zones).replace({"zone": {"bulk": "</script><u>"}})
     zones.to_parquet(tmp_path / "zones.parquet", index=False)

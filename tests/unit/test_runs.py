@@ -55,7 +55,7 @@ def test_a_run_remembers_what_was_asked_and_whether_it_goes_on(tmp_path, monkeyp
     begin_run(config, [scan], "9.0")
     run = read_run("results")
     assert run.is_alive()
-    assert (run.config, run.scans, run.results) == (config, [scan], tmp_path / "results")
+    assert (run.config, run.scans, run.layout.results) == (config, [scan], tmp_path / "results")
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     assert not run.model_copy(update={"pid": int(ended.stdout)}).is_alive(), "that process is gone"
     end_run("results")

@@ -51,7 +51,6 @@ def test_comments_and_empty_cells(tmp_path):
     [
         ({"slices": "four"}, ["samples.tsv:2 slices", "'four'", "integer"]),
         ({"voxel_size_um": "-1"}, ["voxel_size_um", "positive"]),
-        ({"format": "jpeg"}, ["format", "'jpeg'", "tiff_folder"]),
         ({"dtype": "int16"}, ["dtype", "'int16'", "uint16"]),
         ({"interface": "slice:x"}, ["interface", "'slice:x'", "slice:INDEX"]),
         ({"interface": "plane:0,0,0,1"}, ["interface", "plane:"]),
@@ -60,7 +59,6 @@ def test_comments_and_empty_cells(tmp_path):
         ({"sample": "../up"}, ["sample", "'../up'"]),
         ({"model": "unknown"}, ["model", "'unknown'", "default"]),
         ({"mask": "instances:"}, ["mask", "'instances:'", "`PATH`"]),
-        ({"format": "hdf5"}, ["dataset", "HDF5"]),
         ({"grey_slope": "0"}, ["grey_slope", "erase"]),
         ({"voxel": "1"}, ["unknown column", "'voxel'"]),
         ({"rows": ""}, ["rows", "required"]),

@@ -3,13 +3,13 @@ import json
 import numpy as np
 import pytest
 from scipy import ndimage
-from segment_scan import build, dice
+from segment_scan import build, dice, level_of
 from skimage.filters import threshold_otsu
 
 from tomoprofile.config import ThresholdConfig
 from tomoprofile.errors import StageError
-from tomoprofile.network.bundle import decision_level
-from tomoprofile.segment.predict import predict_slab
+from tomoprofile.segment.kinds import segmenter_at
+from tomoprofile.segment.segmenter import Slab
 from tomoprofile.segment.threshold import fit_threshold
 from tomoprofile.volume.plane import Plane
 from tomoprofile.volume.store import create_store, open_store
@@ -25,13 +25,14 @@ def scan(tmp_path_factory):
 def test_otsu_finds_domains_roughly_and_no_substrate(scan):
     fit_threshold(scan.volume, scan.interface, OTSU, scan.folder / "threshold.json")
     out = scan.empty("otsu.ome.zarr")
-    predict_slab(scan.volume, out, scan.folder / "threshold.json", None, OTSU, 0, 48, 1)
+    told = scan.predict(scan.folder / "threshold.json", out)
+    assert told["engine"] == "threshold"
     found = open_store(out).read(0, 48)
     assert set(np.unique(found)) == {0, 255}
     assert not found[scan.phantom.labels == 3].any()
     deep = np.arange(128) > 50  # beyond the fringes of the substrate
     assert dice(found[:, deep] > 0, scan.truth[:, deep]) > 0.6
-    assert decision_level(scan.folder / "threshold.json") == 0.5
+    assert level_of(scan.folder / "threshold.json") == 0.5
 
 
 def hollow_spheres(folder, radius, shape=(40, 30, 30)):
@@ -47,14 +48,16 @@ def hollow_spheres(folder, radius, shape=(40, 30, 30)):
     return distance <= radius
 
 
+def segment(folder, volume, out, start, stop):
+    segmenter_at(folder / "threshold.json").predict(Slab(volume, out, start, stop, threads=1))
+
+
 def filled(folder, shard_slices, config):
     fit_threshold(folder / "hollow.ome.zarr", folder / "interface.json", config, folder / "threshold.json")
     path = folder / f"{config.method}{shard_slices}.ome.zarr"
     out = create_store(path, (40, 30, 30), "uint8", (1.0, 1.0, 1.0), 4)
     for start in range(0, 40, shard_slices):
-        predict_slab(
-            folder / "hollow.ome.zarr", path, folder / "threshold.json", None, config, start, start + shard_slices, 1
-        )
+        segment(folder, folder / "hollow.ome.zarr", path, start, start + shard_slices)
     return open_store(out.path).read(0, 40) > 0
 
 
@@ -63,7 +66,7 @@ def test_filling_restores_the_interior_that_a_threshold_misses(tmp_path):
     config = ThresholdConfig(method="threshold_fill", smooth_voxels=0, max_hole_um=20)
     assert (filled(tmp_path, 8, config) == sphere).all()
     plain = filled(tmp_path, 8, config.model_copy(update={"method": "otsu"}))
-    assert (plain & sphere).sum() < 0.75 * sphere.sum(), "a bare threshold leaves the interior out (P21)"
+    assert (plain & sphere).sum() < 0.75 * sphere.sum(), "a bare threshold leaves the interior out"
 
 
 def test_filling_does_not_depend_on_slabs_but_without_its_halo_it_would(tmp_path):
@@ -79,7 +82,7 @@ def test_filling_does_not_depend_on_slabs_but_without_its_halo_it_would(tmp_path
         part = create_store(tmp_path / "part.ome.zarr", (8, 30, 30), "uint8", (1.0, 1.0, 1.0), 4)
         part.write(0, whole.read(start, start + 8))
         out = create_store(tmp_path / "part_filled.ome.zarr", (8, 30, 30), "uint8", (1.0, 1.0, 1.0), 4)
-        predict_slab(part.path, out.path, tmp_path / "threshold.json", None, config, 0, 8, 1)
+        segment(tmp_path, part.path, out.path, 0, 8)
         apart.append(out.read(0, 8) > 0)
     assert (np.concatenate(apart) & sphere).sum() < 0.75 * sphere.sum()
 
@@ -96,7 +99,7 @@ def test_smoothed_masks_do_not_depend_on_shards_and_slabs(scan, tmp_path, method
         thresholds.append(json.loads((tmp_path / "threshold.json").read_text())["threshold"])
         out = create_store(tmp_path / "out.ome.zarr", scan.truth.shape, "uint8", (0.5, 0.5, 0.5), shard)
         for start in range(0, 48, slab):
-            predict_slab(store.path, out.path, tmp_path / "threshold.json", None, config, start, start + slab, 1)
+            segment(tmp_path, store.path, out.path, start, start + slab)
         masks.append(out.read(0, 48))
     assert len(set(thresholds)) == 1
     assert masks[0].any()
@@ -104,7 +107,7 @@ def test_smoothed_masks_do_not_depend_on_shards_and_slabs(scan, tmp_path, method
 
 
 def test_fringes_of_the_substrate_do_not_decide_the_threshold(scan):
-    """P21 asks for an honest baseline: Otsu's method on the bare histogram separates the substrate's fringes."""
+    """An honest baseline: Otsu's method on the bare histogram separates the substrate's fringes."""
     fit_threshold(scan.volume, scan.interface, OTSU, scan.folder / "honest.json")
     honest = json.loads((scan.folder / "honest.json").read_text())["threshold"]
     z, y, x = ((np.arange(n) + 0.5) * 0.5 for n in scan.truth.shape)

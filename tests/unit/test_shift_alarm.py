@@ -8,7 +8,7 @@ import pytest
 from tomoprofile.errors import InputError
 from tomoprofile.phantom.scan import PhantomSettings, simulate
 from tomoprofile.shift import alarm
-from tomoprofile.shift.alarm import Familiarity, compare, doubt_of, seen_facts
+from tomoprofile.shift.alarm import Familiarity, compare, doubt_of, remember
 from tomoprofile.shift.appearance import Appearance, describe, like_most, look_at_scan, sample_slices
 from tomoprofile.volume.plane import Plane
 from tomoprofile.volume.store import create_store
@@ -26,14 +26,14 @@ def looks(seed, kind="A", resin_only=True, **changes):
 
 
 @pytest.fixture(scope="module")
-def facts():
+def seen():
     sure = np.repeat(np.array([0, 255, 25], np.uint8), [900, 90, 10])
-    return {"seen": seen_facts({"x": looks(11)}, [sure])}
+    return remember({"x": looks(11)}, [sure])
 
 
 @pytest.mark.parametrize(("seed", "changes"), [(12, {}), (13, {"noise_per_cm": 3.3}), (14, {"tilt_deg": 2.0})])
-def test_another_scan_of_the_same_kind_is_inside(facts, seed, changes):
-    found = compare(facts, looks(seed, **changes), 0.01)
+def test_another_scan_of_the_same_kind_is_inside(seen, seed, changes):
+    found = compare(seen, looks(seed, **changes), 0.01)
     assert (found.status, found.reasons) == ("inside", [])
 
 
@@ -50,28 +50,28 @@ def test_another_scan_of_the_same_kind_is_inside(facts, seed, changes):
         ({"kind": "C"}, "voxels"),
     ],
 )
-def test_a_scan_that_differs_is_outside_and_the_reason_is_told(facts, changes, reason):
-    found = compare(facts, looks(15, **changes), None)
+def test_a_scan_that_differs_is_outside_and_the_reason_is_told(seen, changes, reason):
+    found = compare(seen, looks(15, **changes), None)
     assert found.status == "outside"
     assert any(reason in text for text in found.reasons), found.reasons
 
 
-def test_voids_in_few_tiles_would_be_missed_by_the_middle_of_all(facts, monkeypatch):
+def test_voids_in_few_tiles_would_be_missed_by_the_middle_of_all(seen, monkeypatch):
     with_voids = looks(16, void_ratio=0.001)
-    assert compare(facts, with_voids, None).status == "outside"
+    assert compare(seen, with_voids, None).status == "outside"
     monkeypatch.setattr(alarm, "PARTS", {"middle": 50})
-    assert compare(facts, with_voids, None).status == "inside", "the mutant"
+    assert compare(seen, with_voids, None).status == "inside", "the mutant"
 
 
-def test_without_an_interface_the_substrate_is_left_out_by_its_looks(facts):
-    assert compare(facts, looks(17, resin_only=False), None).status == "inside"
+def test_without_an_interface_the_substrate_is_left_out_by_its_looks(seen):
+    assert compare(seen, looks(17, resin_only=False), None).status == "inside"
 
 
-def test_the_doubt_of_the_network_counts(facts):
-    known = facts["seen"]["doubt"]
+def test_the_doubt_of_the_network_counts(seen):
+    known = seen.doubt
     same = looks(12)
-    assert compare(facts, same, known).status == "inside"
-    unsure = compare(facts, same, 3 * known + 0.1)
+    assert compare(seen, same, known).status == "inside"
+    unsure = compare(seen, same, 3 * known + 0.1)
     assert unsure.status == "outside"
     assert "doubt" in unsure.reasons[0]
 
@@ -82,30 +82,30 @@ def test_doubt_is_the_expected_share_of_wrong_voxels_among_those_found():
     assert doubt_of([np.zeros(4, np.uint8)]) is None
 
 
-def test_voxels_of_another_size_are_told(facts):
+def test_voxels_of_another_size_are_told(seen):
     same = looks(12)
     coarse = Appearance(same.centre, same.spread, (0.7,) * 3, same.slices, same.features)
-    found = compare(facts, coarse, None)
+    found = compare(seen, coarse, None)
     assert found.status == "outside"
     assert "voxel size (1.40 times)" in found.reasons
 
 
-def test_too_little_resin_is_unknown_and_never_inside(facts):
+def test_too_little_resin_is_unknown_and_never_inside(seen):
     same = looks(12)
     few = Appearance(same.centre, same.spread, same.voxel_size_um, [3], same.features[:4])
-    found = compare(facts, few, None)
+    found = compare(seen, few, None)
     assert found.status == "unknown"
     assert "too little resin" in found.reasons[0]
 
 
 def test_the_most_similar_of_several_scans_counts():
-    facts = {"seen": seen_facts({"a": looks(11), "b": looks(18, kind="B")}, [])}
-    assert compare(facts, looks(19, kind="B"), None).status == "inside"
-    assert compare(facts, looks(12), None).status == "inside"
+    seen = remember({"a": looks(11), "b": looks(18, kind="B")}, [])
+    assert compare(seen, looks(19, kind="B"), None).status == "inside"
+    assert compare(seen, looks(12), None).status == "inside"
 
 
-def test_the_verdict_is_kept(tmp_path, facts):
-    found = compare(facts, looks(12), 0.05, 7)
+def test_the_verdict_is_kept(tmp_path, seen):
+    found = compare(seen, looks(12), 0.05, 7)
     found.save(tmp_path / "familiarity.json", model="m")
     assert Familiarity.load(tmp_path / "familiarity.json") == found
     assert (found.label_slice, json.loads((tmp_path / "familiarity.json").read_text())["model"]) == (7, "m")
@@ -135,7 +135,7 @@ def test_the_scale_is_that_of_the_resin_alone(tmp_path):
     ("grey", "told"),
     [
         (np.full((4, 70, 64), 3.0), "constant"),
-        (np.where(np.arange(64) < 3, np.nan, np.random.default_rng(0).normal(size=(4, 70, 64))), "no numbers"),
+        (np.where(np.arange(64) < 3, np.nan, np.random.default_rng(0).normal(size=(4, 70, 64))), "not numbers"),
     ],
 )
 def test_resin_without_contrast_or_numbers_is_an_error(tmp_path, grey, told):

@@ -6,9 +6,10 @@ import os
 import pytest
 
 from tomoprofile.config import read_config
+from tomoprofile.layout import Layout
 from tomoprofile.logs import LOG, rule_logging
 from tomoprofile.run.record import begin_run, end_run, read_run
-from tomoprofile.run.status import PRODUCTS, read_jobs, read_status, status_text
+from tomoprofile.run.status import read_jobs, read_status, status_text
 from tomoprofile.samples import Scan
 
 SLABS = ("z00000", "z00004")
@@ -34,11 +35,11 @@ def results(tmp_path, monkeypatch):
     models = {"default": {"method": "unet"}, "other": {"method": "otsu"}}
     config = read_config({"store": {"shard_slices": 4, "slab_slices": 4}, "models": models})
     begin_run(config, [scan("a"), scan("a.b"), scan("c", "other")], "9.0")
-    return tmp_path / "results"
+    return Layout(tmp_path / "results")
 
 
 def log(results, rule, name, raises=None, killed=False):
-    path = results / "logs" / rule / f"{name}.log"
+    path = results.log(rule, name)
     with contextlib.suppress(ValueError), rule_logging(path):
         LOG.info("slices segmented 1 of 4, about 9 s left")
         if raises:
@@ -49,17 +50,18 @@ def log(results, rule, name, raises=None, killed=False):
 
 
 def products(results, sample, slabs=SLABS):
-    for store in ("volume", "probability"):
+    files = results.scan(sample)
+    for store in (files.volume, files.probability):
         for slab in slabs:
-            record = results / sample / f"{store}.ome.zarr/slabs/{slab}.json"
+            record = store.record(slab)
             record.parent.mkdir(parents=True, exist_ok=True)
             record.write_text("{}")
-    for product in PRODUCTS:
-        (results / sample / product).write_text("x")
+    for product in files.products:
+        product.write_text("x")
 
 
 def states(results):
-    return {status.scan.sample: status.state for status in read_status(read_run(results))}
+    return {status.scan.sample: status.state for status in read_status(read_run(results.results))}
 
 
 def test_logs_name_rule_scan_slab_place_and_end(results, monkeypatch):
@@ -81,7 +83,7 @@ def test_states_while_the_run_goes_on(results):
     products(results, "a")
     log(results, "predict_slab", "a.b.z00000", killed=True)
     assert states(results) == {"a": "done", "a.b": "running", "c": "waiting"}
-    said = status_text(read_run(results), read_status(read_run(results)))
+    said = status_text(read_run(results.results), read_status(read_run(results.results)))
     assert "3 scans: 1 done, 1 running, 1 waiting" in said
     assert "slices segmented 1 of 4" in said
     assert "4 of 12 slabs" in said
@@ -90,7 +92,7 @@ def test_states_while_the_run_goes_on(results):
 def test_states_after_the_run(results):
     products(results, "a")
     log(results, "predict_slab", "a.b.z00000", raises=ValueError("the cause"))
-    run = end_run(results)
+    run = end_run(results.results)
     assert states(results) == {"a": "done", "a.b": "failed", "c": "missing"}
     said = status_text(run, read_status(run))
     assert "a.b: predict_slab z00000 failed, on " in said
@@ -101,19 +103,19 @@ def test_states_after_the_run(results):
 def test_a_killed_job_is_told_with_what_slurm_said(results, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "42")
     log(results, "predict_slab", "c.z00004", killed=True)
-    slurm = results.parent / ".snakemake/slurm_logs/rule_predict_slab/c_z00004/42.log"
+    slurm = results.results.parent / ".snakemake/slurm_logs/rule_predict_slab/c_z00004/42.log"
     slurm.parent.mkdir(parents=True)
     slurm.write_text("rule predict_slab:\nslurmstepd: error: Exceeded job memory limit\n")
-    run = end_run(results)
+    run = end_run(results.results)
     said = status_text(run, read_status(run))
-    assert "c: predict_slab z00004 ended without a word" in said
+    assert "c: predict_slab z00004 stopped without an error message" in said
     assert "SLURM job 42" in said
     assert "Exceeded job memory limit" in said
 
 
 def test_a_model_that_fails_concerns_all_its_scans(results):
     log(results, "fine_tune", "default", raises=ValueError("no labels"))
-    end_run(results)
+    end_run(results.results)
     assert states(results) == {"a": "failed", "a.b": "failed", "c": "missing"}
 
 
@@ -122,7 +124,7 @@ def test_a_model_that_fails_does_not_concern_a_scan_with_a_mask(results):
     begin_run(config, [scan("a"), scan("b").model_copy(update={"mask": "b.tif"})], "9.0")
     log(results, "fine_tune", "default", raises=ValueError("no labels"))
     log(results, "enter_mask", "b.z00004")
-    end_run(results)
+    end_run(results.results)
     assert states(results) == {"a": "failed", "b": "missing"}
     assert [(job.target, job.slab) for job in read_jobs(results, "b")] == [("b", "z00004")]
 
@@ -131,7 +133,7 @@ def test_a_failure_that_was_mended_since_is_forgotten(results):
     old = log(results, "fit_threshold", "c", raises=ValueError("then"))
     os.utime(old, (1, 1))
     products(results, "c")
-    end_run(results)
+    end_run(results.results)
     assert states(results)["c"] == "done"
     os.utime(old)
     os.utime(old, (old.stat().st_mtime + 9,) * 2)
@@ -142,8 +144,8 @@ def test_time_and_memory_are_added_up(results):
     log(results, "predict_slab", "a.z00000")
     log(results, "predict_slab", "a.z00004")
     for slab, peak in zip(SLABS, (1500, 2500), strict=True):
-        path = results / f"benchmarks/predict_slab/a.{slab}.tsv"
+        path = results.benchmark("predict_slab", "a", slab)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"s\th:m:s\tmax_rss\tcpu_time\n60\t0:01:00\t{peak}\t90\n")
-    status = read_status(read_run(results))[0]
+    status = read_status(read_run(results.results))[0]
     assert (status.job_seconds, status.cpu_seconds, status.peak_mb) == (120, 180, 2500)

@@ -11,11 +11,12 @@ from scipy.special import erf
 
 from tomoprofile.errors import ConfigError, StageError
 from tomoprofile.phantom.scan import PhantomSettings, simulate
-from tomoprofile.substrate import edges, interface
-from tomoprofile.substrate.interface import fit_interface
+from tomoprofile.substrate import edges
+from tomoprofile.substrate.doubts import DOUBTS, has_a_step, may_be_another
+from tomoprofile.substrate.interface import find_interface, fit_interface
 from tomoprofile.volume.grey import GreyScale
 from tomoprofile.volume.plane import Plane
-from tomoprofile.volume.store import create_store
+from tomoprofile.volume.store import create_store, open_store
 
 VOXEL = 0.5
 
@@ -261,12 +262,13 @@ ONLY_BY_LOOKING = ["a step of 6 voxels", "a substrate at both ends", "two plates
 
 
 @pytest.mark.parametrize("case", [*ONLY_BY_LOOKING, "air taken for resin"])
-def test_without_looking_for_other_candidates_a_wrong_plane_would_pass(tmp_path, monkeypatch, case):
+def test_without_looking_for_other_candidates_a_wrong_plane_would_pass(tmp_path, case):
     """The mutant: a fit that is good, and of the wrong thing."""
-    monkeypatch.setattr(interface, "two_planes", lambda *_: None)
-    monkeypatch.setattr(interface, "other_part", lambda *_: ("", 0.0))
-    store_of(tmp_path, REFUSED[case][0])
-    _, record = fit(tmp_path)
+    store = open_store(store_of(tmp_path, REFUSED[case][0]))
+    side, outside = edges.block_side(store.shape), edges.constant_outside(store)
+    doubts = [doubt for doubt in DOUBTS if doubt not in (has_a_step, may_be_another)]
+    assert len(doubts) == len(DOUBTS) - 2
+    _, record = find_interface(store, edges.block_means(store, side, outside), side, outside, doubts)
     assert record["inlier_fraction"] > 0.9
     assert record["warning"] == ""
 

@@ -1,5 +1,6 @@
 """Depth above rough and curved substrates given as a mask, against analytic surfaces."""
 
+import dataclasses
 import json
 from itertools import pairwise
 
@@ -10,12 +11,13 @@ from scipy.optimize import minimize_scalar
 from test_substrate_interface import store_of
 
 from tomoprofile.errors import InputError, StageError
-from tomoprofile.profile.masks import FieldOfView, Grid
+from tomoprofile.layout import ScanLayout
+from tomoprofile.profile.masks import Grid, Space
 from tomoprofile.run.check_mask import check_substrate
 from tomoprofile.samples import Scan
 from tomoprofile.substrate.relief import enter_substrate
 from tomoprofile.substrate.resin import Resin
-from tomoprofile.volume.plane import RELIEF, Plane, Relief
+from tomoprofile.volume.plane import Plane, Relief
 
 VOXEL = 0.5
 SHAPE = (96, 128, 112)  # z, depth along y, x
@@ -77,7 +79,13 @@ def enter(folder, mask, value=1):
     grey = np.where(mask, 10.0, 0.0) + np.random.default_rng(0).normal(0, 1, mask.shape)
     volume = store_of(folder, grey)
     out = folder / "interface.json"
-    enter_substrate(scan_of(folder / "mask.tif", mask.shape), volume, out, folder / RELIEF, folder / "resin.npz")
+    enter_substrate(
+        scan_of(folder / "mask.tif", mask.shape),
+        volume,
+        out,
+        ScanLayout(folder).substrate_distance,
+        folder / "resin.npz",
+    )
     return Plane.load(out), json.loads(out.read_text())
 
 
@@ -144,26 +152,25 @@ def test_cavities_and_specks_do_not_move_the_surface(tmp_path):
 
 def test_the_kernel_places_every_voxel_where_the_depth_says(tmp_path):
     relief, _ = enter(tmp_path, mask_of("sphere"))
-    view = FieldOfView.of("all", SHAPE, (VOXEL,) * 3)
     borders = np.array([0.0, 3.0, 10.0, 25.0])
-    grid = Grid.of(SHAPE, (VOXEL,) * 3, relief, view, borders, 20.0, Resin.everywhere())
+    space = Space.of(SHAPE, (VOXEL,) * 3, relief, Resin.everywhere(), "all")
+    grid = Grid.dividing(space, borders, 20.0)
     depth = relief.depth_um(*centres())
     direct = [((depth >= low) & (depth < high)).sum() for low, high in pairwise(borders)]
     assert grid.count_resin().sum(axis=1).tolist() == direct
-    plane = Grid.of(
-        SHAPE, (VOXEL,) * 3, Plane(relief.normal, relief.offset_um), view, borders, 20.0, Resin.everywhere()
-    )
+    flat = dataclasses.replace(space, plane=Plane(relief.normal, relief.offset_um))
+    plane = Grid.dividing(flat, borders, 20.0)
     assert np.abs(plane.count_resin() - grid.count_resin()).sum() > 0.02 * sum(direct)
     assert (relief.resin(7, SHAPE, (VOXEL,) * 3) == (depth[7] > 0)).all()
 
 
 def test_the_file_goes_there_and_back(tmp_path):
     relief, record = enter(tmp_path, mask_of("wave"))
-    assert np.load(tmp_path / RELIEF, allow_pickle=False).dtype == np.float32
+    assert np.load(ScanLayout(tmp_path).substrate_distance, allow_pickle=False).dtype == np.float32
     assert record["how"].startswith("mask:")
     assert np.shape(record["residual_map_um"]) == (24, 28)
     assert relief.depth_um(1.0, 2.0, 3.0) == relief.depth_um(np.array([1.0]), 2.0, 3.0)[0]
-    (tmp_path / RELIEF).unlink()
+    (ScanLayout(tmp_path).substrate_distance).unlink()
     with pytest.raises(InputError, match="no interface file"):
         Plane.load(tmp_path / "interface.json")
 
@@ -191,7 +198,7 @@ def test_masks_that_are_no_substrate_are_refused(tmp_path, case):
     with pytest.raises((InputError, StageError), match=problem):
         enter(tmp_path, mask)
     assert not list(tmp_path.glob("interface.json*"))
-    assert not (tmp_path / RELIEF).exists()
+    assert not (ScanLayout(tmp_path).substrate_distance).exists()
 
 
 def test_the_check_tells_what_is_wrong_with_the_mask_before_anything_is_computed(tmp_path):

@@ -6,14 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.ndimage import label
-from test_profile_depth import runs_of, table_of, tables_in, write_runs
+from test_profile_depth import inputs_in, runs_of, table_of, tables_in, write_runs
 from test_substrate_interface import store_of
 
 from tomoprofile.config import Circle, ProfileConfig
 from tomoprofile.errors import InputError
+from tomoprofile.phantom.geometry import DOMAIN
 from tomoprofile.phantom.scan import PhantomSettings, simulate
-from tomoprofile.phantom.truth import AIR, DOMAIN, SUBSTRATE
-from tomoprofile.profile.depth import LEVELS, profile_depth
+from tomoprofile.phantom.truth import AIR, SUBSTRATE
+from tomoprofile.profile.depth import profile_depth
 from tomoprofile.substrate import edges
 from tomoprofile.substrate.interface import fit_interface
 from tomoprofile.substrate.resin import Resin, find_resin, reconstructed_circle
@@ -88,15 +89,7 @@ def tables_of(folder, phantom, resin_file, field_of_view="auto"):
     write_runs(folder / "runs.parquet", runs, SIZE, 0.5, 32)
     phantom.plane.save(folder / "interface.json")
     config = ProfileConfig(bin_um=5, block_um=15, field_of_view=field_of_view, zones=[{"name": "all", "from_um": 0}])
-    profile_depth(
-        dict.fromkeys(LEVELS, folder / "runs.parquet"),
-        dict.fromkeys(LEVELS, folder / "domains.parquet"),
-        folder / "interface.json",
-        config,
-        1,
-        tables_in(folder),
-        resin_file=resin_file,
-    )
+    profile_depth(inputs_in(folder, resin=resin_file), config, 1, tables_in(folder))
     table = pd.read_parquet(folder / "profile.parquet")
     return table[table["level"] == "calibrated"].set_index("depth_lo_um")
 

@@ -56,13 +56,13 @@ def check(project, *rows, **config):
     by_workflow = project.snakemake(ok=by_command.returncode == 0) if by_command.returncode else ""
     if by_command.returncode:
         assert not list(project.folder.rglob("*.ome.zarr")), "something was computed in spite of a fault"
-        assert not (project.folder / "results/check.tsv").exists()
+        assert not project.results.check.exists()
     return by_command.stderr, by_workflow
 
 
 def test_the_unbroken_scan_passes(broken):
     said, _ = check(broken, broken.row)
-    table = (broken.folder / "results/check.tsv").read_text()
+    table = broken.results.check.read_text()
     assert "checks passed" in said
     assert "2 labelled slices: 1, 4" in table
     assert "error" not in table
@@ -184,8 +184,8 @@ def test_without_labels_a_run_proposes_slices_and_stops_with_what_to_do(broken):
     said = broken.snakemake(ok=False)
     assert "no slice of a is labelled yet" in said
     assert "save each mask under the same name into labels" in said
-    assert len(list((broken.folder / "results/a/to_label").glob("a_z*.tif"))) == 3
-    assert not (broken.folder / "results/models").exists()
+    assert len(list(broken.results.scan("a").to_label.folder.glob("a_z*.tif"))) == 3
+    assert not broken.results.model("default").folder.exists()
 
 
 def test_slices_normalised_one_by_one_are_suspected(broken):

@@ -6,13 +6,14 @@ import shutil
 import pandas as pd
 import pytest
 import tifffile
+from project import RESULTS
 
-from tomoprofile.network.bundle import decision_level
+from tomoprofile.segment.kinds import segmenter_at
 from tomoprofile.volume.store import open_store
 
 BASE = {"crop": 64, "guard_slices": 8, "decoder_channels": [64, 32, 16, 16, 16]}
 PLAIN = {"scale": 0, "spectrum": 0, "noise": 0, "rings": 0, "gain": 0, "offset": 0, "voids": 0}
-FAMILIARITY = "results/phantom_B/familiarity.json"
+FAMILIARITY = RESULTS.scan("phantom_B").familiarity
 SETTINGS = {
     "store": {"shard_slices": 16, "slab_slices": 32},
     "profile": {"resamples": 100, "block_um": 12, "zones": [{"name": "all", "from_um": 0}]},
@@ -27,46 +28,47 @@ def carried(project):
     project.configure(models={"default": {**BASE, "method": "unet", "steps": 80, "augment": PLAIN}}, **SETTINGS)
     project.tomoprofile("scan", "a/raw", "--labels", "labels")
     project.snakemake("pick")
-    project.tomoprofile("annotate", "a/truth", "results/phantom_A/to_label/slices.tsv", "labels/phantom_A")
-    project.snakemake("results/models/default/configs/metadata.json", "results/phantom_A/zones.parquet")
-    shutil.copytree(project.folder / "results/models/default", project.folder / "models/earlier")
+    project.tomoprofile("annotate", "a/truth", RESULTS.scan("phantom_A").to_label.table, "labels/phantom_A")
+    project.snakemake(RESULTS.model("default").metadata, RESULTS.scan("phantom_A").zones)
+    shutil.copytree(project.results.model("default").folder, project.folder / "models/earlier")
     project.configure(models={"default": {"method": "bundle", "bundle": "models/earlier"}}, **SETTINGS)
     project.tomoprofile("scan", "b/raw")
-    project.snakemake("results/phantom_B/report.html", "results/index.html")
+    project.snakemake(RESULTS.scan("phantom_B").report, RESULTS.index)
     return project
 
 
 def test_the_check_says_so_before_anything_is_computed(carried):
-    check = pd.read_csv(carried.folder / "results/phantom_B/check.tsv", sep="\t")
+    check = pd.read_csv(carried.results.scan("phantom_B").check, sep="\t")
     (found,) = check[check["item"] == "familiarity"].itertuples()
     assert found.status == "warning"
     assert "Label one slice" in found.message
 
 
 def test_every_table_and_page_says_so(carried):
-    results = carried.folder / "results"
+    results = carried.results
     for name in ("domains", "profile", "zones"):
-        flags = pd.read_parquet(results / f"phantom_B/{name}.parquet")["flag"]
+        flags = pd.read_parquet(results.scan("phantom_B").folder / f"{name}.parquet")["flag"]
         assert flags.str.contains("outside_model").all(), name
-    page = (results / "phantom_B/report.html").read_text()
+    page = results.scan("phantom_B").report.read_text()
     assert "Unlike what the model has seen" in page
-    assert "Unlike what the model has seen" in (results / "index.html").read_text()
-    own = pd.read_parquet(results / "phantom_A/zones.parquet")["flag"]
+    assert "Unlike what the model has seen" in results.index.read_text()
+    own = pd.read_parquet(results.scan("phantom_A").zones)["flag"]
     assert not own.str.contains("model").any(), "the scan it learned from is no stranger"
 
 
 def agreement(project):
     """Return the Dice of the scan's segmentation with the truth: volumes could agree by accident."""
-    level = decision_level(project.folder / json.loads((project.folder / FAMILIARITY).read_text())["model"])
-    found = open_store(project.folder / "results/phantom_B/probability.ome.zarr").read(0, 64) >= level * 255
+    model = json.loads((project.folder / FAMILIARITY).read_text())["model"]
+    (level,) = segmenter_at(project.folder / model).levels().values()
+    found = open_store(project.results.scan("phantom_B").probability.path).read(0, 64) >= level * 255
     truth = tifffile.imread(project.folder / "b/truth/labels.tif") == 1
     return 2 * (found & truth).sum() / (found.sum() + truth.sum())
 
 
 def test_the_slice_to_label_is_there_with_a_mask_and_mends_the_model(carried):
-    results = carried.folder / "results"
+    results = carried.results
     carried_over = agreement(carried)
-    (image,) = (results / "phantom_B/to_label").glob("phantom_B_z*.tif")
+    (image,) = results.scan("phantom_B").to_label.folder.glob("phantom_B_z*.tif")
     mask = tifffile.imread(image.parent / "prelabels" / image.name)
     assert mask.shape == tifffile.imread(image).shape
     assert 0 < mask.mean() < 1
@@ -76,9 +78,9 @@ def test_the_slice_to_label_is_there_with_a_mask_and_mends_the_model(carried):
     unet = {**BASE, "method": "unet", "base": "models/earlier", "steps": 60}
     carried.configure(models={"default": unet}, **SETTINGS)
     carried.tomoprofile("scan", "b/raw", "--labels", "labels")
-    carried.snakemake("results/phantom_B/zones.parquet")
+    carried.snakemake(RESULTS.scan("phantom_B").zones)
     assert agreement(carried) > carried_over + 0.005
-    zones = pd.read_parquet(results / "phantom_B/zones.parquet").set_index("level")
+    zones = pd.read_parquet(results.scan("phantom_B").zones).set_index("level")
     truth = pd.read_parquet(carried.folder / "b/truth/profile.parquet")
     wanted = truth["domain_um3"].sum() / truth["resin_um3"].sum()
     assert abs(zones.at["calibrated", "volume_ratio"] / wanted - 1) < 0.15
@@ -86,9 +88,9 @@ def test_the_slice_to_label_is_there_with_a_mask_and_mends_the_model(carried):
 
 
 def test_the_earlier_model_proposes_the_slices_it_doubts_most(carried):
-    proposed = pd.read_csv(carried.folder / "results/phantom_B/to_label/slices.tsv", sep="\t")
+    proposed = pd.read_csv(carried.results.scan("phantom_B").to_label.table, sep="\t")
     assert len(proposed) == 3
     assert (proposed["doubt"] > 0).all()
     assert [(z * 3) // 64 for z in proposed["slice"]] == [0, 1, 2], "one from each third"
     for row in proposed.itertuples():
-        assert (carried.folder / "results/phantom_B/to_label" / row.prelabel).is_file()
+        assert (carried.results.scan("phantom_B").to_label.folder / row.prelabel).is_file()

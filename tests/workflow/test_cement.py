@@ -5,6 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tomoprofile.layout import Layout
+
 SCAN = Path(__file__).parents[3] / "shared/data/xct_volumes_mit/cement_128x128x128.tif"
 
 pytestmark = pytest.mark.skipif(not SCAN.parent.is_dir(), reason="real scans are not in the repository")
@@ -17,24 +19,20 @@ def test_voids_in_cement_do_not_depend_on_the_slabs(project):
     unet = {"method": "unet", "steps": 60, "decoder_channels": [64, 32, 16, 16, 16], "input_scale": 1}
     tables = {}
     for slab_slices in (16, 64):
-        results = f"results/{slab_slices}"
+        files = Layout(project.folder / f"results/{slab_slices}").scan(sample)
         project.configure(
-            results=results,
+            results=f"results/{slab_slices}",
             models={"default": unet},
             store={"shard_slices": 16, "slab_slices": slab_slices},
         )
         project.snakemake("pick")
         # Pseudo-labels: voids in cement are plainly dark, so Otsu's threshold marks them well.
-        project.tomoprofile("prelabel", f"{results}/{sample}/to_label/slices.tsv", f"labels/{sample}")
+        project.tomoprofile("prelabel", files.to_label.table, f"labels/{sample}")
         project.snakemake()
-        tables[slab_slices] = (project.folder / results / sample / "domains.parquet").read_bytes()
-        assert (
-            len(list((project.folder / results / sample / "probability.ome.zarr/slabs").glob("*.json")))
-            == 128 // slab_slices
-        )
+        tables[slab_slices] = files.domains.read_bytes()
+        assert len(files.probability.written_records()) == 128 // slab_slices
     assert tables[16] == tables[64]
-    domains = pd.read_parquet(project.folder / "results/64" / sample / "domains.parquet")
-    zones = pd.read_parquet(project.folder / "results/64" / sample / "zones.parquet")
+    domains, zones = pd.read_parquet(files.domains), pd.read_parquet(files.zones)
     whole = zones[zones["level"] == "calibrated"]
     ratio = whole["domain_um3"].sum() / whole["resin_um3"].sum()
     # An independent look at the same file: Otsu after a Gaussian finds 16.8 % dark.

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from project import RESULTS
 
 TABLES = tuple(f"{name}.parquet" for name in ("domains", "profile", "zones", "breakpoints", "correlation", "sizes"))
 CONFIG = {
@@ -13,7 +14,7 @@ CONFIG = {
 
 
 def tables(project, sample):
-    return {name: (project.folder / "results" / sample / name).read_bytes() for name in TABLES}
+    return {name: (project.results.scan(sample).folder / name).read_bytes() for name in TABLES}
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +32,15 @@ def test_a_scan_with_a_fault_is_left_out_and_named(beamtime):
     whole = damaged.read_bytes()
     damaged.write_bytes(whole[:-300])
     said = beamtime.snakemake(ok=False)
-    results = beamtime.folder / "results"
+    results = beamtime.results
     assert "scan  " in said
     assert "2 scans: 1 done, 1 failed" in said
     assert "phantom_B: check_inputs failed" in said
     assert damaged.name in said[said.index("2 scans:") :]
-    assert "results/logs/check_inputs/phantom_B.log" in said
+    assert str(RESULTS.log("check_inputs", "phantom_B")) in said
     assert all(tables(beamtime, "phantom_A").values())
-    assert not (results / "phantom_B/volume.ome.zarr").exists(), "nothing is computed of it"
-    index = (results / "index.html").read_text()
+    assert not results.scan("phantom_B").volume.path.exists(), "nothing is computed of it"
+    index = results.index.read_text()
     assert "1 of 2 scans have results" in index
     assert damaged.name in index
     assert "phantom_A/report.html" in index
@@ -48,7 +49,7 @@ def test_a_scan_with_a_fault_is_left_out_and_named(beamtime):
     beamtime.snakemake()
     assert tables(beamtime, "phantom_A") == before
     assert all(tables(beamtime, "phantom_B").values())
-    assert "scans have results" not in (results / "index.html").read_text()
+    assert "scans have results" not in results.index.read_text()
     assert "2 scans: 2 done" in beamtime.tomoprofile("status").stdout
     assert "Nothing to be done" in beamtime.snakemake()
 
@@ -58,11 +59,11 @@ def test_a_missing_scan_does_not_stop_the_others_either(beamtime):
     raw.rename(raw.with_name("away"))
     try:
         for name in ("domains.parquet", "volume.ome.zarr/slabs/z00000.json"):
-            (beamtime.folder / "results/phantom_B" / name).unlink()
-        (beamtime.folder / "results/phantom_A/report.html").unlink()
+            (beamtime.results.scan("phantom_B").folder / name).unlink()
+        beamtime.results.scan("phantom_A").report.unlink()
         said = beamtime.snakemake(ok=False)
         assert "phantom_B: convert_slab z00000 failed" in said
-        assert (beamtime.folder / "results/phantom_A/report.html").exists()
+        assert beamtime.results.scan("phantom_A").report.exists()
     finally:
         raw.with_name("away").rename(raw)
     beamtime.snakemake()
@@ -86,38 +87,39 @@ def test_one_run_computes_all_that_a_changed_row_concerns_and_nothing_else(beamt
 
 def test_the_number_of_files_is_bounded(beamtime):
     beamtime.tomoprofile("check")
-    rows = [line.split("\t") for line in (beamtime.folder / "results/check.tsv").read_text().splitlines()]
+    rows = [line.split("\t") for line in beamtime.results.check.read_text().splitlines()]
     (told,) = [message for sample, item, _, message in rows if (sample, item) == ("phantom_A", "needs")]
     bound = int(told.split(" GB and ")[1].split(" files")[0])
-    results = beamtime.folder / "results"
-    found = [path for path in results.rglob("*phantom_A*") if path.is_file()]
-    found += [path for path in (results / "phantom_A").rglob("*") if path.is_file()]
+    results = beamtime.results
+    found = [path for path in results.results.rglob("*phantom_A*") if path.is_file()]
+    found += [path for path in results.scan("phantom_A").folder.rglob("*") if path.is_file()]
     assert 30 < len(set(found)) <= bound
 
 
 @pytest.mark.parametrize(("keep", "gone"), [("standard", ["objects", "band"]), ("minimal", ["volume", "probability"])])
 def test_what_is_not_kept_goes_and_comes_back_when_it_is_needed(beamtime, keep, gone):
-    results = beamtime.folder / "results"
+    results = beamtime.results
     before = tables(beamtime, "phantom_A")
     zones = [{"name": keep, "from_um": 0}]
     beamtime.configure(**CONFIG | {"keep": keep, "profile": CONFIG["profile"] | {"zones": zones}})
     for sample in ("phantom_A", "phantom_B"):
-        (results / sample / "domains.parquet").unlink()
-        for path in [*(results / sample).glob("objects/*"), *(results / sample).glob("band/*")]:
+        results.scan(sample).domains.unlink()
+        for path in [*results.scan(sample).folder.glob("objects/*"), *results.scan(sample).folder.glob("band/*")]:
             path.unlink()
     beamtime.snakemake()
-    files = [path for path in (results / "phantom_A").rglob("*") if path.is_file()]
-    assert not [path for path in files if path.relative_to(results / "phantom_A").parts[0].split(".")[0] in gone]
+    folder = results.scan("phantom_A").folder
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert not [path for path in files if path.relative_to(folder).parts[0].split(".")[0] in gone]
     after = tables(beamtime, "phantom_A")
     assert after["domains.parquet"] == before["domains.parquet"]
     assert after["zones.parquet"] != before["zones.parquet"]
     assert "Nothing to be done" in beamtime.snakemake()
     assert "2 scans: 2 done" in beamtime.tomoprofile("status").stdout
     if keep == "minimal":
-        freed = json.loads((results / "phantom_A/discarded.json").read_text())
+        freed = json.loads(results.scan("phantom_A").discarded.read_text())
         assert freed["bytes"] > 100_000
         # What needs the voxels again begins with the raw scan.
-        (results / "phantom_A/domains.parquet").unlink()
+        results.scan("phantom_A").domains.unlink()
         beamtime.snakemake()
         assert tables(beamtime, "phantom_A")["domains.parquet"] == before["domains.parquet"]
-        assert not (results / "phantom_A/volume.ome.zarr").exists()
+        assert not results.scan("phantom_A").volume.path.exists()

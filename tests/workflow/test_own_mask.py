@@ -62,36 +62,32 @@ def truth(project):
     return tifffile.imread(project.folder / "data/truth/labels.tif") == DOMAIN
 
 
-def results(project, *names):
-    return project.folder.joinpath("results", *names)
-
-
 def test_the_table_has_the_objects_of_the_mask(finished):
     labels, n = ndimage.label(truth(finished), np.ones((3, 3, 3)))
     voxels = np.bincount(labels.ravel())[1:]
-    found = pd.read_parquet(results(finished, "given/domains.parquet"))
+    found = pd.read_parquet(finished.results.scan("given").domains)
     assert found["confidence"].isna().all()
     assert sorted(found["voxels"]) == sorted(voxels[voxels >= SMALLEST])
     assert 0 < len(found) < n + 1
 
 
 def test_no_model_was_made_or_asked(finished):
-    assert not results(finished, "models").exists()
-    assert not results(finished, "given/to_label").exists()
-    rules = {path.name for path in results(finished, "logs").iterdir()}
+    assert not finished.results.model("default").folder.exists()
+    assert not finished.results.scan("given").to_label.folder.exists()
+    rules = {path.name for path in finished.results.logs.iterdir()}
     assert rules.isdisjoint({"fine_tune", "collect_labels", "pick_slices", "compare_with_model"})
     assert rules.isdisjoint({"predict_slab", "look_at_scan"})
     assert rules >= {"enter_mask", "enter_instances", "accept_mask"}
 
 
 def test_the_check_says_what_is_not_used(finished):
-    assert "labels in nowhere are not used" in results(finished, "check.tsv").read_text()
+    assert "labels in nowhere are not used" in finished.results.check.read_text()
     assert "GPU" not in finished.checked
 
 
 @pytest.mark.parametrize("table", ["profile", "zones"])
 def test_the_boundary_is_unknown_not_certain(finished, table):
-    given = pd.read_parquet(results(finished, f"given/{table}.parquet"))
+    given = pd.read_parquet(finished.results.scan("given").folder / f"{table}.parquet")
     band = given[given["level"] != "calibrated"]
     assert set(band["flag"]) == {"given_mask"}
     assert band[["volume_ratio", "mean_equivalent_diameter_um", "n_domains", "domain_um3"]].isna().all(axis=None)
@@ -101,39 +97,39 @@ def test_the_boundary_is_unknown_not_certain(finished, table):
 
 
 def test_the_pages_say_so(finished):
-    page = results(finished, "given/report.html").read_text()
+    page = finished.results.scan("given").report.read_text()
     assert "Segmentation of your own" in page
     assert "No model of this workflow found the domains" in page
     assert "<dt>band</dt><dd>unknown</dd>" in page
     assert "boundary levels" not in page
     assert "accuracy on held-out labels" not in page
-    index = results(finished, "index.html").read_text()
+    index = finished.results.index.read_text()
     assert index.count("boundary uncertainty unknown") == 3
 
 
 def test_provenance_has_the_mask_in_place_of_a_model(finished):
-    record = json.loads(results(finished, "given/provenance.json").read_text())
+    record = json.loads(finished.results.scan("given").provenance.read_text())
     assert record["model"]["mask"]["path"] == "mask.tif"
     assert record["model"]["mask"]["voxels"] == truth(finished).sum()
     assert {job["rule"] for job in record["jobs"]} >= {"convert_slab", "enter_mask", "accept_mask"}
 
 
 def test_objects_are_in_their_store_as_they_were(finished):
-    store = open_store(results(finished, "objects/instances.ome.zarr"))
+    store = open_store(finished.results.scan("objects").instances.path)
     assert (store.read(0, SIZE[0]) == tifffile.imread(finished.folder / "objects.tif")).all()
 
 
 def test_given_objects_are_measured_as_they_are(finished):
     """Three numbers are three domains, although they touch and lie in many pieces."""
     numbers = tifffile.imread(finished.folder / "objects.tif")
-    found = pd.read_parquet(results(finished, "objects/domains.parquet")).set_index("label")
+    found = pd.read_parquet(finished.results.scan("objects").domains).set_index("label")
     assert sorted(found.index) == sorted(set(np.unique(numbers)) - {0})
     for label, row in found.iterrows():
         assert row["voxels"] == (numbers == label).sum()
         assert row["grey_min"] <= row["grey_mean"] <= row["grey_max"]
     assert found["confidence"].isna().all()
     assert (found["euler"] > 1).all(), "of many pieces"
-    zones = pd.read_parquet(results(finished, "objects/zones.parquet"))
+    zones = pd.read_parquet(finished.results.scan("objects").zones)
     assert zones.loc[zones["level"] == "calibrated", "n_domains"].sum() == len(found)
 
 
@@ -166,10 +162,10 @@ def test_a_mirrored_mask_is_suspected_before_the_run(finished):
     tifffile.imwrite(finished.folder / "mirrored.tif", mask[:, :, ::-1].astype("uint8"), photometric="minisblack")
     write_sheet(finished, {"sample": "given", "mask": "mirrored.tif"})
     finished.tomoprofile("check")
-    assert "the mask fits the slices better when taken as mirrored" in results(finished, "check.tsv").read_text()
+    assert "the mask fits the slices better when taken as mirrored" in finished.results.check.read_text()
     write_sheet(finished, {"sample": "given", "mask": "mask.tif"})
     finished.tomoprofile("check")
-    assert "the mask fits" not in results(finished, "check.tsv").read_text()
+    assert "the mask fits" not in finished.results.check.read_text()
 
 
 def test_a_wrong_mask_stops_before_anything_is_computed(finished):
@@ -180,21 +176,21 @@ def test_a_wrong_mask_stops_before_anything_is_computed(finished):
     assert "classes.tif: a mask must hold 0 and one other value" in done.stderr
     said = finished.snakemake(ok=False)
     assert "instances:classes.tif" in said
-    assert not results(finished, "new/volume.ome.zarr").exists()
+    assert not finished.results.scan("new").volume.path.exists()
 
 
 def test_a_mask_of_the_substrate_goes_the_same_way(finished):
-    results = finished.folder / "results"
-    relief = Plane.load(results / "relief/interface.json")
+    results = finished.results
+    relief = Plane.load(results.scan("relief").interface)
     assert isinstance(relief, Relief)
     plane = Plane.load(finished.folder / "data/truth/interface.json")
-    domains = pd.read_parquet(results / "relief/domains.parquet")
+    domains = pd.read_parquet(results.scan("relief").domains)
     at = [domains[f"centroid_{axis}_um"] for axis in "zyx"]
     assert (domains["depth_um"] == relief.depth_um(*at)).all()
     assert np.abs(domains["depth_um"] - plane.depth_um(*at)).max() < 0.5
-    given, rough = (pd.read_parquet(results / name / "profile.parquet") for name in ("given", "relief"))
+    given, rough = (pd.read_parquet(results.scan(name).profile) for name in ("given", "relief"))
     both = given.merge(rough, on=["depth_um", "level"]).query("level == 'calibrated' and n_domains_x > 5")
     assert len(both) > 3
     assert np.allclose(both["volume_ratio_x"], both["volume_ratio_y"], atol=0.006)
-    assert (results / "relief/report.html").is_file()
-    assert not (results / "given/substrate_distance.npy").exists()
+    assert results.scan("relief").report.is_file()
+    assert not results.scan("given").substrate_distance.exists()

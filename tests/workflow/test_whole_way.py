@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import zarr
 from ome_zarr_models.v05 import Image, ImageLabel
+from project import RESULTS
 
 SAMPLES = ("unet", "otsu", "filled")
 # Small and quick: this shows that the way is whole; `make demo` shows how good the result is.
@@ -49,54 +50,49 @@ def finished(project):
         rows.append("\t".join(cells.values()))
     sheet.write_text("\n".join([header, *rows]) + "\n")
     project.snakemake("pick")
-    assert not (project.folder / "results/models").exists(), "picking slices must not train anything"
-    project.tomoprofile("annotate", "data/truth", "results/unet/to_label/slices.tsv", "labels/unet")
+    assert not project.results.model("default").folder.exists(), "picking slices must not train anything"
+    project.tomoprofile("annotate", "data/truth", RESULTS.scan("unet").to_label.table, "labels/unet")
     project.snakemake()
     return project
 
 
 def test_every_output_of_the_contract_is_there(finished):
-    results = finished.folder / "results"
+    results = finished.results
     for sample in SAMPLES:
-        for name in ("domains.parquet", "profile.parquet", "zones.parquet", "interface.json", "report.html"):
-            assert (results / sample / name).stat().st_size > 0
-        for name in ("baselines.parquet", "breakpoints.parquet", "correlation.parquet", "sizes.parquet", "resin.npz"):
-            assert (results / sample / name).stat().st_size > 0
-        assert not list((results / sample).glob("baselines*.runs"))
-    for name in (
-        "run.json",
-        "unet/check.tsv",
-        "unet/provenance.json",
-        "index.html",
-        "comparison.parquet",
-        "models/default/configs/metadata.json",
-        "models/default/models/model.pt",
-    ):
-        assert (results / name).stat().st_size > 0
-    assert {path.name for path in (results / "logs").iterdir()} >= {"check_inputs", "fine_tune", "predict_slab"}
+        files = results.scan(sample)
+        for path in (
+            *files.products,
+            *(files.check, files.provenance, files.interface, files.resin),
+            *(files.breakpoints, files.correlation, files.sizes),
+        ):
+            assert path.stat().st_size > 0
+        assert not list(files.folder.glob("baselines*.runs"))
+    for path in (results.run, results.index, results.comparison, *results.model("default").files):
+        assert path.stat().st_size > 0
+    assert {path.name for path in results.logs.iterdir()} >= {"check_inputs", "fine_tune", "predict_slab"}
 
 
 def test_the_tables_are_plausible(finished):
     truth = pd.read_parquet(finished.folder / "data/truth/objects.parquet")
-    found = pd.read_parquet(finished.folder / "results/unet/domains.parquet")
+    found = pd.read_parquet(finished.results.scan("unet").domains)
     assert 0.5 < len(found) / len(truth) < 1.5
     assert (found["domain_id"].to_numpy() == range(1, len(found) + 1)).all()
-    zones = pd.read_parquet(finished.folder / "results/unet/zones.parquet")
+    zones = pd.read_parquet(finished.results.scan("unet").zones)
     assert set(zones["level"]) == {"low", "calibrated", "high"}
 
 
 def test_provenance_names_what_the_tables_come_from(finished):
-    results = finished.folder / "results"
-    record = json.loads((results / "unet/provenance.json").read_text())
-    weights = (results / "models/default/models/model.pt").read_bytes()
+    results = finished.results
+    record = json.loads(results.scan("unet").provenance.read_text())
+    weights = results.model("default").weights.read_bytes()
     assert record["model"]["weights_sha256"] == hashlib.sha256(weights).hexdigest()
     labels = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (finished.folder / "labels/unet").iterdir()}
     assert set(record["model"]["labels"]["labels"].values()) == labels
     assert record["config"]["models"]["default"]["steps"] == 60
     assert {job["rule"] for job in record["jobs"]} >= {"check_inputs", "convert_slab", "fine_tune", "profile_depth"}
     for name, digest in record["tables_sha256"].items():
-        assert digest == hashlib.sha256((results / "unet" / name).read_bytes()).hexdigest()
-    otsu = json.loads((results / "otsu/provenance.json").read_text())
+        assert digest == hashlib.sha256((results.scan("unet").folder / name).read_bytes()).hexdigest()
+    otsu = json.loads(results.scan("otsu").provenance.read_text())
     assert otsu["raw"]["sha256_of_slabs"] == record["raw"]["sha256_of_slabs"], "the same scan under two names"
     assert otsu["model"]["threshold"]["method"] == "otsu"
 
@@ -115,14 +111,14 @@ def test_a_changed_group_only_writes_the_index_again(finished):
 
 
 def test_deleting_intermediates_alone_redoes_nothing(finished):
-    results = finished.folder / "results"
-    for path in (results / "training/default.npz", results / "otsu/objects/low.parquet"):
+    results = finished.results
+    for path in (results.training_set("default"), results.scan("otsu").objects_at("low")):
         path.unlink()
         assert finished.planned() == set()
 
 
 def test_a_lost_slab_is_redone_with_what_follows_and_nothing_else(finished):
-    sample = finished.folder / "results/unet"
+    sample = finished.results.scan("unet").folder
     before = digests(sample)
     (sample / "probability.ome.zarr/slabs/z00032.json").unlink()
     (sample / "domains.parquet").unlink()
@@ -141,7 +137,7 @@ def test_a_lost_slab_is_redone_with_what_follows_and_nothing_else(finished):
 
 
 def test_a_label_volume_asked_for_later_costs_nothing_else(finished):
-    assert not list(finished.folder.glob("results/*/labels.ome.zarr"))
+    assert not [sample for sample in SAMPLES if finished.results.scan(sample).labels.path.exists()]
     finished.configure(**CONFIG, objects={"label_volume": True})
     planned = {job for job in finished.planned() if not job.endswith(" otsu")}  # a test above removed a file of it
     # The reports tell the configuration.
@@ -149,7 +145,7 @@ def test_a_label_volume_asked_for_later_costs_nothing_else(finished):
     assert planned == jobs | {"report_beamtime", "all"}
     finished.snakemake()
     for sample in SAMPLES:
-        folder = finished.folder / "results" / sample
+        folder = finished.results.scan(sample).folder
         domains = pd.read_parquet(folder / "domains.parquet")
         labels = zarr.open_group(str(folder / "labels.ome.zarr"), mode="r")
         voxels = np.bincount(labels["0"][:].ravel())[1:]
@@ -166,16 +162,16 @@ def test_a_label_volume_asked_for_later_costs_nothing_else(finished):
 
 
 def test_the_reports_name_every_scan_and_load_nothing_from_outside(finished):
-    index = (finished.folder / "results/index.html").read_text()
+    index = finished.results.index.read_text()
     for sample in SAMPLES:
-        page = (finished.folder / "results" / sample / "report.html").read_text()
+        page = finished.results.scan(sample).report.read_text()
         assert sample in index
         assert not re.findall(r'<(?:script|link|img|iframe)[^>]+(?:src|href)="(?:https?:)?//', page)
 
 
 def test_baselines_measure_a_small_scan_as_its_profile_does(finished):
     for sample in SAMPLES:
-        folder = finished.folder / "results" / sample
+        folder = finished.results.scan(sample).folder
         profile = pd.read_parquet(folder / "profile.parquet").query("level == 'calibrated'").set_index("depth_lo_um")
         found = pd.read_parquet(folder / "baselines.parquet").set_index("depth_lo_um")
         own = found[found["method"] == "own"].loc[profile.index]
@@ -192,12 +188,12 @@ def test_baselines_measure_a_small_scan_as_its_profile_does(finished):
 
 
 def test_groups_of_the_sheet_are_compared(finished):
-    table = pd.read_parquet(finished.folder / "results/comparison.parquet")
+    table = pd.read_parquet(finished.results.comparison)
     zone = table.query("kind == 'zone' and zone == 'far' and quantity == 'volume_ratio'").set_index("samples")
     assert zone.loc["otsu;filled", "n_scans"] == 2
     assert zone.loc["otsu;filled", "variance_ratio"] > 0
     assert zone.loc["unet", "group"] == ""
-    index = (finished.folder / "results/index.html").read_text()
+    index = finished.results.index.read_text()
     assert "Segmented by a threshold" in index
     assert 'id="figure-overlay"' in index
 

@@ -1,18 +1,18 @@
-"""Stage 0: open every input and tell every fault before anything is computed.
+"""Stage 0: open every input and report every fault before anything is computed.
 
-What concerns the run as a whole is looked at even before: see `onstart` in the Snakefile.
+What concerns the run as a whole is checked even earlier: see `onstart` in the Snakefile.
 """
 
 
 rule check_inputs:
-    """Check a scan and its labels; all faults at once. It is done again when what conversion depends on has changed."""
+    """Check a scan and its labels and report all faults at once."""
     output:
-        table=ensure(f"{RESULTS}/{{sample}}/check.tsv", non_empty=True),
+        table=ensure(SCAN.check, non_empty=True),
     log:
-        f"{RESULTS}/logs/check_inputs/{{sample}}.log",
+        LAYOUT.log("check_inputs", "{sample}"),
     benchmark:
-        f"{RESULTS}/benchmarks/check_inputs/{{sample}}.tsv"
-    # What is wrong is so the second time, too.
+        LAYOUT.benchmark("check_inputs", "{sample}")
+    # Retrying cannot help.
     retries: 0
     conda:
         "../../envs/conda.yaml"

@@ -1,6 +1,6 @@
-"""Configuration, sample sheet, and the functions that rules use to find their inputs and size their jobs.
+"""Configuration, sample sheet, and the functions by which rules find their inputs and size their jobs.
 
-Nothing heavy is imported and no data file is opened here: every cluster job parses this again.
+Nothing heavy is imported and no data file is opened here, because every cluster job parses this again.
 """
 
 import os
@@ -18,14 +18,15 @@ sys.path.insert(0, SCRIPTS)
 
 from tomoprofile.config import read_config
 from tomoprofile.errors import TomoprofileError
+from tomoprofile.layout import BundleLayout, Layout
 from tomoprofile.run.estimates import BYTES_PER_VOXEL
 from tomoprofile.run.feasibility import check_run, require
 from tomoprofile.run.guard import refuse_double_run
 from tomoprofile.run.record import begin_run, end_run
 from tomoprofile.samples import read_samples
 from tomoprofile.labels.files import find_label_files
-from tomoprofile.segment.segmenter import segmenter_of
-from tomoprofile.run.status import PRODUCTS, read_status, status_text
+from tomoprofile.segment.kinds import segmenter_of
+from tomoprofile.run.status import read_status, status_text
 from tomoprofile.volume.slabs import neighbour_slabs, slab_bounds, slab_names
 
 try:
@@ -34,12 +35,21 @@ try:
 except TomoprofileError as error:
     raise WorkflowError(f"The configuration cannot be used:\n{error}") from None
 
-RESULTS = CONFIG.results
+# Every path below the results folder; params hold them as strings, in which Snakemake fills in wildcards.
+LAYOUT = Layout(CONFIG.results)
+SCAN = LAYOUT.scan("{sample}")
+MODEL = LAYOUT.model("{model}")
+SEGMENTERS = {sample: segmenter_of(scan, CONFIG) for sample, scan in SCANS.items()}
 
 
 def scan_of(wildcards):
     """Return the row of the sample sheet."""
     return SCANS[wildcards.sample]
+
+
+def files_of(wildcards):
+    """Return where the files of a scan lie."""
+    return LAYOUT.scan(wildcards.sample)
 
 
 def raw_columns(wildcards):
@@ -83,69 +93,69 @@ def slab_range(wildcards):
     return list(slab_bounds(wildcards.slab, scan_of(wildcards).slices, CONFIG.store.slab_slices))
 
 
-def raw_scan(wildcards):
-    """Return the raw scan as input.
+def unless_missing(path, made):
+    """Return a user's file as input, or nothing when it is missing and what is made of it is, too.
 
-    One that is missing is left to the check, which says what to do and does not stop the others; one that was archived
-    after its conversion is no reason to convert it again.
+    A missing file is left to the check, which says what to do and does not stop other scans; one that was archived
+    after its use is no reason to compute again.
     """
-    path = scan_of(wildcards).path
-    record = f"{RESULTS}/{wildcards.sample}/volume.ome.zarr/slabs/{wildcards.slab}.json"
-    return path if os.path.exists(path) or os.path.exists(record) else []
+    return path if os.path.exists(path) or made.exists() else []
+
+
+def raw_scan(wildcards):
+    """Return the raw scan as input, unless it is missing."""
+    return unless_missing(scan_of(wildcards).path, files_of(wildcards).volume.record(wildcards.slab))
 
 
 def own_mask(wildcards):
-    """Return a scan's own mask as input; missing or archived, it is treated as a raw scan is."""
-    path = scan_of(wildcards).own_mask.path
-    record = f"{RESULTS}/{wildcards.sample}/probability.ome.zarr/slabs/{wildcards.slab}.json"
-    return path if os.path.exists(path) or os.path.exists(record) else []
+    """Return a scan's own mask as input, unless it is missing."""
+    return unless_missing(scan_of(wildcards).own_mask.path, files_of(wildcards).probability.record(wildcards.slab))
 
 
 def substrate_mask(wildcards):
-    """Return a scan's mask of its substrate as input; missing, it is left to the check, which says what to do."""
-    path = scan_of(wildcards).substrate_mask.path
-    record = f"{RESULTS}/{wildcards.sample}/substrate_distance.npy"
-    return path if os.path.exists(path) or os.path.exists(record) else []
+    """Return a scan's mask of its substrate as input, unless it is missing."""
+    return unless_missing(scan_of(wildcards).substrate_mask.path, files_of(wildcards).substrate_distance)
 
 
 def substrate_distances(wildcards):
     """Return the distances from a rough or curved substrate, which belong to interface.json, or nothing for a plane."""
-    scan = scan_of(wildcards)
-    return f"{RESULTS}/{wildcards.sample}/substrate_distance.npy" if scan.substrate_mask else []
+    return files_of(wildcards).substrate_distance if scan_of(wildcards).substrate_mask else []
 
 
 def converted(wildcards):
     """Return the records of all converted slabs of a scan."""
-    return [f"{RESULTS}/{wildcards.sample}/volume.ome.zarr/slabs/{slab}.json" for slab in slabs_of(scan_of(wildcards))]
+    return [files_of(wildcards).volume.record(slab) for slab in slabs_of(scan_of(wildcards))]
 
 
 def converted_around(wildcards):
     """Return the records of the slab and its neighbours, whose slices the network sees at the slab's ends."""
     slabs = neighbour_slabs(wildcards.slab, scan_of(wildcards).slices, CONFIG.store.slab_slices)
-    return [f"{RESULTS}/{wildcards.sample}/volume.ome.zarr/slabs/{slab}.json" for slab in slabs]
+    return [files_of(wildcards).volume.record(slab) for slab in slabs]
 
 
 def predicted(wildcards):
     """Return the records of all segmented slabs of a scan."""
-    return [
-        f"{RESULTS}/{wildcards.sample}/probability.ome.zarr/slabs/{slab}.json" for slab in slabs_of(scan_of(wildcards))
-    ]
+    return [files_of(wildcards).probability.record(slab) for slab in slabs_of(scan_of(wildcards))]
 
 
 def instances(wildcards):
     """Return the store of the objects that a scan brought, or nothing."""
-    return f"{RESULTS}/{wildcards.sample}/instances.ome.zarr" if has_instances(scan_of(wildcards)) else ""
+    return str(files_of(wildcards).instances.path) if has_instances(scan_of(wildcards)) else ""
 
 
 def entered_instances(wildcards):
     """Return the records of all its slabs."""
-    store = instances(wildcards)
-    return [f"{store}/slabs/{slab}.json" for slab in slabs_of(scan_of(wildcards))] if store else []
+    scan = scan_of(wildcards)
+    return [files_of(wildcards).instances.record(slab) for slab in slabs_of(scan)] if has_instances(scan) else []
 
 
 def labelled_scans(wildcards):
-    """Return the scans whose labels train a model; those with a mask of their own need none."""
-    return [scan for scan in SCANS.values() if scan.model == wildcards.model and scan.labels and not scan.mask]
+    """Return the scans whose labels train a model."""
+    return [
+        scan
+        for sample, scan in SCANS.items()
+        if scan.labels and SEGMENTERS[sample].name == wildcards.model and SEGMENTERS[sample].needs.labels
+    ]
 
 
 def label_files(wildcards):
@@ -153,58 +163,52 @@ def label_files(wildcards):
     return [str(file.path) for scan in labelled_scans(wildcards) for file in find_label_files(Path(scan.labels))]
 
 
-def is_network(scan):
-    """Return whether a network segments a scan, and not a threshold or a mask of its own."""
-    return not scan.mask and CONFIG.models[scan.model].method in ("unet", "bundle")
+def needs_of(wildcards):
+    """Return what the segmenter of a scan asks of the workflow."""
+    return SEGMENTERS[wildcards.sample].needs
 
 
 def segmenter_path(wildcards):
     """Return what segments a scan: the folder of its model bundle, or the file of its threshold or its own mask."""
-    return segmenter_of(scan_of(wildcards), CONFIG)
+    return str(SEGMENTERS[wildcards.sample].path)
 
 
 def segmenter(wildcards):
-    """Return its file that stands for it as input: the bundle's metadata, which are written last."""
-    scan = scan_of(wildcards)
-    if not scan.mask and CONFIG.models[scan.model].method == "bundle":
-        return earlier_metadata(wildcards)
-    path = segmenter_path(wildcards)
-    return path if path.endswith(".json") else f"{path}/configs/metadata.json"
+    """Return its file that stands for it as input; an earlier model that is missing is left to the check of the run."""
+    found = SEGMENTERS[wildcards.sample]
+    return found.file if found.is_made_by_the_run or found.file.exists() else []
 
 
 def given_mask(wildcards):
     """Return the file that says a scan's mask was given, or nothing when a model made it."""
-    return f"{RESULTS}/{wildcards.sample}/mask.json" if scan_of(wildcards).mask else []
+    return files_of(wildcards).mask if scan_of(wildcards).mask else []
 
 
 def appearance(wildcards):
-    """Return how a scan looks, which a network must know and a threshold need not."""
-    return f"{RESULTS}/{wildcards.sample}/appearance.json" if is_network(scan_of(wildcards)) else []
+    """Return how a scan looks, for what must know it."""
+    return files_of(wildcards).appearance if needs_of(wildcards).appearance else []
 
 
 def uncertainty(wildcards):
     """Return the store of the uncertainty, or nothing where no flips are asked for."""
-    asked = CONFIG.predict.flips and is_network(scan_of(wildcards))
-    return f"{RESULTS}/{wildcards.sample}/uncertainty.ome.zarr" if asked else ""
+    return str(files_of(wildcards).uncertainty.path) if needs_of(wildcards).uncertainty else ""
 
 
 def familiarity(wildcards):
-    """Return how well its model knows a scan; a threshold knows none."""
-    return f"{RESULTS}/{wildcards.sample}/familiarity.json" if is_network(scan_of(wildcards)) else []
+    """Return how well its model knows a scan, where it knows any."""
+    return files_of(wildcards).familiarity if needs_of(wildcards).familiarity else []
 
 
 def earlier_bundle(wildcards):
-    """Return the folder of the earlier model that a scan's model begins with, or nothing."""
-    model = CONFIG.models[scan_of(wildcards).model]
-    if model.method == "bundle":
-        return model.bundle
-    return model.base if model.method == "unet" and model.base not in ("imagenet", "none") else ""
+    """Return the folder of the earlier model that a scan's model is or begins with, or nothing."""
+    return needs_of(wildcards).earlier
 
 
 def earlier_metadata(wildcards):
     """Return the metadata of that earlier model as input; when it is missing, the check of the run says what to do."""
-    path = f"{earlier_bundle(wildcards)}/configs/metadata.json"
-    return path if os.path.exists(path) else []
+    bundle = earlier_bundle(wildcards)
+    path = BundleLayout(bundle).metadata
+    return path if bundle and path.exists() else []
 
 
 def shard_megavoxels(wildcards):
@@ -256,5 +260,5 @@ def scan_minutes(base, gigavoxels_per_minute):
 
 def write_index_of_unfinished_run():
     """Write the beamtime's page of what there is, in a process of its own: the libraries behind it are heavy."""
-    command = [sys.executable, "-m", "tomoprofile.cli", "index", RESULTS]
+    command = [sys.executable, "-m", "tomoprofile.cli", "index", CONFIG.results]
     subprocess.run(command, env=os.environ | {"PYTHONPATH": SCRIPTS}, check=False)

@@ -1,17 +1,17 @@
-"""Stage 1: raw scans become OME-Zarr stores, sharded by whole slices; one job a slab."""
+"""Stage 1: raw scans become OME-Zarr stores, sharded by whole slices; one job per slab."""
 
 
 rule create_store:
-    """Write the metadata of a scan's stores, which many jobs fill afterwards."""
+    """Write the metadata of a scan's stores, which later jobs fill."""
     input:
-        check=f"{RESULTS}/{{sample}}/check.tsv",
+        check=SCAN.check,
     output:
-        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr/zarr.json",
-        probability=f"{RESULTS}/{{sample}}/probability.ome.zarr/zarr.json",
+        volume=SCAN.volume.metadata,
+        probability=SCAN.probability.metadata,
     log:
-        f"{RESULTS}/logs/create_store/{{sample}}.log",
+        LAYOUT.log("create_store", "{sample}"),
     benchmark:
-        f"{RESULTS}/benchmarks/create_store/{{sample}}.tsv"
+        LAYOUT.benchmark("create_store", "{sample}")
     conda:
         "../../envs/conda.yaml"
     threads: 1
@@ -28,16 +28,16 @@ rule create_store:
 
 
 rule convert_slab:
-    """Copy one slab of the raw scan, grey values unchanged."""
+    """Copy one slab of the raw scan without changing its grey values."""
     input:
         raw=raw_scan,
-        store=f"{RESULTS}/{{sample}}/volume.ome.zarr/zarr.json",
+        store=SCAN.volume.metadata,
     output:
-        record=f"{RESULTS}/{{sample}}/volume.ome.zarr/slabs/{{slab}}.json",
+        record=SCAN.volume.record("{slab}"),
     log:
-        f"{RESULTS}/logs/convert_slab/{{sample}}.{{slab}}.log",
+        LAYOUT.log("convert_slab", "{sample}", "{slab}"),
     benchmark:
-        f"{RESULTS}/benchmarks/convert_slab/{{sample}}.{{slab}}.tsv"
+        LAYOUT.benchmark("convert_slab", "{sample}", "{slab}")
     conda:
         "../../envs/conda.yaml"
     threads: 1

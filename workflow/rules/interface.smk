@@ -1,17 +1,17 @@
-"""Stage 3: where the substrate ends. Depends on the scan alone, so it runs beside segmentation."""
+"""Stage 3: where the substrate ends. This depends on the scan alone, so it runs beside segmentation."""
 
 
 rule fit_interface:
-    """Fit the plane between substrate and resin, from which depth is measured (P42), and find air beyond the resin."""
+    """Fit the plane between substrate and resin, from which depth is measured, and find the air beyond the resin."""
     input:
         slabs=converted,
     output:
-        interface=ensure(f"{RESULTS}/{{sample}}/interface.json", non_empty=True),
-        resin=ensure(f"{RESULTS}/{{sample}}/resin.npz", non_empty=True),
+        interface=ensure(SCAN.interface, non_empty=True),
+        resin=ensure(SCAN.resin, non_empty=True),
     log:
-        f"{RESULTS}/logs/fit_interface/{{sample}}.log",
+        LAYOUT.log("fit_interface", "{sample}"),
     benchmark:
-        f"{RESULTS}/benchmarks/fit_interface/{{sample}}.tsv"
+        LAYOUT.benchmark("fit_interface", "{sample}")
     wildcard_constraints:
         sample=any_of(scan.sample for scan in SCANS.values() if not scan.substrate_mask),
     conda:
@@ -21,7 +21,7 @@ rule fit_interface:
         mem_mb=shard_memory(1500, 6),
         runtime=scan_minutes(10, 0.5),
     params:
-        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
+        volume=str(SCAN.volume.path),
         interface=lambda wildcards: scan_of(wildcards).interface,
         algorithm_version=2,
     script:
@@ -29,29 +29,29 @@ rule fit_interface:
 
 
 rule enter_substrate:
-    """Find the surface of a rough or curved substrate in a mask of it, and the distance of every place from it."""
+    """Find the surface of a rough or curved substrate in a mask of it, and the distance from it everywhere."""
     input:
         slabs=converted,
         mask=substrate_mask,
     output:
-        interface=ensure(f"{RESULTS}/{{sample}}/interface.json", non_empty=True),
-        distances=ensure(f"{RESULTS}/{{sample}}/substrate_distance.npy", non_empty=True),
-        resin=ensure(f"{RESULTS}/{{sample}}/resin.npz", non_empty=True),
+        interface=ensure(SCAN.interface, non_empty=True),
+        distances=ensure(SCAN.substrate_distance, non_empty=True),
+        resin=ensure(SCAN.resin, non_empty=True),
     log:
-        f"{RESULTS}/logs/enter_substrate/{{sample}}.log",
+        LAYOUT.log("enter_substrate", "{sample}"),
     benchmark:
-        f"{RESULTS}/benchmarks/enter_substrate/{{sample}}.tsv"
+        LAYOUT.benchmark("enter_substrate", "{sample}")
     wildcard_constraints:
         sample=any_of(scan.sample for scan in SCANS.values() if scan.substrate_mask),
     conda:
         "../../envs/conda.yaml"
     threads: 1
     resources:
-        # Parts of 32 slices of the mask as 32-bit values, and their sums.
+        # 32 slices of the mask at a time as 32-bit values, and their sums.
         mem_mb=shard_voxels_memory(3000, 24),
         runtime=scan_minutes(20, 0.2),
     params:
-        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
+        volume=str(SCAN.volume.path),
         scan=lambda wildcards: scan_of(wildcards).raw | {"interface": scan_of(wildcards).interface},
         algorithm_version=1,
     script:
@@ -59,17 +59,17 @@ rule enter_substrate:
 
 
 rule look_at_scan:
-    """How the resin looks: scale of its grey values, contrast, rims, noise; seconds, whatever the size."""
+    """Describe how the resin looks: scale of its grey values, contrast, rims and noise. Takes seconds for any size."""
     input:
         slabs=converted,
-        interface=f"{RESULTS}/{{sample}}/interface.json",
+        interface=SCAN.interface,
         distances=substrate_distances,
     output:
-        appearance=ensure(f"{RESULTS}/{{sample}}/appearance.json", non_empty=True),
+        appearance=ensure(SCAN.appearance, non_empty=True),
     log:
-        f"{RESULTS}/logs/look_at_scan/{{sample}}.log",
+        LAYOUT.log("look_at_scan", "{sample}"),
     benchmark:
-        f"{RESULTS}/benchmarks/look_at_scan/{{sample}}.tsv"
+        LAYOUT.benchmark("look_at_scan", "{sample}")
     conda:
         "../../envs/conda.yaml"
     threads: 1
@@ -77,7 +77,7 @@ rule look_at_scan:
         mem_mb=shard_memory(2000, 2),
         runtime=15,
     params:
-        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
+        volume=str(SCAN.volume.path),
         algorithm_version=1,
     script:
         "../scripts/look_at_scan.py"

@@ -1,20 +1,18 @@
-"""Stage 2: propose slices to label, and collect what was labelled."""
+"""Stage 2: propose slices to label, and collect the labelled ones."""
 
 
 rule pick_slices:
-    """Export the slices that show most in every layer, or that an earlier model doubts most, for a person to label."""
+    """Export slices to label: those that show most in every layer, or those an earlier model is least sure of."""
     input:
         slabs=converted,
         earlier=earlier_metadata,
-        appearance=lambda wildcards: (
-            f"{RESULTS}/{wildcards.sample}/appearance.json" if earlier_bundle(wildcards) else []
-        ),
+        appearance=lambda wildcards: files_of(wildcards).appearance if earlier_bundle(wildcards) else [],
     output:
-        table=ensure(f"{RESULTS}/{{sample}}/to_label/slices.tsv", non_empty=True),
+        table=ensure(SCAN.to_label.table, non_empty=True),
     log:
-        f"{RESULTS}/logs/pick_slices/{{sample}}.log",
+        LAYOUT.log("pick_slices", "{sample}"),
     benchmark:
-        f"{RESULTS}/benchmarks/pick_slices/{{sample}}.tsv"
+        LAYOUT.benchmark("pick_slices", "{sample}")
     conda:
         "../../envs/conda.yaml"
     threads: 1
@@ -22,7 +20,7 @@ rule pick_slices:
         mem_mb=shard_memory(3000, 2),
         runtime=15,
     params:
-        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
+        volume=str(SCAN.volume.path),
         slices=CONFIG.pick.slices,
         earlier=earlier_bundle,
         algorithm_version=2,
@@ -35,26 +33,24 @@ rule collect_labels:
     input:
         labels=label_files,
         slabs=lambda wildcards: [
-            f"{RESULTS}/{scan.sample}/volume.ome.zarr/slabs/{slab}.json"
+            LAYOUT.scan(scan.sample).volume.record(slab)
             for scan in labelled_scans(wildcards)
             for slab in slabs_of(scan)
         ],
-        # Not before there are labels: that some are needed must not wait for an interface.
+        # Only once there are labels: the message that some are needed must not wait for an interface.
         appearances=lambda wildcards: [
-            f"{RESULTS}/{scan.sample}/appearance.json"
+            LAYOUT.scan(scan.sample).appearance
             for scan in labelled_scans(wildcards)
             if find_label_files(Path(scan.labels))
         ],
-        proposed=lambda wildcards: [
-            f"{RESULTS}/{scan.sample}/to_label/slices.tsv" for scan in labelled_scans(wildcards)
-        ],
+        proposed=lambda wildcards: [LAYOUT.scan(scan.sample).to_label.table for scan in labelled_scans(wildcards)],
     output:
-        training_set=unless_kept(ensure(f"{RESULTS}/training/{{model}}.npz", non_empty=True)),
+        training_set=unless_kept(ensure(LAYOUT.training_set("{model}"), non_empty=True)),
     log:
-        f"{RESULTS}/logs/collect_labels/{{model}}.log",
+        LAYOUT.log("collect_labels", "{model}"),
     benchmark:
-        f"{RESULTS}/benchmarks/collect_labels/{{model}}.tsv"
-    # Labels that are missing or wrong are so the second time, too.
+        LAYOUT.benchmark("collect_labels", "{model}")
+    # Retrying cannot help: labels are missing or wrong until a person corrects them.
     retries: 0
     conda:
         "../../envs/conda.yaml"
@@ -66,9 +62,9 @@ rule collect_labels:
         scans=lambda wildcards: [
             {
                 "sample": scan.sample,
-                "volume": f"{RESULTS}/{scan.sample}/volume.ome.zarr",
+                "volume": str(LAYOUT.scan(scan.sample).volume.path),
                 "labels": scan.labels,
-                "appearance": f"{RESULTS}/{scan.sample}/appearance.json",
+                "appearance": str(LAYOUT.scan(scan.sample).appearance),
             }
             for scan in labelled_scans(wildcards)
         ],

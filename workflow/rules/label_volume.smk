@@ -1,21 +1,21 @@
-"""Domains as voxels, for people who want to look at them; nothing is computed from them."""
+"""Domains as voxels, for viewers; nothing is computed from them."""
 
 
 rule write_label_volume:
-    """Paint the domains at the calibrated level into an OME-Zarr pyramid; its zarr.json comes with the whole store."""
+    """Paint the domains at the calibrated level into an OME-Zarr pyramid for viewers."""
     input:
-        objects=f"{RESULTS}/{{sample}}/objects/calibrated.parquet",
+        objects=SCAN.objects_at("calibrated"),
     output:
-        store=ensure(f"{RESULTS}/{{sample}}/labels.ome.zarr/zarr.json", non_empty=True),
+        store=ensure(SCAN.labels.metadata, non_empty=True),
     log:
-        f"{RESULTS}/logs/write_label_volume/{{sample}}.log",
+        LAYOUT.log("write_label_volume", "{sample}"),
     benchmark:
-        f"{RESULTS}/benchmarks/write_label_volume/{{sample}}.tsv"
+        LAYOUT.benchmark("write_label_volume", "{sample}")
     conda:
         "../../envs/conda.yaml"
     threads: 1
     resources:
-        # Four shards of labels, which have four bytes a voxel, whatever the grey values have.
+        # Four shards of labels, at four bytes per voxel whatever the type of the grey values.
         mem_mb=shard_voxels_memory(1500, 16),
         runtime=scan_minutes(10, 1),
     params:

@@ -1,16 +1,16 @@
-"""Stage 4 for scans that bring a segmentation of their own: no model, no labels, no network; one job a slab."""
+"""Stage 4 for scans with a given mask: no model, no labels, no network; one job per slab."""
 
 
 rule create_instances:
-    """Write the metadata of the store for objects that came labelled."""
+    """Write the metadata of the store for given objects."""
     input:
-        check=f"{RESULTS}/{{sample}}/check.tsv",
+        check=SCAN.check,
     output:
-        store=f"{RESULTS}/{{sample}}/instances.ome.zarr/zarr.json",
+        store=SCAN.instances.metadata,
     log:
-        f"{RESULTS}/logs/create_instances/{{sample}}.log",
+        LAYOUT.log("create_instances", "{sample}"),
     benchmark:
-        f"{RESULTS}/benchmarks/create_instances/{{sample}}.tsv"
+        LAYOUT.benchmark("create_instances", "{sample}")
     wildcard_constraints:
         sample=any_of(scan.sample for scan in SCANS.values() if has_instances(scan)),
     conda:
@@ -28,23 +28,23 @@ rule create_instances:
 
 
 rule enter_mask:
-    """Write one slab of a binary mask as a probability of 0 or 1."""
+    """Write one slab of a given binary mask as a probability of 0 or 1."""
     input:
         mask=own_mask,
-        store=f"{RESULTS}/{{sample}}/probability.ome.zarr/zarr.json",
+        store=SCAN.probability.metadata,
     output:
-        record=f"{RESULTS}/{{sample}}/probability.ome.zarr/slabs/{{slab}}.json",
+        record=SCAN.probability.record("{slab}"),
     log:
-        f"{RESULTS}/logs/enter_mask/{{sample}}.{{slab}}.log",
+        LAYOUT.log("enter_mask", "{sample}", "{slab}"),
     benchmark:
-        f"{RESULTS}/benchmarks/enter_mask/{{sample}}.{{slab}}.tsv"
+        LAYOUT.benchmark("enter_mask", "{sample}", "{slab}")
     wildcard_constraints:
         sample=any_of(scan.sample for scan in SCANS.values() if scan.mask and not has_instances(scan)),
     conda:
         "../../envs/conda.yaml"
     threads: 1
     resources:
-        # The shard twice as 16-bit values, as it lies in most files or wider, and once as it is written.
+        # The shard twice as 16-bit values, as most files hold it, and once as it is written.
         mem_mb=shard_voxels_memory(1000, 6),
         runtime=slab_minutes(10, 0.5),
     params:
@@ -57,18 +57,18 @@ rule enter_mask:
 
 
 rule enter_instances:
-    """Write one slab of a label volume: its objects as they are, and as a probability of 0 or 1."""
+    """Write one slab of a given label volume: its objects as they are, and as a probability of 0 or 1."""
     input:
         mask=own_mask,
-        store=f"{RESULTS}/{{sample}}/probability.ome.zarr/zarr.json",
-        instances=f"{RESULTS}/{{sample}}/instances.ome.zarr/zarr.json",
+        store=SCAN.probability.metadata,
+        instances=SCAN.instances.metadata,
     output:
-        record=f"{RESULTS}/{{sample}}/probability.ome.zarr/slabs/{{slab}}.json",
-        instances=f"{RESULTS}/{{sample}}/instances.ome.zarr/slabs/{{slab}}.json",
+        record=SCAN.probability.record("{slab}"),
+        instances=SCAN.instances.record("{slab}"),
     log:
-        f"{RESULTS}/logs/enter_instances/{{sample}}.{{slab}}.log",
+        LAYOUT.log("enter_instances", "{sample}", "{slab}"),
     benchmark:
-        f"{RESULTS}/benchmarks/enter_instances/{{sample}}.{{slab}}.tsv"
+        LAYOUT.benchmark("enter_instances", "{sample}", "{slab}")
     wildcard_constraints:
         sample=any_of(scan.sample for scan in SCANS.values() if has_instances(scan)),
     conda:
@@ -88,16 +88,16 @@ rule enter_instances:
 
 
 rule accept_mask:
-    """Take a mask for the segmentation once all its slabs agree in what is inside."""
+    """Accept a given mask once all its slabs agree on which value is foreground."""
     input:
         slabs=predicted,
     output:
-        mask=ensure(f"{RESULTS}/{{sample}}/mask.json", non_empty=True),
+        mask=ensure(SCAN.mask, non_empty=True),
     log:
-        f"{RESULTS}/logs/accept_mask/{{sample}}.log",
+        LAYOUT.log("accept_mask", "{sample}"),
     benchmark:
-        f"{RESULTS}/benchmarks/accept_mask/{{sample}}.tsv"
-    # Slabs that disagree do so the second time, too.
+        LAYOUT.benchmark("accept_mask", "{sample}")
+    # Retrying cannot help.
     retries: 0
     conda:
         "../../envs/conda.yaml"

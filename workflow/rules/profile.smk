@@ -1,30 +1,30 @@
-"""Stage 6: what changes with the distance from the substrate."""
+"""Stage 6: what changes with distance from the substrate."""
 
 
 rule profile_depth:
-    """Profile, zones, breaks, sizes and correlation against the depth, with intervals; slab by slab in parallel (P28)."""
+    """Compute profile, zones, breakpoints, sizes and correlation against depth, with confidence intervals."""
     input:
-        low=f"{RESULTS}/{{sample}}/objects/low.parquet",
-        calibrated=f"{RESULTS}/{{sample}}/objects/calibrated.parquet",
-        high=f"{RESULTS}/{{sample}}/objects/high.parquet",
-        low_domains=f"{RESULTS}/{{sample}}/band/low.parquet",
-        domains=f"{RESULTS}/{{sample}}/domains.parquet",
-        high_domains=f"{RESULTS}/{{sample}}/band/high.parquet",
-        interface=f"{RESULTS}/{{sample}}/interface.json",
+        low=SCAN.objects_at("low"),
+        calibrated=SCAN.objects_at("calibrated"),
+        high=SCAN.objects_at("high"),
+        low_domains=SCAN.domains_at("low"),
+        domains=SCAN.domains,
+        high_domains=SCAN.domains_at("high"),
+        interface=SCAN.interface,
         distances=substrate_distances,
-        resin=f"{RESULTS}/{{sample}}/resin.npz",
+        resin=SCAN.resin,
         familiarity=familiarity,
         mask=given_mask,
     output:
-        profile=ensure(f"{RESULTS}/{{sample}}/profile.parquet", non_empty=True),
-        zones=ensure(f"{RESULTS}/{{sample}}/zones.parquet", non_empty=True),
-        breakpoints=ensure(f"{RESULTS}/{{sample}}/breakpoints.parquet", non_empty=True),
-        correlation=ensure(f"{RESULTS}/{{sample}}/correlation.parquet", non_empty=True),
-        sizes=ensure(f"{RESULTS}/{{sample}}/sizes.parquet", non_empty=True),
+        profile=ensure(SCAN.profile, non_empty=True),
+        zones=ensure(SCAN.zones, non_empty=True),
+        breakpoints=ensure(SCAN.breakpoints, non_empty=True),
+        correlation=ensure(SCAN.correlation, non_empty=True),
+        sizes=ensure(SCAN.sizes, non_empty=True),
     log:
-        f"{RESULTS}/logs/profile_depth/{{sample}}.log",
+        LAYOUT.log("profile_depth", "{sample}"),
     benchmark:
-        f"{RESULTS}/benchmarks/profile_depth/{{sample}}.tsv"
+        LAYOUT.benchmark("profile_depth", "{sample}")
     conda:
         "../../envs/conda.yaml"
     threads: 4
@@ -35,7 +35,7 @@ rule profile_depth:
     params:
         profile=CONFIG.profile.model_dump(mode="json"),
         seed=CONFIG.seed,
-        workers=f"{RESULTS}/{{sample}}/profile_workers",
+        workers=str(SCAN.profile_workers),
         algorithm_version=3,
     script:
         "../scripts/profile_depth.py"

@@ -2,19 +2,19 @@
 
 
 rule report_sample:
-    """One self-contained page for a scan: headline, pictures, profile, zones (P19, P28, P29)."""
+    """Write the self-contained page of a scan: headline numbers, pictures, profile, zones."""
     input:
-        low=f"{RESULTS}/{{sample}}/objects/low.parquet",
-        calibrated=f"{RESULTS}/{{sample}}/objects/calibrated.parquet",
-        high=f"{RESULTS}/{{sample}}/objects/high.parquet",
-        domains=f"{RESULTS}/{{sample}}/domains.parquet",
-        profile=f"{RESULTS}/{{sample}}/profile.parquet",
-        zones=f"{RESULTS}/{{sample}}/zones.parquet",
-        breakpoints=f"{RESULTS}/{{sample}}/breakpoints.parquet",
-        correlation=f"{RESULTS}/{{sample}}/correlation.parquet",
-        sizes=f"{RESULTS}/{{sample}}/sizes.parquet",
-        interface=f"{RESULTS}/{{sample}}/interface.json",
-        baselines=f"{RESULTS}/{{sample}}/baselines.parquet",
+        low=SCAN.objects_at("low"),
+        calibrated=SCAN.objects_at("calibrated"),
+        high=SCAN.objects_at("high"),
+        domains=SCAN.domains,
+        profile=SCAN.profile,
+        zones=SCAN.zones,
+        breakpoints=SCAN.breakpoints,
+        correlation=SCAN.correlation,
+        sizes=SCAN.sizes,
+        interface=SCAN.interface,
+        baselines=SCAN.baselines,
         distances=substrate_distances,
         segmenter=segmenter,
         familiarity=familiarity,
@@ -22,16 +22,16 @@ rule report_sample:
         predicted=predicted,
     output:
         page=report(
-            ensure(f"{RESULTS}/{{sample}}/report.html", non_empty=True),
+            ensure(SCAN.report, non_empty=True),
             caption="../report/sample.rst",
             category="Scans",
             labels={"scan": "{sample}"},
         ),
-        provenance=ensure(f"{RESULTS}/{{sample}}/provenance.json", non_empty=True),
+        provenance=ensure(SCAN.provenance, non_empty=True),
     log:
-        f"{RESULTS}/logs/report_sample/{{sample}}.log",
+        LAYOUT.log("report_sample", "{sample}"),
     benchmark:
-        f"{RESULTS}/benchmarks/report_sample/{{sample}}.tsv"
+        LAYOUT.benchmark("report_sample", "{sample}")
     conda:
         "../../envs/conda.yaml"
     threads: 1
@@ -39,8 +39,8 @@ rule report_sample:
         mem_mb=shard_memory(2000, 4),
         runtime=20,
     params:
-        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
-        probability=f"{RESULTS}/{{sample}}/probability.ome.zarr",
+        volume=str(SCAN.volume.path),
+        probability=str(SCAN.probability.path),
         segmenter=segmenter_path,
         scan=lambda wildcards: scan_of(wildcards).model_dump(mode="json", exclude={"group", "time_h"}),
         config=CONFIG.model_dump(mode="json"),
@@ -50,17 +50,17 @@ rule report_sample:
 
 
 rule discard_stores:
-    """Remove the stores of a finished scan: only with `keep: minimal`."""
+    """Remove the stores of a finished scan; only with `keep: minimal`."""
     input:
-        page=f"{RESULTS}/{{sample}}/report.html",
+        page=SCAN.report,
         converted=converted,
         predicted=predicted,
     output:
-        record=f"{RESULTS}/{{sample}}/discarded.json",
+        record=SCAN.discarded,
     log:
-        f"{RESULTS}/logs/discard_stores/{{sample}}.log",
+        LAYOUT.log("discard_stores", "{sample}"),
     benchmark:
-        f"{RESULTS}/benchmarks/discard_stores/{{sample}}.tsv"
+        LAYOUT.benchmark("discard_stores", "{sample}")
     conda:
         "../../envs/conda.yaml"
     threads: 1
@@ -68,8 +68,8 @@ rule discard_stores:
         mem_mb=1000,
         runtime=10,
     params:
-        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
-        probability=f"{RESULTS}/{{sample}}/probability.ome.zarr",
+        volume=str(SCAN.volume.path),
+        probability=str(SCAN.probability.path),
         uncertainty=uncertainty,
         instances=instances,
         algorithm_version=1,
@@ -78,24 +78,24 @@ rule discard_stores:
 
 
 rule report_beamtime:
-    """Every scan side by side, faults first; groups and series compared (P40)."""
+    """Write the page of the beamtime: every scan side by side, faults first, with groups and series compared."""
     input:
-        checks=expand(f"{RESULTS}/{{sample}}/check.tsv", sample=SCANS),
-        zones=expand(f"{RESULTS}/{{sample}}/zones.parquet", sample=SCANS),
-        profiles=expand(f"{RESULTS}/{{sample}}/profile.parquet", sample=SCANS),
-        interfaces=expand(f"{RESULTS}/{{sample}}/interface.json", sample=SCANS),
-        reports=expand(f"{RESULTS}/{{sample}}/report.html", sample=SCANS),
+        checks=expand(SCAN.check, sample=SCANS),
+        zones=expand(SCAN.zones, sample=SCANS),
+        profiles=expand(SCAN.profile, sample=SCANS),
+        interfaces=expand(SCAN.interface, sample=SCANS),
+        reports=expand(SCAN.report, sample=SCANS),
     output:
         page=report(
-            ensure(f"{RESULTS}/index.html", non_empty=True),
+            ensure(LAYOUT.index, non_empty=True),
             caption="../report/beamtime.rst",
             category="Beamtime",
         ),
-        comparison=ensure(f"{RESULTS}/comparison.parquet", non_empty=True),
+        comparison=ensure(LAYOUT.comparison, non_empty=True),
     log:
-        f"{RESULTS}/logs/report_beamtime.log",
+        LAYOUT.log("report_beamtime"),
     benchmark:
-        f"{RESULTS}/benchmarks/report_beamtime.tsv"
+        LAYOUT.benchmark("report_beamtime")
     conda:
         "../../envs/conda.yaml"
     threads: 1
@@ -104,7 +104,7 @@ rule report_beamtime:
         runtime=10,
     params:
         scans=[scan.model_dump(mode="json", exclude={"interface", "labels"}) for scan in SCANS.values()],
-        segmenters=[segmenter_of(scan, CONFIG) for scan in SCANS.values()],
+        segmenters=[str(SEGMENTERS[sample].path) for sample in SCANS],
         title=CONFIG.report.title,
         algorithm_version=2,
     script:

@@ -1,24 +1,24 @@
-"""Stage 4: from grey values to the probability of being a domain; one job a slab."""
+"""Stage 4: from grey values to the probability of being a domain; one job per slab."""
 
 
 rule fine_tune:
-    """Fine-tune a pretrained 2-D U-Net on the labelled slices; continues from its checkpoint after a kill (P22)."""
+    """Fine-tune a pretrained 2-D U-Net on the labelled slices; an interrupted job continues from its checkpoint."""
     input:
-        training_set=f"{RESULTS}/training/{{model}}.npz",
+        training_set=LAYOUT.training_set("{model}"),
     output:
-        weights=ensure(f"{RESULTS}/models/{{model}}/models/model.pt", non_empty=True),
-        metadata=ensure(f"{RESULTS}/models/{{model}}/configs/metadata.json", non_empty=True),
-        inference=ensure(f"{RESULTS}/models/{{model}}/configs/inference.json", non_empty=True),
+        weights=ensure(MODEL.weights, non_empty=True),
+        metadata=ensure(MODEL.metadata, non_empty=True),
+        inference=ensure(MODEL.inference, non_empty=True),
         card=report(
-            ensure(f"{RESULTS}/models/{{model}}/docs/README.md", non_empty=True),
+            ensure(MODEL.card, non_empty=True),
             caption="../report/model_card.rst",
             category="Models",
             labels={"model": "{model}"},
         ),
     log:
-        f"{RESULTS}/logs/fine_tune/{{model}}.log",
+        LAYOUT.log("fine_tune", "{model}"),
     benchmark:
-        f"{RESULTS}/benchmarks/fine_tune/{{model}}.tsv"
+        LAYOUT.benchmark("fine_tune", "{model}")
     conda:
         "../../envs/conda.yaml"
     threads: 8
@@ -34,17 +34,17 @@ rule fine_tune:
 
 
 rule fit_threshold:
-    """Find Otsu's threshold in the resin of one scan: the baseline (P21)."""
+    """Find Otsu's threshold in the resin of a scan."""
     input:
         slabs=converted,
-        interface=f"{RESULTS}/{{sample}}/interface.json",
+        interface=SCAN.interface,
         distances=substrate_distances,
     output:
-        threshold=ensure(f"{RESULTS}/{{sample}}/threshold.json", non_empty=True),
+        threshold=ensure(SCAN.threshold, non_empty=True),
     log:
-        f"{RESULTS}/logs/fit_threshold/{{sample}}.log",
+        LAYOUT.log("fit_threshold", "{sample}"),
     benchmark:
-        f"{RESULTS}/benchmarks/fit_threshold/{{sample}}.tsv"
+        LAYOUT.benchmark("fit_threshold", "{sample}")
     conda:
         "../../envs/conda.yaml"
     threads: 1
@@ -52,7 +52,7 @@ rule fit_threshold:
         mem_mb=shard_memory(1500, 8),
         runtime=scan_minutes(10, 0.2),
     params:
-        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
+        volume=str(SCAN.volume.path),
         model=model_settings,
         algorithm_version=2,
     script:
@@ -60,17 +60,17 @@ rule fit_threshold:
 
 
 rule compare_with_model:
-    """Ask whether the model has ever seen a scan like this one; if not, export the slice to label."""
+    """Compare a scan with those its model was trained on; if it is unlike them, export a slice to label."""
     input:
         segmenter=segmenter,
         slabs=converted,
-        appearance=f"{RESULTS}/{{sample}}/appearance.json",
+        appearance=SCAN.appearance,
     output:
-        familiarity=ensure(f"{RESULTS}/{{sample}}/familiarity.json", non_empty=True),
+        familiarity=ensure(SCAN.familiarity, non_empty=True),
     log:
-        f"{RESULTS}/logs/compare_with_model/{{sample}}.log",
+        LAYOUT.log("compare_with_model", "{sample}"),
     benchmark:
-        f"{RESULTS}/benchmarks/compare_with_model/{{sample}}.tsv"
+        LAYOUT.benchmark("compare_with_model", "{sample}")
     conda:
         "../../envs/conda.yaml"
     threads: 2
@@ -78,7 +78,7 @@ rule compare_with_model:
         mem_mb=shard_memory(4000, 2),
         runtime=15,
     params:
-        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
+        volume=str(SCAN.volume.path),
         segmenter=segmenter_path,
         algorithm_version=1,
     script:
@@ -91,13 +91,13 @@ rule predict_slab:
         segmenter=segmenter,
         slabs=converted_around,
         appearance=appearance,
-        store=f"{RESULTS}/{{sample}}/probability.ome.zarr/zarr.json",
+        store=SCAN.probability.metadata,
     output:
-        record=f"{RESULTS}/{{sample}}/probability.ome.zarr/slabs/{{slab}}.json",
+        record=SCAN.probability.record("{slab}"),
     log:
-        f"{RESULTS}/logs/predict_slab/{{sample}}.{{slab}}.log",
+        LAYOUT.log("predict_slab", "{sample}", "{slab}"),
     benchmark:
-        f"{RESULTS}/benchmarks/predict_slab/{{sample}}.{{slab}}.tsv"
+        LAYOUT.benchmark("predict_slab", "{sample}", "{slab}")
     wildcard_constraints:
         sample=any_of(scan.sample for scan in SCANS.values() if not scan.mask),
     conda:
@@ -107,7 +107,7 @@ rule predict_slab:
         mem_mb=shard_memory(4000, 12),
         runtime=slab_minutes(10, 0.02),
     params:
-        volume=f"{RESULTS}/{{sample}}/volume.ome.zarr",
+        volume=str(SCAN.volume.path),
         segmenter=segmenter_path,
         model=model_settings,
         predict=CONFIG.predict.model_dump(mode="json"),

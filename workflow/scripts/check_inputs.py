@@ -5,11 +5,12 @@ from tomoprofile.logs import rule_logging
 from tomoprofile.run.check import check_scan, write_findings
 from tomoprofile.run.feasibility import require
 from tomoprofile.samples import read_samples
+from tomoprofile.segment.kinds import segmenter_of
 
 with rule_logging(snakemake.log[0]):
     config = read_config(snakemake.config)
     scans = {scan.sample: scan for scan in read_samples(config.samples, config.models)}
     scan = scans[snakemake.wildcards.sample]
-    findings = check_scan(scan, config.models.get(scan.model))
+    findings = check_scan(scan, segmenter_of(scan, config))
     require(findings)
     write_findings(findings, snakemake.output.table)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tomoprofile.config import UNetConfig
 from tomoprofile.logs import rule_logging
-from tomoprofile.network.trainer import fine_tune
+from tomoprofile.network.fine_tune import fine_tune
 
 with rule_logging(snakemake.log[0]):
     fine_tune(

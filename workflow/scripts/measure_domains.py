@@ -6,12 +6,13 @@ from tomoprofile.config import ObjectsConfig
 from tomoprofile.domains.table import Level, measure_domains
 from tomoprofile.domains.workers import workers_of
 from tomoprofile.logs import rule_logging
-from tomoprofile.network.bundle import decision_level
+from tomoprofile.segment.kinds import segmenter_at
 
 with rule_logging(snakemake.log[0]):
     objects = ObjectsConfig.model_validate(snakemake.params.objects)
     low, high = objects.band
-    levels = {"low": low, "calibrated": decision_level(Path(snakemake.params.segmenter)), "high": high}
+    (calibrated,) = segmenter_at(Path(snakemake.params.segmenter)).levels().values()
+    levels = {"low": low, "calibrated": calibrated, "high": high}
     familiarity = snakemake.input.get("familiarity")
     resources = snakemake.resources
     share = (resources.dask_jobs, snakemake.threads, resources.mem_mb, Path(snakemake.params.workers))

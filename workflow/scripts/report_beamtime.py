@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tomoprofile.layout import ScanLayout
 from tomoprofile.logs import rule_logging
 from tomoprofile.report.beamtime import BeamtimeEntry, report_beamtime
 from tomoprofile.samples import Scan
@@ -9,6 +10,8 @@ from tomoprofile.samples import Scan
 with rule_logging(snakemake.log[0]):
     found, params = snakemake.input, snakemake.params
     rows = zip(params.scans, found.reports, params.segmenters, strict=True)
-    entries = [BeamtimeEntry(Scan(**scan), Path(page).parent, Path(segmenter)) for scan, page, segmenter in rows]
+    entries = [
+        BeamtimeEntry(Scan(**scan), ScanLayout(Path(page).parent), Path(segmenter)) for scan, page, segmenter in rows
+    ]
     checks = [Path(check) for check in found.checks]
     report_beamtime(entries, checks, params.title, Path(snakemake.output.page), Path(snakemake.output.comparison))

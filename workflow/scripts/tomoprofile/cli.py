@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import __version__
 from .errors import ConfigError, Fault, TomoprofileError
 from .logs import LOG, log_to_terminal
+
+if TYPE_CHECKING:
+    from .config import UNetConfig
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -69,14 +72,14 @@ def _parser() -> argparse.ArgumentParser:
     prelabel.add_argument("slices", type=Path, help="slices.tsv that pick_slices wrote")
     prelabel.add_argument("labels", type=Path, help="folder that receives the masks; existing ones are kept")
     prelabel.add_argument("--domains-are", choices=("dark", "bright"), default="dark")
-    prelabel.add_argument("--config", type=Path, default=Path("config/config.yaml"), help="where classes are, if any")
-    prelabel.add_argument("--model", default="default", help="model whose classes give the values in masks")
+    _add_model(prelabel)
     prelabel.set_defaults(run=_prelabel)
 
     annotate = commands.add_parser("annotate", help="label the proposed slices of a simulated scan with its truth")
     annotate.add_argument("truth", type=Path, help="folder truth/ of the phantom")
     annotate.add_argument("slices", type=Path, help="slices.tsv that pick_slices wrote")
     annotate.add_argument("labels", type=Path, help="folder that receives the masks")
+    _add_model(annotate)
     annotate.set_defaults(run=_annotate)
 
     compare = commands.add_parser("compare", help="set the results of a simulated scan beside its truth")
@@ -84,9 +87,18 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("results", type=Path, help="folder of the sample's results")
     compare.set_defaults(run=_compare)
 
-    schema = commands.add_parser("schema", help="print the JSON schema of the configuration")
+    schema = commands.add_parser(
+        "schema", help="for developers: write the schema of the configuration, and the tables of the two guides"
+    )
+    schema.add_argument("root", type=Path, nargs="?", default=Path(), help="checkout of tomoprofile")
     schema.set_defaults(run=_schema)
+
     return parser
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config", type=Path, default=Path("config/config.yaml"), help="where classes are, if any")
+    command.add_argument("--model", default="default", help="model whose classes give the values in masks")
 
 
 def _scan(options: argparse.Namespace) -> None:
@@ -111,10 +123,12 @@ def _check(options: argparse.Namespace) -> None:
     import yaml
 
     from .config import read_config
+    from .layout import Layout
     from .logs import progress
     from .run.check import check_scan, write_findings
     from .run.feasibility import check_run, require
     from .samples import read_samples
+    from .segment.kinds import segmenter_of
 
     raw = yaml.safe_load(options.config.read_text()) or {}
     try:
@@ -131,9 +145,9 @@ def _check(options: argparse.Namespace) -> None:
     scans = read_samples(config.samples, config.models)
     findings = check_run(config, scans)
     for scan in progress(scans, len(scans), "scans checked"):
-        findings += check_scan(scan, config.models.get(scan.model))
+        findings += check_scan(scan, segmenter_of(scan, config))
     require(findings)
-    out = Path(config.results) / "check.tsv"
+    out = Layout(config.results).check
     write_findings(findings, out)
     for finding in findings:
         if finding.sample == "-":
@@ -154,9 +168,8 @@ def _index(options: argparse.Namespace) -> None:
     from .run.record import read_run
 
     run = read_run(options.results)
-    out = run.results / "index.html"
-    write_index(run, out)
-    LOG.info("done, failed and missing scans: %s", out)
+    write_index(run)
+    LOG.info("done, failed and missing scans: %s", run.layout.index)
 
 
 def _phantom(options: argparse.Namespace) -> None:
@@ -171,25 +184,32 @@ def _phantom(options: argparse.Namespace) -> None:
 
 
 def _prelabel(options: argparse.Namespace) -> None:
+    from .config import ThresholdConfig
+    from .segment.prelabel import prelabel
+
+    threshold = ThresholdConfig(method="otsu", domains_are=options.domains_are)
+    prelabel(options.slices, options.labels, threshold, _network(options))
+
+
+def _annotate(options: argparse.Namespace) -> None:
+    from .phantom.annotator import annotate
+
+    annotate(options.truth, options.slices, options.labels, _network(options).classes)
+
+
+def _network(options: argparse.Namespace) -> UNetConfig:
+    """Return the network that labels are made for: one with defaults where none is configured."""
     import yaml
 
-    from .config import ThresholdConfig, UNetConfig, read_config
-    from .segment.prelabel import prelabel
+    from .config import read_config
+    from .labels.classes import Classes
 
     raw = yaml.safe_load(options.config.read_text()) or {} if options.config.is_file() else {}
     models = read_config(raw, str(options.config)).models
     if options.model not in models and options.model != "default":
         remedy = f"Models: {', '.join(models)}."
         raise ConfigError(Fault(f"{options.config}: models", options.model, "there is no such model", remedy))
-    model = models.get(options.model)
-    network = model if isinstance(model, UNetConfig) else UNetConfig()
-    prelabel(options.slices, options.labels, ThresholdConfig(method="otsu", domains_are=options.domains_are), network)
-
-
-def _annotate(options: argparse.Namespace) -> None:
-    from .phantom.annotator import annotate
-
-    annotate(options.truth, options.slices, options.labels)
+    return Classes.of(models.get(options.model))
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -201,10 +221,10 @@ def _compare(options: argparse.Namespace) -> int:
     return 0 if all(comparison.ok for comparison in comparisons) else 1
 
 
-def _schema(_: argparse.Namespace) -> None:
-    from .config import json_schema
+def _schema(options: argparse.Namespace) -> None:
+    from .run.reference import write_reference
 
-    print(json.dumps(json_schema(), indent=2))
+    write_reference(options.root)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from .errors import Fault, InputError
 
 
 @contextmanager
@@ -53,3 +57,21 @@ def temporary_folder(out: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return a JSON object.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read or holds something else.
+    """
+    remedy = "Remove it and run the workflow again."
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(Fault(str(path), "", f"the file cannot be read: {error}", remedy)) from None
+    if not isinstance(record, dict):
+        raise InputError(Fault(str(path), type(record).__name__, "this is not a JSON object", remedy))
+    return record

@@ -19,7 +19,7 @@ INTERFACE_FORMS = (
 MASK_FORMS = "`PATH`, `FILE.h5:/DATASET`, or either behind `instances:`"
 BY_HAND = ("interface", "labels", "model", "mask", "group", "time_h")  # columns that no header of a scan can tell
 _INSTANCES = "instances:"
-_DATASET = re.compile(r"(.+\.(?:h5|hdf5|hdf|nx|nxs)):(/.+)", re.IGNORECASE)
+_DATASET = re.compile(r"(.+\.\w+):(/.+)")
 
 
 class OwnMask(NamedTuple):
@@ -50,28 +50,59 @@ class Scan(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sample: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the scan; its results folder.")
-    path: str = Field(min_length=1, description="Raw scan: folder of TIFF slices, multi-page TIFF, or HDF5 file.")
-    format: Literal["tiff_folder", "tiff_stack", "hdf5"] = Field(description="How the raw scan is stored.")
-    dataset: str = Field("", description="HDF5 only: path of the dataset inside the file.")
-    slice_axis: int = Field(0, ge=0, le=2, description="Axis of the raw array that becomes z, the slice axis.")
+    sample: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="Name of the scan and of its results folder: letters, digits, `.`, `_`, `-`.",
+    )
+    path: str = Field(min_length=1, description="Raw scan: a file or a folder, in one of the formats below.")
+    format: str = Field(min_length=1, description="How the raw scan is stored: the name of one of the formats below.")
+    dataset: str = Field(
+        "",
+        description="Path of the dataset inside an HDF5 file, such as `/entry/data/data`; may be empty when the "
+        "file holds only one 3-D dataset.",
+    )
+    slice_axis: int = Field(
+        0,
+        ge=0,
+        le=2,
+        description="Axis of the raw array (0, 1, 2) that becomes z. Choose it so that slices show the interface "
+        "as a line: labelling, learning and inference work on slices.",
+    )
     slices: int = Field(ge=1, description="Voxels along z.")
     rows: int = Field(ge=1, description="Voxels along y.")
     columns: int = Field(ge=1, description="Voxels along x.")
-    dtype: Literal["uint8", "uint16", "float32"] = Field(description="Type of the raw grey values.")
+    dtype: Literal["uint8", "uint16", "float32"] = Field(
+        description="Type of the raw grey values: `uint8`, `uint16` or `float32`. They are stored unchanged."
+    )
     voxel_size_um: tuple[float, float, float] = Field(
         description="Voxel edge in micrometres: one number, or `z,y,x` when they differ."
     )
-    grey_slope: float = Field(1.0, description="physical = grey_slope * grey + grey_offset.")
+    grey_slope: float = Field(1.0, description="Physical value = `grey_slope` · grey + `grey_offset`.")
     grey_offset: float = Field(0.0, description="See `grey_slope`.")
     grey_unit: str = Field("", description="Unit of the physical value, such as `1/cm`; empty when unknown.")
-    interface: str = Field("auto", description=f"Where the substrate ends: {INTERFACE_FORMS}.")
-    labels: str = Field("", description="Folder with labelled slices of this scan; empty when there are none.")
+    interface: str = Field(
+        "auto",
+        description="Where the substrate ends. `auto` fits a plane; `slice:INDEX` is the outer face of that slice with "
+        "the resin at larger z (`slice:INDEX:below`: at smaller z); `plane:nz,ny,nx,offset_um` is a plane whose normal "
+        "points into the resin; `mask:PATH` or `mask:FILE.h5:/DATASET` is a segmentation of a rough or curved "
+        "substrate, see below.",
+    )
+    labels: str = Field(
+        "",
+        description="Folder with labelled slices of this scan; empty when there are none. Scans of a model that "
+        "have none are only segmented.",
+    )
     model: str = Field("default", description="Which of the configured `models` segments this scan.")
-    mask: str = Field("", description=f"A segmentation of your own instead of a model's: {MASK_FORMS}.")
-    group: str = Field("", description="Scans of one group are replicates, compared with other groups; empty: none.")
+    mask: str = Field("", description=f"A segmentation of your own, in place of a model's: {MASK_FORMS}; see below.")
+    group: str = Field(
+        "",
+        description="Any text: scans of one group (and time) are replicates of each other, and `index.html` "
+        "compares groups. Empty: the scan stands alone.",
+    )
     time_h: float | None = Field(
-        None, allow_inf_nan=False, description="Hours since the beginning of a series; empty: none."
+        None,
+        allow_inf_nan=False,
+        description="Hours since the beginning of a series, for groups that are scanned again and again.",
     )
 
     @property
@@ -239,10 +270,6 @@ def read_samples(path: str | Path, models: Collection[str]) -> list[Scan]:
         if scan.model not in models and not scan.mask:
             problem = f"no such model in `models:` ({', '.join(sorted(models))})"
             faults.append(Fault(f"{where} model", repr(scan.model), problem, "Name one of them, or configure it."))
-        if scan.format == "hdf5" and not scan.dataset:
-            faults.append(
-                Fault(f"{where} dataset", "''", "an HDF5 scan needs its dataset path", "Run `tomoprofile scan`.")
-            )
         seen[scan.sample] = number
         scans.append(scan)
     if faults:

@@ -28,15 +28,11 @@ def unite(parent: Any, one: Any, other: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def flatten(parent: Any) -> None:
-    """Let every label point at its root; roots are smaller than what hangs from them, so one pass does."""
-    for label in range(len(parent)):
-        parent[label] = parent[parent[label]]
-
-
-@njit(cache=True, nogil=True)
 def number_roots(parent: Any) -> Any:
-    """Flatten a forest and replace each label's root by its rank among roots; return how many roots there are."""
+    """Replace each label by the rank of its root among roots; return how many roots there are.
+
+    Roots are smaller than what depends on them, so one pass does.
+    """
     n_roots = 0
     for label in range(len(parent)):
         if parent[label] == label:

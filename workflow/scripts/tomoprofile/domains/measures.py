@@ -22,47 +22,6 @@ from .touching import CAVITIES, EULER, PROBABILITY
 Float = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
 
-# In the order of the table, with their units; those of grey values come from the scan.
-COLUMNS = {
-    "domain_id": "",
-    "class": "",
-    "voxels": "voxel",
-    "volume_um3": "um^3",
-    "equivalent_diameter_um": "um",
-    "surface_um2": "um^2",
-    "sphericity": "1",
-    "compactness": "1",
-    "centroid_z_um": "um",
-    "centroid_y_um": "um",
-    "centroid_x_um": "um",
-    "depth_um": "um",
-    "nearest_um": "um",
-    "bbox_z_start": "voxel",
-    "bbox_z_stop": "voxel",
-    "bbox_y_start": "voxel",
-    "bbox_y_stop": "voxel",
-    "bbox_x_start": "voxel",
-    "bbox_x_stop": "voxel",
-    "axis_1_um": "um",
-    "axis_2_um": "um",
-    "axis_3_um": "um",
-    "elongation": "1",
-    "flatness": "1",
-    "tilt_deg": "degree",
-    "feret_max_um": "um",
-    "feret_min_um": "um",
-    "euler": "1",
-    "cavities": "1",
-    "grey_mean": "",
-    "grey_sd": "",
-    "grey_min": "",
-    "grey_max": "",
-    "confidence": "1",
-    "on_border": "",
-    "edge_weight": "1",
-}
-
-
 # Diameters in voxels from which mean error and spread together stay within 5 % for round and elongated domains
 # (docs/accuracy.md). For oblong voxels the edge of a cube of equal volume counts.
 TRUSTED_FROM = {"small_for_surface": 4, "small_for_axes": 8}

@@ -18,19 +18,12 @@ import pyarrow.parquet as pq
 from numba import njit
 from numpy.typing import NDArray
 
-from .. import __version__
 from ..errors import Fault, InputError, StageError
 from ..files import whole_file
+from ..tables import OBJECTS, encoded, units_of
 
-COLUMNS = {"z": np.int32, "y": np.int32, "x_start": np.int32, "x_stop": np.int32, "domain_id": np.int64}
 CLASS = "class"
-_SCHEMA = pa.schema(
-    [
-        (CLASS, pa.dictionary(pa.int8(), pa.string())),
-        *((name, pa.from_numpy_dtype(dtype)) for name, dtype in COLUMNS.items()),
-    ]
-)
-_UNITS = {"z": "voxel", "y": "voxel", "x_start": "voxel", "x_stop": "voxel"}
+COLUMNS = {field.name: field.type.to_pandas_dtype() for field in OBJECTS.schema if field.name != CLASS}
 _MOST_RUNS = 2**26  # the writer would split a larger row group in the middle of a slice
 _REMEDY = "docs/outputs.md describes the file; remove it and run the workflow again."
 
@@ -98,12 +91,11 @@ _OF_SCAN = ("connectivity", "min_voxels", "shape", "voxel_size_um")  # the same 
 _OF_CLASS = ("level", "n_domains")
 
 
-def encoded(classes: Iterable[ObjectsMetadata]) -> dict[str, str]:
-    """Return the entries of a Parquet schema that hold how voxels became the domains of each class, as JSON."""
-    classes = list(classes)
-    entries: dict[str, Any] = {name: getattr(classes[0], name) for name in _OF_SCAN}
-    entries["classes"] = {one.name: {name: getattr(one, name) for name in _OF_CLASS} for one in classes}
-    return {name: json.dumps(value) for name, value in entries.items()} | {"tomoprofile_version": __version__}
+def facts_of(classes: Iterable[ObjectsMetadata]) -> dict[str, Any]:
+    """Return what a table says of how voxels became the domains of each class."""
+    every = list(classes)
+    facts: dict[str, Any] = {name: getattr(every[0], name) for name in _OF_SCAN}
+    return facts | {"classes": {one.name: {name: getattr(one, name) for name in _OF_CLASS} for one in every}}
 
 
 def read_objects_metadata(objects: Path) -> dict[str, ObjectsMetadata]:
@@ -221,7 +213,8 @@ def write_objects(out: Path, classes: Sequence[tuple[ObjectsMetadata, Iterable[R
     StageError
         When there are too many runs for one row group: that is noise and no segmentation.
     """
-    schema = _SCHEMA.with_metadata(encoded(one for one, _ in classes) | {"units": json.dumps(_UNITS)})
+    facts = facts_of(one for one, _ in classes) | {"units": units_of(OBJECTS.schema)}
+    schema = OBJECTS.schema.with_metadata(encoded(facts))
     # Neighbouring rows differ little: differences take a byte where plain integers take four.
     delta = dict.fromkeys(COLUMNS, "DELTA_BINARY_PACKED")
     with (
@@ -237,7 +230,7 @@ def write_objects(out: Path, classes: Sequence[tuple[ObjectsMetadata, Iterable[R
                     problem = f"a shard holds more than {_MOST_RUNS} runs of foreground: this is noise"
                     remedy = "Look at the segmentation of this scan."
                     raise StageError(Fault(str(out), str(len(runs)), problem, remedy))
-                of_class = pa.DictionaryArray.from_arrays(pa.array(np.full(len(runs), number, np.int8)), names)
+                of_class = pa.DictionaryArray.from_arrays(pa.array(np.full(len(runs), number, np.int32)), names)
                 arrays = [of_class, *(pa.array(getattr(runs, name)) for name in COLUMNS)]
                 file.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=max(1, len(runs)))
 

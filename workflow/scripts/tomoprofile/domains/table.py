@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,28 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..config import ObjectsConfig
 from ..errors import Fault, InputError
-from ..files import temporary_folder, whole_file
+from ..files import temporary_folder
 from ..logs import LOG
 from ..shift.alarm import Familiarity
+from ..tables import BAND, CALIBRATED, DOMAINS
 from ..volume.grey import GreyScale
 from ..volume.plane import Plane
 from ..volume.probability import threshold_of
 from ..volume.store import Store, open_store
 from . import measures
 from .axes import covariance, principal_axes
-from .objects import ObjectsMetadata, Runs, encoded, write_objects
+from .objects import ObjectsMetadata, Runs, facts_of, write_objects
 from .parts import Grid, Part, finish, join, part_of
 from .runs import Int64, RowRuns, extract_runs, instance_runs
 from .sums import Sums, grey_reference
 from .workers import Here, Workers
-
-CALIBRATED = "calibrated"
 
 
 @dataclass(frozen=True)
@@ -162,7 +158,7 @@ def measure_domains(
         for level, of in levels.items():
             found = [_numbered(inputs, (name, level), of, parts[name, level], grey.shape) for name in classes]
             write_objects(of.objects, [(one.metadata, one.runs(folder, shards)) for one in found])
-            _write_table(of.table, found, scan, plane, grey.grey, grid, of_model)
+            _write_table(level, of.table, found, scan, plane, grey.grey, grid, of_model)
             for one in found:
                 told = (scan.probability.parent.name, one.metadata.n_domains, one.metadata.name, of.probability)
                 LOG.info("%s: %d objects of class %s at probability %.3f", *told[:3], told[3][told[2]])
@@ -334,7 +330,7 @@ def _columns(sums: Sums, metadata: ObjectsMetadata, plane: Plane, grey: GreyScal
         columns |= measures.topology(sums)
         columns |= measures.nearest(columns)
         columns |= measures.values(sums, grey, grid.reference)
-    return {name: columns[name] for name in measures.COLUMNS if name in columns}
+    return columns
 
 
 def _rows(one: _Class, scan: Segmented, plane: Plane, grey: GreyScale, grid: Grid, of_model: str) -> measures.Columns:
@@ -350,6 +346,7 @@ def _rows(one: _Class, scan: Segmented, plane: Plane, grey: GreyScale, grid: Gri
 
 
 def _write_table(
+    level: str,
     out: Path,
     found: Sequence[_Class],
     scan: Segmented,
@@ -362,20 +359,9 @@ def _write_table(
     _refuse_shared_labels(found, scan)
     parts = [_rows(one, scan, plane, grey, grid, of_model) for one in found]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    units = {name: grey.unit if name.startswith("grey_") else measures.COLUMNS.get(name) for name in columns}
-    entries = encoded(one.metadata for one in found) | {
-        "units": json.dumps({name: unit for name, unit in units.items() if unit}),
-        "interface": json.dumps({"normal": plane.normal, "offset_um": plane.offset_um}),
-    }
-    words = ("class", "flag")
-    table = pa.table(
-        {
-            name: pa.array(column, pa.string()).dictionary_encode() if name in words else pa.array(column)
-            for name, column in columns.items()
-        }
-    )
-    with whole_file(out) as partial_file:
-        pq.write_table(table.replace_schema_metadata(entries), partial_file, compression="zstd")
+    facts = facts_of(one.metadata for one in found)
+    facts["interface"] = {"normal": plane.normal, "offset_um": plane.offset_um}
+    (DOMAINS if level == CALIBRATED else BAND).write(out, columns, facts, grey.unit)
 
 
 def _refuse_shared_labels(found: Sequence[_Class], scan: Segmented) -> None:

@@ -1,3 +1,71 @@
-"""Class indices in masks, whatever the values in label files."""
+"""The classes of a model: their names, their values in label files, and which of them are measured.
 
+Light on purpose (standard library only): the Snakefile imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..config import ModelConfig, UNetConfig
+
+# What masks hold inside the library, whatever the values in label files: the index of the class. In a mask of one
+# class, DOMAIN is that class.
 BACKGROUND, DOMAIN, IGNORE = 0, 1, 255
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Classes in the order of their indices; the first one is the background.
+
+    Attributes
+    ----------
+    names : tuple of str
+    values : tuple of int
+        In label files.
+    measured : tuple of str
+        Names of the classes that are measured.
+    """
+
+    names: tuple[str, ...]
+    values: tuple[int, ...]
+    measured: tuple[str, ...]
+
+    @classmethod
+    def named(cls, values: Mapping[str, int], measure: str = "") -> Classes:
+        """Return classes from names and values; measured is the one named, else ``domain``, else the second."""
+        names = tuple(values)
+        chosen = measure or ("domain" if "domain" in names[1:] else names[1])
+        return cls(names, tuple(values.values()), (chosen,))
+
+    @classmethod
+    def of(cls, model: ModelConfig | None) -> Classes:
+        """Return the classes of a model; of one that learns from no labels, those that a U-Net has by default."""
+        learns = model if isinstance(model, UNetConfig) else UNetConfig()
+        return cls.named(learns.classes, learns.measure)
+
+    @property
+    def background(self) -> str:
+        """Name of the class that is not looked at."""
+        return self.names[0]
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """Indices of the measured classes."""
+        return tuple(self.names.index(name) for name in self.measured)
+
+    @property
+    def index_of_value(self) -> dict[int, int]:
+        """Index of the class for each value of label files; 0 and 255 are ignored where no class has them."""
+        return {IGNORE: IGNORE, 0: IGNORE} | {value: index for index, value in enumerate(self.values)}
+
+    @property
+    def allowed(self) -> list[str]:
+        """What a label file may hold, in words: ``0 (background)``, ..."""
+        told = [f"{value} ({name})" for name, value in zip(self.names, self.values, strict=True)]
+        return told + ["255 (ignore)"] * (IGNORE not in self.values)
+
+    def value(self, name: str) -> int:
+        """Return the value of a class in label files."""
+        return self.values[self.names.index(name)]

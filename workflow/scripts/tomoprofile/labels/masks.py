@@ -11,14 +11,11 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from ..config import measured_class
 from ..errors import Fault, InputError
 from .annotators import consensus
-from .classes import BACKGROUND, DOMAIN, IGNORE
+from .classes import BACKGROUND, IGNORE, Classes
 from .files import LabelFile, find_label_files
 from .outlines import Outline, class_of, fill, read_outlines
-
-__all__ = ["BACKGROUND", "DOMAIN", "IGNORE", "Annotator", "merge", "read_annotators", "read_label", "read_labels"]
 
 Mask = NDArray[np.uint8]
 _SHOWN = 5
@@ -40,35 +37,6 @@ class Annotator:
     files: dict[int, Path] = field(default_factory=dict)
 
 
-def read_labels(
-    folder: str | Path, shape: tuple[int, int, int], classes: Mapping[str, int], measure: str = ""
-) -> dict[int, Mask]:
-    """Return the masks of a scan by slice index, with the majority where several people labelled a slice.
-
-    Parameters
-    ----------
-    folder : str or Path
-        See :func:`~tomoprofile.labels.files.find_label_files`; none are found when it is missing.
-    shape : tuple of int
-        Voxels of the scan along (z, y, x).
-    classes : mapping
-        Name of each class and its value in label files; the order gives the index, the first is the background.
-    measure : str
-        Name of the measured class, which outlines without a class have; empty for the default.
-
-    Returns
-    -------
-    dict
-        Arrays (y, x) of uint8: class index, 255 ignored.
-
-    Raises
-    ------
-    InputError
-        With every fault of every file.
-    """
-    return merge(read_annotators(folder, shape, classes, measure))
-
-
 def merge(annotators: Mapping[str, Annotator]) -> dict[int, Mask]:
     """Return one mask a slice: the only one, or what the majority says."""
     by_slice: dict[int, list[Mask]] = {}
@@ -78,12 +46,22 @@ def merge(annotators: Mapping[str, Annotator]) -> dict[int, Mask]:
     return {z: masks[0] if len(masks) == 1 else consensus(masks) for z, masks in sorted(by_slice.items())}
 
 
-def read_annotators(
-    folder: str | Path, shape: tuple[int, int, int], classes: Mapping[str, int], measure: str = ""
-) -> dict[str, Annotator]:
+def read_annotators(folder: str | Path, shape: tuple[int, int, int], classes: Classes) -> dict[str, Annotator]:
     """Return what each person labelled, by name; files of the labels folder itself have the name ``""``.
 
-    Parameters and errors as in :func:`read_labels`.
+    Parameters
+    ----------
+    folder : str or Path
+        See :func:`~tomoprofile.labels.files.find_label_files`; none are found when it is missing.
+    shape : tuple of int
+        Voxels of the scan along (z, y, x).
+    classes : Classes
+        Outlines that name no class have the first one that is measured.
+
+    Raises
+    ------
+    InputError
+        With every fault of every file.
     """
     annotators: dict[str, Annotator] = {}
     faults: list[Fault] = []
@@ -92,7 +70,7 @@ def read_annotators(
         person = annotators.setdefault(file.annotator, Annotator())
         try:
             if file.kind == "rois":
-                found = _filled(file, shape, classes, measure)
+                found = _filled(file, shape, classes)
             else:
                 found = _translated(file, shape, classes, values.setdefault(file.annotator, set()))
         except InputError as error:
@@ -113,29 +91,7 @@ def read_annotators(
     return annotators
 
 
-def read_label(path: str | Path, shape: tuple[int, int], classes: Mapping[str, int]) -> Mask:
-    """Return the mask of one slice: class indices, 255 ignored.
-
-    Parameters
-    ----------
-    path : str or Path
-        TIFF file.
-    shape : tuple of int
-        Rows and columns the slice has.
-    classes : mapping
-        Name of each class and its value.
-
-    Raises
-    ------
-    InputError
-        When it is unreadable, a colour image, not 2-D, of another size, or holds other values.
-    """
-    return _classes_of(_read_mask(Path(path), shape), classes, str(path))[0]
-
-
-def _translated(
-    file: LabelFile, shape: tuple[int, int, int], classes: Mapping[str, int], seen: set[int]
-) -> dict[int, Mask]:
+def _translated(file: LabelFile, shape: tuple[int, int, int], classes: Classes, seen: set[int]) -> dict[int, Mask]:
     """Return the masks of a TIFF file and add its values to ``seen``."""
     found = {}
     if file.z is not None:
@@ -189,15 +145,14 @@ def _labelled_pages(path: Path, shape: tuple[int, int, int]) -> Iterable[tuple[i
         raise InputError(_unreadable(path, error)) from None
 
 
-def _classes_of(mask: NDArray[Any], classes: Mapping[str, int], where: str) -> tuple[Mask, set[int]]:
+def _classes_of(mask: NDArray[Any], classes: Classes, where: str) -> tuple[Mask, set[int]]:
     """Return class indices and the values there were."""
-    index_of = {IGNORE: IGNORE, 0: IGNORE} | {value: index for index, value in enumerate(classes.values())}
+    index_of = classes.index_of_value
     values, places = np.unique(mask, return_inverse=True)
     strange = [value for value in values.tolist() if value not in index_of]
     if strange:
         got = ", ".join(map(str, strange[:_SHOWN])) + (", ..." if len(strange) > _SHOWN else "")
-        allowed = [f"{value} ({name})" for name, value in classes.items()]
-        allowed += ["255 (ignore)"] * (IGNORE not in classes.values())
+        allowed = classes.allowed
         problem = f"a label file may hold only {', '.join(allowed[:-1])} and {allowed[-1]}"
         remedy = "Save the mask with these values, or name the value in `classes` of the model."
         raise InputError(Fault(where, got, problem, remedy))
@@ -205,7 +160,7 @@ def _classes_of(mask: NDArray[Any], classes: Mapping[str, int], where: str) -> t
     return table[places].reshape(mask.shape), {int(value) for value in values}
 
 
-def _filled(file: LabelFile, shape: tuple[int, int, int], classes: Mapping[str, int], measure: str) -> dict[int, Mask]:
+def _filled(file: LabelFile, shape: tuple[int, int, int], classes: Classes) -> dict[int, Mask]:
     """Return the masks of a file of outlines; later outlines lie above earlier ones, and `ignore` above all."""
     outlines = read_outlines(file.path)
     by_slice: dict[int, list[Outline]] = {}
@@ -227,7 +182,6 @@ def _filled(file: LabelFile, shape: tuple[int, int, int], classes: Mapping[str, 
             remedy = "Save the ROIs of the whole scan under a name without `_z`."
             raise InputError(Fault(str(file.path), got, "the file of one slice holds ROIs of several", remedy))
         by_slice[file.z] = outlines
-    names, measured = list(classes), measured_class(classes, measure)
     found, faults = {}, []
     for z, drawn in by_slice.items():
         remedy = "Correct the number in the file name." if file.z is not None else "ImageJ counts slices from 1."
@@ -236,7 +190,7 @@ def _filled(file: LabelFile, shape: tuple[int, int, int], classes: Mapping[str, 
         ignored = np.zeros(shape[1:], bool)
         for outline in drawn:
             try:
-                index = class_of(outline, names, measured, file.path)
+                index = class_of(outline, classes, file.path)
                 area = fill(outline, shape[1:], file.path)
             except InputError as error:
                 faults += error.faults
@@ -284,13 +238,12 @@ def _unreadable(path: Path, error: Exception) -> Fault:
     return Fault(str(path), "", f"the label file cannot be read as TIFF: {error}", remedy)
 
 
-def _are_fiji_masks(seen: set[int], classes: Mapping[str, int]) -> bool:
+def _are_fiji_masks(seen: set[int], classes: Classes) -> bool:
     # With ignored voxels and background alone nothing was marked: these are binary masks as Fiji writes them.
-    return seen == {0, IGNORE} and IGNORE not in classes.values() and next(iter(classes.values())) == 0
+    return seen == {0, IGNORE} and IGNORE not in classes.values and classes.values[0] == 0
 
 
-def _fiji_masks(folder: Path, classes: Mapping[str, int]) -> Fault:
-    names = list(classes)
+def _fiji_masks(folder: Path, classes: Classes) -> Fault:
     problem = "the masks hold only 0 and 255, as Fiji's binary masks do, and 255 means ignored"
-    line = f"classes: {{{names[0]}: 0, {names[1]}: 255}}"
+    line = f"classes: {{{classes.background}: 0, {classes.names[1]}: 255}}"
     return Fault(str(folder), "0, 255", problem, f"Set `{line}` for the model in config.yaml.")

@@ -17,6 +17,7 @@ from roifile import ROI_SUBTYPE, ROI_TYPE, ImagejRoi
 from skimage.draw import polygon2mask
 
 from ..errors import Fault, InputError
+from .classes import Classes
 
 _AREAS = (ROI_TYPE.POLYGON, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED, ROI_TYPE.RECT, ROI_TYPE.OVAL)
 _NO_AREAS = (ROI_SUBTYPE.TEXT, ROI_SUBTYPE.ARROW, ROI_SUBTYPE.IMAGE)
@@ -96,7 +97,7 @@ def fill(outline: Outline, shape: tuple[int, int], path: Path) -> NDArray[np.boo
     return area
 
 
-def class_of(outline: Outline, names: list[str], measured: int, path: Path) -> int | None:
+def class_of(outline: Outline, classes: Classes, path: Path) -> int | None:
     """Return the class index of an outline, or None for one called ``ignore``.
 
     The beginning of its name decides (``void-3``), then its group (the index of the class), else it is measured.
@@ -104,10 +105,8 @@ def class_of(outline: Outline, names: list[str], measured: int, path: Path) -> i
     Parameters
     ----------
     outline : Outline
-    names : list of str
-        Names of the classes by index.
-    measured : int
-        Index of the measured class.
+    classes : Classes
+        With several measured ones, the first of them.
     path : Path
         Its file, for messages.
 
@@ -118,6 +117,7 @@ def class_of(outline: Outline, names: list[str], measured: int, path: Path) -> i
     """
     if outline.name.lower().startswith("ignore"):
         return None
+    names, measured = classes.names, classes.indices[0]
     for name in sorted(names, key=len, reverse=True):
         if re.match(rf"{re.escape(name)}(?![A-Za-z])", outline.name, re.IGNORECASE):
             return names.index(name)

@@ -15,13 +15,15 @@ from scipy import ndimage
 from ..config import UNetConfig
 from ..errors import Fault, InputError, StageError
 from ..files import whole_file
+from ..layout import ScanLayout
 from ..logs import LOG
 from ..shift.appearance import Appearance
 from ..volume.grey import normalise
 from ..volume.store import open_store
 from .annotators import shared_slices, summary
+from .classes import DOMAIN, Classes
 from .files import find_label_files
-from .masks import DOMAIN, merge, read_annotators
+from .masks import merge, read_annotators
 
 HELD_OUT_SHARE = 5  # one labelled slice in five is held out, at least one
 
@@ -112,6 +114,8 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
     InputError
         When a label file is wrong, or none contains a domain.
     """
+    classes = Classes.of(config)
+    (measured,) = classes.indices
     slices: list[LabelledSlice] = []
     seen: dict[str, Appearance] = {}
     facts: dict[str, Any] = {"labels": {}}
@@ -125,11 +129,11 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
         seen[scan.sample] = appearance = Appearance.load(scan.appearance)
         voxel_size = voxel_size or store.voxel_size_um
         _check_one_scale(scan, store.voxel_size_um, voxel_size)
-        annotators = read_annotators(scan.labels, store.shape, config.classes, config.measure)
+        annotators = read_annotators(scan.labels, store.shape, classes)
         labelled = merge(annotators)
         names |= set(annotators)
         shared |= {f"{scan.sample} z{z:05d}": masks for z, masks in shared_slices(annotators).items()}
-        held_out = choose_held_out(labelled, config.measured)
+        held_out = choose_held_out(labelled, measured)
         digests = {path: _digest(path) for person in annotators.values() for path in person.files.values()}
         for z in labelled:
             gap = min((abs(z - other) for other in held_out), default=config.guard_slices)
@@ -151,12 +155,12 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
         problem = f"every labelled slice is nearer than {config.guard_slices} slices to a held-out one"
         remedy = "Label slices farther apart, or lower `guard_slices` of the model."
         raise StageError(Fault("models: guard_slices", str(config.guard_slices), problem, remedy))
-    if not any((item.label == config.measured).any() for item in slices if not item.held_out):
-        where = ", ".join(str(scan.labels) for scan in scans)
-        name, value = list(config.classes.items())[config.measured]
-        problem = f"no label file that trains contains a {name}"
-        raise InputError(Fault(where, "", problem, f"Mark every {name} with {value}."))
-    facts["annotators"] = summary(names, shared, config.measured)
+    for name, index in zip(classes.measured, classes.indices, strict=True):
+        if not any((item.label == index).any() for item in slices if not item.held_out):
+            where = ", ".join(str(scan.labels) for scan in scans)
+            problem = f"no label file that trains contains a {name}"
+            raise InputError(Fault(where, "", problem, f"Mark every {name} with {classes.value(name)}."))
+    facts["annotators"] = summary(names, shared, measured)
     facts["training"] = [f"{item.sample} z{item.z:05d}" for item in slices if not item.held_out]
     facts["held_out"] = [f"{item.sample} z{item.z:05d}" for item in slices if item.held_out]
     write_training_set(TrainingSet(slices, seen, voxel_size, facts), out)
@@ -188,7 +192,7 @@ def choose_held_out(labelled: dict[int, NDArray[np.uint8]], measured: int = DOMA
 def _check_grey(image: NDArray[np.float32], where: str) -> None:
     if not np.isfinite(image).all():
         share = 100 * float(1 - np.isfinite(image).mean())
-        problem = f"{share:.3g} % of the labelled slice and its neighbours are no numbers"
+        problem = f"{share:.3g} % of the voxels of the labelled slice and its neighbours are not numbers"
         raise InputError(
             Fault(where, "NaN or infinite", problem, "Label another slice, or reconstruct the scan again.")
         )
@@ -245,7 +249,7 @@ def write_training_set(training: TrainingSet, out: Path) -> None:
 
 
 def _nothing_labelled(scan: LabelledScan) -> Fault:
-    proposed = scan.volume.parent / "to_label"
+    proposed = ScanLayout(scan.volume.parent).to_label.folder
     problem = f"no slice of {scan.sample} is labelled yet"
     remedy = (
         f"Mark the domains in the images of {proposed} and save each mask under the same name into {scan.labels} "

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from ..config import AugmentConfig
-from ..labels.masks import BACKGROUND, DOMAIN, IGNORE
+from ..labels.classes import BACKGROUND, DOMAIN, IGNORE
 from ..volume.grey import compress, expand
 
 OFTEN = 0.3  # share of crops that are scaled or get rings: every one would blur the smallest domains

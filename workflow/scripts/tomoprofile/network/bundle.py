@@ -18,17 +18,18 @@ import torch
 
 from .. import __version__
 from ..errors import Fault, InputError
+from ..layout import BundleLayout
 from .card import CardPictures, write_card
-from .facts import METADATA, read_facts
+from .facts import ModelFacts, read_facts
 from .unet import SliceNetwork
 
 # MONAI's own, by name; nothing is fetched from there.
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 PACKAGES = ("efficientnet-lite-pytorch",)
-FILES = ("models/model.pt", "configs/inference.json", "docs/README.md", METADATA)
+FILES = BundleLayout("").files  # as seen from its folder
 
 
-def write_bundle(out: Path, network: SliceNetwork, facts: dict[str, Any], pictures: CardPictures) -> None:
+def write_bundle(out: Path, network: SliceNetwork, facts: ModelFacts, pictures: CardPictures) -> None:
     """Write a bundle; the metadata come last, so a bundle with metadata is whole.
 
     Parameters
@@ -36,14 +37,38 @@ def write_bundle(out: Path, network: SliceNetwork, facts: dict[str, Any], pictur
     out : Path
         Its folder.
     network : SliceNetwork
-    facts : dict
-        ``network`` (arguments of the network), ``decision_level``, ``calibration``, ``seen``, conditions, metrics, ...
+    facts : ModelFacts
     pictures : CardPictures
         What the model card shows.
     """
-    names = facts["classes"]
-    channels = {"0": names[1]} if len(names) == 2 else {str(index): name for index, name in enumerate(names)}
-    metadata = {
+    out.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
+    try:
+        files = BundleLayout(scratch)
+        for name in FILES:
+            (scratch / name).parent.mkdir(parents=True, exist_ok=True)
+        torch.save({name: value.cpu() for name, value in network.state_dict().items()}, files.weights)
+        _write_json(files.inference, _inference(facts))
+        write_card(files.card.parent, out.name, facts, pictures)
+        _write_json(files.metadata, _metadata(facts))
+        _replace(out, scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _replace(out: Path, scratch: Path) -> None:
+    """Move the files of a bundle to their place, the metadata last."""
+    BundleLayout(out).metadata.unlink(missing_ok=True)  # never an earlier model's metadata beside these weights
+    shutil.rmtree(out / "docs", ignore_errors=True)
+    drawn = [str(path.relative_to(scratch)) for path in sorted(scratch.glob("docs/*.png"))]
+    for name in (*drawn, *FILES):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (scratch / name).replace(out / name)
+
+
+def _metadata(facts: ModelFacts) -> dict[str, Any]:
+    """Return what MONAI asks of a bundle, and the facts."""
+    return {
         "schema": SCHEMA,
         "version": __version__,
         "monai_version": monai.__version__,
@@ -54,62 +79,50 @@ def write_bundle(out: Path, network: SliceNetwork, facts: dict[str, Any], pictur
         "description": "2-D U-Net fine-tuned on labelled slices of X-ray CT scans",
         "authors": "the owners of the labels",
         "copyright": "as the owners of scans and labels decide",
-        "network_data_format": {
-            "inputs": {
-                "image": {
-                    "type": "image",
-                    "format": "neighbouring slices as channels",
-                    "num_channels": facts["network"]["in_channels"],
-                    "spatial_shape": ["*", "*"],
-                    "dtype": "float32",
-                    "value_range": [-40, 40],
-                    "is_patch_data": True,
-                }
-            },
-            "outputs": {
-                "pred": {
-                    "type": "logits",
-                    "format": "segmentation",
-                    "num_channels": len(channels),
-                    "spatial_shape": ["*", "*"],
-                    "dtype": "float32",
-                    "value_range": [],
-                    "is_patch_data": True,
-                    "channel_def": channels,
-                }
-            },
-        },
-        "tomoprofile": facts,
+        "network_data_format": _data_format(facts),
+        "tomoprofile": facts.record(),
     }
-    inference = {
+
+
+def _data_format(facts: ModelFacts) -> dict[str, Any]:
+    """Return what goes in and what comes out: one logit for two classes, else one each."""
+    names = facts.classes
+    channels = {"0": names[1]} if len(names) == 2 else {str(index): name for index, name in enumerate(names)}
+    plain = {"spatial_shape": ["*", "*"], "dtype": "float32", "is_patch_data": True}
+    image = {
+        "type": "image",
+        "format": "neighbouring slices as channels",
+        "num_channels": facts.network.in_channels,
+        "value_range": [-40, 40],
+    }
+    pred = {
+        "type": "logits",
+        "format": "segmentation",
+        "num_channels": len(channels),
+        "value_range": [],
+        "channel_def": channels,
+    }
+    return {"inputs": {"image": image | plain}, "outputs": {"pred": pred | plain}}
+
+
+def _inference(facts: ModelFacts) -> dict[str, Any]:
+    """Return how MONAI makes and runs the network."""
+    return {
         "network_def": {
             "_target_": "tomoprofile.network.unet.SliceNetwork",
-            **facts["network"],
+            **facts.network.model_dump(mode="json"),
         },
         "inferer": {
             "_target_": "SlidingWindowInferer",
-            "roi_size": [facts["conditions"]["window"]] * 2,
+            "roi_size": [facts.window] * 2,
             "overlap": 0.125,
             "mode": "gaussian",
         },
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
-    try:
-        for name in FILES:
-            (scratch / name).parent.mkdir(parents=True, exist_ok=True)
-        torch.save({name: value.cpu() for name, value in network.state_dict().items()}, scratch / FILES[0])
-        (scratch / FILES[1]).write_text(json.dumps(inference, indent=2) + "\n")
-        write_card((scratch / FILES[2]).parent, out.name, facts, pictures)
-        (scratch / FILES[3]).write_text(json.dumps(metadata, indent=2) + "\n")
-        (out / FILES[-1]).unlink(missing_ok=True)  # never an earlier model's metadata beside these weights
-        shutil.rmtree(out / "docs", ignore_errors=True)
-        drawn = [str(path.relative_to(scratch)) for path in sorted(scratch.glob("docs/*.png"))]
-        for name in (*drawn, *FILES):
-            (out / name).parent.mkdir(parents=True, exist_ok=True)
-            (scratch / name).replace(out / name)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write_json(path: Path, record: dict[str, Any]) -> None:
+    path.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n")
 
 
 def load_network(bundle: Path) -> SliceNetwork:
@@ -125,26 +138,16 @@ def load_network(bundle: Path) -> SliceNetwork:
         When weights are missing, hold anything but tensors, or do not fit.
     """
     facts = read_facts(bundle)
-    weights = bundle / "models" / "model.pt"
+    weights = BundleLayout(bundle).weights
     try:
         state = torch.load(weights, map_location="cpu", weights_only=True)
-        network = SliceNetwork(**facts["network"], pretrained=False)
+        network = SliceNetwork(**facts.network.model_dump(), pretrained=False)
         network.load_state_dict(state, strict=True)
-        network.calibration = (float(facts["calibration"]["slope"]), float(facts["calibration"]["offset"]))
+        fits = [measured.calibration for measured in facts.measured.values()]
+        network.calibration = tuple((fit.slope, fit.offset) for fit in fits)
     except Exception as error:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         problem = f"the weights cannot be used: {text}"
         remedy = "Only plain tensors that fit the network are loaded; train the model again."
         raise InputError(Fault(str(weights), "", problem, remedy)) from None
     return network
-
-
-def decision_level(segmenter: Path) -> float:
-    """Return the probability at and above which a voxel is a domain, from a bundle or a ``threshold.json``."""
-    if segmenter.is_dir():
-        return float(read_facts(segmenter)["decision_level"])
-    try:
-        return float(json.loads(segmenter.read_text())["decision_level"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        problem = f"this is no threshold file: {error}"
-        raise InputError(Fault(str(segmenter), "", problem, "Remove it and run the workflow again.")) from None

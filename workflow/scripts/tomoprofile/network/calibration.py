@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
 from ..config import UNetConfig
-from ..labels.masks import IGNORE
+from ..labels.classes import IGNORE, Classes
 from ..labels.training_set import LabelledSlice, TrainingSet
 from ..logs import LOG
 from ..volume.probability import CERTAIN, stored
+from .facts import Calibration, MeasuredClass
 from .slices import SlicePredictor
 from .unet import SliceNetwork
 
@@ -21,60 +20,56 @@ BINS, REACH = 1200, 12.0
 SLOPES, OFFSETS = (0.2, 3.0), (-4.0, 4.0)
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """What the held-out slices say of the probability.
+NOT_CALIBRATED = MeasuredClass(
+    level=0.5, calibrated=False, calibration=Calibration(slope=1.0, offset=0.0, level_at_its_limit=False), held_out=None
+)
 
-    Attributes
-    ----------
-    slope, offset : float
-        On the logit of the measured class: probability = sigmoid(slope * logit + offset) (Platt 1999).
-    level : float
-        Probability at which the held-out slices have the labelled area: volume is then unbiased.
-    calibrated : bool
-        False when no domain was held out: then the level is 0.5 and nothing is known of the model's errors.
-    clipped : bool
-        The level of equal area lay outside 0.3 to 0.7.
-    """
-
-    slope: float
-    offset: float
-    level: float
-    calibrated: bool
-    clipped: bool
-
-
-NOT_CALIBRATED = Calibration(1.0, 0.0, 0.5, False, False)
+Probabilities = list[NDArray[np.uint8]]
 
 
 def calibrate(
     network: SliceNetwork, training: TrainingSet, config: UNetConfig
-) -> tuple[Calibration, list[NDArray[np.uint8]]]:
-    """Fit probability and decision level to the held-out slices; the network's calibration is set.
+) -> dict[str, tuple[MeasuredClass, Probabilities]]:
+    """Fit probability and decision level of each measured class to the held-out slices, and set the network's.
 
     Returns
     -------
-    Calibration
-    list of array (y, x) of uint8
-        Calibrated probability of each held-out slice; 255 is certain.
+    dict
+        By name of the class: what the slices say of it, without scores, and its calibrated probability on each
+        held-out slice (arrays (y, x) of uint8; 255 is certain).
     """
-    network.calibration = (1.0, 0.0)
+    classes = Classes.of(config)
     held_out = training.part(held_out=True)
     if not held_out:
         LOG.warning(
             "nothing was held out: the decision level is not calibrated and errors are unknown; label more slices"
         )
-        return NOT_CALIBRATED, []
-    predictor = SlicePredictor(network, config.window)
-    logits = [predictor.logit(item.image) for item in held_out]
-    if not any((item.label == config.measured).any() for item in held_out):
-        LOG.warning("the held-out slices contain no domain: the decision level is not calibrated")
+        logits: list[NDArray[np.float32]] = []
+    else:
+        predictor = SlicePredictor(network, config.window)
+        logits = [predictor.logit(item.image) for item in held_out]
+    each = enumerate(zip(classes.measured, classes.indices, strict=True))
+    found = {
+        name: _calibrate_class([part[channel] for part in logits], held_out, name, index)
+        for channel, (name, index) in each
+    }
+    fits = [measured.calibration for measured, _ in found.values()]
+    network.calibration = tuple((fit.slope, fit.offset) for fit in fits)
+    return found
+
+
+def _calibrate_class(
+    logits: list[NDArray[np.float32]], held_out: list[LabelledSlice], name: str, index: int
+) -> tuple[MeasuredClass, Probabilities]:
+    if not any((item.label == index).any() for item in held_out):
+        if held_out:
+            LOG.warning("the held-out slices contain no %s: the decision level is not calibrated", name)
         return NOT_CALIBRATED, [stored(special.expit(part)) for part in logits]
-    slope, offset = fit_probability(logits, held_out, config.measured)
-    network.calibration = (slope, offset)
+    slope, offset = fit_probability(logits, held_out, index)
     probability = [stored(special.expit(slope * part + offset)) for part in logits]
-    level, clipped = equal_area_level(probability, held_out, config.measured)
-    return Calibration(slope, offset, level, True, clipped), probability
+    level, clipped = equal_area_level(probability, held_out, index)
+    fit = Calibration(slope=slope, offset=offset, level_at_its_limit=clipped)
+    return MeasuredClass(level=level, calibrated=True, calibration=fit, held_out=None), probability
 
 
 def fit_probability(

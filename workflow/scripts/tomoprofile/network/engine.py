@@ -98,7 +98,7 @@ class TorchEngine:
             return self.network(windows).float()
 
 
-def folded(network: nn.Module) -> nn.Module:
+def folded(network: SliceNetwork) -> SliceNetwork:
     """Return a copy for inference whose batch norms are part of the convolutions before them; exact to rounding.
 
     Which convolution a batch norm follows is seen by looking on while an example passes.
@@ -121,8 +121,9 @@ def folded(network: nn.Module) -> nn.Module:
     hooks = [layer.register_forward_hook(after) for layer in convolutions]
     hooks += [layer.register_forward_pre_hook(before) for layer in names if isinstance(layer, nn.BatchNorm2d)]
     if convolutions:
+        side = 2 * network.reduction
         with torch.no_grad():
-            network(torch.zeros(1, convolutions[0].in_channels, 64, 64))
+            network(torch.zeros(1, convolutions[0].in_channels, side, side))
     for hook in hooks:
         hook.remove()
     for convolution, norm in pairs:

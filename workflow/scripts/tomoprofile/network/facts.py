@@ -1,4 +1,7 @@
-"""What a model bundle says of itself. Standard library only: it is asked before anything heavy is loaded."""
+"""What a model bundle says of its model. Light on purpose: it is asked before anything heavy is loaded.
+
+The section ``tomoprofile`` of ``configs/metadata.json``; :func:`read_facts` refuses what a run could not trust.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +9,248 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field, ValidationError, model_validator
+
 from ..errors import Fault, InputError
+from ..layout import BundleLayout
+from ..shift.seen import Remembered, Seen
 
-METADATA = "configs/metadata.json"
-NEEDED = ("network", "seen", "decision_level", "calibration", "conditions", "classes")
+
+class DiceInterval(Remembered):
+    """Where the Dice of these slices lies, from their tiles."""
+
+    low: float
+    high: float
+    n_tiles: int
+    coverage: float
 
 
-def read_facts(bundle: str | Path) -> dict[str, Any]:
-    """Return what a bundle knows about its model.
+class BoundaryDistance(Remembered):
+    """Distances between labelled and found outlines, in micrometres; None where no slice has both."""
+
+    mean: float | None
+    p95: float | None
+    n: int
+    n_one_sided: int
+
+
+class ObjectScores(Remembered):
+    """Whole objects, matched one to one."""
+
+    n_labelled: int
+    n_matched: int
+    n_false: int
+    recall: float | None
+    precision: float | None
+    f1: float | None
+
+
+class SizeScores(Remembered):
+    """Whole objects of one class of diameter; the last class is open."""
+
+    from_um: float
+    to_um: float | None
+    n_labelled: int
+    recall: float | None
+    n_matched: int
+    size_bias: float | None
+    n_interior: int
+    interior_recall: float | None
+    n_false: int
+
+
+class Decile(Remembered):
+    """Voxels whose probability lies between two tenths."""
+
+    from_: float = Field(alias="from")
+    to: float
+    n: int
+    probability: float | None
+    labelled: float | None
+
+
+class Reliability(Remembered):
+    """Whether a probability is what it says."""
+
+    deciles: tuple[Decile, ...]
+    expected_calibration_error: float | None
+    expected_calibration_error_unsure: float | None
+
+
+class ScoreConditions(Remembered):
+    """What the scores were taken from, and how."""
+
+    level: float
+    n_slices: int
+    n_voxels: int
+    voxel_size_um: tuple[float, float, float]
+    interior_um: float
+    match_iou: float
+
+
+class HeldOutScores(Remembered):
+    """Scores on labelled slices that training never saw; a ratio of nothing to nothing is None.
+
+    :func:`~tomoprofile.network.scores.score_slices` makes them and says what each is.
+    """
+
+    dice: float | None
+    iou: float | None
+    precision: float | None
+    recall: float | None
+    area_ratio: float | None
+    labelled_fraction: float | None
+    interior_recall: float | None
+    dice_interval: DiceInterval | None
+    boundary_um: BoundaryDistance
+    objects: ObjectScores
+    sizes: tuple[SizeScores, ...]
+    reliability: Reliability
+    conditions: ScoreConditions
+
+
+class Calibration(Remembered):
+    """What makes a logit a probability: sigmoid(slope * logit + offset) (Platt 1999)."""
+
+    slope: float = Field(strict=True)
+    offset: float = Field(strict=True)
+    level_at_its_limit: bool = Field(description="The level of equal area lay outside 0.3 to 0.7.")
+
+
+class MeasuredClass(Remembered):
+    """What held-out slices say of the probability of one measured class."""
+
+    level: float = Field(
+        gt=0, lt=1, strict=True, description="Voxels with this probability or more belong to the class."
+    )
+    calibrated: bool = Field(description="False: nothing was held out; the level is 0.5, and no accuracy is known.")
+    calibration: Calibration
+    held_out: HeldOutScores | None = Field(description="Scores on held-out slices; none without a labelled domain.")
+
+
+class NetworkFacts(Remembered):
+    """Arguments of :class:`~tomoprofile.network.unet.SliceNetwork`."""
+
+    in_channels: int = Field(ge=1, description="Slices it sees at once.")
+    input_scale: int = Field(ge=1, description="Enlargement of the input.")
+    encoder: str = Field(description="Name of the encoder.")
+    decoder_channels: tuple[int, ...] = Field(description="Channels of the decoder steps, deepest first.")
+    classes: int = Field(ge=2, description="Classes of the labels, background included.")
+    measured: tuple[int, ...] = Field(min_length=1, description="Indices of the measured classes.")
+
+
+class LabelFacts(Remembered):
+    """Where the labels came from."""
+
+    labels: dict[str, str] = Field(description="SHA-256 of each label file.")
+    training: tuple[str, ...] = Field(description="Scan and slice of those that trained.")
+    held_out: tuple[str, ...] = Field(description="Scan and slice of those that were held out.")
+    annotators: dict[str, Any] = Field({}, description="Who labelled, and how well they agree.")
+
+
+class CurvePoint(Remembered):
+    """The learning curve at one step."""
+
+    step: int
+    loss: float
+    held_out_dice: float | None = None
+
+
+class ModelFacts(Remembered):
+    """What a bundle knows of its model."""
+
+    network: NetworkFacts
+    window: int = Field(ge=1, description="Largest side in voxels of the windows of prediction.")
+    voxel_size_um: tuple[float, float, float] = Field(description="Edges of a voxel of the labelled scans.")
+    classes: tuple[str, ...] = Field(description="Names of the classes by index.")
+    measured: dict[str, MeasuredClass] = Field(
+        min_length=1, max_length=1, description="The classes that are measured, by name."
+    )
+    seen: Seen
+    conditions: dict[str, Any] = Field(description="The settings it was trained with, and the seed; for people.")
+    base: str = Field(description="Weights that training began with.")
+    labels: LabelFacts
+    learning_curve: tuple[CurvePoint, ...] = ()
+
+    @model_validator(mode="after")
+    def _classes_are_those_of_the_network(self) -> ModelFacts:
+        if self.network.classes != len(self.classes):
+            raise ValueError(f"the network tells {self.network.classes} classes apart, {len(self.classes)} are named")
+        named = tuple(self.classes[index] for index in self.network.measured if index < len(self.classes))
+        if named != tuple(self.measured):
+            raise ValueError(f"the network measures {', '.join(named) or 'nothing'}, not {', '.join(self.measured)}")
+        return self
+
+    @property
+    def neighbours(self) -> int:
+        """Slices above and below that the network sees beside the slice itself."""
+        return self.network.in_channels // 2
+
+    @property
+    def levels(self) -> dict[str, float]:
+        """Decision level of each measured class."""
+        return {name: measured.level for name, measured in self.measured.items()}
+
+    def record(self) -> dict[str, Any]:
+        """Return plain values for JSON, as :func:`read_facts` reads them."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def read_facts(bundle: str | Path) -> ModelFacts:
+    """Return what a bundle knows of its model.
 
     Raises
     ------
     InputError
-        When it is no bundle that this version of tomoprofile wrote.
+        When it is not a bundle of this version or the one before, or holds values that no model can have.
     """
-    path = Path(bundle) / METADATA
+    path = BundleLayout(bundle).metadata
     try:
-        facts: dict[str, Any] = json.loads(path.read_text())["tomoprofile"]
-        for key in NEEDED:
-            facts[key]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        problem = f"this is no model bundle of this version of tomoprofile: {error!r}"
-        remedy = "Name the folder of a model (results/models/NAME); one of an older version must be trained again."
-        raise InputError(Fault(str(path), "", problem, remedy)) from None
-    return facts
+        record: dict[str, Any] = json.loads(path.read_text())["tomoprofile"]
+        if "decision_level" in record:
+            record = of_one_class(record)
+        return ModelFacts.model_validate(record)
+    except ValidationError as error:
+        raise InputError(*_faults(path, error.errors())) from None
+    except (OSError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise InputError(Fault(str(path), "", f"{_PROBLEM}: {error!r}", _REMEDY)) from None
+
+
+def of_one_class(record: dict[str, Any]) -> dict[str, Any]:
+    """Return today's facts of a bundle that was made when a model measured one class and had no name for it."""
+    network, index = record["network"], record["network"]["measured"]
+    measured = {
+        "level": record["decision_level"],
+        "calibrated": record["calibrated"],
+        "calibration": record["calibration"],
+        "held_out": record["held_out"] or None,
+    }
+    return record | {
+        "network": network | {"measured": [index]},
+        "window": record["conditions"]["window"],
+        "measured": {record["classes"][index]: measured},
+    }
+
+
+_PROBLEM = "not a model bundle written by this version of tomoprofile"
+_REMEDY = (
+    "Name the folder of a model (results/models/NAME). If it is one, remove it and run the workflow where its labels "
+    "are, which trains it again."
+)
+
+
+def _faults(path: Path, items: list[Any]) -> list[Fault]:
+    """Return what is wrong with the facts of a bundle: one fault for all that is missing, else one a value."""
+    keys = {".".join(map(str, item["loc"])): item for item in items}
+    missing = [key for key, item in keys.items() if item["type"] == "missing"]
+    if missing:
+        return [Fault(str(path), "", f"{_PROBLEM}: it lacks {', '.join(missing)}", _REMEDY)]
+    return [
+        Fault(
+            f"{path}: {key}",
+            "" if item["type"] == "value_error" else repr(item["input"]),
+            f"{_PROBLEM}: {item['msg'].removeprefix('Value error, ')}",
+            _REMEDY,
+        )
+        for key, item in keys.items()
+    ]

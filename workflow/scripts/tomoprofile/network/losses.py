@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from ..labels.masks import DOMAIN, IGNORE
+from ..labels.classes import DOMAIN, IGNORE
 
 
 def masked_loss(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,7 @@ Labelled is amber and found is magenta, as in the reports; colour-blind people t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from PIL import Image
 from scipy import ndimage
 from skimage.measure import find_contours
 
-from ..labels.masks import DOMAIN, IGNORE
+from ..labels.classes import DOMAIN, IGNORE
 from ..volume.probability import threshold_of
 from .charts import BLUE, GRID, INK, ORANGE, SOFT, Axes, Canvas
+from .facts import CurvePoint, Reliability
 
 LABELLED, FOUND, RIGHT, UNKNOWN = "#f59b00", "#ff00ff", "#6b7f94", "#a8d5ef"
 _PANEL = 352
@@ -49,18 +51,17 @@ class HeldOutSlice:
     probability: NDArray[np.uint8]
 
 
-def draw_learning_curve(curve: list[dict[str, Any]], out: Path) -> None:
+def draw_learning_curve(curve: Sequence[CurvePoint], out: Path) -> None:
     """Draw the loss against the step and, where it is known, the held-out Dice.
 
     Parameters
     ----------
-    curve : list of dict
-        ``step``, ``loss``, and ``held_out_dice`` where it was measured.
+    curve : sequence of CurvePoint
     out : Path
         PNG to write.
     """
-    loss = [(float(point["step"]), float(point["loss"])) for point in curve]
-    dice = [(float(p["step"]), float(p["held_out_dice"])) for p in curve if p.get("held_out_dice") is not None]
+    loss = [(float(point.step), point.loss) for point in curve]
+    dice = [(float(point.step), point.held_out_dice) for point in curve if point.held_out_dice is not None]
     last = max(1.0, *(step for step, _ in loss))
     canvas = Canvas(680, 470 if dice else 300)
     top = max(value for _, value in loss) * 1.05 or 1.0
@@ -81,34 +82,33 @@ def draw_learning_curve(curve: list[dict[str, Any]], out: Path) -> None:
     canvas.save(out)
 
 
-def draw_reliability(reliability: dict[str, Any], out: Path) -> None:
+def draw_reliability(reliability: Reliability, out: Path) -> None:
     """Draw the labelled share of voxels against the probability that the network gave them, and how many they are.
 
     Parameters
     ----------
-    reliability : dict
-        As :func:`~tomoprofile.network.scores.reliability` returns it.
+    reliability : Reliability
     out : Path
         PNG to write.
     """
-    rows = [row for row in reliability["deciles"] if row["n"]]
+    rows = [row for row in reliability.deciles if row.n]
     canvas = Canvas(460, 580)
     upper = Axes(canvas, (76, 36), (440, 386), (0.0, 1.0), (0.0, 1.0))
     upper.frame("", "labelled share of voxels")
     upper.line([(0.0, 0.0), (1.0, 1.0)], "#9aa6b2", 1.4)
-    points = [(row["probability"], row["labelled"]) for row in rows]
+    points = [(row.probability, row.labelled) for row in rows]
     upper.line(points, BLUE, 2.4)
     for point in points:
         canvas.dot(upper.at(*point), 4, BLUE)
     canvas.text((76, 12), "On the diagonal a probability is what it says", 13, INK)
-    top = max(1, math.ceil(math.log10(max((row["n"] for row in rows), default=10))))
+    top = max(1, math.ceil(math.log10(max((row.n for row in rows), default=10))))
     lower = Axes(canvas, (76, 412), (440, 522), (0.0, 1.0), (0.0, float(top)))
     step = max(1, math.ceil(top / 4))
     lower.frame("probability", "voxels (log)", [(float(n), f"1e{n}") for n in range(0, top + 1, step)])
     for row in rows:
-        high = max(math.log10(row["n"]), 0.04 * top)  # a single voxel is seen, too
-        left, up = lower.at(row["from"], high)
-        right, down = lower.at(row["to"], 0.0)
+        high = max(math.log10(row.n), 0.04 * top)  # a single voxel is seen, too
+        left, up = lower.at(row.from_, high)
+        right, down = lower.at(row.to, 0.0)
         canvas.box((left + 2, up), (right - 2, down), fill=BLUE)
     canvas.save(out)
 

@@ -1,7 +1,7 @@
 """How good a segmentation is on labelled slices that the training never saw: voxels, boundaries, objects, sizes.
 
 One Dice of all voxels hides what matters here. A slice is full of small domains, and a large domain that is found as a
-hollow rim costs little of it, although its size and the volume ratio near the substrate are then wrong (P21). So the
+hollow rim costs little of it, although its size and the volume fraction near the substrate are then wrong. So the
 scores are also given by size class of the labelled object, with the share of interior voxels that was found.
 """
 
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, stats
 
-from ..labels.masks import DOMAIN, IGNORE
+from ..labels.classes import DOMAIN, IGNORE
 from ..volume.probability import CERTAIN, threshold_of
 from .objects_2d import SliceObjects, matched_pairs, slice_objects
 
@@ -95,48 +96,87 @@ def score_slices(
     another training of the same network, which may all change the score by more. A level that was chosen on the same
     slices flatters the score itself.
     """
-    if len(probability) != len(labels) or any(p.shape != t.shape for p, t in zip(probability, labels, strict=True)):
-        raise ValueError("each slice needs a label of its own shape")
-    edges = (float(voxel_size_um[1]), float(voxel_size_um[2]))
+    slices = _Compared.of(probability, labels, level, (float(voxel_size_um[1]), float(voxel_size_um[2])))
     borders = list(classes_um) if classes_um is not None else list(size_classes(labels, voxel_size_um))
-    stored = threshold_of(level)
-    depth = max(INTERIOR_UM, INTERIOR_VOXELS * max(edges))
-    known = [label != IGNORE for label in labels]
-    truth = [label == DOMAIN for label in labels]
-    found = [(p >= stored) & k for p, k in zip(probability, known, strict=True)]
-    interior = [_interior(mask, edges, depth) for mask in truth]
-    pairs = [slice_objects(*masks, edges) for masks in zip(truth, found, known, strict=True)]
-    both, only_found, missed = (
-        sum(int(np.count_nonzero(part)) for part in parts)
-        for parts in (
-            [t & f for t, f in zip(truth, found, strict=True)],
-            [f & ~t for t, f in zip(truth, found, strict=True)],
-            [t & ~f for t, f in zip(truth, found, strict=True)],
-        )
-    )
-    n_known = sum(int(np.count_nonzero(k)) for k in known)
-    deep = sum(int(np.count_nonzero(i)) for i in interior)
     return {
-        "dice": _ratio(2 * both, 2 * both + only_found + missed),
-        "iou": _ratio(both, both + only_found + missed),
-        "precision": _ratio(both, both + only_found),
-        "recall": _ratio(both, both + missed),
-        "area_ratio": _ratio(both + only_found, both + missed),
-        "labelled_fraction": _ratio(both + missed, n_known),
-        "interior_recall": _ratio(_count_both(found, interior), deep),
-        "dice_interval": dice_interval(found, truth, _largest_voxels(pairs, edges)),
-        "boundary_um": boundary_distance(found, truth, known, edges),
-        "objects": _object_scores(pairs),
-        "sizes": _size_table(pairs, interior, found, borders),
+        **_voxel_scores(slices),
+        "dice_interval": dice_interval(slices.found, slices.truth, slices.largest_voxels),
+        "boundary_um": boundary_distance(slices.found, slices.truth, slices.known, slices.edges),
+        "objects": _object_scores(slices.objects),
+        "sizes": _size_table(slices, borders),
         "reliability": reliability(probability, labels),
         "conditions": {
             "level": float(level),
             "n_slices": len(labels),
-            "n_voxels": n_known,
+            "n_voxels": _count(slices.known),
             "voxel_size_um": [float(edge) for edge in voxel_size_um],
-            "interior_um": depth,
+            "interior_um": slices.depth_um,
             "match_iou": MATCH_IOU,
         },
+    }
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """Labelled and found masks of the same slices.
+
+    Attributes
+    ----------
+    known, truth, found : list of bool arrays (y, x)
+        Where labels are known, what is labelled, and what is found there.
+    edges : tuple of float
+        Voxel edges along (y, x) in micrometres.
+    depth_um : float
+        The interior of a domain is deeper than this.
+    interior : list of bool arrays (y, x)
+    objects : list of SliceObjects
+    """
+
+    known: list[Mask]
+    truth: list[Mask]
+    found: list[Mask]
+    edges: tuple[float, float]
+    depth_um: float
+    interior: list[Mask]
+    objects: list[SliceObjects]
+
+    @classmethod
+    def of(
+        cls,
+        probability: Sequence[NDArray[np.uint8]],
+        labels: Sequence[NDArray[np.uint8]],
+        level: float,
+        edges: tuple[float, float],
+    ) -> _Compared:
+        if len(probability) != len(labels) or any(p.shape != t.shape for p, t in zip(probability, labels, strict=True)):
+            raise ValueError("each slice needs a label of its own shape")
+        stored, depth = threshold_of(level), max(INTERIOR_UM, INTERIOR_VOXELS * max(edges))
+        known = [label != IGNORE for label in labels]
+        truth = [label == DOMAIN for label in labels]
+        found = [(p >= stored) & k for p, k in zip(probability, known, strict=True)]
+        interior = [_interior(mask, edges, depth) for mask in truth]
+        objects = [slice_objects(*masks, edges) for masks in zip(truth, found, known, strict=True)]
+        return cls(known, truth, found, edges, depth, interior, objects)
+
+    @property
+    def largest_voxels(self) -> float:
+        """Diameter of the largest labelled object, in voxels."""
+        largest = max((float(objects.labelled_um.max(initial=0)) for objects in self.objects), default=0.0)
+        return largest / min(self.edges)
+
+
+def _voxel_scores(slices: _Compared) -> dict[str, float | None]:
+    """Return the scores that count voxels, all slices together."""
+    both = _count_both(slices.truth, slices.found)
+    labelled, found = _count(slices.truth), _count(slices.found)
+    return {
+        "dice": _ratio(2 * both, labelled + found),
+        "iou": _ratio(both, labelled + found - both),
+        "precision": _ratio(both, found),
+        "recall": _ratio(both, labelled),
+        "area_ratio": _ratio(found, labelled),
+        "labelled_fraction": _ratio(labelled, _count(slices.known)),
+        "interior_recall": _ratio(_count_both(slices.found, slices.interior), _count(slices.interior)),
     }
 
 
@@ -287,12 +327,10 @@ def _object_scores(slices: list[SliceObjects]) -> dict[str, Any]:
     }
 
 
-def _size_table(
-    slices: list[SliceObjects], interior: list[Mask], found: list[Mask], borders: list[float]
-) -> list[dict[str, Any]]:
+def _size_table(slices: _Compared, borders: list[float]) -> list[dict[str, Any]]:
     # Columns: diameter, half of it found, interior voxels, those found.
     labelled, bias, false = [np.zeros((0, 4))], [np.zeros((0, 2))], [np.zeros(0)]
-    for objects, deep, mask in zip(slices, interior, found, strict=True):
+    for objects, deep, mask in zip(slices.objects, slices.interior, slices.found, strict=True):
         index = np.arange(1, len(objects.labelled_um) + 1)
         inside = ndimage.sum_labels(deep, objects.labelled, index)
         inside_found = ndimage.sum_labels(deep & mask, objects.labelled, index)
@@ -355,9 +393,8 @@ def _tile_counts(found: Mask, truth: Mask, object_voxels: float) -> NDArray[np.i
     return np.stack([sums[0], sums[1] + sums[2]], axis=1)
 
 
-def _largest_voxels(slices: list[SliceObjects], edges: tuple[float, float]) -> float:
-    largest = max((float(objects.labelled_um.max(initial=0)) for objects in slices), default=0.0)
-    return largest / min(edges)
+def _count(masks: list[Mask]) -> int:
+    return sum(int(np.count_nonzero(mask)) for mask in masks)
 
 
 def _count_both(one: list[Mask], other: list[Mask]) -> int:

@@ -1,4 +1,4 @@
-"""A network turns slices into probabilities, in blended windows.
+"""A network turns slices into probabilities, one for each measured class, in blended windows.
 
 Every slice has the same windows in the same batches, so its bytes do not depend on how the scan was cut into slabs.
 """
@@ -14,12 +14,12 @@ from monai.inferers import sliding_window_inference
 from numpy.typing import NDArray
 
 from ..config import PredictConfig
+from ..errors import Fault, InputError
 from ..volume.probability import CERTAIN, MOST_SPREAD
 from .engine import make_engine
 from .unet import SliceNetwork
 
 OVERLAP = 64  # voxels that windows share: twice the largest domains, so that each lies well inside one of them
-STRIDE = 32  # sides that the five halvings of the encoder divide
 FLIPS = ((), (-1,), (-2,), (-2, -1))  # axes that test-time flips turn over
 
 
@@ -38,42 +38,50 @@ class SlicePredictor:
     ----------
     network : SliceNetwork
     window : int
-        Side in voxels of the windows; larger slices are covered with overlap and Gaussian weights, and for smaller
-        ones the windows shrink with them.
+        Largest side in voxels of the windows; larger slices are covered with overlap and Gaussian weights, and for
+        smaller ones the windows shrink with them.
     settings : PredictConfig, optional
         Device, engine and precision.
     threads : int, optional
         CPU threads; those that PyTorch has when it is not given.
+
+    Raises
+    ------
+    InputError
+        When the network cannot halve windows of that side.
     """
 
     def __init__(
         self, network: SliceNetwork, window: int, settings: PredictConfig | None = None, threads: int | None = None
     ) -> None:
         settings = settings or PredictConfig()
+        if window < network.reduction:
+            problem = f"windows must be {network.reduction} voxels or larger for this encoder"
+            raise InputError(Fault("models: window", str(window), problem, "Raise `window` of the model."))
         self.network, self.window = network, window
         self.engine = make_engine(network, settings, threads or torch.get_num_threads())
         # On a CPU a single window stays in the caches; a GPU wants many at once.
         self.at_once = settings.gpu_windows if self.engine.device.type == "cuda" else 1
 
     def probability(self, image: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Return the probability (y, x) of the middle slice of a normalised stack (channels, y, x); 255 is certain."""
+        """Return the probability (m, y, x) of the middle slice of a stack (channels, y, x); 255 is certain."""
         return self.finish(self.begin(image))
 
     def logit(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the logit (y, x) of the measured class, not calibrated."""
-        return self.network.measured_logit(self._blended(self._sent(image)))[0].cpu().numpy()
+        """Return the logit (m, y, x) of each measured class, not calibrated."""
+        return self.network.measured_logits(self._blended(self._sent(image)))[0].cpu().numpy()
 
     def probability_and_spread(self, image: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Return the mean probability over four flips, and its standard deviation, where 255 is a half.
+        """Return the mean probability (m, y, x) over four flips, and its standard deviation, where 255 is a half.
 
         Where flips disagree, the network does not know (test-time augmentation, Wang et al. 2019).
         """
         sent = self._sent(image)
         views = []
         for axes in FLIPS:
-            found = self.network.measured(self._blended(sent.flip(axes) if axes else sent))
+            (found,) = self.network.measured(self._blended(sent.flip(axes) if axes else sent))
             views.append(found.flip(axes) if axes else found)
-        several = torch.cat(views)
+        several = torch.stack(views)
         spread = several.std(0, correction=0) / MOST_SPREAD
         return tuple(
             (part.clamp(0, 1) * CERTAIN).round().to(torch.uint8).cpu().numpy() for part in (several.mean(0), spread)
@@ -91,7 +99,7 @@ class SlicePredictor:
         return Pending(arriving, arrived)
 
     def finish(self, pending: Pending) -> NDArray[np.uint8]:
-        """Return the probability of a slice that was begun."""
+        """Return the probability (m, y, x) of a slice that was begun."""
         if pending.arrived is not None:
             pending.arrived.synchronize()
         return pending.found.numpy()
@@ -104,7 +112,7 @@ class SlicePredictor:
 
     @torch.inference_mode()
     def _blended(self, batch: torch.Tensor) -> torch.Tensor:
-        sides = [fitting_side(side, self.window) for side in batch.shape[2:]]
+        sides = [fitting_side(side, self.window, self.network.reduction) for side in batch.shape[2:]]
         return sliding_window_inference(
             batch,
             roi_size=sides,
@@ -116,7 +124,7 @@ class SlicePredictor:
         )
 
 
-def fitting_side(side: int, window: int) -> int:
+def fitting_side(side: int, window: int, multiple: int) -> int:
     """Return the side of the windows that cover a slice with as little to spare as can be, at most ``window``.
 
     Parameters
@@ -124,10 +132,13 @@ def fitting_side(side: int, window: int) -> int:
     side : int
         Of the slice, in voxels.
     window : int
-        Most that a window may measure; a multiple of 32.
+        Most that a window may measure.
+    multiple : int
+        Sides must be multiples of it.
     """
+    window -= window % multiple
     if side <= window:
-        return -(-side // STRIDE) * STRIDE
+        return -(-side // multiple) * multiple
     shared = min(OVERLAP, window // 2)
     count = math.ceil((side - shared) / (window - shared))
-    return min(window, math.ceil(((side - shared) / count + shared) / STRIDE) * STRIDE)
+    return min(window, math.ceil(((side - shared) / count + shared) / multiple) * multiple)

@@ -10,13 +10,13 @@ from monai.networks.nets import FlexibleUNet
 from torch import nn
 from torch.nn import functional
 
-from .encoder import MOMENTUM, EfficientNetLite
+from .encoder import MOMENTUM, has_packaged_weights, reductions_of
 
 CPU_FLAGS = Path("/proc/cpuinfo")
 
 
 class SliceNetwork(nn.Module):
-    """A 2-D U-Net that sees a slice between its neighbours (P22).
+    """A 2-D U-Net that sees a slice between its neighbours.
 
     Parameters
     ----------
@@ -26,20 +26,22 @@ class SliceNetwork(nn.Module):
         Enlargement of the input: small domains then cover enough pixels of the encoder's coarser maps. The output is
         averaged back, so logits have the size of the slice.
     encoder : str
-        Name of the backbone: see :func:`~tomoprofile.network.encoder.encoder_names`.
+        Name of the encoder: see :func:`~tomoprofile.network.encoder.encoder_names`.
     decoder_channels : sequence of int
-        Five numbers, deepest first.
+        Deepest first; an encoder with fewer feature maps uses the first of them.
     classes : int
         Classes of the labels, background included. Two need one logit, more need one each.
-    measured : int
-        Index of the class whose domains are measured.
+    measured : sequence of int
+        Indices of the classes whose domains are measured.
     pretrained : bool
         Start the encoder from ImageNet weights.
 
     Attributes
     ----------
-    calibration : tuple of float
-        Slope and offset on the logit of the measured class, fitted on held-out slices.
+    calibration : tuple of (float, float)
+        Slope and offset on the logit of each measured class, fitted on held-out slices.
+    reduction : int
+        Sides of an image must be multiples of it, so that the encoder can halve them.
     """
 
     def __init__(
@@ -49,42 +51,46 @@ class SliceNetwork(nn.Module):
         encoder: str,
         decoder_channels: Sequence[int],
         classes: int = 2,
-        measured: int = 1,
+        measured: Sequence[int] = (1,),
         pretrained: bool = False,
     ) -> None:
         super().__init__()
         self.input_scale = input_scale
-        self.measured_class = measured
-        self.calibration = (1.0, 0.0)
+        self.measured_classes = tuple(measured)
+        self.calibration = ((1.0, 0.0),) * len(measured)
+        self.reduction = reductions_of(encoder)[-1]
         self.unet = FlexibleUNet(
             in_channels=in_channels,
             out_channels=1 if classes == 2 else classes,
             backbone=encoder,
             # FlexibleUNet would ask a hub for the weights of its own backbones.
-            pretrained=pretrained and encoder in EfficientNetLite.get_encoder_names(),
+            pretrained=pretrained and has_packaged_weights(encoder),
             decoder_channels=tuple(decoder_channels),
             norm=("batch", {"eps": 1e-3, "momentum": MOMENTUM}),
         )
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Return logits (n, k, y, x) of normalised slices (n, channels, y, x); sides times scale: multiples of 32."""
+        """Return logits (n, k, y, x) of normalised slices (n, channels, y, x), whose sides `reduction` divides."""
         scale = self.input_scale
         if scale > 1:
             image = functional.interpolate(image, scale_factor=scale, mode="bilinear", align_corners=False)
         logits = self.unet(image)
         return functional.avg_pool2d(logits, scale) if scale > 1 else logits
 
-    def measured_logit(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return the logit (n, y, x) of the measured class against all others, not calibrated."""
+    def measured_logits(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the logit (n, m, y, x) of each measured class against all others, not calibrated."""
         if logits.shape[1] == 1:
-            return logits[:, 0]
-        others = [index for index in range(logits.shape[1]) if index != self.measured_class]
-        return logits[:, self.measured_class] - torch.logsumexp(logits[:, others], 1)
+            return logits
+        return torch.stack([self._against_others(logits, index) for index in self.measured_classes], 1)
 
     def measured(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return the calibrated probability (n, y, x) of the measured class."""
-        slope, offset = self.calibration
-        return torch.sigmoid(slope * self.measured_logit(logits) + offset)
+        """Return the calibrated probability (n, m, y, x) of each measured class."""
+        each = zip(self.measured_logits(logits).unbind(1), self.calibration, strict=True)
+        return torch.stack([torch.sigmoid(slope * logit + offset) for logit, (slope, offset) in each], 1)
+
+    def _against_others(self, logits: torch.Tensor, index: int) -> torch.Tensor:
+        others = [other for other in range(logits.shape[1]) if other != index]
+        return logits[:, index] - torch.logsumexp(logits[:, others], 1)
 
     def parameter_groups(self, rate: float) -> list[dict]:
         """Return encoder and decoder parameters with their peak rates: what was pretrained moves more slowly."""

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import tifffile
 
+from ..config import UNetConfig
 from ..errors import Fault, InputError
 from ..files import whole_file
+from ..layout import TruthLayout
 from ..logs import LOG
-from .geometry import DOMAIN
+from .geometry import CLASSES
+
+_DEFAULT_CLASSES = UNetConfig().classes
 
 
-def annotate(truth_folder: str | Path, slices_tsv: str | Path, labels_folder: str | Path) -> list[Path]:
+def annotate(
+    truth_folder: str | Path,
+    slices_tsv: str | Path,
+    labels_folder: str | Path,
+    classes: Mapping[str, int] = _DEFAULT_CLASSES,
+) -> list[Path]:
     """Write the true mask of every proposed slice.
 
     Parameters
@@ -24,7 +34,10 @@ def annotate(truth_folder: str | Path, slices_tsv: str | Path, labels_folder: st
     slices_tsv : str or Path
         Tab-separated with columns ``slice`` (index along z) and ``file`` (image that was proposed).
     labels_folder : str or Path
-        Receives ``<stem of file>.tif``: uint8, 1 domain, 0 everything else.
+        Receives ``<stem of file>.tif``.
+    classes : mapping
+        Names of the classes that a model learns, background first, and their values in masks; all that is not named is
+        background.
 
     Returns
     -------
@@ -34,10 +47,17 @@ def annotate(truth_folder: str | Path, slices_tsv: str | Path, labels_folder: st
     Raises
     ------
     InputError
-        When the list or the truth cannot be read, or a slice is not in the scan.
+        When the list or the truth cannot be read, a slice is not in the scan, or a class is none of a simulated scan.
     """
+    background, *measured = classes
+    unknown = [name for name in measured if name not in CLASSES]
+    if unknown:
+        problem = f"a simulated scan has the classes {', '.join(CLASSES)}"
+        raise InputError(
+            Fault("models: classes", ", ".join(unknown), problem, "Name the background and some of these.")
+        )
     rows = _rows(Path(slices_tsv))
-    truth = Path(truth_folder) / "labels.tif"
+    truth = TruthLayout(truth_folder).labels
     written = []
     try:
         with tifffile.TiffFile(truth) as tif:
@@ -45,7 +65,10 @@ def annotate(truth_folder: str | Path, slices_tsv: str | Path, labels_folder: st
                 if not 0 <= index < len(tif.pages):
                     problem = f"the simulated scan has slices 0 to {len(tif.pages) - 1}"
                     raise InputError(Fault(str(slices_tsv), f"slice {index}", problem, "Is this the list of its scan?"))
-                mask = (tif.pages[index].asarray() == DOMAIN).astype(np.uint8)
+                labels = tif.pages[index].asarray()
+                mask = np.full(labels.shape, classes[background], np.min_scalar_type(max(classes.values())))
+                for kind in measured:
+                    mask[labels == CLASSES[kind]] = classes[kind]
                 path = Path(labels_folder) / f"{name}.tif"
                 with whole_file(path) as part:
                     tifffile.imwrite(part, mask, compression="zlib", photometric="minisblack", metadata=None)
@@ -63,5 +86,5 @@ def _rows(path: Path) -> list[tuple[int, str]]:
         with path.open(encoding="utf-8", newline="") as file:
             return [(int(row["slice"]), Path(row["file"]).stem) for row in csv.DictReader(file, delimiter="\t")]
     except (OSError, KeyError, ValueError, TypeError) as error:
-        problem = f"this is no list of slices with the columns `slice` and `file`: {error!r}"
+        problem = f"not a list of slices with the columns `slice` and `file`: {error!r}"
         raise InputError(Fault(str(path), "", problem, "Run the rule `pick_slices`.")) from None

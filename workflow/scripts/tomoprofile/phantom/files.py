@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..errors import ConfigError, Fault, InputError
 from ..files import whole_file
+from ..layout import TruthLayout
+from .geometry import CLASSES
 from .scan import Phantom
 from .truth import profile_table
 
@@ -31,7 +33,7 @@ _UNITS = {"_um": "um", "_um3": "um^3", "voxels": "voxels", "volume_ratio": "1"}
 
 
 def write_scan(phantom: Phantom, folder: str | Path, form: str) -> Path:
-    """Write the grey values as a raw scan (P10).
+    """Write the grey values as a raw scan.
 
     Parameters
     ----------
@@ -73,9 +75,9 @@ def write_scan(phantom: Phantom, folder: str | Path, form: str) -> Path:
 def write_truth(phantom: Phantom, folder: str | Path) -> None:
     """Write everything that is true of the scan.
 
-    ``objects.parquet``, ``labels.tif`` (0 matrix and fillers, 1 domain, 2 void, 3 substrate, 4 air), ``occupancy.tif``
-    (share of each voxel filled by domains, 255 = 1), ``interface.json``, ``profile.parquet`` (bins of 1 um) and, last,
-    ``settings.json``.
+    ``objects.parquet`` (domains and voids), ``labels.tif`` (0 matrix and fillers, 1 domain, 2 void, 3 substrate,
+    4 air), ``occupancy.tif`` (share of each voxel filled by domains, 255 = 1), ``interface.json``, ``profile.parquet``
+    (domains in bins of 1 um), ``profile_void.parquet`` (the same of voids) and, last, ``settings.json``.
 
     Parameters
     ----------
@@ -84,18 +86,19 @@ def write_truth(phantom: Phantom, folder: str | Path) -> None:
     folder : str or Path
         Receives the files.
     """
-    folder = Path(folder)
+    files = TruthLayout(folder)
     settings = phantom.settings
-    _write_table(folder / "objects.parquet", phantom.objects)
-    profile = profile_table(phantom.labels, phantom.objects, settings.voxel_um, phantom.plane)
-    _write_table(folder / "profile.parquet", profile)
+    _write_table(files.objects, phantom.objects)
+    for measured in CLASSES:
+        profile = profile_table(phantom.labels, phantom.objects, settings.voxel_um, phantom.plane, measured)
+        _write_table(files.profile_of(measured), profile)
     occupancy = np.rint(phantom.occupancy * 255).astype(np.uint8)
-    for name, image in (("labels.tif", phantom.labels), ("occupancy.tif", occupancy)):
-        with whole_file(folder / name) as part:
+    for path, image in ((files.labels, phantom.labels), (files.occupancy, occupancy)):
+        with whole_file(path) as part:
             tifffile.imwrite(part, image, compression="zlib", photometric="minisblack", metadata={"axes": "ZYX"})
-    with whole_file(folder / "interface.json") as part:
+    with whole_file(files.interface) as part:
         phantom.plane.save(part, how="simulated", residual_um=0.0)
-    with whole_file(folder / "settings.json") as part:
+    with whole_file(files.settings) as part:
         record = {"tomoprofile_version": __version__, **dataclasses.asdict(settings)}
         part.write_text(json.dumps(record, indent=2) + "\n")
 

@@ -20,7 +20,9 @@ from .settings import LARGE_DIAMETERS_UM, PhantomSettings
 from .shapes import Shapes, draw_ellipsoids, grow_together, reach_um
 
 DOMAIN, VOID, FILLER = 1, 2, 4
+CLASSES = {"domain": DOMAIN, "void": VOID}  # what can be measured
 PLATEAU_FROM_UM, PEAK_UM, SMALL_FROM_UM = 80.0, 40.0, 27.0
+EVEN_FROM_UM = {"domain": PLATEAU_FROM_UM, "void": 0.0}  # depth from which sizes and amounts are the same everywhere
 PLATEAU_RATIO, PEAK_RATIO = 0.040, 0.055
 _TILT_TOWARDS = (0.6, 0.8)  # share of the tilt towards z and x: both, and not alike, or a swapped axis would go unseen
 _ROUNDS = 500

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import label
 
 from ..volume.plane import Plane
-from .geometry import DOMAIN, Spheres
+from .geometry import CLASSES, Spheres
 from .painting import TALLIES
 from .shapes import united
 
@@ -118,13 +118,14 @@ def object_table(
 
 
 def profile_table(
-    labels: NDArray[np.uint8], objects: pd.DataFrame, voxel_um: float, plane: Plane, bin_um: float = BIN_UM
+    labels: NDArray[np.uint8], objects: pd.DataFrame, voxel_um: float, plane: Plane, measured: str = "domain"
 ) -> pd.DataFrame:
-    """Return the voxelised profile: the reference, as the target curve has sampling noise.
+    """Return the voxelised profile of a class: the reference, as the target curve has sampling noise.
 
-    The volume ratio is domain voxels over resin voxels. Resin is everything beyond the substrate, **voids included**:
-    a measurement with the class *domain* alone cannot tell a void from matrix, and has them in its denominator too.
-    ``n_domains`` and the mean diameter are of the domains that touch no face of the scan, by depth of the centroid.
+    The volume ratio is voxels of the class over resin voxels. Resin is everything beyond the substrate, **domains and
+    voids included**: a measurement with the class *domain* alone cannot tell a void from matrix, and has them in its
+    denominator too. ``n_domains`` and the mean diameter are of the objects that touch no face of the scan, by depth of
+    the centroid. The columns are the same for every class.
 
     Parameters
     ----------
@@ -136,30 +137,30 @@ def profile_table(
         Edge of a voxel.
     plane : Plane
         Resin-facing side of the substrate.
-    bin_um : float
-        Thickness of a bin.
+    measured : {"domain", "void"}
     """
+    value = CLASSES[measured]
     z, y, x = ((np.arange(n) + 0.5) * voxel_um for n in labels.shape)
     corners = np.array([[plane.depth_um(a, b, c) for c in x[[0, -1]]] for a in z[[0, -1]] for b in y[[0, -1]]])
-    bins = max(1, math.ceil(corners.max() / bin_um))
+    bins = max(1, math.ceil(corners.max() / BIN_UM))
     resin, domain = np.zeros(bins, np.int64), np.zeros(bins, np.int64)
     for index, z_um in enumerate(z):
         depth = plane.depth_um(z_um, y[:, None], x[None, :])
         inside = labels[index] < SUBSTRATE
-        bin_of = np.clip((depth / bin_um).astype(np.intp), 0, bins - 1)
+        bin_of = np.clip((depth / BIN_UM).astype(np.intp), 0, bins - 1)
         resin += np.bincount(bin_of[inside], minlength=bins)
-        domain += np.bincount(bin_of[labels[index] == DOMAIN], minlength=bins)
-    whole = objects[(objects["class"] == DOMAIN) & ~objects["on_border"]]
-    bin_of = np.clip((whole["depth_um"] / bin_um).astype(int), 0, bins - 1)
+        domain += np.bincount(bin_of[labels[index] == value], minlength=bins)
+    whole = objects[(objects["class"] == value) & ~objects["on_border"]]
+    bin_of = np.clip((whole["depth_um"] / BIN_UM).astype(int), 0, bins - 1)
     count = np.bincount(bin_of, minlength=bins)
     diameters = np.bincount(bin_of, weights=whole["equivalent_diameter_um"], minlength=bins)
-    low = np.arange(bins) * bin_um
+    low = np.arange(bins) * BIN_UM
     with np.errstate(invalid="ignore", divide="ignore"):
         return pd.DataFrame(
             {
-                "depth_um": low + bin_um / 2,
+                "depth_um": low + BIN_UM / 2,
                 "depth_lo_um": low,
-                "depth_hi_um": low + bin_um,
+                "depth_hi_um": low + BIN_UM,
                 "resin_um3": resin * voxel_um**3,
                 "domain_um3": domain * voxel_um**3,
                 "volume_ratio": domain / resin,

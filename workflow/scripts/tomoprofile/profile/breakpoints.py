@@ -1,4 +1,4 @@
-"""At which depths a profile bends: a continuous line of straight pieces, and how surely it has so many (P26, P27).
+"""At which depths a profile bends: a continuous line of straight pieces, and how surely it has so many.
 
 Neighbouring layers share objects, so their errors are alike, and criteria such as BIC find bends in a flat profile.
 Here the lateral blocks tell how errors run along the depth: resamples of blocks are profiles with the errors of this
@@ -48,7 +48,7 @@ class Bends:
 def breakpoints_table(
     layers: Tallies, borders_um: Floats, separation_um: float, voxel_um3: float, draws: Floats, of_model: str
 ) -> pd.DataFrame:
-    """Return the bends of volume ratio, mean diameter and number density; a row without depth where there is none.
+    """Return breakpoints of volume ratio, mean diameter and number density; a row without depth where there are none.
 
     Parameters
     ----------

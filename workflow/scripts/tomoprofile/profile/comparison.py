@@ -1,4 +1,4 @@
-"""Scans beside each other: groups of replicates, what differs between them, and series in time (P40).
+"""Scans beside each other: groups of replicates, what differs between them, and series in time.
 
 The unit is the scan, never the domain: domains of one scan share its sample, its mounting and its segmentation, so ten
 thousand of them in two scans still are two samples. Means are therefore means over scans, and their intervals come from
@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import stats
 
+from ..tables import COMPARISON, ESTIMATES
 from .estimators import COVERAGE, Floats
 
-QUANTITIES = ("volume_ratio", "mean_equivalent_diameter_um", "number_density_per_mm3")
 FEW_SCANS = 3  # with fewer in a group its spread is hardly known
 _DEPTH_DIGITS = 6  # of a micrometre: bins of one configuration agree to rounding
 
@@ -197,28 +198,6 @@ def _moments(values: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
     return n, mean, np.divide(squares, n - 1, out=np.full(n.shape, np.nan), where=n > 1)
 
 
-_COLUMNS = {
-    "kind": "string",
-    "group": "string",
-    "other_group": "string",
-    "time_h": "float64",
-    "samples": "string",
-    "zone": "string",
-    "from_um": "float64",
-    "to_um": "float64",
-    "quantity": "string",
-    "n_scans": "int64",
-    "n_other": "int64",
-    "value": "float64",
-    "lo": "float64",
-    "hi": "float64",
-    "sd_between": "float64",
-    "sd_within": "float64",
-    "variance_ratio": "float64",
-    "flag": "string",
-}
-
-
 @dataclass(frozen=True)
 class _Aligned:
     """Zones or bins of all scans, so that equal places stand in one column.
@@ -261,7 +240,7 @@ class _Aligned:
         ordered = list(ends) if kind == "zone" else sorted(ends)
         at = {place: number for number, place in enumerate(ordered)}
         has = np.zeros((len(scans), len(at)), bool)
-        columns = {f"{name}{end}": np.full(has.shape, np.nan) for name in QUANTITIES for end in ("", "_lo", "_hi")}
+        columns = {f"{name}{end}": np.full(has.shape, np.nan) for name in ESTIMATES for end in ("", "_lo", "_hi")}
         for number, (scan, found) in enumerate(zip(scans, places, strict=True)):
             where = [at[place] for place in found]
             has[number, where] = True
@@ -291,7 +270,7 @@ def _group_rows(one: Replicates, aligned: _Aligned) -> list[_Columns]:
     places = aligned.has[chosen].any(axis=0)
     n_blocks = np.array([scan.n_blocks for scan in one.scans])
     rows = []
-    for quantity in QUANTITIES:
+    for quantity in ESTIMATES:
         values, low, high = (aligned.columns[f"{quantity}{end}"][chosen][:, places] for end in ("", "_lo", "_hi"))
         n = np.isfinite(values).sum(axis=0)
         mean, sd, *ends = mean_interval(values)
@@ -311,7 +290,7 @@ def _difference_rows(a: Replicates, b: Replicates, zones: _Aligned) -> list[_Col
     chosen = [zones.rows_of(one.scans) for one in (a, b)]
     places = np.all([zones.has[rows].any(axis=0) for rows in chosen], axis=0)
     rows = []
-    for quantity in QUANTITIES:
+    for quantity in ESTIMATES:
         pair = [zones.columns[quantity][scans][:, places] for scans in chosen]
         n, n_other = (np.isfinite(values).sum(axis=0) for values in pair)
         difference, lo, hi = welch_interval(*pair)
@@ -343,8 +322,12 @@ def _labels(
 
 def _table(rows: list[_Columns]) -> pd.DataFrame:
     """Return a table of blocks of rows; a single value stands for all rows of its block."""
+    kinds = {
+        field.name: "string" if pa.types.is_large_string(field.type) else field.type.to_pandas_dtype()
+        for field in COMPARISON.schema
+    }
     if not rows:
-        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in _COLUMNS.items()})
+        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in kinds.items()})
     lengths = [len(block["from_um"]) for block in rows]
     columns = {
         name: np.concatenate(
@@ -353,6 +336,6 @@ def _table(rows: list[_Columns]) -> pd.DataFrame:
                 for block, n in zip(rows, lengths, strict=True)
             ]
         )
-        for name in _COLUMNS
+        for name in kinds
     }
-    return pd.DataFrame(columns).astype(_COLUMNS)
+    return pd.DataFrame(columns).astype(kinds)

@@ -30,6 +30,18 @@ class Stretches(NamedTuple):
     stop: Ints
 
 
+class _Blocks(NamedTuple):
+    """Lateral blocks on the lines of a slice.
+
+    ``base`` (lines,) and ``along`` (voxels on a line,) add up to the number of the block; ``piece_end`` is one past the
+    last voxel of the block that holds a voxel.
+    """
+
+    base: Ints
+    along: Ints
+    piece_end: Ints
+
+
 def n_lags(grid: Grid) -> int:
     """Return the number of distances, 0 included, in steps of a voxel along the lines."""
     axis = line_axis(grid)
@@ -78,10 +90,9 @@ def count_pairs(
     borders = np.searchsorted(runs.z, np.arange(start, stop + 1))
     for z in range(start, stop):
         found = _lines(grid, runs, slice(borders[z - start], borders[z - start + 1]), axis)
-        base = grid.blocks[0][z] + grid.blocks[3 - axis]
+        blocks = _Blocks(grid.blocks[0][z] + grid.blocks[3 - axis], along, piece_end)
         for index in range(len(zones)):
-            window = windows[index][z - start]
-            _count_pairs(*window, *found, base, along, piece_end, tallies[0, index], tallies[1, index])
+            _count_pairs(windows[index][z - start], found, blocks, tallies[0, index], tallies[1, index])
     return tallies[0], tallies[1]
 
 
@@ -167,12 +178,13 @@ def _paint(columns, y, x_start, x_stop):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _count_pairs(w_line, w_start, w_stop, line, start, stop, base, along, piece_end, domain, resin):  # type: ignore[no-untyped-def]
+def _count_pairs(windows, found, blocks, domain, resin):  # type: ignore[no-untyped-def]
     most = domain.shape[1] - 2  # distances
+    line, start, stop = found.line, found.start, found.stop
     first = 0
-    for window in range(w_line.size):
-        j, low, high = w_line[window], w_start[window], w_stop[window]
-        _add_pairs(low, high, low, high, base[j], along, piece_end, resin)
+    for window in range(windows.line.size):
+        j, low, high = windows.line[window], windows.start[window], windows.stop[window]
+        _add_pairs(low, high, low, high, j, blocks, resin)
         while first < line.size and (line[first] < j or (line[first] == j and stop[first] <= low)):
             first += 1
         one = first
@@ -181,18 +193,18 @@ def _count_pairs(w_line, w_start, w_stop, line, start, stop, base, along, piece_
             other = one
             while other < line.size and line[other] == j and start[other] < high and start[other] - a1 + 1 < most:
                 b0, b1 = max(start[other], low), min(stop[other], high)
-                _add_pairs(a0, a1, b0, b1, base[j], along, piece_end, domain)
+                _add_pairs(a0, a1, b0, b1, j, blocks, domain)
                 other += 1
             one += 1
 
 
 @njit(cache=True, nogil=True)
-def _add_pairs(a0, a1, b0, b1, base, along, piece_end, tallies):  # type: ignore[no-untyped-def]
+def _add_pairs(a0, a1, b0, b1, line, blocks, tallies):  # type: ignore[no-untyped-def]
     """Add the pairs of a point of ``[a0, a1)`` with one not before it in ``[b0, b1)``, block by block of the first."""
     most = tallies.shape[1] - 2
     while a0 < a1:
-        end = min(a1, piece_end[a0])
-        row = tallies[base + along[a0]]
+        end = min(a1, blocks.piece_end[a0])
+        row = tallies[blocks.base[line] + blocks.along[a0]]
         for corner, sign in ((b0 - end, 1), (b0 - a0, -1), (b1 - end, -1), (b1 - a0, 1)):
             if corner <= 0:
                 row[0] -= sign * corner

@@ -1,4 +1,4 @@
-"""Voxels and pairs of voxels of a scan, counted slab by slab by as many workers as there are (P28).
+"""Voxels and pairs of voxels of a scan, counted slab by slab by as many workers as there are.
 
 Every part is integers by layer and block, and parts are joined by sums: the same for any slabs and any number of
 workers. Most layers and blocks of a slab are empty, so parts travel as sparse arrays.
@@ -19,10 +19,10 @@ from scipy.sparse import csr_array
 
 from ..domains.objects import Runs, filled_row_groups, read_objects_metadata, read_runs, refuse_split_slice
 from ..domains.workers import Workers
+from ..tables import CALIBRATED
 from .correlation import count_pairs
 from .masks import Grid, Ints
 
-CALIBRATED = "calibrated"
 _SLAB_VOXELS = 2**26  # of slices without domains, which no row group divides
 
 

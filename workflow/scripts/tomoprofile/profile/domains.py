@@ -1,4 +1,4 @@
-"""The domains that count, by layer of depth and lateral block: their sizes and nearest neighbours (P24, P25)."""
+"""The domains that count, by layer of depth and lateral block: their sizes and nearest neighbours."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .estimators import Estimate, medians, ratio, weighted_quantiles
+from .exposure import Exposure
 from .masks import Floats, Grid, Ints
 from .ranges import Ranges
 
@@ -67,10 +68,8 @@ class Domains:
         return np.bincount(cell, values, grid.n_layers * grid.n_blocks).reshape(grid.n_layers, grid.n_blocks)
 
 
-def diameters(
-    ranges: Ranges, usable: NDArray[np.bool_], found: Domains, grid: Grid, draws: Floats
-) -> dict[str, Floats]:
-    """Return the columns that describe how diameters are distributed in each range (P24).
+def diameters(ranges: Ranges, found: Domains, exposure: Exposure) -> dict[str, Floats]:
+    """Return the columns that describe how diameters are distributed in each range.
 
     Quantiles are those of the weighted distribution: the smallest diameter at or below which the domains have at least
     this share of the weight. The volume-weighted mean is sum of w d^4 / sum of w d^3.
@@ -78,46 +77,39 @@ def diameters(
     Parameters
     ----------
     ranges : Ranges
-    usable : array (layers,) of bool
-        Layers in which no end of the scan cuts objects.
     found : Domains
-    grid : Grid
-    draws : array (resamples, blocks)
+    exposure : Exposure
 
     Returns
     -------
     dict of array (ranges,)
     """
-    rows = [found.within(holds & usable) for holds in ranges.holds]
+    objects = ranges.holds & exposure.usable
+    rows = [found.within(holds) for holds in objects]
     quantiles = np.array([weighted_quantiles(row.diameter_um, row.weight, [*_QUANTILES.values()]) for row in rows])
     columns = {f"diameter_{name}_um": column for name, column in zip(_QUANTILES, quantiles.T, strict=True)}
     parts = ([getattr(row, name) for row in rows] for name in ("diameter_um", "weight", "block"))
-    median = medians(*parts, draws)
-    objects = ranges.holds & usable
+    median = medians(*parts, exposure.draws)
     cubes = found.weight * found.diameter_um**3
-    top, bottom = (objects @ found.sums(values, grid) for values in (cubes * found.diameter_um, cubes))
+    top, bottom = (objects @ found.sums(values, exposure.grid) for values in (cubes * found.diameter_um, cubes))
     ordered = {}
     for name, column in columns.items():
         ordered |= median.columns(name) if name == "diameter_median_um" else {name: column}
-    return ordered | ratio(top, bottom, 1.0, draws).columns("volume_weighted_diameter_um")
+    return ordered | ratio(top, bottom, 1.0, exposure.draws).columns("volume_weighted_diameter_um")
 
 
 def nearest_neighbours(
-    ranges: Ranges,
-    usable: NDArray[np.bool_],
-    found: Domains,
-    grid: Grid,
-    density_per_mm3: Floats,
-    draws: Floats,
+    ranges: Ranges, found: Domains, density_per_mm3: Floats, exposure: Exposure
 ) -> dict[str, Floats]:
     """Return mean and spread of the distance to the nearest neighbour, and how regular the places are.
 
     Parameters
     ----------
-    ranges, usable, found, grid, draws
-        As in :func:`diameters`.
+    ranges : Ranges
+    found : Domains
     density_per_mm3 : array (ranges,)
         Number density.
+    exposure : Exposure
 
     Returns
     -------
@@ -133,10 +125,10 @@ def nearest_neighbours(
     border. Fewer than five such objects tell nothing.
     """
     known = found.nearest_um <= found.border_um
-    lattice = _lattice(grid)
+    lattice = _lattice(exposure.grid)
     mean: list[Estimate] = []
     spread = []
-    for holds in ranges.holds & usable:
+    for holds in ranges.holds & exposure.usable:
         counts = known & holds[found.layer]
         if counts.sum() < FEW:
             counts[:] = False
@@ -145,8 +137,10 @@ def nearest_neighbours(
         places = len(border_um) - np.searchsorted(border_um, distance)
         weight = 1 / np.maximum(places, 1)
         block = found.block[counts]
-        top, bottom = (np.bincount(block, part, grid.n_blocks)[None, :] for part in (weight * distance, weight))
-        mean.append(ratio(top, bottom, 1.0, draws))
+        top, bottom = (
+            np.bincount(block, part, exposure.grid.n_blocks)[None, :] for part in (weight * distance, weight)
+        )
+        mean.append(ratio(top, bottom, 1.0, exposure.draws))
         total = weight.sum()
         squares = (weight * (distance - mean[-1].value[0]) ** 2).sum()
         spread.append(math.sqrt(squares / total) if total > 0 else math.nan)
@@ -183,31 +177,28 @@ def diameter_edges_um(found: Domains) -> Floats:
     return width * np.arange(math.floor(largest / width + 1e-9) + 2)
 
 
-def sizes_table(
-    names: list[str], zones: Ranges, usable: NDArray[np.bool_], found: Domains, grid: Grid, resin: Ints, draws: Floats
-) -> pd.DataFrame:
+def sizes_table(names: list[str], zones: Ranges, found: Domains, exposure: Exposure) -> pd.DataFrame:
     """Return the histogram of diameters in each zone: domains that no side of the scan cuts, with their weights.
 
     Parameters
     ----------
     names : list of str
-        Zones.
-    zones, usable, found, grid, draws
-        As in :func:`diameters`.
-    resin : array (layers, blocks)
-        Voxels of resin.
+        Of the zones.
+    zones : Ranges
+    found : Domains
+    exposure : Exposure
     """
     edges = diameter_edges_um(found)
-    per_mm3 = 1e9 / float(np.prod(grid.voxel_size_um))
+    n_blocks, per_mm3 = exposure.grid.n_blocks, 1e9 / exposure.grid.voxel_um3
     tables = []
-    for name, holds in zip(names, zones.holds & usable, strict=True):
+    for name, holds in zip(names, zones.holds & exposure.usable, strict=True):
         row = found.within(holds)
         # An upper border belongs to its class for no domain: [lo, hi).
         size = np.searchsorted(edges, row.diameter_um, side="right") - 1
         n = len(edges) - 1
-        weight = np.bincount(size * grid.n_blocks + row.block, row.weight, n * grid.n_blocks).reshape(n, -1)
-        exposure = np.tile((holds @ resin).astype(np.float64), (n, 1))
-        density = ratio(weight, exposure, per_mm3, draws)
+        weight = np.bincount(size * n_blocks + row.block, row.weight, n * n_blocks).reshape(n, -1)
+        resin = np.tile((holds @ exposure.resin).astype(np.float64), (n, 1))
+        density = ratio(weight, resin, per_mm3, exposure.draws)
         volume = np.bincount(size, row.weight * row.diameter_um**3, n)
         share = volume / volume.sum() if volume.sum() > 0 else np.full(n, np.nan)
         columns = {"zone": name, "diameter_lo_um": edges[:-1], "diameter_hi_um": edges[1:]}

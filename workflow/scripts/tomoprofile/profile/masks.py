@@ -7,6 +7,7 @@ voxel cannot be in the numerator of a ratio without being in its denominator.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -99,8 +100,8 @@ def _holds(circle: Circle, y_um: Floats, x_um: Floats) -> NDArray[np.bool_]:
 
 
 @dataclass(frozen=True)
-class Grid:
-    """Layers of depth and lateral blocks of a scan.
+class Space:
+    """The part of a scan that counts: resin beyond the substrate, inside the field of view, without air.
 
     Attributes
     ----------
@@ -114,6 +115,53 @@ class Grid:
         Voxels outside are not counted.
     resin : Resin
         Nor are those in air.
+    """
+
+    shape: tuple[int, int, int]
+    voxel_size_um: tuple[float, float, float]
+    plane: Plane
+    view: FieldOfView
+    resin: Resin
+
+    @classmethod
+    def of(
+        cls,
+        shape: tuple[int, int, int],
+        voxel_size_um: tuple[float, float, float],
+        plane: Plane,
+        resin: Resin,
+        field_of_view: str | Circle,
+    ) -> Space:
+        """Return the space of a scan; ``field_of_view`` as in the configuration, see :meth:`FieldOfView.of`."""
+        view = FieldOfView.of(field_of_view, shape, voxel_size_um, resin.circle)
+        return cls(shape, voxel_size_um, plane, view, resin)
+
+    @property
+    def voxel_um3(self) -> float:
+        """Volume of a voxel."""
+        return float(np.prod(self.voxel_size_um))
+
+    @property
+    def deepest_um(self) -> float:
+        """Largest depth in the scan."""
+        return float(max(depths.max() for depths in self.plane.end_depths_um(self.shape, self.voxel_size_um)))
+
+    def whole_objects_um(self, radius_um: float) -> tuple[float, float]:
+        """Return the depths between which centroids of objects up to a radius lie without the scan's ends cutting them.
+
+        The near end is open, so has a limit, only when the substrate lies wholly outside the scan.
+        """
+        near, far = self.plane.end_depths_um(self.shape, self.voxel_size_um)
+        near_um = float(near.max()) + radius_um if near.min() > 0 else -np.inf
+        return near_um, float(far.min()) - radius_um
+
+
+@dataclass(frozen=True)
+class Grid(Space):
+    """A space divided into layers of depth and lateral blocks.
+
+    Attributes
+    ----------
     borders_um : array (n_layers + 1,)
         Ascending; layer i holds depths in ``[borders_um[i], borders_um[i + 1])``. What lies before the first or behind
         the last border is not counted: the substrate, or a guard.
@@ -122,37 +170,23 @@ class Grid:
     n_blocks : int
     """
 
-    shape: tuple[int, int, int]
-    voxel_size_um: tuple[float, float, float]
-    plane: Plane
-    view: FieldOfView
-    resin: Resin
     borders_um: Floats
     blocks: tuple[Ints, Ints, Ints]
     n_blocks: int
 
     @classmethod
-    def of(
-        cls,
-        shape: tuple[int, int, int],
-        voxel_size_um: tuple[float, float, float],
-        plane: Plane,
-        view: FieldOfView,
-        borders_um: Floats,
-        block_um: float,
-        resin: Resin,
-    ) -> Grid:
+    def dividing(cls, space: Space, borders_um: Floats, block_um: float) -> Grid:
         """Divide the two axes along the substrate into equal blocks, as many as fit with sides >= ``block_um``."""
         blocks: list[Ints] = []
         n_blocks = 1
-        for axis, n in enumerate(shape):
-            if axis == plane.axis:
+        for axis, n in enumerate(space.shape):
+            if axis == space.plane.axis:
                 blocks.append(np.zeros(n, np.int64))
                 continue
-            pieces = max(1, min(n, int(n * voxel_size_um[axis] / block_um + 1e-9)))
+            pieces = max(1, min(n, int(n * space.voxel_size_um[axis] / block_um + 1e-9)))
             blocks.append((2 * np.arange(n) + 1) * pieces // (2 * n) * n_blocks)
             n_blocks *= pieces
-        return cls(shape, voxel_size_um, plane, view, resin, borders_um, (blocks[0], blocks[1], blocks[2]), n_blocks)
+        return cls(**vars(space), borders_um=borders_um, blocks=(blocks[0], blocks[1], blocks[2]), n_blocks=n_blocks)
 
     @property
     def n_layers(self) -> int:
@@ -169,31 +203,24 @@ class Grid:
         tallies : array (n_layers, n_blocks) of int64
             Changed in place.
         """
-        nz, ny, nx = self.plane.normal
-        edges = np.concatenate([[-np.inf], self.borders_um, [np.inf]])
-        _count(
-            np.asarray(z, np.int64),
-            np.asarray(y, np.int64),
-            np.asarray(x_start, np.int64),
-            np.asarray(x_stop, np.int64),
+        geometry = _Geometry(
+            self.plane.normal,
+            self.plane.offset_um,
+            self.plane.nodes,
+            self.plane.node_spacing_um,
+            self.voxel_size_um,
             self.view.x_start,
             self.view.x_stop,
             self.resin.air,
             self.resin.side,
-            nz,
-            ny,
-            nx,
-            self.plane.offset_um,
-            self.plane.nodes,
-            *self.plane.node_spacing_um,
-            *self.voxel_size_um,
-            edges,
-            *self.blocks,
-            tallies,
+            np.concatenate([[-np.inf], self.borders_um, [np.inf]]),
+            self.blocks,
         )
+        runs = _Runs(*(np.asarray(column, np.int64) for column in (z, y, x_start, x_stop)))
+        _count(runs, geometry, tallies)
 
     def count_resin(self, start: int = 0, stop: int | None = None) -> Ints:
-        """Return the voxels of resin, matrix and domains together, by layer and block (P28).
+        """Return the voxels of resin, matrix and domains together, by layer and block.
 
         Parameters
         ----------
@@ -233,37 +260,38 @@ class Grid:
         return np.where(counts, layer, -1), np.where(counts, block, -1)
 
 
+class _Runs(NamedTuple):
+    z: Ints
+    y: Ints
+    start: Ints
+    stop: Ints
+
+
+class _Geometry(NamedTuple):
+    """A :class:`Grid` as the kernel takes it; without nodes depths are those of a plane."""
+
+    normal: tuple[float, float, float]
+    offset_um: float
+    nodes: Floats
+    node_spacing_um: tuple[float, float, float]
+    voxel_size_um: tuple[float, float, float]
+    view_start: Ints
+    view_stop: Ints
+    air: NDArray[np.bool_]
+    side: int
+    edges_um: Floats
+    blocks: tuple[Ints, Ints, Ints]
+
+
 @njit(cache=True, nogil=True)
-def _count(  # type: ignore[no-untyped-def]
-    z,
-    y,
-    start,
-    stop,
-    view_start,
-    view_stop,
-    air,
-    side,
-    nz,
-    ny,
-    nx,
-    offset,
-    nodes,
-    sz,
-    sy,
-    sx,
-    dz,
-    dy,
-    dx,
-    edges,
-    bz,
-    by,
-    bx,
-    tallies,
-):
+def _count(runs, geometry, tallies):  # type: ignore[no-untyped-def]
+    (nz, ny, nx), (dz, dy, dx) = geometry.normal, geometry.voxel_size_um
+    nodes, (sz, sy, sx) = geometry.nodes, geometry.node_spacing_um
+    air, side, edges, (bz, by, bx) = geometry.air, geometry.side, geometry.edges_um, geometry.blocks
     n_layers = tallies.shape[0]
-    for run in range(z.size):
-        i, j = z[run], y[run]
-        first, last = max(start[run], view_start[j]), min(stop[run], view_stop[j])
+    for run in range(runs.z.size):
+        i, j = runs.z[run], runs.y[run]
+        first, last = max(runs.start[run], geometry.view_start[j]), min(runs.stop[run], geometry.view_stop[j])
         # The same order of operations as Plane.depth_um, so that both agree to the last bit at a border.
         row = nz * ((i + 0.5) * dz) + ny * ((j + 0.5) * dy)
         row_block = bz[i] + by[j]
@@ -272,7 +300,7 @@ def _count(  # type: ignore[no-untyped-def]
             if nodes.size:
                 depth = distance_at(nodes, sz, sy, sx, (i + 0.5) * dz, (j + 0.5) * dy, (k + 0.5) * dx)
             else:
-                depth = row + nx * ((k + 0.5) * dx) - offset
+                depth = row + nx * ((k + 0.5) * dx) - geometry.offset_um
             here = layer
             while depth < edges[here]:
                 here -= 1

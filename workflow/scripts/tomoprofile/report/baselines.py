@@ -1,4 +1,4 @@
-"""The part of a scan's page that shows simple thresholds beside its own segmentation (P21)."""
+"""The part of a scan's page that shows simple thresholds beside its own segmentation."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import plotly.graph_objects as go
 import pyarrow.parquet as pq
 from plotly.subplots import make_subplots
 
-from ..baselines.thresholds import METHODS, OWN, Block
+from ..baselines.block import METHODS, OWN, Block
 from ..errors import Fault, InputError
+from ..tables import BASELINES, DOMAINS, read_facts
 from ..volume.plane import Plane
 from ..volume.store import open_store
 from .headline import length
@@ -31,10 +32,11 @@ _SHOWN = (
     ("number_density_per_mm3", "Number density (mm⁻³)", 1.0),
 )
 _ROOM = 1.6  # of the scan's own largest value
+_FACTS = ("large_found", "outlines", "domains_are", "whole_scan", "block", "voxel_size_um", "near_um")
 _REMEDY = "Remove it and run the workflow again."
 
 
-def draw_outlines(block: Block, level: float, near_um: float | None) -> dict[str, Any]:
+def draw_outlines(block: Block, near_um: float | None) -> dict[str, Any]:
     """Return the outlines of all methods on one zoom at the substrate, which :func:`baselines_section` shows.
 
     The section goes through the largest of the scan's own domains near the substrate; where it has none, through the
@@ -44,18 +46,16 @@ def draw_outlines(block: Block, level: float, near_um: float | None) -> dict[str
     ----------
     block : Block
         Segmented and measured.
-    level : float
-        Decision level of the scan's own segmentation.
     near_um : float or None
         Depths nearer than this are near the substrate; None: all.
     """
     plane, volume = Plane.load(block.interface), open_store(block.volume)
     axis = 1 if plane.axis == 0 else 0
     depths = (0.0, math.inf if near_um is None else near_um)
-    index = _section(block, level, axis, volume.shape[axis], volume.voxel_size_um[axis], depths)
+    index = _section(block, axis, volume.shape[axis], volume.voxel_size_um[axis], depths)
     box, record = None, {}
     for method in METHODS:
-        at = block.level(method, level)
+        at = block.level(method)
         runs = pq.read_table(at.objects, filters=[("zyx"[axis], "==", index)]).to_pandas()
         cut = read_section(volume, open_store(block.mask(method)), runs, axis, index, at.probability, plane)
         if box is None:  # the scan's own domains come first, and choose it
@@ -88,15 +88,14 @@ def baselines_section(table: Path, kind: Literal["network", "threshold", "mask",
     InputError
         When a file cannot be read.
     """
-    try:
-        content = pq.read_table(table)
-        facts = {key.decode(): json.loads(value) for key, value in (content.schema.metadata or {}).items()}
-        rows, large, record = content.to_pandas(), facts["large_found"], facts["outlines"]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(Fault(str(table), "", f"this is no table of baselines: {error}", _REMEDY)) from None
+    rows, facts = BASELINES.read(table), read_facts(table)
+    missing = [name for name in _FACTS if name not in facts]
+    if missing:
+        raise InputError(Fault(str(table), "", f"the metadata lack {', '.join(missing)}", _REMEDY))
+    record = facts["outlines"]
     names = {OWN: _OWN.get(kind, _GIVEN), **_NAMES}
     return {
-        "sentence": _sentence(rows, large, names, facts),
+        "sentence": _sentence(rows, names, facts),
         "block": _block_in_words(facts),
         "place": record["place"],
         "view": record["view"],
@@ -109,20 +108,19 @@ def baselines_section(table: Path, kind: Literal["network", "threshold", "mask",
     }
 
 
-def _section(block: Block, level: float, axis: int, n: int, edge: float, depths: tuple[float, float]) -> int:
+def _section(block: Block, axis: int, n: int, edge: float, depths: tuple[float, float]) -> int:
     """Return the index of the section through the largest domain near the substrate; without any the middle one."""
     name = f"centroid_{'zyx'[axis]}_um"
     for method in METHODS:
-        columns = [name, "depth_um", "equivalent_diameter_um"]
-        found = pq.read_table(block.level(method, level).table, columns=columns).to_pandas()
+        found = DOMAINS.read(block.level(method).table, (name, "depth_um", "equivalent_diameter_um"))
         near = found[(found["depth_um"] >= depths[0]) & (found["depth_um"] < depths[1])]
         if len(near):
             return min(int(near.loc[near["equivalent_diameter_um"].idxmax(), name] / edge), n - 1)
     return n // 2
 
 
-def _sentence(rows: pd.DataFrame, large: dict[str, list[int]], names: dict[str, str], facts: dict[str, Any]) -> str:
-    own = names[OWN]
+def _sentence(rows: pd.DataFrame, names: dict[str, str], facts: dict[str, Any]) -> str:
+    own, large = names[OWN], facts["large_found"]
     near = "near the substrate" if facts["near_um"] is not None else "at all"
     n = large[OWN][1]
     if n:

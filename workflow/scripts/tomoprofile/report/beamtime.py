@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import pyarrow.parquet as pq
-
 from ..errors import Fault, InputError
-from ..files import whole_file
+from ..files import read_record
+from ..layout import BundleLayout, ScanLayout
 from ..profile.comparison import ScanResult, compare_scans
 from ..samples import Scan
+from ..tables import COMPARISON, PROFILE, at_level, read_facts
 from .comparison import comparison_section
 from .flags import Flag, interface_flags, model_flags, segmentation_flags, worst, zone_flags
 from .headline import Estimate, count, depth_range, estimate
 from .page import write_page
 from .segmentation import Segmentation, read_segmentation
-from .tables import at_level, mask_was_given, plateau, read_profile, read_record, read_zones
+from .zones import mask_was_given, plateau, read_zones
 
 _LABELS = {"error": "fault", "warning": "look", "note": "fine", "ok": "fine"}
 _SEVERITY = tuple(_LABELS)
@@ -38,8 +38,8 @@ class BeamtimeEntry:
     ----------
     scan : Scan
         Its row of the sheet.
-    folder : Path
-        Its results.
+    files : ScanLayout
+        Where its results lie.
     segmenter : Path
         Folder of its model bundle, ``threshold.json`` or ``mask.json``.
     troubles : tuple of (str, str)
@@ -47,7 +47,7 @@ class BeamtimeEntry:
     """
 
     scan: Scan
-    folder: Path
+    files: ScanLayout
     segmenter: Path
     troubles: tuple[tuple[str, str], ...] = ()
 
@@ -57,29 +57,10 @@ class BeamtimeEntry:
         return self.scan.sample
 
     @property
-    def zones(self) -> Path:
-        """Its table of zones."""
-        return self.folder / "zones.parquet"
-
-    @property
-    def profile(self) -> Path:
-        """Its profile."""
-        return self.folder / "profile.parquet"
-
-    @property
-    def interface(self) -> Path:
-        """The record of its substrate plane."""
-        return self.folder / "interface.json"
-
-    @property
-    def report(self) -> Path:
-        """Its own page, which is linked."""
-        return self.folder / "report.html"
-
-    @property
     def has_results(self) -> bool:
         """Whether there is something to compare."""
-        return all(path.exists() for path in (self.zones, self.profile, self.interface, self.report))
+        files = self.files
+        return all(path.exists() for path in (files.zones, files.profile, files.interface, files.report))
 
 
 @dataclass(frozen=True)
@@ -164,13 +145,12 @@ def report_beamtime(
     }
     scans = [_result(entry) for entry in samples if entry.has_results]
     table = compare_scans(scans)
-    with whole_file(comparison) as partial:
-        table.to_parquet(partial, index=False)
+    COMPARISON.write(comparison, table)
     write_page("beamtime.html.j2", context | comparison_section(scans, table), page)
 
 
 def _result(entry: BeamtimeEntry) -> ScanResult:
-    zones, profile = read_zones(entry.zones), read_profile(entry.profile)
+    zones, profile = read_zones(entry.files.zones), PROFILE.read(entry.files.profile)
     given = mask_was_given(zones)
     edges = " × ".join(f"{edge:g}" for edge in entry.scan.voxel_size_um)
     return ScanResult(
@@ -179,17 +159,12 @@ def _result(entry: BeamtimeEntry) -> ScanResult:
         math.nan if entry.scan.time_h is None else entry.scan.time_h,
         at_level(profile, "calibrated"),
         at_level(zones, "calibrated"),
-        _n_blocks(entry.zones),
+        read_facts(entry.files.zones).get("blocks", 0),
         {
             "voxel size": f"{edges} µm",
             "boundary convention": "unknown, mask given" if given else _convention(entry),
         },
     )
-
-
-def _n_blocks(zones: Path) -> int:
-    metadata = pq.read_schema(zones).metadata or {}
-    return int(metadata.get(b"blocks", b"0"))
 
 
 def _convention(entry: BeamtimeEntry) -> str:
@@ -203,12 +178,12 @@ def _convention(entry: BeamtimeEntry) -> str:
 
 
 def _segmentation(entry: BeamtimeEntry) -> Segmentation | None:
-    record = entry.segmenter if entry.segmenter.suffix == ".json" else entry.segmenter / "configs" / "metadata.json"
+    record = entry.segmenter if entry.segmenter.suffix == ".json" else BundleLayout(entry.segmenter).metadata
     return read_segmentation(entry.segmenter) if record.exists() else None
 
 
 def _load(entry: BeamtimeEntry, found: list[Flag], page: Path) -> tuple[dict[str, Any], list[Estimate]]:
-    zones, record = read_zones(entry.zones), read_record(entry.interface)
+    zones, record = read_zones(entry.files.zones), read_record(entry.files.interface)
     calibrated = at_level(zones, "calibrated")
     first, last = calibrated.iloc[0], calibrated.iloc[plateau(zones)]
     segmentation = _segmentation(entry)
@@ -230,7 +205,7 @@ def _load(entry: BeamtimeEntry, found: list[Flag], page: Path) -> tuple[dict[str
         "sample": entry.sample,
         "state": worst(flags),
         "label": "failed" if entry.troubles else _LABELS[worst(flags)],
-        "link": quote(Path(os.path.relpath(entry.report, page.parent)).as_posix()),
+        "link": quote(Path(os.path.relpath(entry.files.report, page.parent)).as_posix()),
         "place": depth_range(last["from_um"], last["to_um"]),
         "n_domains": count(calibrated["n_domains"].sum()),
         "flags": tuple(flag for flag in flags if flag.severity != "note"),

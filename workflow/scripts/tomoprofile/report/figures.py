@@ -13,8 +13,8 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
+from ..tables import ESTIMATES, LEVELS, at_level
 from .headline import depth_range
-from .tables import ESTIMATES, LEVELS, at_level
 
 _BLUE, _ORANGE, _GREEN = "#3b82c4", "#d9661f", "#2a9d7c"  # told apart with any colour vision, on white and on black
 _PURPLE = "#a35cb8"

@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 
 from ..shift.alarm import Familiarity
+from ..tables import FLAGS, OF_MODEL, at_level, has_flag
 from .headline import depth_range, length
 from .segmentation import Segmentation
-from .tables import at_level, plateau
+from .zones import plateau
 
 _TILT_DEG = 2.0  # phantoms and mounted samples stay below; more hints at a wrong plane
 _RESIDUAL_VOXELS = 1.0
@@ -21,35 +22,6 @@ _HOLLOW = 0.05  # share of the large domains; digitisation makes none in a domai
 _COARSE = {"small_for_axes": 0.5, "small_for_surface": 0.1}  # shares of all domains from which shapes are no use
 _MOST_NAMES = 5
 _LEVEL_LIMITS = (0.3, 0.7)  # to which calibration is clipped
-
-_REASONS = {
-    "few": ("Few domains", "fewer than 5 domains, so means and intervals there say little"),
-    "far_end": (
-        "Far end of the scan",
-        "the far face of the scan cuts domains there, so mean diameter and number density leave those depths out",
-    ),
-    "near_end": (
-        "Near end of the scan",
-        "the scan begins inside the resin and cuts domains there, so mean diameter and number density leave those "
-        "depths out",
-    ),
-    "outside_model": ("Unlike what the model has seen", "the whole scan looks unlike those the model learned from"),
-    "edge_of_model": (
-        "At the edge of what the model has seen",
-        "the whole scan looks somewhat unlike those of the model",
-    ),
-    "outside_counted": (
-        "Corners counted as resin",
-        "the slices are filled with a constant outside of a circle, and `field_of_view: all` counts that as resin, so "
-        "volume ratios and number densities are too low: leave the key out, or set `cylinder`",
-    ),
-    "few_blocks": ("Few blocks", "the field of view is so small that 95 % intervals are missing or too narrow"),
-    "unknown_size": (
-        "Domains without a size",
-        "the table of domains does not tell the size of all of them, so mean diameter and number density lack some",
-    ),
-}
-_OF_MODEL = {"outside_model": "error", "edge_of_model": "warning"}
 
 
 @dataclass(frozen=True)
@@ -74,9 +46,9 @@ def profile_flags(profile: pd.DataFrame) -> list[Flag]:
     bins = at_level(profile, "calibrated")
     flags = []
     for reason in _reasons(bins["flag"]):
-        flagged = bins["flag"].str.split(";").map(lambda reasons, reason=reason: reason in reasons)
         title, text = _words(reason)
-        flags.append(Flag("note", title, f"{_depths(bins, flagged)}: {text}. Shown hollow in the profile."))
+        depths = _depths(bins, has_flag(bins, reason))
+        flags.append(Flag("note", title, f"{depths}: {text}. Shown hollow in the profile."))
     return flags
 
 
@@ -91,7 +63,7 @@ def zone_flags(zones: pd.DataFrame) -> list[Flag]:
         for reason in filter(None, str(row.flag).split(";")):
             title, text = _words(reason)
             # Every scan ends somewhere: the bins say where, and that a zone meets its end is no reason to distrust it.
-            if not reason.endswith("_end") and reason not in _OF_MODEL:
+            if reason not in FLAGS or (FLAGS[reason].severity != "note" and reason not in OF_MODEL):
                 flags.append(Flag("warning", f"{title} in zone {row.zone}", f"{text[0].upper()}{text[1:]}."))
     last = zones[zones["zone"] == at_level(zones, "calibrated")["zone"].iloc[plateau(zones)]]
     low, high = last["volume_ratio"].min(), last["volume_ratio"].max()
@@ -106,9 +78,9 @@ def zone_flags(zones: pd.DataFrame) -> list[Flag]:
 
 def model_flags(zones: pd.DataFrame) -> list[Flag]:
     """Return one flag when the table says that the scan is unlike those its model has seen."""
-    found = {reason for flag in zones["flag"] for reason in str(flag).split(";")}
+    found = [name for name in OF_MODEL if has_flag(zones, name).any()]
     text = "Its numbers may be far off: label the slice that the report names before you use them."
-    return [Flag(severity, _words(reason)[0], text) for reason, severity in _OF_MODEL.items() if reason in found]
+    return [Flag(FLAGS[name].severity, FLAGS[name].title, text) for name in found]
 
 
 def familiarity_flags(familiarity: Familiarity | None, sample: str) -> list[Flag]:
@@ -117,19 +89,23 @@ def familiarity_flags(familiarity: Familiarity | None, sample: str) -> list[Flag
         return []
     if familiarity.status == "unknown":
         return [Flag("warning", "Model not compared with the scan", f"There is {familiarity.reasons[0]}.")]
-    end = "do not use these numbers before" if familiarity.status == "outside" else "to be sure,"
+    wanted = {
+        "outside": "do not use them before you have labelled one slice of this scan.",
+        "edge": "to be sure, label one slice of this scan.",
+    }
     image = f"to_label/{sample}_z{familiarity.label_slice:05d}.tif"
     text = (
-        f"Differences: {'; '.join(familiarity.reasons)}. How far off the numbers are is unknown: {end} one slice of "
-        f"this scan was labelled. Take slice {familiarity.label_slice}: {image}, with a mask to correct in "
+        f"Differences: {'; '.join(familiarity.reasons)}. How far off the numbers are is unknown: "
+        f"{wanted[familiarity.status]} Take slice {familiarity.label_slice}: {image}, with a mask to correct in "
         "to_label/prelabels. Name the folder of the corrected mask in the column labels of the sheet and run again; a "
         "model used as it is becomes `base` of a new one."
     )
-    return [Flag(_OF_MODEL[familiarity.flag], _words(familiarity.flag)[0], text)]
+    reason = FLAGS[familiarity.flag]
+    return [Flag(reason.severity, reason.title, text)]
 
 
 def interface_flags(record: dict[str, Any], voxel_um: float | None = None) -> list[Flag]:
-    """Return what is doubtful about the substrate plane (P42).
+    """Return what is doubtful about the substrate plane.
 
     Parameters
     ----------
@@ -225,7 +201,7 @@ def _dominating(domains: pd.DataFrame) -> list[Flag]:
 
 def _hollow(domains: pd.DataFrame) -> list[Flag]:
     # A domain of a few voxels cannot show a cavity.
-    large = domains[~_has(domains, "small_for_axes")]
+    large = domains[~has_flag(domains, "small_for_axes")]
     hollow = int((large["cavities"] > 0).sum())
     if not len(large) or hollow <= _HOLLOW * len(large):
         return []
@@ -237,7 +213,7 @@ def _hollow(domains: pd.DataFrame) -> list[Flag]:
 
 
 def _coarse(domains: pd.DataFrame) -> list[Flag]:
-    shares = {reason: float(_has(domains, reason).mean()) for reason in _COARSE} if len(domains) else {}
+    shares = {reason: float(has_flag(domains, reason).mean()) for reason in _COARSE} if len(domains) else {}
     if not any(share > _COARSE[reason] for reason, share in shares.items()):
         return []
     text = (
@@ -248,10 +224,6 @@ def _coarse(domains: pd.DataFrame) -> list[Flag]:
     return [Flag("note", "Voxels are coarse for shapes", text)]
 
 
-def _has(table: pd.DataFrame, reason: str) -> pd.Series:
-    return table["flag"].str.split(";").map(lambda reasons: reason in reasons).astype(bool)
-
-
 def worst(flags: list[Flag]) -> str:
     """Return the severest kind among flags: error, warning, note, or ok when there are none."""
     found = {flag.severity for flag in flags}
@@ -260,12 +232,15 @@ def worst(flags: list[Flag]) -> str:
 
 def _reasons(flags: pd.Series) -> list[str]:
     found = {reason for flag in flags for reason in flag.split(";") if reason}
-    order = list(_REASONS)
+    order = list(FLAGS)
     return sorted(found, key=lambda reason: (order.index(reason) if reason in order else len(order), reason))
 
 
 def _words(reason: str) -> tuple[str, str]:
-    return _REASONS.get(reason, (reason.replace("_", " ").capitalize(), reason.replace("_", " ")))
+    """Return title and sentence of a flag; one of another program is said as it is."""
+    if reason not in FLAGS:
+        return reason.replace("_", " ").capitalize(), reason.replace("_", " ")
+    return FLAGS[reason].title, FLAGS[reason].sentence
 
 
 def _depths(bins: pd.DataFrame, flagged: pd.Series) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ..domains.objects import ObjectsMetadata
-from .tables import LEVELS, at_level, plateau
+from ..tables import LEVELS, at_level
+from .zones import plateau
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _THIN = "\N{NARROW NO-BREAK SPACE}"
@@ -154,9 +155,6 @@ def cards(zones: pd.DataFrame, objects: ObjectsMetadata) -> list[Card]:
     objects : ObjectsMetadata
         Conditions of the calibrated level.
 
-    Notes
-    -----
-    The plateau is what P25 speaks of, the smallest domain what P24 does.
     """
     calibrated = at_level(zones, "calibrated")
     first, last = calibrated.iloc[0], calibrated.iloc[plateau(zones)]

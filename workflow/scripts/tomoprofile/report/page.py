@@ -18,9 +18,10 @@ from plotly.offline import get_plotlyjs
 
 from .. import __version__
 from ..domains.objects import ObjectsMetadata, read_objects_metadata
-from ..files import whole_file
+from ..files import read_record, whole_file
 from ..logs import LOG
 from ..shift.alarm import Familiarity
+from ..tables import BREAKPOINTS, CORRELATION, DIAMETERS, DOMAINS, ESTIMATES, PROFILE, SIZES, at_level, read_facts
 from ..volume.plane import Plane
 from ..volume.store import Store, open_store
 from .baselines import baselines_section
@@ -31,22 +32,21 @@ from .interface import interface_section
 from .overlays import Triplet, draw_triplet
 from .scene import MOST_SPHERES, scene
 from .segmentation import Segmentation, read_segmentation
-from .tables import (
-    DIAMETERS,
-    ESTIMATES,
-    at_level,
-    plateau,
-    read_breakpoints,
-    read_correlation,
-    read_domains,
-    read_profile,
-    read_record,
-    read_sizes,
-    read_zones,
-    software_version,
-)
 from .words import translator
+from .zones import plateau, read_zones
 
+_DRAWN = (
+    "domain_id",
+    "volume_um3",
+    "equivalent_diameter_um",
+    "centroid_z_um",
+    "centroid_y_um",
+    "centroid_x_um",
+    "depth_um",
+    "cavities",
+    "edge_weight",
+    "flag",
+)
 TEMPLATES = Path(__file__).parents[3] / "report"  # workflow/report, beside the captions
 
 
@@ -129,9 +129,9 @@ def report_sample(files: SampleFiles, title: str, out: Path, language: str = "en
     StoreError
         When a store cannot be read.
     """
-    profile, zones, domains = read_profile(files.profile), read_zones(files.zones), read_domains(files.domains)
-    breakpoints, sizes = read_breakpoints(files.breakpoints), read_sizes(files.sizes)
-    correlation = read_correlation(files.correlation)
+    profile, zones, domains = PROFILE.read(files.profile), read_zones(files.zones), DOMAINS.read(files.domains, _DRAWN)
+    breakpoints, sizes = BREAKPOINTS.read(files.breakpoints), SIZES.read(files.sizes)
+    correlation = CORRELATION.read(files.correlation)
     levels = {name: read_objects_metadata(path) for name, path in files.objects.items()}
     plane, record = Plane.load(files.interface), read_record(files.interface)
     volume, segmentation = open_store(files.volume), read_segmentation(files.segmenter)
@@ -297,7 +297,7 @@ def _provenance(
             if isinstance(value, float)
             else str(value)
         )
-    facts["tables written by tomoprofile"] = software_version(files.domains)
+    facts["tables written by tomoprofile"] = read_facts(files.domains).get("tomoprofile_version", "not available")
     return facts
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from .tables import read_record
+from ..network.facts import ModelFacts, SizeScores
+from ..segment.kinds import segmenter_at
 
-_TOLD = ("held_out", "decision_level", "calibrated", "learning_curve", "seen")  # elsewhere on the page
-_NOT_TOLD = ("decision_level", "method", "sha256_of_slabs")  # of a given mask
-_GIVEN = {"mask": "those of a mask that was given", "instances": "those of a label volume that was given"}
+_GIVEN = ("mask", "instances")
 _MOST_PARTS = 8
-_METHODS = {"otsu": "global threshold (Otsu)", "threshold_fill": "global threshold, holes filled"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ class Segmentation:
     kind : {"network", "threshold", "mask", "instances"}
         The last two were given and made by no model of this workflow.
     level : float
-        Decision level of the record; NaN when it does not say.
+        Decision level of the record.
     calibrated : bool
         Whether the level was set on held-out labels.
     facts : dict of str to str
@@ -62,7 +59,7 @@ class Segmentation:
     """
 
     method: str
-    kind: Literal["network", "threshold", "mask", "instances"]
+    kind: str
     level: float
     calibrated: bool
     facts: dict[str, str] = field(default_factory=dict)
@@ -90,58 +87,40 @@ def read_segmentation(segmenter: Path) -> Segmentation:
     InputError
         When the record cannot be read.
     """
-    if segmenter.suffix == ".json":
-        record = read_record(segmenter)
-        method, level = str(record.get("method")), _number(record.get("decision_level"))
-        if method in _GIVEN:
-            told = {name: value for name, value in record.items() if name not in _NOT_TOLD}
-            return Segmentation(_GIVEN[method], method, level, False, dict(_scalars(told)))  # type: ignore[arg-type]
-        words = _METHODS.get(method, "global threshold")
-        return Segmentation(words, "threshold", level, False, dict(_scalars(record)))
-    metadata = read_record(segmenter / "configs" / "metadata.json")
-    # A bundle of another program has no such section.
-    record = _section(metadata, "tomoprofile")
-    labels = _section(record, "labels")
-    slices = [*labels.get("training", ()), *labels.get("held_out", ())]
-    curve = [
-        (point["step"], _number(point.get("loss"))) for point in record.get("learning_curve", ()) if "step" in point
-    ]
-    held_out = _section(record, "held_out")
-    scores = {name.replace("_", " "): _number(value) for name, value in held_out.items()}
-    return Segmentation(
-        method="fine-tuned 2-D U-Net, slice by slice" if record else str(metadata.get("task", "model bundle")),
-        kind="network",
-        level=_number(record.get("decision_level")),
-        calibrated=record.get("calibrated") is True,
-        facts=dict(_scalars(record)),
-        held_out={name: value for name, value in scores.items() if math.isfinite(value)},
+    found = segmenter_at(segmenter)
+    told, (level,) = found.describe(), found.levels().values()
+    plain = Segmentation(told.method, told.kind, level, False, dict(_scalars(told.facts)))
+    return plain if told.model is None else _learned(plain, told.model)
+
+
+def _learned(plain: Segmentation, model: ModelFacts) -> Segmentation:
+    """Return what is known of a segmentation by a network, too."""
+    (measured,) = model.measured.values()
+    scores = measured.held_out.model_dump() if measured.held_out else {}
+    slices = [*model.labels.training, *model.labels.held_out]
+    return replace(
+        plain,
+        calibrated=measured.calibrated,
+        facts=plain.facts | dict(_scalars({"calibration": measured.calibration.model_dump()})),
+        held_out={name.replace("_", " "): value for name, value in scores.items() if isinstance(value, float)},
         labelled=tuple(dict.fromkeys(name.rpartition(" ")[0] for name in slices)),
-        learning_curve=tuple(curve),
-        sizes=tuple(_size_class(row) for row in held_out.get("sizes") or ()),
+        learning_curve=tuple((point.step, point.loss) for point in model.learning_curve),
+        sizes=tuple(map(_size_class, measured.held_out.sizes)) if measured.held_out else (),
     )
 
 
-def _size_class(row: dict[str, Any]) -> SizeClass:
-    low, high = row["from_um"], row["to_um"]
+def _size_class(row: SizeScores) -> SizeClass:
+    low, high = row.from_um, row.to_um
     name = f"{low:g} and more" if high is None else f"{low:g} to {high:g}" if low else f"below {high:g}"
-    found, interior = ("–" if row[key] is None else f"{100 * row[key]:.0f} %" for key in ("recall", "interior_recall"))
-    bias = "–" if row["size_bias"] is None else f"{100 * row['size_bias']:+.1f} %"
-    return SizeClass(name, str(row["n_labelled"]), found, bias, interior, str(row["n_false"]))
-
-
-def _section(record: dict[str, Any], name: str) -> dict[str, Any]:
-    found = record.get(name)
-    return found if isinstance(found, dict) else {}
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    found, interior = ("–" if share is None else f"{100 * share:.0f} %" for share in (row.recall, row.interior_recall))
+    bias = "–" if row.size_bias is None else f"{100 * row.size_bias:+.1f} %"
+    return SizeClass(name, str(row.n_labelled), found, bias, interior, str(row.n_false))
 
 
 def _scalars(record: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for name, value in record.items():
         words = f"{prefix}{name.replace('_', ' ')}"
-        if (name in _TOLD and not prefix) or value in (None, "", [], {}):
+        if value in (None, "", [], {}):
             continue
         if isinstance(value, dict):
             if not prefix:  # one level is enough for people; the bundle itself has the rest

@@ -1,4 +1,4 @@
-"""Results of a simulated scan set beside its truth: the acceptance gates of a run (P24, P25)."""
+"""Results of a simulated scan beside its truth: the acceptance gates of a run."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError, StageError
-from ..phantom.geometry import DOMAIN, PEAK_UM, PLATEAU_FROM_UM
+from ..layout import ScanLayout, TruthLayout
+from ..phantom.geometry import CLASSES, EVEN_FROM_UM, PEAK_UM
+from ..tables import CALIBRATED, DOMAINS, PROFILE, ZONES, read_columns
 from ..volume.plane import Plane
 
 LARGE_UM = 10.0
 NEAR_UM = 25.0  # small domains begin at 27 um; two more for the fit of the plane
-_RATIO_POINTS, _DIAMETER_UM, _COUNT, _PLANE_UM, _LARGE_PERCENT = 0.3, 0.15, 0.05, 1.0, 5.0
+_RATIO_POINTS = {"domain": 0.3, "void": 0.03}  # a twentieth to a tenth of what there is
+_DIAMETER_UM, _COUNT, _PLANE_UM, _LARGE_PERCENT = 0.15, 0.05, 1.0, 5.0
 _ENOUGH = 20  # domains from which a mean is worth comparing
 _SEEN_VOXELS = 5  # what a face leaves of a domain is no object below this, by default
-LEVEL = "calibrated"
 CENTRE = ("centre_z_um", "centre_y_um", "centre_x_um")
 CENTROID = ("centroid_z_um", "centroid_y_um", "centroid_x_um")
 
@@ -59,12 +61,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Truth:
-    """What is true of a simulated scan.
+    """What is true of one class of a simulated scan.
 
     Attributes
     ----------
+    measured : {"domain", "void"}
+        The class.
     objects : DataFrame
-        Domains alone.
+        Those of the class alone.
     profile : DataFrame
         The voxelised profile, in bins of 1 um.
     plane : Plane
@@ -75,6 +79,7 @@ class Truth:
         Of the simulation.
     """
 
+    measured: str
     objects: pd.DataFrame
     profile: pd.DataFrame
     plane: Plane
@@ -82,19 +87,35 @@ class Truth:
     settings: dict[str, Any]
 
     @classmethod
-    def read(cls, folder: Path) -> Truth:
-        """Read what :func:`~tomoprofile.phantom.files.write_truth` wrote."""
+    def read(cls, folder: Path, measured: str = "domain") -> Truth:
+        """Read what :func:`~tomoprofile.phantom.files.write_truth` wrote of a class.
+
+        Raises
+        ------
+        InputError
+            When a table cannot be read or lacks a column, or there is no such class.
+        """
+        if measured not in CLASSES:
+            remedy = f"Classes: {', '.join(CLASSES)}."
+            raise InputError(Fault(str(folder), measured, "a simulated scan has no such class", remedy))
         columns = ("class", "large", "diameter_um", "voxels", "equivalent_diameter_um", "depth_um", "on_border")
-        objects = read_columns(folder / "objects.parquet", (*columns, *CENTRE, *CENTROID))
-        profile = read_columns(folder / "profile.parquet", ("depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
+        files = TruthLayout(folder)
+        objects = read_columns(files.objects, (*columns, *CENTRE, *CENTROID))
+        amounts = ("depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3")
+        profile = read_columns(files.profile_of(measured), amounts)
         try:
-            settings = json.loads((folder / "settings.json").read_text())
+            settings = json.loads(files.settings.read_text())
             extent = np.array(settings["size"]) * settings["voxel_um"]
         except (OSError, KeyError, ValueError) as error:
-            problem = f"this is no truth of a simulated scan: {error!r}"
-            raise InputError(Fault(str(folder / "settings.json"), "", problem, "Simulate the scan again.")) from None
-        domains = objects[objects["class"] == DOMAIN]
-        return cls(domains, profile, Plane.load(folder / "interface.json"), extent, settings)
+            problem = f"not the truth of a simulated scan: {error!r}"
+            raise InputError(Fault(str(files.settings), "", problem, "Simulate the scan again.")) from None
+        mine = objects[objects["class"] == CLASSES[measured]]
+        return cls(measured, mine, profile, Plane.load(files.interface), extent, settings)
+
+    @property
+    def even_from_um(self) -> float:
+        """Depth from which sizes and amounts are the same everywhere."""
+        return EVEN_FROM_UM[self.measured]
 
     def ratio(self, low_um: float, high_um: float) -> float:
         """Return the volume ratio between two depths."""
@@ -106,10 +127,11 @@ class Truth:
         return self.profile[(self.profile["depth_lo_um"] >= low_um) & (self.profile["depth_hi_um"] <= high_um)]
 
 
-def compare(truth_folder: str | Path, results_sample_folder: str | Path) -> list[Comparison]:
+def compare(truth_folder: str | Path, results_sample_folder: str | Path, measured: str = "domain") -> list[Comparison]:
     """Set the tables of a scan beside the truth of its simulation.
 
-    The plateau begins at 80 um; a scan that ends before 100 um is compared from 40 um on, and the lines say so. Both
+    The plateau of domains begins at 80 um; a scan that ends before 100 um is compared from 40 um on, and the lines say
+    so. Voids are the same everywhere, and only domains have large ones near the substrate. Both
     sides follow one rule at the edges: mean diameter and count are of domains that touch no face of the scan, by the
     depth of their centroid. The number density and mean diameter of the deepest zone are set beside the spheres whose
     *centres* lie between the lateral faces of the scan, which needs no weights; as the measured ones are weighted
@@ -121,6 +143,8 @@ def compare(truth_folder: str | Path, results_sample_folder: str | Path) -> list
         What :func:`~tomoprofile.phantom.files.write_truth` wrote.
     results_sample_folder : str or Path
         Holds ``domains.parquet``, ``profile.parquet``, ``zones.parquet`` and ``interface.json``.
+    measured : {"domain", "void"}
+        The class whose tables these are.
 
     Raises
     ------
@@ -129,60 +153,45 @@ def compare(truth_folder: str | Path, results_sample_folder: str | Path) -> list
     StageError
         When the scan is too shallow to be compared.
     """
-    results = Path(results_sample_folder)
-    truth = Truth.read(Path(truth_folder))
-    domains = read_columns(results / "domains.parquet", ("equivalent_diameter_um", "depth_um", "on_border", *CENTROID))
-    bins = read_columns(results / "profile.parquet", ("level", "depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
+    files = ScanLayout(results_sample_folder)
+    truth = Truth.read(Path(truth_folder), measured)
+    domains = DOMAINS.read(files.domains, ("equivalent_diameter_um", "depth_um", "on_border", *CENTROID))
+    bins = PROFILE.read(files.profile, ("level", "depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
     estimates = ("number_density_per_mm3", "mean_equivalent_diameter_um")
-    zones = read_columns(results / "zones.parquet", ("zone", "from_um", "to_um", "level", *estimates))
-    plane = Plane.load(results / "interface.json")
+    zones = ZONES.read(files.zones, ("zone", "from_um", "to_um", "level", *estimates))
+    plane = Plane.load(files.interface)
     return [
-        *_plateau(truth, domains, bins[bins["level"] == LEVEL]),
-        *_deepest_zone(truth, zones[zones["level"] == LEVEL]),
-        *_near_substrate(truth, domains),
+        *_plateau(truth, domains, bins[bins["level"] == CALIBRATED]),
+        *_deepest_zone(truth, zones[zones["level"] == CALIBRATED]),
+        *(_near_substrate(truth, domains) if measured == "domain" else []),
         Comparison("worst error of the substrate plane", plane_error_um(truth, plane), 0, _PLANE_UM, "um"),
     ]
 
 
-def read_columns(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Return columns of a Parquet file.
-
-    Raises
-    ------
-    InputError
-        When it cannot be read or lacks one.
-    """
-    try:
-        return pd.read_parquet(path, columns=list(columns))
-    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
-        problem = f"the table cannot be read: {error}"
-        raise InputError(Fault(str(path), "", problem, "Run the workflow again, to its end.")) from None
-
-
 def _plateau(truth: Truth, domains: pd.DataFrame, bins: pd.DataFrame) -> list[Comparison]:
     reach = float(truth.profile["depth_hi_um"].max())
-    from_um = PLATEAU_FROM_UM if reach >= PLATEAU_FROM_UM + 20 else PEAK_UM
-    measured = bins[bins["depth_lo_um"] >= from_um]
+    from_um = truth.even_from_um if reach >= truth.even_from_um + 20 else PEAK_UM
+    layers = bins[bins["depth_lo_um"] >= from_um]
     expected = truth.objects[(truth.objects["depth_um"] >= from_um) & ~truth.objects["on_border"]]
     if len(expected) < _ENOUGH:
-        problem = f"only {len(expected)} domains lie beyond {from_um:g} um from the substrate"
+        problem = f"only {len(expected)} {truth.measured}s lie beyond {from_um:g} um from the substrate"
         raise StageError(Fault("phantom", f"{reach:g} um of resin", problem, "Simulate a larger scan."))
     found = domains[(domains["depth_um"] >= from_um) & ~domains["on_border"]]
     where = f"beyond {from_um:g} um"
     ratio, true_ratio = math.nan, truth.ratio(from_um, math.inf)
-    if len(measured):
-        ratio = float(measured["domain_um3"].sum() / measured["resin_um3"].sum())
-        true_ratio = truth.ratio(measured["depth_lo_um"].min(), measured["depth_hi_um"].max())
+    if len(layers):
+        ratio = float(layers["domain_um3"].sum() / layers["resin_um3"].sum())
+        true_ratio = truth.ratio(layers["depth_lo_um"].min(), layers["depth_hi_um"].max())
     means = (float(table["equivalent_diameter_um"].mean()) for table in (found, expected))
     return [
-        Comparison(f"volume ratio {where}", 100 * ratio, 100 * true_ratio, _RATIO_POINTS, "%"),
+        Comparison(f"volume ratio {where}", 100 * ratio, 100 * true_ratio, _RATIO_POINTS[truth.measured], "%"),
         Comparison(f"mean equivalent diameter {where}", *means, _DIAMETER_UM, "um"),
-        Comparison(f"number of domains {where}", len(found), len(expected), _COUNT * len(expected)),
+        Comparison(f"number of {truth.measured}s {where}", len(found), len(expected), _COUNT * len(expected)),
     ]
 
 
 def _deepest_zone(truth: Truth, zones: pd.DataFrame) -> list[Comparison]:
-    """Compare the deepest zone with enough domains by the spheres whose centres lie in it.
+    """Compare the deepest zone with enough objects by the spheres whose centres lie in it.
 
     At the far face no weight is given, and domains it cuts are counted by what is left of them: here too.
     """
@@ -202,12 +211,12 @@ def _deepest_zone(truth: Truth, zones: pd.DataFrame) -> list[Comparison]:
             Comparison(f"number density {where}", zone.number_density_per_mm3, density, share * density, "/mm^3"),
             Comparison(f"mean diameter {where}", zone.mean_equivalent_diameter_um, diameter, _DIAMETER_UM, "um"),
         ]
-    problem = f"no zone holds {_ENOUGH} simulated domains"
-    raise StageError(Fault("zones.parquet", "", problem, "Simulate a larger scan, or configure wider zones."))
+    problem = f"no zone holds {_ENOUGH} simulated {truth.measured}s"
+    raise StageError(Fault("profile.zones", "", problem, "Simulate a larger scan, or configure wider zones."))
 
 
 def match_large(truth: Truth, domains: pd.DataFrame) -> tuple[list[float], int]:
-    """Look for every whole large domain of the truth among the domains above 10 um (P24).
+    """Look for every whole large domain of the truth among the domains above 10 um.
 
     Returns
     -------
@@ -230,7 +239,7 @@ def match_large(truth: Truth, domains: pd.DataFrame) -> tuple[list[float], int]:
 
 
 def false_small(domains: pd.DataFrame) -> int:
-    """Return the number of domains of at most 10 um where there are only larger ones: near the substrate (P24)."""
+    """Return the number of domains of at most 10 um where there are only larger ones: near the substrate."""
     small = (domains["equivalent_diameter_um"] <= LARGE_UM) & ~domains["on_border"] & (domains["depth_um"] < NEAR_UM)
     return int(small.sum())
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config import BundleConfig, ModelConfig, UNetConfig
 from ..errors import Fault, InputError
 from ..files import whole_file
+from ..labels.classes import Classes
 from ..logs import LOG
-from ..network.facts import read_facts
 from ..samples import Scan
+from ..segment.segmenter import Segmenter
 from ..shift.alarm import compare
 from ..shift.appearance import describe, like_most, sample_slices
 from ..volume.grey import GreyScale
@@ -27,15 +27,15 @@ from .feasibility import Finding, errors_of
 _PEEK = 8  # slices looked at for their range of grey values
 
 
-def check_scan(scan: Scan, model: ModelConfig | None) -> list[Finding]:
+def check_scan(scan: Scan, segmenter: Segmenter) -> list[Finding]:
     """Check a scan, the mask of its substrate where it has one, and its labels or its own mask.
 
     Parameters
     ----------
     scan : Scan
-    model : UNetConfig, BundleConfig or ThresholdConfig, or None
-        What segments it; a threshold needs no labels, which are then checked as those of a U-Net with defaults. Not
-        looked at for a scan with a mask, whose labels are not used either.
+    segmenter : Segmenter
+        What segments it; where it needs no labels, they are checked as those of a U-Net with defaults. Those of a scan
+        with a mask are not used.
 
     Returns
     -------
@@ -46,9 +46,9 @@ def check_scan(scan: Scan, model: ModelConfig | None) -> list[Finding]:
         findings += check_substrate(scan)
     if scan.mask:
         return [*findings, *check_mask(scan, reader)]
-    if reader is not None and model is not None:
-        findings += _check_familiarity(scan, model, reader)
-    return [*findings, *check_labels(scan, model if isinstance(model, UNetConfig) else UNetConfig(), reader)]
+    if reader is not None:
+        findings += _check_familiarity(scan, segmenter, reader)
+    return [*findings, *check_labels(scan, Classes.of(segmenter.model), reader)]
 
 
 def write_findings(findings: Iterable[Finding], out: str | Path) -> None:
@@ -104,7 +104,7 @@ def _no_numbers(scan: Scan, reader: ScanReader) -> list[Fault]:
     if not bad:
         return []
     worst = max(bad, key=lambda z: bad[z])
-    problem = f"{100 * bad[worst]:.3g} % of the voxels of slice {worst} are no numbers"
+    problem = f"{100 * bad[worst]:.3g} % of the voxels of slice {worst} are NaN or infinite"
     remedy = "Export the scan again with a grey value there, such as that of air."
     return [Fault(scan.path, "NaN or infinite", problem, remedy)]
 
@@ -134,17 +134,17 @@ def _doubts(scan: Scan, raw: RawScan, reader: ScanReader) -> list[str]:
     return doubts
 
 
-def _check_familiarity(scan: Scan, model: ModelConfig, reader: ScanReader) -> list[Finding]:
+def _check_familiarity(scan: Scan, segmenter: Segmenter, reader: ScanReader) -> list[Finding]:
     """Compare a scan with those an earlier model has seen, before anything is computed with it.
 
     The interface is not known yet, so only tiles that look like most of the scan count; the run looks closer.
     """
-    if not isinstance(model, BundleConfig):
-        return []
     try:
-        facts = read_facts(model.bundle)
+        seen = segmenter.seen()
     except InputError:
         return []  # a fault of the whole run, told there
+    if seen is None:
+        return []
     slices = sample_slices(scan.slices)
     scale = GreyScale(scan.grey_slope, scan.grey_offset)
     grey = [scale.physical(reader.read(z, z + 1)[0], np.float64) for z in slices]
@@ -152,12 +152,12 @@ def _check_familiarity(scan: Scan, model: ModelConfig, reader: ScanReader) -> li
         looks = describe(grey, [like_most(part) for part in grey], slices, scan.voxel_size_um, scan.path)
     except InputError as error:
         return errors_of(scan.sample, "scan", error.faults)
-    found = compare(facts, looks, None)
+    found = compare(seen, looks, None)
     if found.status in ("inside", "unknown"):
-        return [Finding(scan.sample, "familiarity", "ok", f"{found.status} what {model.bundle} has seen")]
+        return [Finding(scan.sample, "familiarity", "ok", f"{found.status} what {segmenter.path} has seen")]
     text = (
-        f"this scan looks {'unlike' if found.status == 'outside' else 'somewhat unlike'} those that {model.bundle} "
+        f"this scan looks {'unlike' if found.status == 'outside' else 'somewhat unlike'} those that {segmenter.path} "
         f"learned from: {'; '.join(found.reasons)}. Label one slice of it and set `method: unet` with "
-        f"`base: {model.bundle}`; otherwise the tables and the report are flagged"
+        f"`base: {segmenter.path}`; otherwise the tables and the report are flagged"
     )
     return [Finding(scan.sample, "familiarity", "warning", text)]

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import UNetConfig
 from ..errors import Fault, InputError
 from ..labels.alignment import SLICES, Evidence, slice_offset, spread
 from ..labels.annotators import agreement, shared_slices
+from ..labels.classes import Classes
 from ..labels.masks import Mask, merge, read_annotators
 from ..samples import Scan
 from ..volume.readers import ScanReader
@@ -19,14 +19,14 @@ from .feasibility import Finding, errors_of
 _ACROSS = 3  # labelled slices looked at when slices lie across the files
 
 
-def check_labels(scan: Scan, model: UNetConfig, reader: ScanReader | None) -> list[Finding]:
+def check_labels(scan: Scan, classes: Classes, reader: ScanReader | None) -> list[Finding]:
     """Check everything about the labels of a scan.
 
     Parameters
     ----------
     scan : Scan
-    model : UNetConfig
-        Its classes, and the one that is measured.
+    classes : Classes
+        Of the model that the labels train.
     reader : ScanReader or None
         The raw scan; None when it cannot be read, then labels are not compared with grey values.
 
@@ -37,24 +37,25 @@ def check_labels(scan: Scan, model: UNetConfig, reader: ScanReader | None) -> li
     if not scan.labels:
         return []
     try:
-        annotators = read_annotators(scan.labels, scan.shape, model.classes, model.measure)
+        annotators = read_annotators(scan.labels, scan.shape, classes)
     except InputError as error:
         return errors_of(scan.sample, "labels", error.faults)
     masks = merge(annotators)
     if not masks:
         text = f"no labels in {scan.labels} yet: the run will propose slices, label them and run again"
         return [Finding(scan.sample, "labels", "warning", text)]
-    faults, doubts = _classes(scan, model, masks)
+    faults, doubts = _missing(scan, classes, masks)
+    (measured,) = classes.indices
     if reader is not None and not faults:
         try:
-            more_faults, more_doubts = against_grey(scan, reader, masks, model.measured)
+            more_faults, more_doubts = against_grey(scan, reader, masks, measured)
         except InputError as error:
             return errors_of(scan.sample, "scan", error.faults)
         faults, doubts = faults + more_faults, doubts + more_doubts
     if faults:
         return errors_of(scan.sample, "labels", faults)
     shared = shared_slices(annotators)
-    told = [f"slice {z}: {agreement(several, model.measured)}" for z, several in shared.items()]
+    told = [f"slice {z}: {agreement(several, measured)}" for z, several in shared.items()]
     names = ", ".join(sorted(name or "(no folder)" for name in annotators))
     findings = [Finding(scan.sample, "labels", "warning", text) for text in doubts]
     if len(annotators) > 1:
@@ -64,14 +65,14 @@ def check_labels(scan: Scan, model: UNetConfig, reader: ScanReader | None) -> li
     return [*findings, Finding(scan.sample, "labels", "ok", text)]
 
 
-def _classes(scan: Scan, model: UNetConfig, masks: dict[int, Mask]) -> tuple[list[Fault], list[str]]:
-    """Look for classes that occur nowhere: a fault of the measured one, a doubt of another."""
+def _missing(scan: Scan, classes: Classes, masks: dict[int, Mask]) -> tuple[list[Fault], list[str]]:
+    """Look for classes that occur nowhere: a fault if it is measured, else a doubt."""
     present: set[int] = set().union(*(np.unique(mask).tolist() for mask in masks.values()))
     faults, doubts = [], []
-    for index, (name, value) in enumerate(model.classes.items()):
+    for index, (name, value) in enumerate(zip(classes.names, classes.values, strict=True)):
         if index in present:
             continue
-        if index == model.measured:
+        if name in classes.measured:
             problem = f"no label file contains a {name}"
             faults.append(Fault(scan.labels, "", problem, f"Mark every {name} with the value {value}."))
         else:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..config import BundleConfig, Config, ThresholdConfig, UNetConfig
+from ..config import Config
 from ..samples import Scan
-from ..volume.pyramid import level_shapes
+from ..segment.kinds import segmenter_of
+from .plan import planned_jobs
 
 KEEPS = ("minimal", "standard", "all")
 BYTES_PER_VOXEL = {"uint8": 1, "uint16": 2, "float32": 4}
@@ -20,10 +21,9 @@ BYTES_PER_VOXEL = {"uint8": 1, "uint16": 2, "float32": 4}
 _PROBABILITY, _OBJECTS, _TABLES, _LABELS, _INSTANCES, _REPORT_BYTES = 0.25, 0.25, 0.05, 0.05, 0.25, 6e6
 _JOB_CORE_SECONDS = 7  # two Snakemake processes and the imports
 # In a core second.
-_CONVERT_BYTES, _THRESHOLD_VOXELS, _OBJECT_VOXELS, _MASK_VOXELS, _LABEL_VOXELS = 100e6, 5e6, 7e6, 30e6, 70e6
+_CONVERT_BYTES, _OBJECT_VOXELS, _LABEL_VOXELS = 100e6, 7e6, 70e6
 _MOST_BASELINE_VOXELS = 512**3
 _BASELINE_VOXELS = 2e6  # of the block that thresholds are compared on
-_UNET_VOXELS = 0.9e6  # in a core second, default network, OpenVINO in bfloat16: docs/benchmarks/inference.md
 _GPU_SPEEDUP = 100  # a GPU against one core: 10 TFLOP/s sustained against 0.1
 
 
@@ -37,7 +37,7 @@ class Needs:
         Disk in bytes afterwards, for each choice of ``keep``; ``all`` is also what it needs while it is computed.
         Volumes are counted uncompressed; they take about three quarters of that.
     files : int
-        Files below the results folder, logs and Snakemake's own records included, with ``keep: all``.
+        Files of the scan, logs and Snakemake's own records included, before any is removed; shards of zeros have none.
     gpu_minutes : float
         0 for threshold methods and for scans with a mask of their own.
     core_hours, core_hours_without_gpu : float
@@ -57,44 +57,19 @@ def needs_of(scan: Scan, config: Config) -> Needs:
     raw = voxels * BYTES_PER_VOXEL[scan.dtype]
     painted = voxels if config.objects.label_volume else 0.0
     tables = voxels * _TABLES + painted * _LABELS + _REPORT_BYTES
-    mask, model = scan.own_mask, config.models.get(scan.model)
-    flips = 4 if config.predict.flips and not mask and not isinstance(model, ThresholdConfig) else 1
-    stores = raw + voxels * _PROBABILITY * (2 if flips > 1 else 1)
-    if mask and mask.instances:
+    segmenter = segmenter_of(scan, config)
+    stores = raw + voxels * _PROBABILITY * (2 if segmenter.needs.uncertainty else 1)
+    if scan.own_mask and scan.own_mask.instances:
         stores += voxels * _INSTANCES
-    slabs = math.ceil(scan.slices / config.store.slab_slices)
-    # Besides slabs: create, interface, look, compare, pick, measure, profile, baselines, report.
-    jobs = 2 * slabs + 9 + (painted > 0)
-    core = jobs * _JOB_CORE_SECONDS + raw / _CONVERT_BYTES + voxels / _OBJECT_VOXELS + painted / _LABEL_VOXELS
+    jobs = planned_jobs(scan, config)
+    core = len(jobs) * _JOB_CORE_SECONDS + raw / _CONVERT_BYTES + voxels / _OBJECT_VOXELS + painted / _LABEL_VOXELS
     core += min(voxels, _MOST_BASELINE_VOXELS) / _BASELINE_VOXELS
-    network = 0.0
-    if mask:
-        core += voxels / _MASK_VOXELS
-    elif isinstance(model, UNetConfig):
-        network = voxels / _UNET_VOXELS * (model.input_scale / 2) ** 2 * sum(model.decoder_channels) / 288
-    elif isinstance(model, BundleConfig):
-        network = voxels / _UNET_VOXELS
-    else:
-        core += voxels / _THRESHOLD_VOXELS
-    network *= flips
+    core += voxels * segmenter.cost.cores
+    network = voxels * segmenter.cost.network
     return Needs(
         bytes_kept={"minimal": tables, "standard": stores + tables, "all": stores + tables + voxels * _OBJECTS},
-        files=_files(scan, config, slabs, jobs),
+        files=sum(job.files for job in jobs),
         gpu_minutes=network / _GPU_SPEEDUP / 60,
         core_hours=core / 3600,
         core_hours_without_gpu=(core + network) / 3600,
     )
-
-
-def _files(scan: Scan, config: Config, slabs: int, jobs: int) -> int:
-    stores = 3 if scan.own_mask and scan.own_mask.instances else 2
-    shards = stores * math.ceil(scan.slices / config.store.shard_slices)
-    metadata, records = 2 * stores, stores * slabs
-    # interface, resin, appearance, familiarity, objects (3), band (2), domains, profile (5), baselines, provenance
-    tables = 17 + (scan.substrate_mask is not None)
-    pages = 1 + (1 + 2 * config.pick.slices)  # the report; the slices to label and their masks
-    if config.objects.label_volume:
-        metadata += 1
-        shards += sum(math.ceil(nz / config.store.shard_slices) + 1 for nz, _, _ in level_shapes(scan.shape))
-    of_snakemake = records + tables + 2 + metadata  # of the pages, it knows the report and the list of slices to label
-    return shards + metadata + records + tables + pages + 2 * jobs + of_snakemake

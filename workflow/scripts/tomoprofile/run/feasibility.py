@@ -5,18 +5,19 @@ Light on purpose, as the Snakefile imports it.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config import PACKAGED_WEIGHTS, BundleConfig, Config, ThresholdConfig, UNetConfig
-from ..errors import Fault, InputError, TomoprofileError
+from ..config import Config
+from ..errors import Fault, TomoprofileError
+from ..layout import Layout
 from ..network.backends import engine_faults
-from ..network.facts import METADATA, read_facts
 from ..samples import Scan
+from ..segment.kinds import segmenter_of
+from ..segment.segmenter import Segmenter
 from .estimates import KEEPS, Needs, needs_of
 
 
@@ -62,10 +63,11 @@ def check_run(config: Config, scans: list[Scan]) -> list[Finding]:
         ``-`` stands for the whole run.
     """
     findings: list[Finding] = []
-    segmented = [scan for scan in scans if not scan.mask]
-    for name in sorted({scan.model for scan in segmented}):
-        findings += _check_model(name, config, segmented)
-    if segmented:
+    segmenters = {scan.sample: segmenter_of(scan, config) for scan in scans}
+    for name in sorted({segmenter.name for segmenter in segmenters.values()} - {""}):
+        served = [scan for scan in scans if segmenters[scan.sample].name == name]
+        findings += _check_model(segmenters[served[0].sample], served)
+    if any(segmenter.needs.engine for segmenter in segmenters.values()):
         findings += errors_of("-", "engine", engine_faults(config.predict))
     return [*findings, *_needs(scans, config), *_check_disk(config, scans)]
 
@@ -82,53 +84,16 @@ def errors_of(sample: str, item: str, faults: Iterable[Fault]) -> list[Finding]:
     return [Finding(sample, item, "error", str(fault)) for fault in faults]
 
 
-def _check_model(name: str, config: Config, scans: list[Scan]) -> list[Finding]:
-    model = config.models[name]
-    if isinstance(model, ThresholdConfig):
-        return [Finding("-", "model", "ok", f"{name}: {model.method}")]
-    if isinstance(model, BundleConfig):
-        return _check_bundle(name, model, scans)
-    faults = []
-    if not any(scan.labels for scan in scans if scan.model == name):
+def _check_model(segmenter: Segmenter, scans: list[Scan]) -> list[Finding]:
+    labelled, faults = any(scan.labels for scan in scans), segmenter.faults()
+    if segmenter.needs.labels and not labelled:
         remedy = "Name a folder for them in the column `labels` of one scan; the run then proposes slices to label."
-        faults.append(Fault(f"models.{name}", "", "no scan of this model has labels", remedy))
-    faults += _base_faults(name, model)
+        faults.append(Fault(f"models.{segmenter.name}", "", "no scan of this model has labels", remedy))
     if faults:
         return errors_of("-", "model", faults)
-    return [Finding("-", "model", "ok", f"{name}: {model.encoder} from {model.base}")]
-
-
-def _check_bundle(name: str, model: BundleConfig, scans: list[Scan]) -> list[Finding]:
-    if faults := _bundle_faults(f"models.{name}.bundle", model.bundle, "the folder of an earlier model"):
-        return errors_of("-", "model", faults)
-    if any(scan.labels for scan in scans if scan.model == name):
-        text = f"{name}: labels are not used by `method: bundle`; to train with them set `method: unet` and `base`"
-        return [Finding("-", "model", "warning", text)]
-    return [Finding("-", "model", "ok", f"{name}: {model.bundle} as it is")]
-
-
-def _bundle_faults(key: str, folder: str, wanted: str) -> list[Fault]:
-    if not (Path(folder) / METADATA).is_file():
-        remedy = f"Give {wanted} (results/models/NAME)."
-        return [Fault(key, repr(folder), "there is no model bundle in this folder", remedy)]
-    try:
-        read_facts(folder)
-    except InputError as error:
-        return error.faults
-    return []
-
-
-def _base_faults(name: str, model: UNetConfig) -> list[Fault]:
-    key = f"models.{name}.base"
-    if model.base == "none":
-        return []
-    if model.base == "imagenet":
-        package = PACKAGED_WEIGHTS[model.encoder]
-        if importlib.util.find_spec(package) is None:
-            remedy = "Install the environment of envs/ (`make env`), or set `base: none`."
-            return [Fault(key, "imagenet", f"the weights package {package} is not installed", remedy)]
-        return []
-    return _bundle_faults(key, model.base, "`imagenet`, `none`, or the folder of an earlier model")
+    if labelled and segmenter.unused_labels:
+        return [Finding("-", "model", "warning", segmenter.unused_labels)]
+    return [Finding("-", "model", "ok", segmenter.summary)]
 
 
 def _needs(scans: list[Scan], config: Config) -> list[Finding]:
@@ -160,7 +125,9 @@ def _check_disk(config: Config, scans: list[Scan]) -> list[Finding]:
         fault = Fault("results", repr(config.results), "the folder cannot be written", "Choose another in `results:`.")
         return errors_of("-", "disk", [fault])
     # What an earlier run has already written need not find room again.
-    written = [path.stat().st_size for path in Path(config.results).rglob("*.ome.zarr/**/*") if path.is_file()]
+    layout = Layout(config.results)
+    stores = [store.path for scan in scans for store in layout.scan(scan.sample).stores]
+    written = [path.stat().st_size for store in stores for path in store.rglob("*") if path.is_file()]
     free, free_files = shutil.disk_usage(folder).free + sum(written), os.statvfs(folder).f_favail + len(written)
     stays = ", ".join(f"{keep}: {kept[keep] / 1e9:.1f} GB" for keep in KEEPS)
     text = f"about {kept['all'] / 1e9:.1f} GB needed below {config.results}, {free / 1e9:.1f} GB free; stays ({stays})"

@@ -5,29 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..report.beamtime import BeamtimeEntry, report_beamtime
-from ..segment.segmenter import segmenter_of
+from ..segment.kinds import segmenter_of
 from .record import Run
 from .status import ScanStatus, read_status, trouble_lines
 
 
-def write_index(run: Run, out: Path) -> list[ScanStatus]:
-    """Write the page of a run that may be unfinished; returns the state of each scan.
-
-    Parameters
-    ----------
-    run : Run
-    out : Path
-        ``index.html``; ``comparison.parquet`` comes beside it.
-    """
+def write_index(run: Run) -> list[ScanStatus]:
+    """Write the page and the table of a run that may be unfinished; returns the state of each scan."""
     scans = read_status(run)
     entries = [_entry(run, status) for status in scans]
-    checks = [run.results / status.scan.sample / "check.tsv" for status in scans]
+    checks = [run.layout.scan(status.scan.sample).check for status in scans]
     report_beamtime(
         entries,
         [check for check in checks if check.exists()],
         run.config.report.title,
-        out,
-        out.with_name("comparison.parquet"),
+        run.layout.index,
+        run.layout.comparison,
     )
     return scans
 
@@ -37,5 +30,5 @@ def _entry(run: Run, status: ScanStatus) -> BeamtimeEntry:
     for job in status.troubles:
         heading, *text = trouble_lines(status.scan.sample, job, run)
         troubles.append((heading.partition(": ")[2], "\n".join(text)))
-    segmenter = Path(run.work_dir) / segmenter_of(status.scan, run.config)
-    return BeamtimeEntry(status.scan, run.results / status.scan.sample, segmenter, tuple(troubles))
+    segmenter = Path(run.work_dir) / segmenter_of(status.scan, run.config).path
+    return BeamtimeEntry(status.scan, run.layout.scan(status.scan.sample), segmenter, tuple(troubles))

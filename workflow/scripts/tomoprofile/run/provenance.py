@@ -14,6 +14,8 @@ from typing import Any
 from .. import __version__
 from ..config import digest
 from ..files import whole_file
+from ..layout import Layout, StoreLayout
+from ..segment.kinds import segmenter_at
 from .status import read_jobs
 
 _SOFTWARE = (
@@ -55,9 +57,8 @@ def write_provenance(
     tables : sequence of Path
         Results, whose digests are noted.
     out : Path
-        Lies in the scan's folder of results.
     """
-    slabs = {path.stem: json.loads(path.read_text()) for path in sorted((volume / "slabs").glob("*.json"))}
+    slabs = {path.stem: json.loads(path.read_text()) for path in StoreLayout(volume).written_records()}
     record = {
         "sample": scan["sample"],
         "written": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -70,27 +71,19 @@ def write_provenance(
             "row": scan,
             "sha256_of_slabs": {name: slab["sha256"] for name, slab in slabs.items()},
         },
-        "model": _model(segmenter),
+        "model": segmenter_at(segmenter).provenance(),
         "seed": config["seed"],
         "config": config,
         "config_digest": digest(config),
         "tables_sha256": {path.name: _sha256(path) for path in tables},
-        "jobs": _jobs(out.parents[1], scan),
+        "jobs": _jobs(Layout(config["results"]), scan),
     }
     with whole_file(out) as partial:
         partial.write_text(json.dumps(record, indent=1) + "\n")
     return record
 
 
-def _model(segmenter: Path) -> dict[str, Any]:
-    if segmenter.is_file():
-        return {segmenter.stem: json.loads(segmenter.read_text())}
-    facts = json.loads((segmenter / "configs/metadata.json").read_text())["tomoprofile"]
-    told = {key: facts[key] for key in ("base", "conditions", "decision_level", "calibrated", "held_out", "labels")}
-    return {"bundle": str(segmenter), "weights_sha256": _sha256(segmenter / "models/model.pt"), **told}
-
-
-def _jobs(results: Path, scan: dict[str, Any]) -> list[dict[str, Any]]:
+def _jobs(layout: Layout, scan: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the jobs that made a scan's results and its model; the one that writes this is still at work."""
     targets = (scan["sample"],) if scan["mask"] else (scan["sample"], scan["model"])
     return [
@@ -104,7 +97,7 @@ def _jobs(results: Path, scan: dict[str, Any]) -> list[dict[str, Any]]:
             "seconds": job.seconds,
         }
         for target in targets
-        for job in read_jobs(results, target)
+        for job in read_jobs(layout, target)
         if (job.rule in ("collect_labels", "fine_tune")) == (target == scan["model"] and not scan["mask"])
     ]
 

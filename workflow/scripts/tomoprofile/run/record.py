@@ -18,6 +18,7 @@ from .. import __version__
 from ..config import Config
 from ..errors import Fault, InputError
 from ..files import whole_file
+from ..layout import Layout
 from ..samples import Scan
 
 
@@ -53,9 +54,9 @@ class Run(BaseModel):
     scans: list[Scan]
 
     @property
-    def results(self) -> Path:
-        """The results folder."""
-        return Path(self.work_dir) / self.config.results
+    def layout(self) -> Layout:
+        """Where its results lie."""
+        return Layout(Path(self.work_dir) / self.config.results)
 
     def is_alive(self) -> bool:
         """Return whether the run still goes on, as far as this machine can know."""
@@ -94,7 +95,7 @@ def read_run(results: str | Path) -> Run:
     InputError
         When there is none, or it cannot be read.
     """
-    path = Path(results) / "run.json"
+    path = Layout(results).run
     try:
         return Run.model_validate_json(path.read_text())
     except (OSError, ValidationError) as error:
@@ -103,7 +104,7 @@ def read_run(results: str | Path) -> Run:
 
 
 def _write(run: Run) -> None:
-    with whole_file(run.results / "run.json") as partial:
+    with whole_file(run.layout.run) as partial:
         partial.write_text(json.dumps(run.model_dump(mode="json"), indent=1) + "\n")
 
 

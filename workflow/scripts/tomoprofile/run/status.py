@@ -14,11 +14,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, get_args
 
+from ..layout import Layout
 from ..samples import Scan
 from ..volume.slabs import slab_names
 from .record import Run
 
-PRODUCTS = ("domains.parquet", "profile.parquet", "zones.parquet", "baselines.parquet", "report.html")
 State = Literal["done", "failed", "running", "waiting", "missing"]
 _STATES = get_args(State)
 _SLAB_RULES = ("convert_slab", "predict_slab", "enter_mask", "enter_instances")
@@ -43,7 +43,7 @@ class Job:
         Name of the slab, or empty.
     log : Path
     state : {"done", "failed", "unfinished"}
-        A job that was killed leaves no last word: it is unfinished, as one that still runs.
+        A job that was killed leaves no last line: it is unfinished, as one that still runs.
     host, slurm_job, gpu : str
         Where it ran; empty when it does not apply.
     started : datetime or None
@@ -108,7 +108,7 @@ class ScanStatus:
 
     @property
     def troubles(self) -> list[Job]:
-        """The jobs that failed, or that ended without a word."""
+        """The jobs that failed, or that stopped without an error message."""
         if self.state in ("running", "waiting", "done"):
             return [job for job in self.jobs if job.state == "failed"]
         return [job for job in self.jobs if job.state != "done"]
@@ -117,18 +117,18 @@ class ScanStatus:
 def read_status(run: Run) -> list[ScanStatus]:
     """Return the state of each scan of a run, in the order of the sample sheet."""
     jobs: dict[str, list[Job]] = defaultdict(list)
-    for job in read_jobs(run.results):
+    for job in read_jobs(run.layout):
         jobs[f"model {job.target}" if job.rule in _MODEL_RULES else job.target].append(job)
     alive = run.is_alive()
     of_models = {scan.sample: [] if scan.mask else jobs[f"model {scan.model}"] for scan in run.scans}
     return [_status(run, scan, jobs[scan.sample], of_models[scan.sample], alive) for scan in run.scans]
 
 
-def read_jobs(results: Path, target: str | None = None) -> list[Job]:
-    """Return what the logs below ``logs/`` tell, the latest attempt of each job; all of them or those of a scan."""
-    logs = sorted((results / "logs").glob("**/*.log"))
+def read_jobs(layout: Layout, target: str | None = None) -> list[Job]:
+    """Return what the logs tell, the latest attempt of each job; all of them or those of a scan or model."""
+    logs = layout.written_logs()
     wanted = [path for path in logs if target is None or path.stem == target or path.stem.startswith(f"{target}.z")]
-    jobs = [_read_log(path, path.parent.name if path.parent.name != "logs" else path.stem) for path in wanted]
+    jobs = [_read_log(path, path.parent.name if path.parent != layout.logs else path.stem) for path in wanted]
     return [job for job in jobs if target is None or job.target == target]
 
 
@@ -149,7 +149,7 @@ def status_text(run: Run, scans: list[ScanStatus]) -> str:
         lines.append(left)
     bad = {"failed"} if run.is_alive() else {"failed", "unfinished"}
     # Logs of the whole beamtime lie above those of the scans, which were read already.
-    whole = [_read_log(path, path.stem) for path in sorted((run.results / "logs").glob("*.log"))]
+    whole = [_read_log(path, path.stem) for path in run.layout.written_logs() if path.parent == run.layout.logs]
     general = [job for job in whole if job.state in bad]
     troubles = [("all scans", job) for job in general]
     troubles += [(status.scan.sample, job) for status in scans for job in status.troubles]
@@ -168,7 +168,11 @@ def status_text(run: Run, scans: list[ScanStatus]) -> str:
 
 def trouble_lines(sample: str, job: Job, run: Run) -> list[str]:
     """Return what a person needs to know of a job that failed: scan, slab, where it ran, its log and last lines."""
-    how = "failed" if job.state == "failed" else "ended without a word (memory, time limit, scancel or its node)"
+    how = (
+        "failed"
+        if job.state == "failed"
+        else "stopped without an error message (memory, time limit, scancel or its node)"
+    )
     lines = [f"{sample}: {job.name} {how}, {job.place}", f"  log: {os.path.relpath(job.log, run.work_dir)}"]
     lines += [f"    {line}" for line in job.last]
     if job.state == "unfinished":
@@ -218,16 +222,13 @@ def _tail(text: str) -> list[str]:
 
 
 def _status(run: Run, scan: Scan, own: list[Job], of_model: list[Job], alive: bool) -> ScanStatus:
-    folder = run.results / scan.sample
+    files = run.layout.scan(scan.sample)
     names = slab_names(scan.slices, run.config.store.slab_slices)
-    finished = all((folder / product).exists() for product in PRODUCTS)
-    counts = [
-        sum((folder / f"{store}.ome.zarr/slabs/{name}.json").exists() for name in names)
-        for store in ("volume", "probability")
-    ]
+    finished = all(product.exists() for product in files.products)
+    counts = [sum(store.record(name).exists() for name in names) for store in (files.volume, files.probability)]
     jobs = [*of_model, *own]
-    if finished:  # then an old failure was mended since, even if by another model whose jobs have other logs
-        newest = max((folder / product).stat().st_mtime for product in PRODUCTS)
+    if finished:  # then an old failure was fixed since, even if by another model whose jobs have other logs
+        newest = max(product.stat().st_mtime for product in files.products)
         jobs = [job for job in jobs if job.state == "done" or job.log.stat().st_mtime > newest]
     states = {job.state for job in jobs}
     state: State
@@ -240,15 +241,15 @@ def _status(run: Run, scan: Scan, own: list[Job], of_model: list[Job], alive: bo
         state = "done" if finished else "missing"
     if state == "done":
         counts = [len(names)] * 2  # with `keep: minimal` the stores are gone by then
-    seconds, cpu, peak = _benchmarks(run.results, own)
+    seconds, cpu, peak = _benchmarks(run.layout, own)
     return ScanStatus(scan, state, counts[0], counts[1], len(names), tuple(jobs), seconds, cpu, peak)
 
 
-def _benchmarks(results: Path, jobs: list[Job]) -> tuple[float, float, float]:
+def _benchmarks(layout: Layout, jobs: list[Job]) -> tuple[float, float, float]:
     """Return seconds, CPU seconds and peak memory in MB that Snakemake measured of a scan's jobs."""
     seconds = cpu = peak = 0.0
     for job in jobs:
-        path = results / "benchmarks" / job.log.relative_to(results / "logs").with_suffix(".tsv")
+        path = layout.benchmark_of(job.log)
         if not path.is_file():
             continue
         with path.open(newline="") as lines:
@@ -273,7 +274,8 @@ def _time_left(run: Run, scans: list[ScanStatus]) -> str:
         return ""
     total = sum(2 * status.slabs for status in scans)
     finished = sum(status.converted + status.segmented for status in scans)
-    records = (record for scan in run.scans for record in (run.results / scan.sample).glob("*.ome.zarr/slabs/*.json"))
+    stores = (store for scan in run.scans for store in run.layout.scan(scan.sample).stores)
+    records = (record for store in stores for record in store.written_records())
     in_this_run = sum(record.stat().st_mtime > run.started.timestamp() for record in records)
     if not in_this_run or finished == total:
         return ""

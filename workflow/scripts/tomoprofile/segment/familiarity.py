@@ -9,8 +9,10 @@ import tifffile
 import torch
 from numpy.typing import NDArray
 
+from ..layout import ScanLayout, ToLabelLayout
 from ..logs import LOG
-from ..network.bundle import decision_level, load_network, read_facts
+from ..network.bundle import load_network
+from ..network.facts import read_facts
 from ..network.slices import SlicePredictor
 from ..shift.alarm import Familiarity, compare, doubt_of
 from ..shift.appearance import Appearance, sample_slices
@@ -46,7 +48,7 @@ def compare_with_model(
     Familiarity
     """
     torch.set_num_threads(threads)
-    store, looks, facts = open_store(volume), Appearance.load(appearance), read_facts(bundle)
+    store, looks = open_store(volume), Appearance.load(appearance)
     model = SliceModel(bundle)
     doubts: dict[int, float] = {}
     found = []
@@ -55,9 +57,9 @@ def compare_with_model(
         found.append(probability)
         doubts[z] = doubt_of([probability]) or 0.0
     least_sure = max(doubts, key=lambda z: doubts[z])
-    verdict = compare(facts, looks, doubt_of(found), least_sure)
+    verdict = compare(model.seen, looks, doubt_of(found), least_sure)
     if verdict.status in ("edge", "outside"):
-        image, mask = model.export(store, looks, least_sure, out.parent / "to_label", sample)
+        image, mask = model.export(store, looks, least_sure, ScanLayout(out.parent).to_label.folder, sample)
         LOG.warning(
             "%s looks %s what the model has seen: %s. Correct %s, look at %s, and train with it.",
             sample,
@@ -80,9 +82,9 @@ class SliceModel:
 
     def __init__(self, bundle: Path) -> None:
         facts = read_facts(bundle)
-        self.neighbours = facts["network"]["in_channels"] // 2
-        self.level = decision_level(bundle)
-        self.predictor = SlicePredictor(load_network(bundle), facts["conditions"]["window"])
+        self.seen, self.neighbours = facts.seen, facts.neighbours
+        (self.level,) = facts.levels.values()
+        self.predictor = SlicePredictor(load_network(bundle), facts.window)
 
     def probability(self, store: Store, looks: Appearance, z: int, side: int | None = None) -> NDArray[np.uint8]:
         """Return the probability (y, x) of a slice, or of the middle ``side`` voxels of it."""
@@ -92,12 +94,13 @@ class SliceModel:
             y, x = ((max(edge - side, 0) // 2, max(edge - side, 0) // 2 + side) for edge in stack.shape[1:])
             stack = stack[:, slice(*y), slice(*x)]
         grey = store.grey.physical(stack)
-        return self.predictor.probability(normalise(grey, looks.centre, looks.spread))
+        (found,) = self.predictor.probability(normalise(grey, looks.centre, looks.spread))
+        return found
 
     def export(self, store: Store, looks: Appearance, z: int, folder: Path, sample: str) -> tuple[Path, Path]:
-        """Write a slice at native grey, and a mask to correct (F16); returns both files."""
+        """Write a slice at native grey, and a mask to correct; returns both files."""
         image = folder / f"{sample}_z{z:05d}.tif"
-        mask = folder / "prelabels" / image.name
+        mask = ToLabelLayout(folder).prelabels / image.name
         mask.parent.mkdir(parents=True, exist_ok=True)
         tifffile.imwrite(image, store.read(z, z + 1)[0])
         found = self.probability(store, looks, z) >= threshold_of(self.level)

@@ -32,7 +32,7 @@ def pick_slices(
     Spread out, so that one of them can be held out with a gap to the others. In each part the slice with most
     structure in every layer: a large domain near the substrate is in few slices, and what is never labelled is not
     learned. With an earlier model, of the four best the one that it doubts most, and a mask to correct in
-    ``prelabels`` (F16).
+    ``prelabels``.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def structure(grey: NDArray) -> NDArray[np.float64]:
 def worth(shown: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return how much each slice would teach: its structure against what is usual, and more if it shows what is rare.
 
-    Large domains are what a network misses that has never seen one (P21), and a slice full of small ones has as much
+    Large domains are what a network misses that has never seen one, and a slice full of small ones has as much
     structure as one that shows a large one. Pieces of matrix count that are far larger than those of most slices: on
     simulated scans 7 to 160 times where rims are closed, and at most 2 times, by accident, where noise breaks them.
 

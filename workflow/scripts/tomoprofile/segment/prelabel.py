@@ -1,4 +1,4 @@
-"""Masks to begin with: a threshold on the proposed slices, for a person to correct (F16)."""
+"""Masks to begin with: a threshold on the proposed slices, for a person to correct."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ import pandas as pd
 import tifffile
 from scipy import ndimage
 
-from ..config import ThresholdConfig, UNetConfig
+from ..config import ThresholdConfig
+from ..labels.classes import Classes
 from ..logs import LOG
 from .threshold import BINS, otsu
 
 
-def prelabel(
-    slices_tsv: str | Path, labels: str | Path, config: ThresholdConfig, model: UNetConfig | None = None
-) -> list[Path]:
+def prelabel(slices_tsv: str | Path, labels: str | Path, config: ThresholdConfig, classes: Classes) -> list[Path]:
     """Write a mask for each proposed slice: Otsu's threshold, one for all of them, on smoothed grey values.
 
-    A threshold misses the interior of fringed domains (P21), so these masks are a beginning: correct them before they
+    A threshold misses the interior of fringed domains, so these masks are a beginning: correct them before they
     train anything that matters. Masks that exist are kept, because somebody may have corrected them.
 
     Parameters
@@ -28,20 +27,19 @@ def prelabel(
         Table written by :func:`~tomoprofile.segment.pick.pick_slices`: columns slice, file.
     labels : str or Path
         Folder that receives one TIFF a slice with the name of the slice's image: the values of the background and of
-        the measured class.
+        the first measured class.
     config : ThresholdConfig
         Whether domains are dark or bright, and the smoothing.
-    model : UNetConfig, optional
-        Its ``classes`` and ``measure`` give the values; by default 0 background and 1 domain.
+    classes : Classes
+        Give the values in masks.
 
     Returns
     -------
     list of Path
         The masks written.
     """
-    values = list((model or UNetConfig()).classes.values())
-    background, domain = values[0], values[(model or UNetConfig()).measured]
-    dtype = np.uint8 if max(values) < 256 else np.uint16
+    background, domain = classes.values[0], classes.value(classes.measured[0])
+    dtype = np.uint8 if max(classes.values) < 256 else np.uint16
     slices_tsv, labels = Path(slices_tsv), Path(labels)
     labels.mkdir(parents=True, exist_ok=True)
     files = pd.read_csv(slices_tsv, sep="\t")["file"]

@@ -1,4 +1,4 @@
-"""Global thresholds: the baselines that are simple and do not recognise the interior of fringed domains (P21)."""
+"""Global thresholds: the baselines that are simple and do not recognise the interior of fringed domains."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def read_threshold(path: Path) -> Threshold:
         config = ThresholdConfig.model_validate({key: record[key] for key in ThresholdConfig.model_fields})
         value, interface = float(record["threshold"]), path.parent / record["interface"]
     except (OSError, KeyError, TypeError, ValueError) as error:
-        problem = f"this is no threshold file: {error}"
+        problem = f"not a threshold file: {error}"
         raise InputError(Fault(str(path), "", problem, "Remove it and run the workflow again.")) from None
     return Threshold(value, config, Plane.load(interface))
 

@@ -19,6 +19,7 @@ from ..errors import Fault, InputError
 from ..files import whole_file
 from ..volume.probability import CERTAIN
 from .appearance import FEATURES, Appearance
+from .seen import Seen, SeenScan
 
 # In spreads between tiles of the scans that trained. On simulated scans, below 2 the volume ratio was within 5 %
 # without a new label and beyond 3 it was wrong by up to a third (docs/decisions.md).
@@ -86,12 +87,12 @@ class Familiarity:
             record = json.loads(path.read_text())
             return cls(**{name: record[name] for name in cls.__dataclass_fields__})
         except (OSError, KeyError, TypeError, ValueError) as error:
-            problem = f"this does not tell how well a model knows a scan: {error}"
+            problem = f"not a record of how well a model knows a scan: {error}"
             raise InputError(Fault(str(path), "", problem, "Remove it and run the workflow again.")) from None
 
 
-def seen_facts(seen: dict[str, Appearance], probability: list[NDArray[np.uint8]]) -> dict[str, Any]:
-    """Return what a bundle remembers of the scans it learned from.
+def remember(seen: dict[str, Appearance], probability: list[NDArray[np.uint8]]) -> Seen:
+    """Return what a model remembers of the scans it learned from.
 
     Parameters
     ----------
@@ -107,15 +108,15 @@ def seen_facts(seen: dict[str, Appearance], probability: list[NDArray[np.uint8]]
         middle = np.median(appearance.features, 0)
         spread = 1.4826 * np.median(np.abs(appearance.features - middle), 0)
         parts = {name: np.percentile(appearance.features, at, 0) for name, at in PARTS.items()}
-        scans[sample] = {
-            "centre": appearance.centre,
-            "spread": appearance.spread,
-            "voxel_size_um": list(appearance.voxel_size_um),
-            "tiles": len(appearance.features),
-            "tile_spread": np.round(spread, 4).tolist(),
+        scans[sample] = SeenScan(
+            centre=appearance.centre,
+            spread=appearance.spread,
+            voxel_size_um=appearance.voxel_size_um,
+            tiles=len(appearance.features),
+            tile_spread=np.round(spread, 4).tolist(),
             **{name: np.round(values, 4).tolist() for name, values in parts.items()},
-        }
-    return {"features": list(FEATURES), "scans": scans, "doubt": doubt_of(probability)}
+        )
+    return Seen(features=FEATURES, scans=scans, doubt=doubt_of(probability))
 
 
 def doubt_of(probability: list[NDArray[np.uint8]]) -> float | None:
@@ -125,15 +126,13 @@ def doubt_of(probability: list[NDArray[np.uint8]]) -> float | None:
     return wrong / found if found else None
 
 
-def compare(
-    facts: dict[str, Any], appearance: Appearance, doubt: float | None, least_sure: int | None = None
-) -> Familiarity:
+def compare(seen: Seen, appearance: Appearance, doubt: float | None, least_sure: int | None = None) -> Familiarity:
     """Compare a scan with those a model has seen.
 
     Parameters
     ----------
-    facts : dict
-        Of the bundle.
+    seen : Seen
+        What its bundle remembers.
     appearance : Appearance
         Of the scan.
     doubt : float or None
@@ -146,14 +145,12 @@ def compare(
     Familiarity
         Beside the scan it resembles most.
     """
-    seen = facts.get("seen") or {}
-    same = seen.get("features") == list(FEATURES)
-    scans = list(seen.get("scans", {}).values()) if same else []
-    scans = [scan for scan in scans if scan["tiles"] >= LEAST_TILES]
+    same = seen.features == FEATURES
+    scans = [scan for scan in seen.scans.values() if same and scan.tiles >= LEAST_TILES]
     slice_ = least_sure if least_sure is not None else appearance.slices[len(appearance.slices) // 2]
     if not scans or len(appearance.features) < LEAST_TILES:
         reason = "too little resin to compare this scan with those the model has seen"
-        return Familiarity("unknown", [reason], None, doubt, seen.get("doubt"), slice_)
+        return Familiarity("unknown", [reason], None, doubt, seen.doubt, slice_)
     departures = min((_departures(scan, appearance) for scan in scans), key=lambda found: max(found.values()))
     found: list[tuple[Status, str]] = [
         (_grade(away, EDGE, OUTSIDE), f"{MEANING[name]} ({away:.1f} spreads)")
@@ -161,7 +158,7 @@ def compare(
     ]
     times = min(_voxel_ratio(scan, appearance) for scan in scans)
     found.append((_grade(times, VOXELS_EDGE, VOXELS_OUTSIDE), f"voxel size ({times:.2f} times)"))
-    known = seen.get("doubt")
+    known = seen.doubt
     if doubt is not None and known is not None:
         times = (doubt + DOUBT_FLOOR) / (known + DOUBT_FLOOR)
         text = f"the network's doubt ({100 * doubt:.0f} % of what it finds, {100 * known:.0f} % on held-out slices)"
@@ -176,17 +173,17 @@ def _grade(value: float, edge: float, outside: float) -> Status:
     return "outside" if value >= outside else "edge" if value >= edge else "inside"
 
 
-def _voxel_ratio(scan: dict[str, Any], appearance: Appearance) -> float:
-    pairs = zip(appearance.voxel_size_um, scan["voxel_size_um"], strict=True)
+def _voxel_ratio(scan: SeenScan, appearance: Appearance) -> float:
+    pairs = zip(appearance.voxel_size_um, scan.voxel_size_um, strict=True)
     return max(max(here / there, there / here) for here, there in pairs)
 
 
-def _departures(scan: dict[str, Any], appearance: Appearance) -> dict[str, float]:
-    spread = np.maximum(scan["tile_spread"], LEAST_SPREAD)
+def _departures(scan: SeenScan, appearance: Appearance) -> dict[str, float]:
+    spread = np.maximum(scan.tile_spread, LEAST_SPREAD)
     worst = np.zeros(len(FEATURES))
     for name, at in PARTS.items():
-        away = np.abs(np.percentile(appearance.features, at, 0) - np.asarray(scan[name]))
+        away = np.abs(np.percentile(appearance.features, at, 0) - np.asarray(getattr(scan, name)))
         # The tails of few tiles are less certain than their middle, the more so the longer they are: voids.
-        tail = np.abs(np.asarray(scan[name]) - np.asarray(scan["middle"])) / TAIL
+        tail = np.abs(np.asarray(getattr(scan, name)) - np.asarray(scan.middle)) / TAIL
         worst = np.maximum(worst, away / np.maximum(spread, tail) / (1 if name == "middle" else 2))
     return dict(zip(FEATURES, worst.tolist(), strict=True))

@@ -89,7 +89,7 @@ class Appearance:
             edges = record["voxel_size_um"]
             return cls(record["centre"], record["spread"], tuple(edges), record["slices"], features)
         except (KeyError, TypeError, ValueError) as error:
-            problem = f"this is no description of how a scan looks: {error}"
+            problem = f"not a description of how a scan looks: {error}"
             raise InputError(Fault(str(source), "", problem, "Remove it and run the workflow again.")) from None
 
     @classmethod
@@ -118,7 +118,7 @@ def look_at_scan(volume: Path, interface: Path, out: Path) -> None:
     Raises
     ------
     InputError
-        When the resin is constant, holds values that are no numbers, or there is none.
+        When the resin is constant, holds values that are not numbers, or there is none.
     """
     store, plane = open_store(volume), Plane.load(interface)
     slices = sample_slices(store.shape[0])
@@ -178,7 +178,7 @@ def describe(
         raise InputError(Fault(source, "", problem, "Correct the column `interface` of the sample sheet."))
     if not np.isfinite(values).all():
         share = 100 * float(1 - np.isfinite(values).mean())
-        problem = f"{share:.3g} % of the resin's grey values are no numbers"
+        problem = f"{share:.3g} % of the resin's grey values are not numbers"
         raise InputError(
             Fault(source, "NaN or infinite", problem, "Reconstruct the scan again, or cut these parts off.")
         )

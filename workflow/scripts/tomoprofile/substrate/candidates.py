@@ -1,4 +1,4 @@
-"""Whether a scan shows another edge that could as well be the substrate's (P42).
+"""Whether a scan shows another edge that could as well be the substrate's.
 
 A fit finds one plane, and fits it well, wherever it is. That it is the only one in question must be looked at by
 itself: a plate at the other end, a bright layer in the resin, a step in the substrate, or resin behind what was taken

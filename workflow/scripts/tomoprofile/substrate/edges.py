@@ -1,4 +1,4 @@
-"""Where single columns of a scan pass from the substrate into the resin, and the plane through those points (P42).
+"""Where single columns of a scan pass from the substrate into the resin, and the plane through those points.
 
 Two passes over the slices, with one shard in memory at a time. The first finds the axis and the side of the substrate
 and a rough plane in block means; the second looks along that axis, voxel by voxel, near the rough plane only.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -209,11 +210,12 @@ def column_edges(store: Store, step: Step, rough: Sheet, side: int, outside: flo
     edge_size = store.voxel_size_um[step.axis]
     length = 2 * (3 * side + 2 * REACH) + 1
     start = np.rint(rough.height_um(a_um, b_um) / edge_size).astype(np.int64) - length // 2
+    windows = _Windows(step.axis, sides[0], sides[1], start, outside)
     sums, counts = np.zeros((n_a, n_b, length)), np.zeros((n_a, n_b, length), np.int32)
     for first, stop in progress(store.shards(), len(store.shards()), "shards (fine)"):
         if step.axis == 0 and (stop <= start.min() or first >= start.max() + length):
             continue
-        _add_windows(store.read(first, stop), first, step.axis, sides[0], sides[1], start, outside, sums, counts)
+        _add_windows(store.read(first, stop), first, windows, sums, counts)
     inside = (start[..., None] + np.arange(length) >= 0) & (
         start[..., None] + np.arange(length) < store.shape[step.axis]
     )
@@ -344,8 +346,19 @@ def _add_blocks(data, first, side, outside, sums, counts):  # type: ignore[no-un
                     counts[i, j, x // side] += 1
 
 
+class _Windows(NamedTuple):
+    """Where columns of voxels are looked at: their axis, their sides, and the first voxel of each along the axis."""
+
+    axis: int
+    side_a: int
+    side_b: int
+    start: NDArray[np.int64]
+    outside: float
+
+
 @njit(cache=True, nogil=True)
-def _add_windows(data, first, axis, side_a, side_b, start, outside, sums, counts):  # type: ignore[no-untyped-def]
+def _add_windows(data, first, windows, sums, counts):  # type: ignore[no-untyped-def]
+    axis, side_a, side_b, start, outside = windows
     length = sums.shape[2]
     for z in range(data.shape[0]):
         for y in range(data.shape[1]):

@@ -1,7 +1,8 @@
-"""The plane between substrate and resin: found in the grey values, or taken from the sample sheet (P42)."""
+"""The plane between substrate and resin: found in the grey values, or taken from the sample sheet."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,10 @@ from ..samples import parse_interface
 from ..volume.plane import Plane
 from ..volume.store import Store, open_store
 from . import edges
-from .candidates import COMPARABLE, STEP_VOXELS, other_part, two_planes
+from .doubts import DOUBTS, LEAST_AGREEMENT, Doubt, Fit
 from .fringe import fit_fringe, mean_profile
 from .resin import find_resin
 
-MAX_TILT_DEG = 10.0
-MAX_RESIDUAL_VOXELS = 3.0
-LEAST_AGREEMENT = 0.6
-LEAST_COLUMNS = 9
-END_VOXELS = 5
 MAP_SIDE = 32
 _REMEDY = (
     "Look at the scan and write `slice:INDEX` or `plane:nz,ny,nx,offset_um` into the `interface` column of the sample "
@@ -89,7 +85,9 @@ def fit_interface(volume: Path, spec: str, out: Path, resin_out: Path) -> None:
         plane.save(partial, how=spec, **how, tomoprofile_version=__version__)
 
 
-def find_interface(store: Store, means: NDArray[np.float32], side: int, outside: float) -> tuple[Plane, dict[str, Any]]:
+def find_interface(
+    store: Store, means: NDArray[np.float32], side: int, outside: float, doubts: Sequence[Doubt] = DOUBTS
+) -> tuple[Plane, dict[str, Any]]:
     """Fit the plane at which the brighter substrate, at one end of any axis, passes into the resin.
 
     Parameters
@@ -102,6 +100,8 @@ def find_interface(store: Store, means: NDArray[np.float32], side: int, outside:
         Voxels in a block.
     outside : float
         See :func:`.edges.constant_outside`.
+    doubts : sequence of callables
+        What can speak against a fit: each returns the problem and the value, or None.
 
     Returns
     -------
@@ -117,62 +117,50 @@ def find_interface(store: Store, means: NDArray[np.float32], side: int, outside:
         tilted by more than 10 degrees or lies at the very end of the scan, or when another part of the scan could be
         the substrate: depths from it would be wrong without anybody noticing.
     """
-    where = str(store.path)
-
-    def refuse(problem: str, got: str = "") -> StageError:
-        return StageError(Fault(where, got, problem, _REMEDY))
-
-    step = edges.find_step(means)
-    if step is None or step.contrast <= step.noise:
-        raise refuse("no substrate was found: no end of the scan is brighter than the rest")
-    rough = edges.rough_sheet(means, side, step, store.voxel_size_um)
-    if not rough.agrees.any():
-        raise refuse("no substrate was found: its edge lies elsewhere in every column")
-    a_um, b_um, edge_um = edges.column_edges(store, step, rough, side, outside)
-    voxel_um = store.voxel_size_um[step.axis]
-    sheet = edges.fit_sheet(a_um, b_um, edge_um, edges.TOLERANCE * voxel_um)
-    share = float(sheet.agrees.mean()) if sheet.agrees.size else 0.0
-    both = two_planes(a_um, b_um, edge_um, STEP_VOXELS * voxel_um)
-    if both is not None:
-        raise refuse(
-            f"the substrate's edge has a step: {100 * both[0]:.0f} % of the columns lie on one plane and "
-            f"{100 * both[1]:.0f} % on another"
-        )
-    if sheet.agrees.sum() < LEAST_COLUMNS or share < LEAST_AGREEMENT:
-        problem = f"the substrate's edge is no plane: {100 * share:.0f} % of {len(edge_um)} columns agree on one"
-        raise refuse(problem, f"needed {100 * LEAST_AGREEMENT:.0f} % and {LEAST_COLUMNS} columns")
-    if sheet.residual_um > MAX_RESIDUAL_VOXELS * voxel_um:
-        raise refuse("the substrate's edge deviates too far from a plane", f"{sheet.residual_um:.2f} um")
-    plane = edges.plane_of(step, sheet)
-    if plane.axis != step.axis or plane.tilt_deg > MAX_TILT_DEG:
-        raise refuse(
-            f"the plane found is tilted by more than {MAX_TILT_DEG:g} degrees", f"{plane.tilt_deg:.1f} degrees"
-        )
-    middle = [n * edge / 2 for n, edge in zip(store.shape, store.voxel_size_um, strict=True)]
-    a, b = edges.lateral_axes(step.axis)
-    height = float(sheet.height_um(np.array(middle[a]), np.array(middle[b]))) / voxel_um
-    if not END_VOXELS <= height <= store.shape[step.axis] - END_VOXELS:
-        raise refuse("the plane found lies at the very end of the scan", f"voxel {height:.1f} along {'zyx'[step.axis]}")
-    depth_um = edges.depth_of_blocks_um(means.shape, side, plane, store.voxel_size_um)
-    doubt, where_share = other_part(means, depth_um, side * voxel_um, step)
-    if where_share >= COMPARABLE:
-        raise refuse(f"the plane found may be the wrong one: {doubt}, in {100 * where_share:.0f} % of the columns")
-    fringe = fit_fringe(*mean_profile(store, plane, voxel_um, outside))
-    moved_um = fringe.offset_voxels * voxel_um if fringe and fringe.trusted else 0.0
-    grey = store.grey
+    fit = _fit(store, means, side, outside)
+    for doubt in doubts:
+        found = doubt(fit)
+        if found:
+            raise _refusal(store, *found)
+    fringe = fit_fringe(*mean_profile(store, fit.plane, fit.voxel_um, outside))
+    trusted = fringe is not None and fringe.trusted
+    moved_um = fringe.offset_voxels * fit.voxel_um if fringe and trusted else 0.0
     how = {
-        "residual_um": sheet.residual_um,
-        "n_columns": len(edge_um),
-        "inlier_fraction": share,
-        "warning": _warning(store, plane, share),
-        "substrate_grey": grey.slope * step.substrate + grey.offset,
-        "resin_grey": grey.slope * step.resin + grey.offset,
-        "grey_unit": grey.unit,
-        "residual_map_um": residual_map(store.shape, store.voxel_size_um, plane, a_um, b_um, edge_um),
-        "fringe_moved_um": moved_um if fringe and fringe.trusted else None,
+        **_told(fit),
+        "fringe_moved_um": moved_um if trusted else None,
         "fringe_explained": fringe.explained if fringe else None,
     }
-    return Plane(plane.normal, plane.offset_um + moved_um), how
+    return Plane(fit.plane.normal, fit.plane.offset_um + moved_um), how
+
+
+def _fit(store: Store, means: NDArray[np.float32], side: int, outside: float) -> Fit:
+    step = edges.find_step(means)
+    if step is None or step.contrast <= step.noise:
+        raise _refusal(store, "no substrate was found: no end of the scan is brighter than the rest")
+    rough = edges.rough_sheet(means, side, step, store.voxel_size_um)
+    if not rough.agrees.any():
+        raise _refusal(store, "no substrate was found: its edge lies elsewhere in every column")
+    columns = edges.column_edges(store, step, rough, side, outside)
+    sheet = edges.fit_sheet(*columns, edges.TOLERANCE * store.voxel_size_um[step.axis])
+    return Fit(store, means, side, step, *columns, sheet)
+
+
+def _refusal(store: Store, problem: str, got: str = "") -> StageError:
+    return StageError(Fault(str(store.path), got, problem, _REMEDY))
+
+
+def _told(fit: Fit) -> dict[str, Any]:
+    store, grey = fit.store, fit.store.grey
+    return {
+        "residual_um": fit.sheet.residual_um,
+        "n_columns": len(fit.edge_um),
+        "inlier_fraction": fit.share,
+        "warning": _warning(store, fit.plane, fit.share),
+        "substrate_grey": grey.slope * fit.step.substrate + grey.offset,
+        "resin_grey": grey.slope * fit.step.resin + grey.offset,
+        "grey_unit": grey.unit,
+        "residual_map_um": residual_map(store.shape, store.voxel_size_um, fit.plane, fit.a_um, fit.b_um, fit.edge_um),
+    }
 
 
 def residual_map(

@@ -1,4 +1,4 @@
-"""A substrate that is rough or curved: its surface from a mask, and the distance of every place from it (P42).
+"""A substrate that is rough or curved: its surface from a mask, and the distance of every place from it.
 
 The surface is a height above the plane along the substrate, one for each small column of voxels: where substrate ends
 along the depth. Cavities in the substrate and specks in the resin do not move it, because the height is the one that

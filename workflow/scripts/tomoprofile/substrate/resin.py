@@ -1,4 +1,4 @@
-"""Which part of a scan is resin at all: reconstructed, and no air (P28).
+"""Which part of a scan is resin at all: reconstructed, and no air.
 
 A film ends in air, and a cylindrical reconstruction is filled up to the corners of its slices. Both lie beyond the
 substrate and hold no domain, so counting them as resin would thin every domain out. They are found once, in means over

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import Fault, InputError
 from ..logs import LOG, progress
 from ..samples import Scan
-from . import hdf5, tiff
+from .formats import OF_SCANS, format_of, listed
 from .grey import GreyScale
 from .readers import DTYPES, ScanReader, open_raw
 
@@ -16,8 +16,8 @@ from .readers import DTYPES, ScanReader, open_raw
 def find_scans(folder: str | Path, slice_axis: int = 0, voxel_size_um: float | None = None) -> list[Scan]:
     """Return one row of the sample sheet for each scan below ``folder``.
 
-    A folder with two or more single-page TIFF files is one scan; so is each multi-page TIFF, and each HDF5 file with
-    a 3-D dataset (its largest). Files that are none of these are named in the log.
+    What is a scan, each of :data:`.formats.FORMATS` says itself; of a file with several datasets the largest is taken.
+    Files in a known format that hold no 3-D image are named in the log.
 
     Parameters
     ----------
@@ -51,42 +51,28 @@ def find_scans(folder: str | Path, slice_axis: int = 0, voxel_size_um: float | N
     if faults:
         raise InputError(*faults)
     if not scans:
-        remedy = "Formats: folders of TIFF slices, multi-page TIFF, HDF5."
+        remedy = f"Formats: {listed(OF_SCANS.values())}."
         raise InputError(Fault(str(folder), "", "no scan was found in this folder", remedy))
     return scans
 
 
 def _candidates(folder: Path) -> list[tuple[Path, str, str]]:
     """Return (path, format, dataset) of everything that looks like a scan, sorted by path."""
-    files = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*") if _is_visible(path, folder))
     found: list[tuple[Path, str, str]] = []
-    singles: dict[Path, int] = {}
-    for path in files:
-        suffix = path.suffix.lower()
-        if suffix in tiff.SUFFIXES:
-            if path.parent in singles:
-                singles[path.parent] += 1
-            elif tiff.page_count(path) > 1:
-                found.append((path, "tiff_stack", ""))
-            else:
-                singles[path.parent] = 1
-        elif suffix in hdf5.SUFFIXES:
-            datasets = hdf5.image_datasets(path)
-            if datasets:
-                found.append((path, "hdf5", datasets[0]))
-            else:
-                LOG.info("%s: passed over, it holds no 3-D dataset", path)
-    for parent, count in singles.items():
-        if count > 1:
-            found.append((parent, "tiff_folder", ""))
-        else:
-            LOG.info("%s: passed over, a single 2-D image is no scan", parent)
+    parts: set[Path] = set()  # of scans that consist of many files
+    for path in [folder, *sorted(path for path in folder.rglob("*") if _is_visible(path, folder))]:
+        form = None if path in parts else format_of(path, OF_SCANS.values())
+        datasets = form.datasets(path) if form else []
+        if form and datasets:
+            found.append((path, form.name, datasets[0]))
+            parts.update(form.files(path))
+        elif form and path.is_file():
+            LOG.info("%s: passed over, it holds no 3-D image", path)
     return sorted(found)
 
 
 def _is_visible(path: Path, folder: Path) -> bool:
-    inside = path.relative_to(folder).parts
-    return path.is_file() and not any(part.startswith(".") or part.endswith(".zarr") for part in inside)
+    return not any(part.startswith(".") or part.endswith(".zarr") for part in path.relative_to(folder).parts)
 
 
 def _row(path: Path, form: str, dataset: str, slice_axis: int, voxel_size_um: float | None, name: str) -> Scan:

@@ -16,8 +16,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
+from ..layout import ScanLayout
 
-RELIEF = "substrate_distance.npy"  # beside interface.json
 _REMEDY = "Remove it and run the workflow again."
 
 
@@ -110,9 +110,10 @@ class Plane:
             if spacing is None:
                 return Plane((nz, ny, nx), offset_um)
             dz, dy, dx = (float(part) for part in spacing)
-            distances = np.load(Path(path).parent / RELIEF, allow_pickle=False).astype(np.float32)
+            file = ScanLayout(Path(path).parent).substrate_distance
+            distances = np.load(file, allow_pickle=False).astype(np.float32)
             if distances.ndim != 3 or min(distances.shape) < 2 or not np.isfinite(distances).all():
-                raise ValueError(f"{RELIEF} holds no distances")
+                raise ValueError(f"{file.name} holds no distances")
             return Relief((nz, ny, nx), offset_um, distances, (dz, dy, dx))
         except (OSError, KeyError, ValueError, TypeError) as error:
             problem = f"this is no interface file: {error}"

@@ -9,16 +9,19 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Fault, InputError
-from ..units import MICROMETRES
-from .grey import GreyScale
-from .lazy import LazyImage, window
+from ...errors import Fault, InputError
+from ...units import MICROMETRES
+from ..grey import GreyScale
+from .base import Format, LazyImage, window
 
-SUFFIXES = (".h5", ".hdf5", ".hdf", ".nx", ".nxs")
+_SUFFIXES = (".h5", ".hdf5", ".hdf", ".nx", ".nxs")
+_NUMBERS = "uif"  # kinds of NumPy
+_MASKS = "buif"
+_CHOICES_SHOWN = 5
 
 
-def image_datasets(path: Path, kinds: str = "uif") -> list[str]:
-    """Return the paths of all 3-D datasets of a file whose type is of these kinds (of NumPy), largest first."""
+def image_datasets(path: Path, kinds: str) -> list[str]:
+    """Return the paths of all 3-D datasets of a file whose type is of these kinds, largest first."""
     found: list[tuple[int, str]] = []
 
     def visit(name: str, item: Any) -> None:
@@ -31,15 +34,15 @@ def image_datasets(path: Path, kinds: str = "uif") -> list[str]:
 
 
 class HDF5Dataset(LazyImage):
-    """A 3-D dataset of an HDF5 file; see :class:`~tomoprofile.volume.readers.RawScan`."""
+    """A 3-D dataset of an HDF5 file; see :class:`~.base.RawScan`."""
 
     def __init__(self, path: Path, dataset: str) -> None:
         self.path = path
-        self.dataset = dataset
+        self.dataset = dataset = dataset or _only_dataset(path)
         with _open(path) as file:
             item = file.get(dataset)
             if not isinstance(item, h5py.Dataset) or item.ndim != 3:
-                offers = ", ".join(image_datasets(path)) or "none"
+                offers = ", ".join(image_datasets(path, _NUMBERS)) or "none"
                 remedy = f"Datasets that fit: {offers}."
                 raise InputError(Fault(f"{path}", repr(dataset), "there is no 3-D dataset at this path", remedy))
             self.shape: tuple[int, int, int] = item.shape
@@ -55,6 +58,19 @@ class HDF5Dataset(LazyImage):
                 return file[self.dataset][window(axis, start, stop)]
             except OSError as error:
                 raise InputError(_damaged(self.path, error)) from None
+
+
+def _only_dataset(path: Path) -> str:
+    found = image_datasets(path, _MASKS)
+    if len(found) == 1:
+        return found[0]
+    choices = ", ".join(f"`{path}:{dataset}`" for dataset in found[:_CHOICES_SHOWN])
+    remedy = (
+        f"Write which one in the sample sheet: {choices}; for a scan, what follows the colon in the column `dataset`."
+        if found
+        else "Save the image as a 3-D dataset."
+    )
+    raise InputError(Fault(str(path), f"{len(found)} 3-D datasets", "it must be clear which dataset is meant", remedy))
 
 
 def _open(path: Path) -> h5py.File:
@@ -81,3 +97,15 @@ def _voxel_size(item: h5py.Dataset) -> tuple[float, float, float] | None:
             return None
         edges.append(float(axis[1] - axis[0]) * factor)
     return edges[0], edges[1], edges[2]
+
+
+FORMAT = Format(
+    name="hdf5",
+    what="HDF5",
+    remarks="`.h5`, `.hdf5`, `.hdf`, `.nx`, `.nxs`; the path of the dataset inside the file is named, unless it holds "
+    "one 3-D dataset only",
+    matches=lambda path: path.name.lower().endswith(_SUFFIXES) and path.is_file(),
+    open=HDF5Dataset,
+    named_datasets=True,
+    datasets=lambda path: image_datasets(path, _NUMBERS),
+)

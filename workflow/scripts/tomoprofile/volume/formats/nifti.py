@@ -13,15 +13,15 @@ import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Fault, InputError
-from .grey import GreyScale
-from .lazy import LazyImage, window
+from ...errors import Fault, InputError
+from ..grey import GreyScale
+from .base import Format, LazyImage, window
 
-SUFFIXES = (".nii", ".nii.gz")
+_SUFFIXES = (".nii", ".nii.gz")
 
 
 class NIfTIImage(LazyImage):
-    """A 3-D NIfTI image, read lazily; see :class:`~tomoprofile.volume.readers.RawScan`."""
+    """A 3-D NIfTI image, read lazily; see :class:`~.base.RawScan`."""
 
     voxel_size_um: tuple[float, float, float] | None = None
     grey: GreyScale | None = None
@@ -53,3 +53,14 @@ class NIfTIImage(LazyImage):
 
 def _damaged(path: Path, error: Exception) -> Fault:
     return Fault(str(path), "", f"the file cannot be read as NIfTI: {error}", "Copy it again from its source.")
+
+
+FORMAT = Format(
+    name="nifti",
+    what="NIfTI",
+    remarks="`.nii`, `.nii.gz`; its axes x, y, z are turned round to z, y, x. Position and orientation in its "
+    "header are not looked at",
+    matches=lambda path: path.name.lower().endswith(_SUFFIXES) and path.is_file(),
+    open=lambda path, _: NIfTIImage(path),
+    of_scans=False,
+)

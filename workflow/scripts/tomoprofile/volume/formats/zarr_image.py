@@ -9,20 +9,15 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from ..errors import Fault, InputError
-from .grey import GreyScale
-from .lazy import LazyImage, window
+from ...errors import Fault, InputError
+from ..grey import GreyScale
+from .base import Format, LazyImage, window
 
 _MARKS = ("zarr.json", ".zarray", ".zgroup")
 
 
-def is_zarr(path: Path) -> bool:
-    """Return whether a folder is a Zarr array or group."""
-    return any((path / name).is_file() for name in _MARKS)
-
-
 class ZarrImage(LazyImage):
-    """A 3-D Zarr array, read lazily; see :class:`~tomoprofile.volume.readers.RawScan`.
+    """A 3-D Zarr array, read lazily; see :class:`~.base.RawScan`.
 
     Of an OME-Zarr image the first, full resolution is taken; axes before z (time, channel) must have length 1.
     """
@@ -70,3 +65,14 @@ def _array_of(path: Path) -> zarr.Array:
     inside = ", ".join(f"{path}/{name}" for name in sorted(arrays)) or "none of its own"
     problem = "this Zarr group is no OME-Zarr image and does not hold just one array"
     raise InputError(Fault(str(path), f"{len(arrays)} arrays", problem, f"Name the array itself ({inside})."))
+
+
+FORMAT = Format(
+    name="zarr",
+    what="Zarr folder",
+    remarks="version 2 or 3: an OME-Zarr image, of which the full resolution is taken, or a bare array; axes before z "
+    "must have length 1",
+    matches=lambda path: any((path / name).is_file() for name in _MARKS),
+    open=lambda path, _: ZarrImage(path),
+    of_scans=False,
+)

@@ -1,0 +1,64 @@
+"""The jobs and files that estimates count are those that the workflow would make."""
+
+import pytest
+from project import Project
+
+from tomoprofile.config import read_config
+from tomoprofile.run.plan import planned_jobs
+from tomoprofile.samples import Scan, write_samples
+
+MODELS = {
+    "default": {"method": "unet"},
+    "continued": {"method": "unet", "base": "models/earlier"},
+    "earlier": {"method": "bundle", "bundle": "models/earlier"},
+    "threshold": {"method": "otsu"},
+}
+SCANS = {
+    "unet": {"labels": "labels"},
+    "continued": {"model": "continued", "labels": "labels"},
+    "unlabelled": {},  # by the model of another scan's labels
+    "bundle": {"model": "earlier"},
+    "otsu": {"model": "threshold"},
+    "mask": {"mask": "mask.tif"},
+    "instances": {"mask": "instances:objects.tif"},
+    "relief": {"model": "threshold", "interface": "mask:substrate.tif"},
+}
+RARE = {"objects": {"label_volume": True}, "predict": {"flips": True}, "keep": "minimal"}
+
+
+def row(sample, cells):
+    size = {"slices": 100, "rows": 30, "columns": 30, "dtype": "uint8", "voxel_size_um": "1"}
+    return Scan(sample=sample, path=f"{sample}.tif", format="tiff_stack", **size, **cells)
+
+
+def jobs_of_workflow(said):
+    """Return rule, log and outputs of every job of a dry run."""
+    found, rule, outputs = set(), "", ()
+    for line in said.splitlines():
+        key, _, value = line.strip().partition(" ")
+        if key in ("rule", "localrule"):
+            rule = value.rstrip(":")
+        elif key == "output:":
+            outputs = frozenset(value.split(", "))
+        elif key == "log:":
+            found.add((rule, value, outputs))
+    return found
+
+
+@pytest.mark.parametrize("settings", [{}, RARE], ids=["defaults", "rare"])
+def test_planned_jobs_and_outputs_are_those_of_the_workflow(tmp_path, settings):
+    project = Project(tmp_path)
+    settings = settings | {"store": {"shard_slices": 16, "slab_slices": 32}, "models": MODELS}
+    project.configure(**settings)
+    scans = [row(sample, cells) for sample, cells in SCANS.items()]
+    write_samples(tmp_path / "config/samples.tsv", scans)
+    planned = [job for scan in scans for job in planned_jobs(scan, read_config(settings))]
+    named = {(job.rule, str(job.log), frozenset(map(str, job.outputs))) for job in planned}
+    assert len(named) == len(planned) > 100
+    would = jobs_of_workflow(project.dry_run())
+    assert named <= would
+    assert sorted(rule for rule, _, _ in would - named) == [
+        *["collect_labels"] * 2,
+        *["fine_tune"] * 2,
+        "report_beamtime",
+    ]

@@ -1,0 +1,280 @@
+"""One block of a scan, segmented by simple thresholds beside the scan's own segmentation.
+
+The methods are those of :mod:`tomoprofile.segment.threshold` with their default settings. Domains of all masks are
+found and measured by the same functions as those of the scan.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ..config import ObjectsConfig, ProfileConfig, ThresholdConfig
+from ..domains.table import Level, measure_domains
+from ..errors import Fault, StageError
+from ..layout import ScanLayout
+from ..logs import LOG
+from ..profile.masks import Floats, Grid, Ints, Space
+from ..segment.threshold import fit_threshold, predict_by_threshold
+from ..substrate.resin import Resin
+from ..tables import CALIBRATED
+from ..volume.plane import Plane
+from ..volume.probability import threshold_of
+from ..volume.store import Store, create_store, open_store
+
+OWN = "own"
+METHODS = (OWN, "otsu", "threshold_fill")
+MOST_VOXELS = 512**3
+_SUBSTRATE_UM = 20.0  # of it are kept, so that pictures show it
+Window = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True)
+class SegmentedScan:
+    """A scan with its own segmentation.
+
+    Attributes
+    ----------
+    volume, probability : Path
+        Its stores.
+    interface, resin : Path
+        ``interface.json`` and ``resin.npz``.
+    level : float
+        Decision level of the segmentation.
+    instances : Path, optional
+        Store of given labels, which the domains are.
+    """
+
+    volume: Path
+    probability: Path
+    interface: Path
+    resin: Path
+    level: float
+    instances: Path | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """The part of a scan that is compared, as stores of its own.
+
+    Attributes
+    ----------
+    folder : Path
+        Holds ``volume.ome.zarr``, for each method ``METHOD.ome.zarr`` (probability), ``METHOD.objects.parquet`` and
+        ``METHOD.domains.parquet``, and ``interface.json``.
+    window : tuple of slice
+        Where it lies in the scan, in voxels along (z, y, x).
+    grid : Grid
+        Bins of depth of the whole scan, in which only the block counts.
+    own_level : float
+        Decision level of the scan's own segmentation.
+    domains_are : {"dark", "bright"}
+        Grey of the scan's own domains against the rest of the resin.
+    """
+
+    folder: Path
+    window: Window
+    grid: Grid
+    own_level: float
+    domains_are: Literal["dark", "bright"]
+
+    @property
+    def volume(self) -> Path:
+        """Its grey values."""
+        return ScanLayout(self.folder).volume.path
+
+    @property
+    def interface(self) -> Path:
+        """The plane nearest to the substrate, in coordinates of the block: for directions and pictures."""
+        return ScanLayout(self.folder).interface
+
+    @property
+    def origin_um(self) -> Floats:
+        """Where its outer corner lies in the scan."""
+        return _origin_um(self.window, self.grid)
+
+    def mask(self, method: str) -> Path:
+        """Store of a method's mask or probability."""
+        return self.folder / f"{method}.ome.zarr"
+
+    def level(self, method: str) -> Level:
+        """Where the domains of a method go."""
+        files = (self.folder / f"{method}.{kind}.parquet" for kind in ("objects", "domains"))
+        return Level(self.own_level if method == OWN else 0.5, *files)
+
+
+def segment_block(
+    scan: SegmentedScan,
+    profile: ProfileConfig,
+    objects: ObjectsConfig,
+    folder: Path,
+    most_voxels: int = MOST_VOXELS,
+) -> Block:
+    """Cut a block out of a scan, segment it by thresholds, and measure the domains of all masks.
+
+    Parameters
+    ----------
+    scan : SegmentedScan
+    profile : ProfileConfig
+        Bins and field of view.
+    objects : ObjectsConfig
+        What counts as one domain.
+    folder : Path
+        Receives the block.
+    most_voxels : int
+        Of the block.
+
+    Raises
+    ------
+    StageError
+        When the block holds no resin, or its resin a single grey value.
+    """
+    grey = open_store(scan.volume)
+    plane, resin = Plane.load(scan.interface), Resin.load(scan.resin)
+    space = Space.of(grey.shape, grey.voxel_size_um, plane, resin, profile.field_of_view)
+    window = choose_block(space, most_voxels)
+    block = _cut_block(scan, _bins_of(space, window, profile), window, folder)
+    instances = ScanLayout(folder).instances.path if scan.instances else None
+    if scan.instances and instances:
+        _copy(open_store(scan.instances), window, instances)
+    for method in METHODS:
+        if method != OWN:
+            _segment(block, method)
+        LOG.info("measuring the domains of %s", method)
+        measure_domains(
+            block.mask(method),
+            block.volume,
+            block.interface,
+            {CALIBRATED: block.level(method)},
+            objects,
+            instances=instances if method == OWN else None,
+        )
+    return block
+
+
+def choose_block(space: Space, most_voxels: int) -> Window:
+    """Return a block of a scan: the whole of it when it is small, else all depths of a window in its middle.
+
+    Substrate farther than 20 µm behind the plane is left out, and the window lies inside the circle of what was
+    reconstructed.
+    """
+    shape, plane, circle = space.shape, space.plane, space.view.circle
+    if math.prod(shape) <= most_voxels:
+        return slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])
+    deep = _along_depth(space)
+    first, second = (axis for axis in range(3) if axis != plane.axis)
+    sizes = list(shape)
+    sizes[plane.axis] = deep.stop - deep.start
+    side = math.isqrt(most_voxels // sizes[plane.axis])
+    sizes[first] = min(shape[first], side)
+    # A short side leaves room for a longer other one.
+    sizes[second] = min(shape[second], most_voxels // (sizes[plane.axis] * sizes[first]))
+    sizes[first] = min(shape[first], most_voxels // (sizes[plane.axis] * sizes[second]))
+    starts = [(n - size) // 2 for n, size in zip(shape, sizes, strict=True)]
+    starts[plane.axis] = deep.start
+    if circle is not None and circle.centre_um is not None:
+        _fit_into_circle(space, circle.radius_um, circle.centre_um, starts, sizes)
+    z, y, x = (slice(start, start + size) for start, size in zip(starts, sizes, strict=True))
+    return z, y, x
+
+
+def _along_depth(space: Space) -> slice:
+    """Return the voxels along the depth whose layer holds resin or the last of the substrate."""
+    axis, edges = space.plane.axis, space.voxel_size_um
+    ends: list[Any] = [np.array([0.0, n * edge]) for n, edge in zip(space.shape, edges, strict=True)]
+    ends[axis] = (np.arange(space.shape[axis]) + 0.5) * edges[axis]
+    depths = space.plane.depth_um(*np.meshgrid(*ends, indexing="ij", sparse=True))
+    deepest = depths.max(axis=tuple(i for i in range(3) if i != axis))
+    kept = np.flatnonzero(deepest > -_SUBSTRATE_UM)
+    return slice(int(kept[0]), int(kept[-1]) + 1) if kept.size else slice(0, space.shape[axis])
+
+
+def _fit_into_circle(
+    space: Space, radius_um: float, centre_um: tuple[float, float], starts: list[int], sizes: list[int]
+) -> None:
+    """Move and shrink a window along y and x, in place, so that the rectangle lies inside a circle of the slice.
+
+    Where depth runs in the slice the lateral side stays and the ends of the depth go, else both shrink alike.
+    """
+    shape, edges, depth_axis = space.shape, space.voxel_size_um, space.plane.axis
+    half = {axis: sizes[axis] * edges[axis] / 2 for axis in (1, 2)}
+    if math.hypot(*half.values()) > radius_um:
+        lateral = 3 - depth_axis
+        if depth_axis == 0 or half[lateral] > radius_um / math.sqrt(2):
+            half = dict.fromkeys((1, 2), radius_um / math.sqrt(2))
+        else:
+            half[depth_axis] = math.sqrt(radius_um**2 - half[lateral] ** 2)
+    for axis, reach in half.items():
+        middle, reach = centre_um[axis - 1] / edges[axis], reach / edges[axis]
+        start = max(starts[axis] if axis == depth_axis else 0, math.ceil(middle - reach - 1e-6))
+        end = starts[axis] + sizes[axis] if axis == depth_axis else shape[axis]
+        starts[axis], sizes[axis] = start, min(end, math.floor(middle + reach + 1e-6)) - start
+
+
+def _bins_of(space: Space, window: Window, profile: ProfileConfig) -> Grid:
+    """Return the bins of the profile in one lateral block, in which only a window counts."""
+    seen = replace(space, view=space.view.within(window[1], window[2]))
+    n_bins = max(1, math.floor((space.deepest_um - profile.guard_um) / profile.bin_um) + 1)
+    borders = profile.guard_um + profile.bin_um * np.arange(n_bins + 1)
+    widest = max(n * edge for n, edge in zip(space.shape, space.voxel_size_um, strict=True))
+    return Grid.dividing(seen, borders, widest)
+
+
+def _cut_block(scan: SegmentedScan, grid: Grid, window: Window, folder: Path) -> Block:
+    """Copy a window of a scan: grey values, its own mask, and its plane."""
+    plane = grid.plane
+    offset_um = plane.offset_um - float(np.dot(plane.normal, _origin_um(window, grid)))
+    Plane(plane.normal, offset_um).save(ScanLayout(folder).interface)
+    volume = _copy(open_store(scan.volume), window, ScanLayout(folder).volume.path)
+    own = _copy(open_store(scan.probability), window, folder / f"{OWN}.ome.zarr")
+    sums, counts = _grey_sums(volume, own, threshold_of(scan.level), grid, window)
+    if not counts.any():
+        problem = "the block holds no resin: nothing lies beyond the plane"
+        raise StageError(Fault(str(scan.volume), "", problem, "Correct the column `interface` of the sample sheet."))
+    # Without any domain the default of the methods holds.
+    bright = counts.all() and sums[0] / counts[0] > sums[1] / counts[1]
+    return Block(folder, window, grid, scan.level, "bright" if bright else "dark")
+
+
+def _grey_sums(volume: Store, own: Store, threshold: int, grid: Grid, window: Window) -> tuple[Floats, Ints]:
+    """Return sum and number of grey values inside the scan's own domains, and in the rest of the resin."""
+    z_um, y_um, x_um = (
+        (np.arange(part.start, part.stop) + 0.5) * edge for part, edge in zip(window, grid.voxel_size_um, strict=True)
+    )
+    y_um, x_um = (axis.ravel() for axis in np.meshgrid(y_um, x_um, indexing="ij"))
+    sums, counts = np.zeros(2), np.zeros(2, np.int64)
+    for start, stop in volume.shards():
+        values, inside = volume.read(start, stop).astype(np.float64), own.read(start, stop) >= threshold
+        for z in range(start, stop):
+            layer, _ = grid.place(np.full(len(y_um), z_um[z]), y_um, x_um)
+            resin = (layer >= 0).reshape(volume.shape[1:]) & np.isfinite(values[z - start])
+            for side, chosen in enumerate((resin & inside[z - start], resin & ~inside[z - start])):
+                sums[side] += values[z - start][chosen].sum()
+                counts[side] += chosen.sum()
+    return sums, counts
+
+
+def _origin_um(window: Window, grid: Grid) -> Floats:
+    return np.array([part.start * edge for part, edge in zip(window, grid.voxel_size_um, strict=True)])
+
+
+def _copy(store: Store, window: Window, path: Path) -> Store:
+    z, y, x = window
+    shape = (z.stop - z.start, y.stop - y.start, x.stop - x.start)
+    out = create_store(path, shape, store.dtype, store.voxel_size_um, store.shard_slices, store.grey)
+    for start, stop in out.shards():
+        out.write(start, store.read(z.start + start, z.start + stop, y, x))
+    return out
+
+
+def _segment(block: Block, method: str) -> None:
+    config = ThresholdConfig.model_validate({"method": method, "domains_are": block.domains_are})
+    grey = open_store(block.volume)
+    record = block.folder / f"{method}.json"
+    fit_threshold(block.volume, block.interface, config, record)
+    out = create_store(block.mask(method), grey.shape, "uint8", grey.voxel_size_um, grey.shard_slices)
+    predict_by_threshold(grey, out, record, 0, grey.shape[0])

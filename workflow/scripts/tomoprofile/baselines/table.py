@@ -1,0 +1,125 @@
+"""What simple thresholds find beside the scan's own segmentation, in the bins of the profile of one block."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from ..config import ProfileConfig
+from ..domains.objects import iter_runs
+from ..profile.masks import Floats, Grid, Ints, Space
+from ..substrate.resin import Resin
+from ..tables import BASELINES, DOMAINS
+from ..volume.plane import Plane
+from ..volume.store import open_store
+from .block import METHODS, OWN, Block
+
+LARGE_UM = 10.0
+_CENTROID = ("centroid_z_um", "centroid_y_um", "centroid_x_um")
+
+
+def write_baselines(out: Path, block: Block, profile: ProfileConfig, outlines: dict[str, Any]) -> None:
+    """Write ``baselines.parquet``: one row a method and depth bin (docs/outputs.md).
+
+    Parameters
+    ----------
+    out : Path
+    block : Block
+        Segmented and measured.
+    profile : ProfileConfig
+        Its first zone is the one near the substrate.
+    outlines : dict
+        Picture of the block, for the page; it goes into the metadata, since the block is not kept.
+    """
+    domains = {method: _read(block, method) for method in METHODS}
+    resin = block.grid.count_resin(block.window[0].start, block.window[0].stop).sum(axis=1)
+    whole = _whole_bins(block, domains[OWN])
+    rows = [_rows(method, _count(block, method), domains[method], resin, whole, block.grid) for method in METHODS]
+    near = profile.zones[0].to_um or math.inf
+    facts: dict[str, Any] = {
+        "block": {"zyx"[axis]: [part.start, part.stop] for axis, part in enumerate(block.window)},
+        "whole_scan": open_store(block.volume).shape == block.grid.shape,
+        "voxel_size_um": list(block.grid.voxel_size_um),
+        "decision_level": block.own_level,
+        "domains_are": block.domains_are,
+        "near_um": near if math.isfinite(near) else None,
+        "large_found": {method: large_found(domains[OWN], domains[method], near) for method in METHODS},
+        "thresholds": {name: json.loads((block.folder / f"{name}.json").read_text()) for name in METHODS[1:]},
+        "outlines": outlines,
+    }
+    BASELINES.write(out, pd.concat(rows, ignore_index=True), facts)
+
+
+def _whole_bins(block: Block, own: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return the bins in which the ends of the block cut none of the scan's own domains."""
+    store, grid = open_store(block.volume), block.grid
+    space = Space.of(store.shape, store.voxel_size_um, Plane.load(block.interface), Resin.everywhere(), "all")
+    radius = own.loc[own["edge_weight"] > 0, "equivalent_diameter_um"].max() / 2
+    near_um, far_um = space.whole_objects_um(radius if radius > 0 else 0.0)
+    return (grid.borders_um[:-1] >= near_um) & (grid.borders_um[1:] <= far_um)
+
+
+def _count(block: Block, method: str) -> Ints:
+    tallies = np.zeros((block.grid.n_layers, block.grid.n_blocks), np.int64)
+    z, y, x = (part.start for part in block.window)
+    for runs in iter_runs(block.level(method).objects):
+        block.grid.count(runs.z + z, runs.y + y, runs.x_start + x, runs.x_stop + x, tallies)
+    return tallies.sum(axis=1)
+
+
+def _rows(
+    method: str, domain: Ints, table: pd.DataFrame, resin: Ints, whole: NDArray[np.bool_], grid: Grid
+) -> pd.DataFrame:
+    """Return the bins that hold resin; sizes and numbers only where the ends of the block cut no domain."""
+    layer, _ = grid.place(*(table[name].to_numpy(float) for name in _CENTROID))
+    placed = table[layer >= 0].assign(layer=layer[layer >= 0])
+    diameter, weight = placed["equivalent_diameter_um"], placed["edge_weight"]
+
+    def sums(values: Any = None) -> Floats:
+        return np.bincount(placed["layer"], weights=values, minlength=grid.n_layers)
+
+    def known(top: Floats, bottom: Floats) -> Floats:
+        return np.divide(top, bottom, out=np.full(len(resin), np.nan), where=whole & (bottom > 0))
+
+    rows = pd.DataFrame(
+        {
+            "method": method,
+            "depth_lo_um": grid.borders_um[:-1],
+            "depth_hi_um": grid.borders_um[1:],
+            "resin_um3": resin * grid.voxel_um3,
+            "volume_ratio": domain / np.maximum(resin, 1),
+            "mean_equivalent_diameter_um": known(sums(weight * diameter), sums(weight)),
+            "number_density_per_mm3": known(sums(weight), resin * grid.voxel_um3 / 1e9),
+            "n_domains": sums().astype(np.int64),
+            "n_over_10um": sums(diameter > LARGE_UM).astype(np.int64),
+            "largest_um": diameter.groupby(placed["layer"]).max().reindex(range(grid.n_layers)).to_numpy(),
+        }
+    )
+    return rows[resin > 0]
+
+
+def large_found(own: pd.DataFrame, found: pd.DataFrame, near_um: float) -> list[int]:
+    """Return how many of the scan's own domains over 10 µm near the substrate a method finds, and how many there are.
+
+    One is found when a domain of the method that is itself over 10 µm has its centroid inside the sphere of its volume.
+    """
+    wanted = own[(own["equivalent_diameter_um"] > LARGE_UM) & (own["depth_um"] < near_um)]
+    large = found[found["equivalent_diameter_um"] > LARGE_UM]
+    if large.empty or wanted.empty:
+        return [0, len(wanted)]
+    distance, _ = cKDTree(large[list(_CENTROID)].to_numpy()).query(wanted[list(_CENTROID)].to_numpy())
+    return [int((distance < wanted["equivalent_diameter_um"] / 2).sum()), len(wanted)]
+
+
+def _read(block: Block, method: str) -> pd.DataFrame:
+    """Return the domains of a method in coordinates of the scan."""
+    found = DOMAINS.read(block.level(method).table, (*_CENTROID, "equivalent_diameter_um", "edge_weight"))
+    found[list(_CENTROID)] += block.origin_um
+    return found.assign(depth_um=block.grid.plane.depth_um(*(found[name].to_numpy(float) for name in _CENTROID)))

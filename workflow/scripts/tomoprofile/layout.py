@@ -1,0 +1,223 @@
+"""Where everything lies below the results folder, and in a folder of truth: each name stands here once.
+
+Every path is a :class:`~pathlib.Path`, also with a wildcard for a name, as rules have it:
+``Layout("results").scan("{sample}").zones``.
+Standard library only: the Snakefile imports this.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class Layout:
+    """The results folder.
+
+    Attributes
+    ----------
+    results : Path
+        The folder itself.
+    check, run, index, comparison : Path
+        What the check found, the record of the last run, the page of the beamtime and its table.
+    logs, benchmarks : Path
+        Folders with one file a job.
+    """
+
+    def __init__(self, results: str | Path) -> None:
+        self.results = Path(results)
+        self.check = self.results / "check.tsv"
+        self.run = self.results / "run.json"
+        self.index = self.results / "index.html"
+        self.comparison = self.results / "comparison.parquet"
+        self.logs = self.results / "logs"
+        self.benchmarks = self.results / "benchmarks"
+
+    def scan(self, sample: str) -> ScanLayout:
+        """Return the files of a scan."""
+        return ScanLayout(self.results / sample)
+
+    def model(self, name: str) -> BundleLayout:
+        """Return the files of a model that is trained here."""
+        return BundleLayout(self.results / "models" / name)
+
+    def training_set(self, model: str) -> Path:
+        """Return the labelled slices that a model is trained on."""
+        return self.results / "training" / f"{model}.npz"
+
+    def log(self, rule: str, *target: str) -> Path:
+        """Return the log of a job; ``target`` is its scan or model, and its slab if it has one."""
+        return self.logs / _job(rule, target, "log")
+
+    def benchmark(self, rule: str, *target: str) -> Path:
+        """Return the record of time and memory of a job, named as its log is."""
+        return self.benchmarks / _job(rule, target, "tsv")
+
+    def benchmark_of(self, log: Path) -> Path:
+        """Return the record of time and memory that belongs to a log."""
+        return self.benchmarks / log.relative_to(self.logs).with_suffix(".tsv")
+
+    def written_logs(self) -> list[Path]:
+        """Return the logs that jobs have written so far, sorted."""
+        return sorted(self.logs.glob("**/*.log"))
+
+
+class ScanLayout:
+    """The folder of a scan; the attributes are named as what they hold.
+
+    Attributes
+    ----------
+    folder : Path
+        The folder itself.
+    volume, probability, uncertainty, instances, labels : StoreLayout
+        Images on disk.
+    to_label : ToLabelLayout
+        Slices that a person should label.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = folder = Path(folder)
+        self.check = folder / "check.tsv"
+        self.volume = StoreLayout(folder / "volume.ome.zarr")
+        self.probability = StoreLayout(folder / "probability.ome.zarr")
+        self.uncertainty = StoreLayout(folder / "uncertainty.ome.zarr")
+        self.instances = StoreLayout(folder / "instances.ome.zarr")
+        self.labels = StoreLayout(folder / "labels.ome.zarr")
+        self.to_label = ToLabelLayout(folder / "to_label")
+        self.interface = folder / "interface.json"
+        self.substrate_distance = folder / "substrate_distance.npy"
+        self.resin = folder / "resin.npz"
+        self.appearance = folder / "appearance.json"
+        self.familiarity = folder / "familiarity.json"
+        self.threshold = folder / "threshold.json"
+        self.mask = folder / "mask.json"
+        self.domains = folder / "domains.parquet"
+        self.profile = folder / "profile.parquet"
+        self.zones = folder / "zones.parquet"
+        self.breakpoints = folder / "breakpoints.parquet"
+        self.correlation = folder / "correlation.parquet"
+        self.sizes = folder / "sizes.parquet"
+        self.baselines = folder / "baselines.parquet"
+        self.report = folder / "report.html"
+        self.provenance = folder / "provenance.json"
+        self.discarded = folder / "discarded.json"
+        # Only while the job works: what its helpers on other nodes say.
+        self.measure_workers = folder / "objects" / "workers"
+        self.profile_workers = folder / "profile_workers"
+
+    def objects_at(self, level: str) -> Path:
+        """Return the runs of voxels at a level of probability: low, calibrated or high."""
+        return self.folder / "objects" / f"{level}.parquet"
+
+    def domains_at(self, level: str) -> Path:
+        """Return the table of domains at a level; the calibrated one is ``domains``, the others bracket it."""
+        return self.domains if level == "calibrated" else self.folder / "band" / f"{level}.parquet"
+
+    @property
+    def stores(self) -> tuple[StoreLayout, ...]:
+        """The stores that ``keep: minimal`` removes in the end; a scan need not have all of them."""
+        return self.volume, self.probability, self.uncertainty, self.instances
+
+    @property
+    def products(self) -> tuple[Path, ...]:
+        """What a finished scan has, each made again when it is lost."""
+        return self.domains, self.profile, self.zones, self.baselines, self.report
+
+
+class StoreLayout:
+    """An image on disk, written slab by slab.
+
+    Attributes
+    ----------
+    path : Path
+        Its folder.
+    metadata : Path
+        Stands for the whole store as input or output of a rule.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.metadata = self.path / "zarr.json"
+
+    def record(self, slab: str) -> Path:
+        """Return the record that says a slab is complete."""
+        return self.path / "slabs" / f"{slab}.json"
+
+    def written_records(self) -> list[Path]:
+        """Return the records of the slabs that are complete so far, sorted."""
+        return sorted(self.path.glob("slabs/*.json"))
+
+
+class ToLabelLayout:
+    """The slices of a scan that a person should label.
+
+    Attributes
+    ----------
+    folder : Path
+        Holds an image of each.
+    table : Path
+        Which slices, and why.
+    prelabels : Path
+        Folder with masks of an earlier model to correct, if there is one.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.table = self.folder / "slices.tsv"
+        self.prelabels = self.folder / "prelabels"
+
+
+class BundleLayout:
+    """A model bundle, here or of an earlier run.
+
+    Attributes
+    ----------
+    folder : Path
+        The folder itself.
+    weights, inference, card, metadata : Path
+        Its files; the metadata are written last, so they stand for the whole bundle.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = folder = Path(folder)
+        self.weights = folder / "models" / "model.pt"
+        self.inference = folder / "configs" / "inference.json"
+        self.card = folder / "docs" / "README.md"
+        self.metadata = folder / "configs" / "metadata.json"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of them, in the order in which they are put in place."""
+        return self.weights, self.inference, self.card, self.metadata
+
+
+class TruthLayout:
+    """What is true of a simulated scan; a folder of its own beside the raw scan.
+
+    Attributes
+    ----------
+    objects : Path
+        Table of what was placed.
+    labels, occupancy : Path
+        Class of each voxel, and the share of it that domains fill.
+    interface : Path
+        The substrate plane.
+    settings : Path
+        Of the simulation; written last.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = folder = Path(folder)
+        self.objects = folder / "objects.parquet"
+        self.labels = folder / "labels.tif"
+        self.occupancy = folder / "occupancy.tif"
+        self.interface = folder / "interface.json"
+        self.settings = folder / "settings.json"
+
+    def profile_of(self, measured: str) -> Path:
+        """Return the table of the volume of a class against depth."""
+        return self.folder / ("profile.parquet" if measured == "domain" else f"profile_{measured}.parquet")
+
+
+def _job(rule: str, target: tuple[str, ...], ending: str) -> Path:
+    # Jobs of the whole beamtime have no folder of their own.
+    return Path(rule, f"{'.'.join(target)}.{ending}") if target else Path(f"{rule}.{ending}")

@@ -1,0 +1,184 @@
+"""Fine-tune a pretrained 2-D U-Net on a few labelled slices, and write it as a bundle."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .. import __version__
+from ..config import UNetConfig, digest
+from ..errors import Fault, InputError
+from ..labels.classes import BACKGROUND, DOMAIN, IGNORE, Classes
+from ..labels.training_set import LabelledSlice, TrainingSet, read_training_set
+from ..logs import LOG
+from ..shift.alarm import remember
+from ..volume.probability import stored
+from .bundle import load_network, read_facts, write_bundle
+from .calibration import Probabilities, calibrate
+from .card import CardPictures
+from .crops import CropSampler
+from .facts import CurvePoint, LabelFacts, MeasuredClass, ModelFacts, NetworkFacts
+from .pictures import HeldOutSlice
+from .scores import score_slices
+from .trainer import Trainer, Windows
+from .unet import SliceNetwork
+
+
+def fine_tune(training_set: Path, config: UNetConfig, seed: int, out: Path, threads: int) -> None:
+    """Train a model and write its bundle.
+
+    A checkpoint ``<out>.checkpoint.pt`` beside the bundle lets a run that was killed continue; the result is that of an
+    unbroken run.
+
+    Parameters
+    ----------
+    training_set : Path
+        Written by :func:`~tomoprofile.labels.training_set.collect_labels`.
+    config : UNetConfig
+        Learning conditions, all recorded in the bundle.
+    seed : int
+    out : Path
+        Folder of the bundle.
+    threads : int
+        CPU threads.
+    """
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    training = read_training_set(training_set)
+    held_out = training.part(held_out=True)
+    content = hashlib.sha256(training_set.read_bytes()).hexdigest()
+    identity = digest([content, config.model_dump(mode="json"), seed, __version__])
+    checkpoint = out.with_name(out.name + ".checkpoint.pt")
+    network = initial_network(config)
+    trainer = Trainer(network, config, CropSampler(training, config, seed), held_out, checkpoint, identity)
+    network = trainer.run()
+    calibrated = calibrate(network, training, config)
+    _tell_missing_classes(held_out, config)
+    facts = ModelFacts(
+        network=network_facts(config),
+        window=config.window,
+        voxel_size_um=training.voxel_size_um,
+        classes=tuple(config.classes),
+        measured=_scored(calibrated, training, Classes.of(config)),
+        seen=remember(training.seen, _shown(calibrated) or _looked_at(trainer, network, training)),
+        conditions={**config.model_dump(mode="json"), "seed": seed},
+        base=config.base,
+        labels=LabelFacts(**training.facts),
+        learning_curve=tuple(CurvePoint(**point) for point in trainer.curve),
+    )
+    write_bundle(out, network, facts, CardPictures(_pictures(held_out, _shown(calibrated), config)))
+    checkpoint.unlink(missing_ok=True)
+
+
+def network_facts(config: UNetConfig) -> NetworkFacts:
+    """Return the arguments of the network that a configuration describes, without its weights."""
+    return NetworkFacts(
+        in_channels=2 * config.neighbours + 1,
+        input_scale=config.input_scale,
+        encoder=config.encoder,
+        decoder_channels=config.decoder_channels,
+        classes=len(config.classes),
+        measured=Classes.of(config).indices,
+    )
+
+
+def initial_network(config: UNetConfig) -> SliceNetwork:
+    """Return the network training begins with.
+
+    Raises
+    ------
+    InputError
+        When the base is a bundle of another network.
+    """
+    arguments = network_facts(config)
+    if config.base in {"imagenet", "none"}:
+        return SliceNetwork(**arguments.model_dump(), pretrained=config.base == "imagenet")
+    base = read_facts(config.base)
+    faults = _differences(config, arguments, base)
+    if faults:
+        raise InputError(*faults)
+    network = load_network(Path(config.base))
+    network.input_scale, network.measured_classes = arguments.input_scale, arguments.measured
+    return network
+
+
+def _differences(config: UNetConfig, wanted: NetworkFacts, base: ModelFacts) -> list[Fault]:
+    """Return what hinders training from starting with the weights of a bundle."""
+    faults = []
+    keys = {"encoder": "encoder", "decoder_channels": "decoder_channels", "in_channels": "neighbours"}
+    for name, key in keys.items():
+        if getattr(base.network, name) != getattr(wanted, name):
+            problem = f"the base {config.base} has another {key}: {name} is {getattr(base.network, name)}"
+            remedy = f"Set `{key}` to that of the base, or choose another `base`."
+            faults.append(Fault(f"models: {key}", str(getattr(wanted, name)), problem, remedy))
+    if base.classes != tuple(config.classes):
+        problem = f"the base {config.base} tells other classes apart: {', '.join(base.classes)}"
+        remedy = "Name the same classes in the same order, or choose another `base`."
+        faults.append(Fault("models: classes", ", ".join(config.classes), problem, remedy))
+    return faults
+
+
+def _scored(
+    calibrated: dict[str, tuple[MeasuredClass, Probabilities]], training: TrainingSet, classes: Classes
+) -> dict[str, MeasuredClass]:
+    """Return what is known of each measured class, with its scores on the held-out slices."""
+    held_out, known = training.part(held_out=True), {}
+    for index, (name, (measured, probability)) in zip(classes.indices, calibrated.items(), strict=True):
+        scores: dict[str, Any] | None = None
+        if measured.calibrated:
+            masks = [_alone(item.label, index) for item in held_out]
+            scores = score_slices(probability, masks, measured.level, training.voxel_size_um)
+            LOG.info(
+                "held out: %s: Dice %.3f, IoU %.3f; decision level %.3f",
+                *(name, scores["dice"], scores["iou"], measured.level),
+            )
+        known[name] = MeasuredClass.model_validate(measured.model_dump() | {"held_out": scores})
+    return known
+
+
+def _shown(calibrated: dict[str, tuple[MeasuredClass, Probabilities]]) -> Probabilities:
+    """Return the probabilities of the held-out slices that doubt is taken from, and that the card shows."""
+    ((_, probability),) = calibrated.values()
+    return probability
+
+
+def _looked_at(trainer: Trainer, network: SliceNetwork, training: TrainingSet) -> Probabilities:
+    """Return the probability of slices that trained, for want of others."""
+    network.eval()
+    windows = Windows(training.slices, Classes.of(trainer.config), network.reduction)
+    return [stored(channel) for image, _ in windows for channel in trainer.probability(network, image)]
+
+
+def _pictures(
+    held_out: list[LabelledSlice], probability: Probabilities, config: UNetConfig
+) -> tuple[HeldOutSlice, ...]:
+    index, *_ = Classes.of(config).indices
+    return tuple(
+        HeldOutSlice(f"{item.sample} z{item.z:05d}", item.image[config.neighbours], _alone(item.label, index), found)
+        for item, found in zip(held_out, probability, strict=True)
+    )
+
+
+def _tell_missing_classes(held_out: list[LabelledSlice], config: UNetConfig) -> None:
+    if not held_out:
+        return
+    seen = {int(value) for item in held_out for value in np.unique(item.label)}
+    missing = [name for index, name in enumerate(config.classes) if index not in seen]
+    if missing:
+        where = ", ".join(f"{item.sample} z{item.z:05d}" for item in held_out)
+        LOG.warning(
+            "the held-out slices (%s) show no %s: how well it is told apart is unknown; label a slice that does",
+            where,
+            " and no ".join(missing),
+        )
+
+
+def _alone(label: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
+    """Return a mask of one class, ignored voxels kept."""
+    return np.where(label == IGNORE, IGNORE, np.where(label == index, DOMAIN, BACKGROUND)).astype(np.uint8)

@@ -1,0 +1,37 @@
+"""The table of zones, read and checked once, so that the pages need no doubts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from ..errors import Fault, InputError
+from ..tables import CALIBRATED, GIVEN_MASK, LEVELS, ZONES, at_level, has_flag
+
+
+def read_zones(path: Path) -> pd.DataFrame:
+    """Return ``zones.parquet`` in its own order, nearest to the substrate first.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, lacks a column or has no zone at one of the levels.
+    """
+    zones = ZONES.read(path)
+    missing = [level for level in LEVELS if level not in set(zones["level"])]
+    if missing:
+        problem = f"there is no row with the level {' or '.join(missing)}"
+        raise InputError(Fault(str(path), "", problem, "Remove it and run the workflow again."))
+    return zones
+
+
+def plateau(zones: pd.DataFrame) -> int:
+    """Return which of the zones, counted from 0, is the last that the scan reaches; 0 when it reaches none."""
+    reached = at_level(zones, CALIBRATED)["volume_ratio"].notna()
+    return int(reached[reached].index[-1]) if reached.any() else 0
+
+
+def mask_was_given(zones: pd.DataFrame) -> bool:
+    """Return whether the domains come from a mask that was given, so that no boundary band is known."""
+    return bool(has_flag(zones, GIVEN_MASK).any())

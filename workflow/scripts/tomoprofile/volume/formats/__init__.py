@@ -1,0 +1,29 @@
+"""The formats of raw scans and masks, one module each; this is the one list of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from . import hdf5, nifti, tiff_folder, tiff_stack, zarr_image
+from .base import Format
+
+# The first one that matches is taken; a Zarr folder may hold files of any name.
+FORMATS: tuple[Format, ...] = (
+    zarr_image.FORMAT,
+    tiff_folder.FORMAT,
+    tiff_stack.FORMAT,
+    hdf5.FORMAT,
+    nifti.FORMAT,
+)
+OF_SCANS = {form.name: form for form in FORMATS if form.of_scans}
+
+
+def format_of(path: Path, formats: Collection[Format] = FORMATS) -> Format | None:
+    """Return the format in which something is stored, or None when it is none of these."""
+    return next((form for form in formats if form.matches(path)), None)
+
+
+def listed(formats: Collection[Format]) -> str:
+    """Return formats in words, for messages."""
+    return ", ".join(form.what for form in formats)

@@ -1,0 +1,147 @@
+"""TIFF scans in a folder with one file a slice."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from ...errors import Fault, InputError
+from .base import Format
+from .tiff import damaged, header_of, is_named_tiff, open_tiff, page_count, truncation
+
+_FAULTS_SHOWN = 5
+
+
+def slice_files(folder: Path) -> list[Path]:
+    """Return the TIFF files of a folder in the order of the number in their names.
+
+    Raises
+    ------
+    InputError
+        When there are none, or numbers are missing or doubled: the order of slices would be a guess.
+    """
+    files = _files(folder)
+    if not files:
+        remedy = "Name the folder that holds the slices."
+        raise InputError(Fault(str(folder), "", "there are no TIFF slices in this folder", remedy))
+    numbered: dict[int, Path] = {}
+    faults = []
+    for path in files:
+        digits = re.findall(r"\d+", path.stem)
+        if not digits:
+            remedy = "Remove it from the folder, or number it."
+            faults.append(Fault(str(path), path.name, "the name has no slice number", remedy))
+        elif int(digits[-1]) in numbered:
+            other = numbered[int(digits[-1])].name
+            remedy = "Keep one scan in a folder."
+            faults.append(Fault(str(path), path.name, f"the slice number is the same as that of {other}", remedy))
+        else:
+            numbered[int(digits[-1])] = path
+    if numbered:
+        missing = sorted(set(range(min(numbered), max(numbered) + 1)) - set(numbered))
+        if missing:
+            shown = ", ".join(map(str, missing[:_FAULTS_SHOWN])) + (", ..." if len(missing) > _FAULTS_SHOWN else "")
+            remedy = "Copy the missing slices, or split the scan into two rows."
+            problem = f"{len(missing)} slices are missing from the series"
+            faults.append(Fault(str(folder), f"no slice {shown}", problem, remedy))
+    if faults:
+        raise InputError(*faults)
+    return [numbered[number] for number in sorted(numbered)]
+
+
+class TIFFFolder:
+    """One TIFF file a slice; see :class:`~.base.RawScan`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder
+        self.files = slice_files(folder)
+        with open_tiff(self.files[0]) as first:
+            if len(first.pages) != 1:
+                remedy = "Name the file itself; as a scan it has the format `tiff_stack`."
+                problem = "a slice file must hold one page"
+                raise InputError(Fault(str(self.files[0]), f"{len(first.pages)} pages", problem, remedy))
+            page = _page(first, self.files[0])
+            self.dtype: np.dtype[Any] = page.dtype
+            self.shape: tuple[int, int, int] = (len(self.files), *page.shape)
+            self.voxel_size_um, self.grey = header_of(first)
+
+    def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
+        """Return the part ``[start, stop)`` along ``axis``."""
+        files = self.files[start:stop] if axis == 0 else self.files
+        window = (..., slice(start, stop), slice(None)) if axis == 1 else (..., slice(start, stop))
+        parts = []
+        for file in files:
+            image = self._read_slice(file)
+            parts.append(image if axis == 0 else image[window])
+        return np.stack(parts)
+
+    def _read_slice(self, file: Path) -> NDArray[Any]:
+        try:
+            image = tifffile.imread(file)
+        except Exception as error:
+            raise InputError(damaged(file, error)) from None
+        if image.shape != self.shape[1:] or image.dtype != self.dtype:
+            raise InputError(self._other_kind(file, image.shape, image.dtype))
+        return image
+
+    def faults(self) -> list[Fault]:
+        """Look at every header: same size and type, and all strips inside the file."""
+        found: list[Fault] = []
+        for file in self.files:
+            try:
+                with open_tiff(file) as tif:
+                    page = _page(tif, file)
+                    if page.shape != self.shape[1:] or page.dtype != self.dtype:
+                        found.append(self._other_kind(file, page.shape, page.dtype))
+                    found += truncation(file, [page])
+            except InputError as error:
+                found += error.faults
+        return _shortened(found, self.path)
+
+    def _other_kind(self, file: Path, shape: tuple[int, ...], dtype: Any) -> Fault:
+        expected = f"{self.dtype} {'x'.join(map(str, self.shape[1:]))}"
+        got = f"{dtype} {'x'.join(map(str, shape))}"
+        remedy = "All slices of a scan must have one size and type: remove or redo this one."
+        return Fault(str(file), got, f"this slice differs from the first one ({expected})", remedy)
+
+
+def _page(tif: tifffile.TiffFile, path: Path) -> Any:
+    page = tif.pages[0]
+    if len(page.shape) != 2 or page.dtype is None:
+        remedy = "Save it as a grey image."
+        raise InputError(Fault(str(path), f"shape {page.shape}", "a slice must be a 2-D grey image", remedy))
+    return page
+
+
+def _shortened(faults: list[Fault], path: Path) -> list[Fault]:
+    if len(faults) <= _FAULTS_SHOWN:
+        return faults
+    more = Fault(str(path), "", f"{len(faults) - _FAULTS_SHOWN} more files are at fault", "See the first ones.")
+    return [*faults[:_FAULTS_SHOWN], more]
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if is_named_tiff(path)) if folder.is_dir() else []
+
+
+def _has_series(folder: Path) -> bool:
+    """Return whether two files or more are slices; a folder of stacks, and one with a single picture, are no scan."""
+    singles = (path for path in _files(folder) if page_count(path) <= 1)
+    return len(list(itertools.islice(singles, 2))) == 2
+
+
+FORMAT = Format(
+    name="tiff_folder",
+    what="folder of TIFF slices",
+    remarks="one file a slice, ordered by the last number in its name; no number may be missing",
+    matches=lambda path: bool(_files(path)),
+    open=lambda path, _: TIFFFolder(path),
+    datasets=lambda path: [""] if _has_series(path) else [],
+    files=_files,
+)
