@@ -149,6 +149,11 @@ class Scan(BaseModel):
         return parse_mask(self.mask) if self.mask else None
 
     @property
+    def has_instances(self) -> bool:
+        """Whether the user's own segmentation has objects that are labelled already."""
+        return self.own_mask is not None and self.own_mask.instances is not None
+
+    @property
     def substrate_mask(self) -> MaskImage | None:
         """The user's own segmentation of the substrate, or None when the interface is a plane."""
         kind, _, place = self.interface.partition(":")

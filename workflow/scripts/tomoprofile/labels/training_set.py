@@ -171,9 +171,9 @@ def choose_held_out(labelled: dict[int, NDArray[np.uint8]], measured: Sequence[i
     """Return the slices to hold out: one in five, at least one when there are two or more, all at one end in z.
 
     At an end, so that the guard gap costs as few training slices as can be; never random slices, whose neighbours would
-    be in the training set. Of the two ends the one without which every measured class can still be learned, then the one
-    with the smaller domains: what is rare must be seen to be learned, and a large domain near the substrate may be in
-    one labelled slice only. Domains are as large as they are beside the largest of their class.
+    be in the training set. Of the two ends the one without which every measured class can still be learned, then the
+    one with the smaller domains, each beside the largest of its class: what is rare must be seen to be learned, and a
+    large domain near the substrate may be in one labelled slice only.
 
     Parameters
     ----------

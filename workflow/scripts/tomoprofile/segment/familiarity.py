@@ -9,6 +9,7 @@ import tifffile
 import torch
 from numpy.typing import NDArray
 
+from ..labels.classes import BACKGROUND
 from ..layout import ScanLayout, ToLabelLayout
 from ..logs import LOG
 from ..network.bundle import load_network
@@ -83,26 +84,32 @@ class SliceModel:
     def __init__(self, bundle: Path) -> None:
         facts = read_facts(bundle)
         self.seen, self.neighbours = facts.seen, facts.neighbours
-        (self.level,) = facts.levels.values()
+        self.levels = tuple(facts.levels.values())
+        self.indices = facts.network.measured
         self.predictor = SlicePredictor(load_network(bundle), facts.window)
 
     def probability(self, store: Store, looks: Appearance, z: int, side: int | None = None) -> NDArray[np.uint8]:
-        """Return the probability (y, x) of a slice, or of the middle ``side`` voxels of it."""
+        """Return the probability (m, y, x) of each measured class in a slice, or in its middle ``side`` voxels."""
         k = self.neighbours
         stack = store.read_padded(z - k, z + k + 1)
         if side:
             y, x = ((max(edge - side, 0) // 2, max(edge - side, 0) // 2 + side) for edge in stack.shape[1:])
             stack = stack[:, slice(*y), slice(*x)]
         grey = store.grey.physical(stack)
-        (found,) = self.predictor.probability(normalise(grey, looks.centre, looks.spread))
-        return found
+        return self.predictor.probability(normalise(grey, looks.centre, looks.spread))
 
     def export(self, store: Store, looks: Appearance, z: int, folder: Path, sample: str) -> tuple[Path, Path]:
-        """Write a slice at native grey, and a mask to correct; returns both files."""
+        """Write a slice at native grey, and a mask to correct, in which each class has its index; returns both."""
         image = folder / f"{sample}_z{z:05d}.tif"
         mask = ToLabelLayout(folder).prelabels / image.name
         mask.parent.mkdir(parents=True, exist_ok=True)
         tifffile.imwrite(image, store.read(z, z + 1)[0])
-        found = self.probability(store, looks, z) >= threshold_of(self.level)
-        tifffile.imwrite(mask, found.astype(np.uint8), compression="zlib")
+        tifffile.imwrite(mask, self._classes(self.probability(store, looks, z)), compression="zlib")
         return image, mask
+
+    def _classes(self, probability: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the index of the likeliest class that reaches its level in each voxel, else of the background."""
+        levels = np.array([threshold_of(level) for level in self.levels])[:, None, None]
+        reached = np.where(probability >= levels, probability, 0)
+        indices = np.array(self.indices, np.uint8)[reached.argmax(0)]
+        return np.where(reached.any(0), indices, BACKGROUND).astype(np.uint8)

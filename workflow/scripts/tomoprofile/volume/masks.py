@@ -139,8 +139,9 @@ def classes_in(
         When a value is that of no class.
     """
     _refuse_no_numbers(plane, where, z)
-    strange = np.setdiff1d(plane, [*classes.values()])
-    if strange.size:
+    known = np.isin(plane, [*classes.values()])
+    if not known.all():
+        strange = np.unique(plane[~known])
         more = ", ..." if strange.size > _VALUES_SHOWN else ""
         got = ", ".join(f"{value:g}" for value in strange[:_VALUES_SHOWN].tolist()) + f"{more} in slice {z}"
         allowed = ", ".join(f"{value} ({name})" for name, value in classes.items())
@@ -169,12 +170,13 @@ def refuse_objects_of_two_classes(
         Value of each class.
     """
     inside = ids > 0
-    pairs = np.unique(np.stack([ids[inside], plane[inside].astype(np.uint32)]), axis=1)
-    twice = np.flatnonzero(pairs[0, 1:] == pairs[0, :-1])
+    # One number for both: values of classes need 16 bits.
+    pairs = np.unique((ids[inside].astype(np.int64) << 16) | plane[inside].astype(np.int64))
+    twice = np.flatnonzero(np.diff(pairs >> 16) == 0)
     if twice.size:
-        number, value = pairs[:, twice[0]].tolist()
-        other = int(pairs[1, twice[0] + 1])
-        one, another = (next(name for name in classes if classes[name] == of) for of in (value, other))
+        number = int(pairs[twice[0]] >> 16)
+        values = (pairs[twice[0] : twice[0] + 2] & 0xFFFF).tolist()
+        one, another = (next(name for name in classes if classes[name] == value) for value in values)
         problem = f"the object lies in the classes {one} and {another} of the map"
         remedy = "Export label volume and map from one segmentation, so that each object has one class."
         raise InputError(Fault(where, f"object {number} in slice {z}", problem, remedy))
