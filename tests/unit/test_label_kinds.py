@@ -41,11 +41,11 @@ def box(kind, left, top, right, bottom, **fields):
     return roi
 
 
-def read(folder, classes=TWO, measure=""):
+def read(folder, classes=TWO, measure=()):
     return merge(read_annotators(folder, SHAPE, Classes.named(classes, measure)))
 
 
-def fails(folder, *told, classes=TWO, measure=""):
+def fails(folder, *told, classes=TWO, measure=()):
     with pytest.raises(InputError) as caught:
         read(folder, classes, measure)
     for part in told:
@@ -56,7 +56,8 @@ def test_the_measured_class_is_named_or_called_domain_or_the_second():
     classes = {"resin": 0, "void": 1, "domain": 2}
     assert Classes.of(UNetConfig()).measured == ("domain",)
     assert Classes.of(UNetConfig(classes=classes)).indices == (2,)
-    assert Classes.of(UNetConfig(classes=classes, measure="void")).indices == (1,)
+    assert Classes.of(UNetConfig(classes=classes, measure=["void"])).indices == (1,)
+    assert Classes.of(UNetConfig(classes=classes, measure=["domain", "void"])).indices == (2, 1)
     assert Classes.of(UNetConfig(classes={"domain": 3, "drop": 1})).measured == ("drop",)
 
 

@@ -281,6 +281,6 @@ def test_the_measured_class_must_be_in_what_trains(scan, tmp_path):
     config = UNetConfig(classes={"background": 0, "void": 1, "domain": 2}, guard_slices=4)
     with pytest.raises(InputError, match=r"contains a domain.*with 2"):
         collect_labels([scan.label("voids", (8, 40))], config, tmp_path / "t.npz")
-    config = UNetConfig(classes={"background": 0, "void": 1, "domain": 2}, measure="void", guard_slices=4)
+    config = UNetConfig(classes={"background": 0, "void": 1, "domain": 2}, measure=["void"], guard_slices=4)
     collect_labels([scan.label("voids_too", (8, 40))], config, tmp_path / "t.npz")
     assert read_training_set(tmp_path / "t.npz").facts["annotators"]["dice"] is None
