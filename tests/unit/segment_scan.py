@@ -68,8 +68,8 @@ def level_of(segmenter):
     return level
 
 
-def build(folder):
-    phantom = simulate(PhantomSettings.of_kind("A", size=(48, 128, 96), seed=2))
+def build(folder, kind="A", **changes):
+    phantom = simulate(PhantomSettings.of_kind(kind, **{"size": (48, 128, 96), "seed": 2} | changes))
     scan = SegmentScan(folder, phantom)
     store = create_store(scan.volume, phantom.grey.shape, "float32", (0.5, 0.5, 0.5), 8)
     for start, stop in store.shards():

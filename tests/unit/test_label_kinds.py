@@ -197,7 +197,7 @@ def test_names_and_groups_choose_classes_and_ignore_lies_above_all(tmp_path):
     found = read(tmp_path, THREE)[2]
     assert [found[0, x] for x in (0, 4, 8, 12)] == [2, 1, 1, IGNORE]
     assert found[8, 0] == 2
-    assert read(tmp_path, THREE, "void")[2][0, 8] == 2
+    assert read(tmp_path, THREE, ["void"])[2][0, 8] == 2
 
 
 def test_a_set_for_the_whole_scan_counts_slices_from_1(tmp_path):

@@ -170,5 +170,5 @@ def test_the_command_writes_a_sheet_anew_without_losing_what_was_typed(tmp_path)
 
 def test_a_mask_of_the_substrate():
     scan = Scan.model_validate(ROW | {"interface": "mask:a b/m.h5:/e/d"})
-    assert scan.substrate_mask == ("a b/m.h5", "/e/d", False)
+    assert scan.substrate_mask == MaskImage("a b/m.h5", "/e/d")
     assert Scan.model_validate(ROW | {"interface": "auto", "mask": "m.tif"}).substrate_mask is None

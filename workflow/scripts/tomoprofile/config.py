@@ -220,16 +220,10 @@ class UNetConfig(Section):
             raise ValueError("a class cannot be called `ignore`: that is how voxels without a class are marked")
         if len({name.lower() for name in names}) < len(names):
             raise ValueError("two classes have names that differ only in upper and lower case")
-        return self
-
-    @model_validator(mode="after")
-    def _measured_classes_are_there(self) -> UNetConfig:
-        background, *others = self.classes
         for name in self.measure:
-            if name == background:
-                raise ValueError(f"measure names {name!r}, the background; measure some of {', '.join(others)}")
-            if name not in others:
-                raise ValueError(f"measure names {name!r}, which `classes` lacks; there are {', '.join(others)}")
+            if name not in names[1:]:
+                why = "the background" if name == names[0] else "which `classes` lacks"
+                raise ValueError(f"measure names {name!r}, {why}; there are {', '.join(names[1:])}")
             if self.measure.count(name) > 1:
                 raise ValueError(f"measure names {name!r} twice; name each class once")
         return self
