@@ -14,7 +14,7 @@ from tomoprofile.network.bundle import load_network
 from tomoprofile.network.calibration import NOT_CALIBRATED, calibrate, equal_area_level, fit_probability
 from tomoprofile.network.crops import CropSampler
 from tomoprofile.network.facts import read_facts
-from tomoprofile.network.fine_tune import fine_tune
+from tomoprofile.network.fine_tune import fine_tune, initial_network
 from tomoprofile.network.slices import FLIPS, SlicePredictor
 from tomoprofile.network.trainer import Trainer
 from tomoprofile.segment.familiarity import SliceModel
@@ -47,7 +47,7 @@ def classes_of(scan):
     return np.where(scan.phantom.labels < 3, scan.phantom.labels, 0).astype(np.uint8)
 
 
-def labelled(scan, name, slices, change=lambda mask, z: mask):
+def labelled(scan, name, slices, change=lambda mask, _: mask):
     """Write true masks of both classes; returns the labelled scan."""
     found = scan.label(name, ())
     for z in slices:
@@ -161,18 +161,21 @@ def test_the_doubt_is_that_of_all_measured_classes(scan, bundle, training_set):
     assert abs(doubt_of([held_out[:1]]) - doubt_of([held_out])) > 0.03 * model.seen.doubt, "the mutant: voids alone"
 
 
-def test_a_mask_to_correct_holds_the_index_of_each_class(scan, bundle, tmp_path):
+@pytest.mark.parametrize("values", [None, {"background": 1, "domain": 300, "void": 255}])
+def test_a_mask_to_correct_has_the_values_of_label_files(scan, bundle, tmp_path, values):
     looks = Appearance.load(scan.appearance)
-    _, mask = SliceModel(bundle).export(open_store(scan.volume), looks, 32, tmp_path, "x")
+    _, mask = SliceModel(bundle, values).export(open_store(scan.volume), looks, 32, tmp_path, "x")
     proposed = tifffile.imread(mask)
-    assert set(np.unique(proposed)) == {0, DOMAIN, VOID}
-    for index in (DOMAIN, VOID):
-        assert dice(proposed == index, classes_of(scan)[32] == index) > 0.5
+    assert proposed.dtype == (np.uint16 if values else np.uint8)
+    value_of = values or {"background": 0, "domain": DOMAIN, "void": VOID}
+    assert set(np.unique(proposed)) == set(value_of.values())
+    for name, index in (("domain", DOMAIN), ("void", VOID)):
+        assert dice(proposed == value_of[name], classes_of(scan)[32] == index) > 0.5
 
 
 def test_a_store_of_other_classes_is_refused(scan, bundle):
     out = scan.empty("other.ome.zarr", classes=("domain",))
-    with pytest.raises(StoreError, match=r"class void.*only domain.*run the same command again"):
+    with pytest.raises(StoreError, match=r"only domain \(got class void\).*run the same command again"):
         scan.predict(bundle, out, model=QUICK)
 
 
@@ -199,14 +202,12 @@ class Fixed(Trainer):
 
     found: np.ndarray
 
-    def probability(self, _, image):
+    def probability(self, *_):
         return self.found
 
 
 @pytest.fixture
-def looking(scan, training_set, tmp_path):
-    from tomoprofile.network.fine_tune import initial_network
-
+def looking(training_set, tmp_path):
     training = read_training_set(training_set)
     (item,) = training.part(held_out=True)
     sampler = CropSampler(training, QUICK, 1)

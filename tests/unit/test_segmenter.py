@@ -109,9 +109,8 @@ def test_a_model_that_is_not_configured_is_told():
 def test_a_record_tells_its_kind_and_level(tmp_path):
     bundle = write_bundle(tmp_path / "m", model_facts(measured={"domain": measured(0.4)}))
     mask, threshold = tmp_path / "mask.json", tmp_path / "threshold.json"
-    mask.write_text(
-        json.dumps({"method": "instances", "decision_level": 0.5, "path": "m.tif", "voxels": {"domain": 7}})
-    )
+    given = {"method": "instances", "decision_level": 0.5, "path": "m.tif", "voxels": {"domain": 7}}
+    mask.write_text(json.dumps(given))
     threshold.write_text(json.dumps({"method": "otsu", "decision_level": 0.5, "threshold": 101.5}))
     kinds_of = {path: segmenter_at(path).describe().kind for path in (bundle, mask, threshold)}
     assert list(kinds_of.values()) == ["network", "instances", "threshold"]

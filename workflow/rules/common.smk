@@ -222,6 +222,11 @@ def earlier_metadata(wildcards):
     return path if bundle and path.exists() else []
 
 
+def label_values(wildcards):
+    """Return the value of each class in label files, or nothing for a model that learns from none."""
+    return SEGMENTERS[wildcards.sample].model.classes if needs_of(wildcards).labels else {}
+
+
 def shard_megavoxels(wildcards):
     """Return the voxels of one shard, in millions."""
     scan = scan_of(wildcards)

@@ -80,6 +80,7 @@ rule compare_with_model:
     params:
         volume=str(SCAN.volume.path),
         segmenter=segmenter_path,
+        label_values=label_values,
         algorithm_version=1,
     script:
         "../scripts/compare_with_model.py"
