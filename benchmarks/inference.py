@@ -143,14 +143,15 @@ def measure_gpu(folder: Path) -> dict[str, float]:
     pinned.to("cuda", non_blocking=True)
     torch.cuda.synchronize()
     copy = pinned.numel() * 2 / (time.perf_counter() - begin)
-    out = create_store(folder / "found.ome.zarr", shape, "uint8", (0.5,) * 3, 64)
+    create_store(folder / "found.ome.zarr", shape, "uint8", (0.5,) * 3, 64, channels=("domain",))
+    out = open_store(folder / "found.ome.zarr", "domain")
     segmenter, settings = segmenter_at(folder / "model"), PredictConfig(device="cuda")
     slab = Slab(grey.path, out.path, 0, 128, threads=8, settings=settings, appearance=folder / "appearance.json")
     segmenter.predict(replace(slab, stop=64))  # warm up
     begin = time.perf_counter()
     segmenter.predict(slab)
     seconds = time.perf_counter() - begin
-    found = open_store(out.path).read(0, shape[0])
+    found = out.read(0, shape[0])
     begin = time.perf_counter()
     out.write(0, found[:64])
     write = found[:64].nbytes / (time.perf_counter() - begin)

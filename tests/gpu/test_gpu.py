@@ -31,7 +31,7 @@ def test_training_and_prediction_on_the_gpu_agree_with_the_cpu(tmp_path):
         settings = PredictConfig(device=name, gpu_windows=3)
         told = scan.predict(tmp_path / "model", out, settings=settings)
         assert told["device"] == name
-        found[name] = open_store(out).read(0, 48) >= level_of(tmp_path / "model") * 255
+        found[name] = open_store(out, "domain").read(0, 48) >= level_of(tmp_path / "model") * 255
     assert dice(found["cuda"][28:36], scan.truth[28:36]) > 0.8
     assert (found["cuda"] != found["cpu"]).mean() < 0.002
 

@@ -314,8 +314,9 @@ def write_crowded(folder: Path, n_domains: int = 100_000, pixels: int = 2048, n_
 
 def write_mask(path: Path, method: str = "mask") -> Path:
     """Write mask.json."""
-    record = {"method": method, "decision_level": 0.5, "path": "masks/a.nii.gz", "foreground_value": 255, "voxels": 7}
-    path.write_text(json.dumps(record | {"sha256_of_slabs": {"z00000": "abc"}}))
+    record = {"method": method, "decision_level": 0.5, "path": "masks/a.nii.gz", "foreground_value": 255}
+    record |= {"voxels": {"domain": 7}, "sha256_of_slabs": {"z00000": "abc"}}
+    path.write_text(json.dumps(record))
     return path
 
 

@@ -50,10 +50,10 @@ class SegmentScan:
         collect_labels([self.label("labels", (8, 24, 40))], config, path)
         return path
 
-    def empty(self, name, shard_slices=8):
+    def empty(self, name, shard_slices=8, classes=("domain",)):
         """Create a store for probabilities."""
         path = self.folder / name
-        create_store(path, self.truth.shape, "uint8", (0.5, 0.5, 0.5), shard_slices)
+        create_store(path, self.truth.shape, "uint8", (0.5, 0.5, 0.5), shard_slices, channels=classes)
         return path
 
     def predict(self, segmenter, out, start=0, stop=48, model=None, **more):
@@ -68,8 +68,8 @@ def level_of(segmenter):
     return level
 
 
-def build(folder):
-    phantom = simulate(PhantomSettings.of_kind("A", size=(48, 128, 96), seed=2))
+def build(folder, kind="A", **changes):
+    phantom = simulate(PhantomSettings.of_kind(kind, **{"size": (48, 128, 96), "seed": 2} | changes))
     scan = SegmentScan(folder, phantom)
     store = create_store(scan.volume, phantom.grey.shape, "float32", (0.5, 0.5, 0.5), 8)
     for start, stop in store.shards():

@@ -70,7 +70,7 @@ def test_a_class_that_occurs_nowhere(scan, phantom):
     classes = {"background": 0, "domain": 1, "void": 2}
     (told,) = found(scan, "warning", classes=classes)
     assert "no label file contains the class void (value 2)" in told
-    (told,) = found(scan, "error", classes=classes, measure="void")
+    (told,) = found(scan, "error", classes=classes, measure=["void"])
     assert "no label file contains a void. Mark every void with the value 2" in told
 
 

@@ -119,8 +119,12 @@ def test_a_changed_default_and_an_unknown_table_are_seen(tmp_path):
         ({"classes": {"background": 0, "the domain": 1}}, "pattern"),
         ({"classes": {"background": 0, "ignored": 1}}, "cannot be called `ignore`"),
         ({"classes": {"background": 0, "void": 1, "Void": 2}}, "upper and lower case"),
-        ({"measure": "background"}, "none of the classes beside the background"),
-        ({"measure": "void"}, "measure='void'"),
+        ({"measure": ["background"]}, "names 'background', the background; there are domain"),
+        ({"measure": ["void"]}, "names 'void', which `classes` lacks; there are domain"),
+        ({"measure": ["domain", "domain"]}, "names 'domain' twice"),
+        ({"measure": "void"}, "write `measure: [void]`"),
+        ({"measure": ""}, "write `measure: [domain]`"),
+        ({"measure": [1]}, "valid string"),
     ],
 )
 def test_classes_that_cannot_be(settings, told):

@@ -3,6 +3,7 @@
 from collections import namedtuple
 
 import pytest
+from model_facts import measured, model_facts, write_bundle
 
 from tomoprofile.config import read_config
 from tomoprofile.run import feasibility
@@ -27,8 +28,9 @@ def test_a_scan_of_2048_cubed_makes_at_most_200_files():
     assert needs_of(SCAN, read_config({})).files <= 200
 
 
-def test_files_are_those_that_the_kind_of_segmentation_leaves():
-    models = {"default": {"method": "unet"}, "bundle": {"method": "bundle", "bundle": "b"}, "otsu": {"method": "otsu"}}
+def test_files_are_those_that_the_kind_of_segmentation_leaves(tmp_path):
+    bundle = {"method": "bundle", "bundle": str(write_bundle(tmp_path / "b"))}
+    models = {"default": {"method": "unet"}, "bundle": bundle, "otsu": {"method": "otsu"}}
 
     def files(flips=False, **cells):
         config = read_config({"models": models, "predict": {"flips": flips}})
@@ -47,6 +49,34 @@ def test_files_are_those_that_the_kind_of_segmentation_leaves():
     assert files(flips=True, model="otsu") == files(model="otsu")
     assert files(mask="instances:m.tif") == files(mask="m.tif") + 32 + 8 * 2 + 5
     assert files(model="otsu", interface="mask:s.tif") == files(model="otsu") + 2
+
+
+def test_each_measured_class_is_stored_and_measured_but_computed_once(tmp_path):
+    classes = {"background": 0, "domain": 1, "void": 2}
+    known = {name: measured() for name in ("domain", "void")}
+    network = model_facts().network.model_copy(update={"classes": 3, "measured": (1, 2)})
+    bundle = write_bundle(tmp_path / "b", model_facts(network=network, classes=[*classes], measured=known))
+    models = {
+        "one": {"method": "unet", "classes": classes},
+        "two": {"method": "unet", "classes": classes, "measure": ["domain", "void"]},
+        "bundle": {"method": "bundle", "bundle": str(bundle)},
+    }
+
+    def needs(model, flips=False, **cells):
+        config = read_config({"models": models, "predict": {"flips": flips}})
+        return needs_of(SCAN.model_copy(update={"model": model} | cells), config)
+
+    one, two = needs("one"), needs("two")
+    assert two.gpu_minutes == one.gpu_minutes, "the network runs once"
+    assert two.files == one.files + 32
+    assert two.core_hours > one.core_hours
+    assert two.bytes_kept["minimal"] > 1.9 * one.bytes_kept["minimal"]
+    assert needs("bundle").files == two.files - 4 - 3, "a bundle measures what it measures; no slices are proposed"
+    assert needs("two", flips=True).files == two.files + 2 * 32 + 2
+    assert needs("two", mask="m.tif").files == needs("one", mask="m.tif").files, "a binary mask is of one class"
+    assert needs("two", mask="classes:m.tif").files == needs("one", mask="m.tif").files + 32
+    objects = needs("two", mask="instances:i.tif;classes:c.tif")
+    assert objects.files == needs("two", mask="instances:i.tif").files + 32
 
 
 def test_needs_grow_with_the_scan_and_fall_with_what_is_not_kept():

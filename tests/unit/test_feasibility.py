@@ -67,3 +67,14 @@ def test_packaged_weights_must_be_installed(encoder, monkeypatch):
     finding = findings(model, labels="labels")
     assert finding.status == "error"
     assert PACKAGED_WEIGHTS[encoder] in finding.message
+
+
+def test_what_a_model_that_cannot_be_read_needs_is_left_out(tmp_path, bundle):
+    models = {"good": {"method": "bundle", "bundle": str(bundle)}, "bad": {"method": "bundle", "bundle": "nowhere"}}
+    scans = [Scan(sample=name, voxel_size_um="1", model=name, **ROW) for name in models]
+    said = check_run(read_config({"models": models, "results": str(tmp_path)}), scans)
+    assert [finding.sample for finding in said if finding.item == "needs"] == ["good", "-"]
+    assert [finding.message for finding in said if finding.status == "error"] == [
+        "models.bad.bundle: there is no model bundle in this folder (got 'nowhere'). Give the folder of an earlier "
+        "model (results/models/NAME)."
+    ]

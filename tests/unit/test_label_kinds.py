@@ -41,11 +41,11 @@ def box(kind, left, top, right, bottom, **fields):
     return roi
 
 
-def read(folder, classes=TWO, measure=""):
+def read(folder, classes=TWO, measure=()):
     return merge(read_annotators(folder, SHAPE, Classes.named(classes, measure)))
 
 
-def fails(folder, *told, classes=TWO, measure=""):
+def fails(folder, *told, classes=TWO, measure=()):
     with pytest.raises(InputError) as caught:
         read(folder, classes, measure)
     for part in told:
@@ -56,7 +56,8 @@ def test_the_measured_class_is_named_or_called_domain_or_the_second():
     classes = {"resin": 0, "void": 1, "domain": 2}
     assert Classes.of(UNetConfig()).measured == ("domain",)
     assert Classes.of(UNetConfig(classes=classes)).indices == (2,)
-    assert Classes.of(UNetConfig(classes=classes, measure="void")).indices == (1,)
+    assert Classes.of(UNetConfig(classes=classes, measure=["void"])).indices == (1,)
+    assert Classes.of(UNetConfig(classes=classes, measure=["domain", "void"])).indices == (2, 1)
     assert Classes.of(UNetConfig(classes={"domain": 3, "drop": 1})).measured == ("drop",)
 
 
@@ -196,7 +197,7 @@ def test_names_and_groups_choose_classes_and_ignore_lies_above_all(tmp_path):
     found = read(tmp_path, THREE)[2]
     assert [found[0, x] for x in (0, 4, 8, 12)] == [2, 1, 1, IGNORE]
     assert found[8, 0] == 2
-    assert read(tmp_path, THREE, "void")[2][0, 8] == 2
+    assert read(tmp_path, THREE, ["void"])[2][0, 8] == 2
 
 
 def test_a_set_for_the_whole_scan_counts_slices_from_1(tmp_path):

@@ -169,6 +169,26 @@ def test_what_is_held_out_lies_at_the_end_with_the_smaller_domains():
     assert choose_held_out({z: disc(2 + (z > 50)) for z in range(0, 100, 10)}) == {0, 10}
 
 
+def test_an_end_that_alone_shows_a_measured_class_trains():
+    with_void = disc(1)
+    with_void[30:32, 30:32] = 2
+    slices = {3: with_void, 30: disc(9), 60: disc(9)}
+    assert choose_held_out(slices, (1, 2)) == {60}
+    assert choose_held_out(slices) == {3}, "the mutant: only domains count, and no void is left to learn from"
+
+
+def test_the_domains_of_each_class_are_compared_with_the_largest_of_their_class():
+    def both(domain, void):
+        mask = disc(domain)
+        mask[20 : 20 + void, 20 : 20 + void] = 2
+        return mask
+
+    # Voids differ by more voxels than domains do, but those of both ends are large for voids.
+    slices = {3: both(6, 16), 30: both(6, 18), 60: both(2, 17)}
+    assert choose_held_out(slices, (1, 2)) == {60}
+    assert choose_held_out(slices, (2,)) == {3}
+
+
 def test_slices_near_a_held_out_one_do_not_train(scan, tmp_path):
     labelled = scan.label("near", (4, 20, 36, 44))
     collect_labels([labelled], UNetConfig(guard_slices=12), tmp_path / "t.npz")
@@ -281,6 +301,9 @@ def test_the_measured_class_must_be_in_what_trains(scan, tmp_path):
     config = UNetConfig(classes={"background": 0, "void": 1, "domain": 2}, guard_slices=4)
     with pytest.raises(InputError, match=r"contains a domain.*with 2"):
         collect_labels([scan.label("voids", (8, 40))], config, tmp_path / "t.npz")
-    config = UNetConfig(classes={"background": 0, "void": 1, "domain": 2}, measure="void", guard_slices=4)
+    config = config.model_copy(update={"measure": ("void", "domain")})
+    with pytest.raises(InputError, match=r"contains a domain.*with 2"):
+        collect_labels([scan.label("both", (8, 40))], config, tmp_path / "t.npz")
+    config = config.model_copy(update={"measure": ("void",)})
     collect_labels([scan.label("voids_too", (8, 40))], config, tmp_path / "t.npz")
     assert read_training_set(tmp_path / "t.npz").facts["annotators"]["dice"] is None

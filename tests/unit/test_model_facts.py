@@ -41,6 +41,13 @@ def test_facts_are_read_as_they_were_written(tmp_path):
     assert facts.neighbours == 1
 
 
+def test_several_classes_keep_their_order(tmp_path):
+    network = model_facts().network.model_copy(update={"classes": 3, "measured": (2, 1)})
+    known = {"void": measured(0.31), "domain": measured(0.42)}
+    facts = model_facts(network=network, classes=["background", "domain", "void"], measured=known)
+    assert list(read_facts(write_bundle(tmp_path, facts)).levels.items()) == [("void", 0.31), ("domain", 0.42)]
+
+
 @pytest.mark.parametrize("held_out", [scores(), None])
 def test_a_bundle_of_the_version_before_is_converted(tmp_path, held_out):
     facts = model_facts(measured={"domain": measured(0.42, calibrated=held_out is not None, held_out=held_out)})
@@ -79,6 +86,8 @@ def test_a_level_that_is_none_is_refused(tmp_path, level, before):
         (lambda record: record.update(classes=["background", "void"]), "the network measures void, not domain"),
         (lambda record: record.update(classes=["background"]), "tells 2 classes apart, 1 are named"),
         (lambda record: record.update(measured={}), "measured"),
+        (lambda record: record["network"].update(measured=[0]), "network.measured.0"),
+        (lambda record: record["network"].update(measured=[1, 1]), "measures domain, domain, not domain"),
         (lambda record: record["seen"].update(doubt=math.inf), "seen.doubt"),
     ],
 )

@@ -52,7 +52,7 @@ def near(image, colour):
 
 def test_a_card_shows_every_picture_that_it_wrote_and_what_the_dice_hides(tmp_path):
     item = held_out()
-    written = write_card(tmp_path / "docs", "default", facts_of(item), CardPictures((item,)))
+    written = write_card(tmp_path / "docs", "default", facts_of(item), CardPictures({"domain": [item]}))
     assert {path.name for path in (tmp_path / "docs").iterdir()} == {path.name for path in written}
     text = written[0].read_text()
     assert set(re.findall(r"\]\((\S+\.png)\)", text)) == {path.name for path in written[1:]}
@@ -64,6 +64,29 @@ def test_a_card_shows_every_picture_that_it_wrote_and_what_the_dice_hides(tmp_pa
     assert "Interiors are missed in domains of 16 µm and more" in text
     assert "fewer than 5 held-out domains (8 to 16 µm, 16 µm and more)" in text
     assert re.search(r"worst part\s+and not a typical one", text)
+
+
+def test_each_of_several_classes_has_its_own_scores_and_pictures(tmp_path):
+    item, other = held_out(), held_out(seed=1)
+    known = facts_of(item).measured["domain"]
+    network = model_facts().network.model_copy(update={"classes": 3, "measured": (2, 1)})
+    several = {"void": measured(0.41, calibrated=False), "domain": known}
+    classes = ("background", "domain", "void")
+    facts = facts_of(item, network=network, classes=classes, measured=several)
+    shown = CardPictures({"void": [other], "domain": [item]})
+    written = write_card(tmp_path / "docs", "default", facts, shown)
+    names = ["learning_curve.png", "held_out_void_1.png", "reliability_domain.png", "held_out_domain_1.png"]
+    assert [path.name for path in written[1:]] == names
+    text = written[0].read_text()
+    assert set(re.findall(r"\]\((\S+\.png)\)", text)) == set(names)
+    assert "probability of\nbeing void, domain, one probability each." in text
+    assert "- `void`: Errors are unknown" in text
+    assert "- `void`: Decision level: 0.410 (not calibrated)" in text
+    assert f"- `domain`: On held-out slices: Dice {known.held_out.dice:.3f}" in text
+    assert "- `void`: No labelled domain was held out" in text
+    assert "- `domain`: Interiors are missed in domains of 16 µm and more" in text
+    assert text.count("Another voxel size") == 1
+    assert text.index("## Held-out slices: void") < text.index("## Held-out slices: domain")
 
 
 def test_nothing_held_out_is_said_and_not_drawn(tmp_path):
@@ -79,7 +102,7 @@ def test_nothing_held_out_is_said_and_not_drawn(tmp_path):
 def test_scores_of_labels_without_any_domain_make_a_card(tmp_path):
     nothing = np.zeros((50, 50), np.uint8)
     item = HeldOutSlice("a z0", nothing * 1.0, nothing, nothing)
-    text = write_card(tmp_path, "default", facts_of(item), CardPictures((item,)))[0].read_text()
+    text = write_card(tmp_path, "default", facts_of(item), CardPictures({"domain": [item]}))[0].read_text()
     assert "Errors are unknown" in text
     assert "no pair of labelled and found outlines" in text
 

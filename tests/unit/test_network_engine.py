@@ -171,7 +171,7 @@ def test_hard_borders_of_windows_would_show(bundle, images, monkeypatch):
 def slab(scan, bundle, name, settings=None, uncertainty=None, shard_slices=8):
     out = scan.empty(name, shard_slices)
     told = scan.predict(bundle, out, model=QUICK, settings=settings or PredictConfig(), uncertainty=uncertainty)
-    return open_store(out).read(0, 48), told
+    return open_store(out, "domain").read(0, 48), told
 
 
 def test_few_shards_are_in_memory_and_reading_runs_ahead(scan, bundle, monkeypatch):
@@ -213,7 +213,7 @@ def test_a_store_that_cannot_be_written_stops_the_slab(scan, bundle, monkeypatch
 def test_flips_tell_where_the_network_does_not_know(scan, bundle):
     spread = scan.empty("spread.ome.zarr")
     mean, _ = slab(scan, bundle, "flipped.ome.zarr", PredictConfig(flips=True), spread)
-    unsure = open_store(spread).read(0, 48).astype(float)
+    unsure = open_store(spread, "domain").read(0, 48).astype(float)
     level = level_of(bundle) * 255
     wrong = (mean >= level) != scan.truth
     assert dice(mean[28:36] >= level, scan.truth[28:36]) > 0.7

@@ -91,7 +91,7 @@ def test_several_classes_are_learned_and_the_measured_one_is_segmented(scan):
     assert load_network(out).unet.segmentation_head[0].out_channels == 3
     store = scan.empty("classes.ome.zarr")
     scan.predict(out, store, model=config)
-    found = open_store(store).read(28, 36) >= level_of(out) * 255
+    found = open_store(store, "domain").read(28, 36) >= level_of(out) * 255
     assert dice(found, scan.truth[28:36]) > 0.7
 
 

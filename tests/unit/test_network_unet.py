@@ -48,7 +48,7 @@ def segmented(scan, bundle, name, slab, config=QUICK):
     out = scan.empty(name)
     for start in range(0, 48, slab):
         scan.predict(bundle, out, start, start + slab, config)
-    return open_store(out).read(0, 48)
+    return open_store(out, "domain").read(0, 48)
 
 
 def test_the_encoder_starts_from_imagenet_and_spreads_over_any_number_of_slices():
@@ -287,11 +287,12 @@ def test_slices_smaller_than_a_window(scan, bundle):
     store.write(0, scan.phantom.grey[28:36, 50:120, 20:70])
     found = []
     for window in (96, 256):
-        out = create_store(scan.folder / f"narrow{window}.ome.zarr", (8, 70, 50), "uint8", (0.5, 0.5, 0.5), 8)
+        path = scan.folder / f"narrow{window}.ome.zarr"
+        create_store(path, (8, 70, 50), "uint8", (0.5, 0.5, 0.5), 8, channels=("domain",))
         config = QUICK.model_copy(update={"window": window})
-        slab = Slab(store.path, out.path, 0, 8, threads=2, appearance=scan.appearance)
+        slab = Slab(store.path, path, 0, 8, threads=2, appearance=scan.appearance)
         segmenter_at(bundle, config).predict(slab)
-        found.append(out.read(0, 8))
+        found.append(open_store(path, "domain").read(0, 8))
     assert (found[0] == found[1]).all()
     assert dice(found[0] >= level_of(bundle) * 255, scan.truth[28:36, 50:120, 20:70]) > 0.7
 

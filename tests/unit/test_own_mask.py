@@ -10,14 +10,15 @@ import tifffile
 import zarr
 from segment_scan import level_of
 
-from tomoprofile.config import read_config
+from tomoprofile.config import UNetConfig, read_config
 from tomoprofile.errors import InputError
+from tomoprofile.labels.classes import Classes
 from tomoprofile.run.check import check_scan
-from tomoprofile.samples import Scan, parse_mask
+from tomoprofile.samples import MaskImage, OwnMask, Scan, parse_mask
 from tomoprofile.segment.given_mask import accept_mask, create_instances, enter_mask
-from tomoprofile.segment.kinds import segmenter_of
+from tomoprofile.segment.kinds import segmenter_at, segmenter_of
 from tomoprofile.volume.convert import create_stores
-from tomoprofile.volume.masks import MOST_ID, read_own_mask
+from tomoprofile.volume.masks import MOST_ID, read_mask
 from tomoprofile.volume.store import create_store, open_store
 
 SHAPE = (6, 10, 12)
@@ -75,23 +76,25 @@ def scan_of(cell, shape=SHAPE, **columns):
     return Scan(sample="a", slices=z, rows=y, columns=x, mask=cell, **(row | columns))
 
 
-def enter(folder, scan):
-    """Enter a mask slab by slab, as jobs do; returns probability, ids and ``mask.json``."""
-    create_stores(scan, SHARD, folder / "volume", folder / "probability")
+def enter(folder, scan, model=None):
+    """Enter a mask slab by slab, as jobs do; returns probability by class, ids and ``mask.json``."""
+    classes = Classes.of_mask(scan.own_mask, model)
+    create_stores(scan, SHARD, folder / "volume", folder / "probability", classes.measured)
     stores = [folder / "probability"]
-    if scan.own_mask.instances:
+    if scan.has_instances:
         create_instances(scan, SHARD, folder / "instances")
         stores.append(folder / "instances")
     records = []
     for start in range(0, scan.slices, 2 * SHARD):
         stop = min(start + 2 * SHARD, scan.slices)
-        facts = enter_mask(scan, *[*stores, None][:2], start, stop)
+        facts = enter_mask(scan, classes, *[*stores, None][:2], start, stop)
         for store in stores:
             open_store(store).complete(store / f"slabs/z{start:05d}.json", start, stop, **facts)
         records.append(folder / f"probability/slabs/z{start:05d}.json")
     accept_mask(scan, records, folder / "mask.json")
-    found = [open_store(store).read(0, scan.slices) for store in stores]
-    return (*found, None)[:2], json.loads((folder / "mask.json").read_text())
+    probability = {name: open_store(stores[0], name).read(0, scan.slices) for name in classes.measured}
+    numbers = open_store(stores[1]).read(0, scan.slices) if scan.has_instances else None
+    return probability, numbers, json.loads((folder / "mask.json").read_text())
 
 
 @pytest.mark.parametrize("slice_axis", [0, 1, 2])
@@ -99,11 +102,11 @@ def enter(folder, scan):
 def test_every_format_gives_the_same_probability(tmp_path, form, slice_axis):
     expected = np.moveaxis(blobs(), slice_axis, 0)
     scan = scan_of(write(form, tmp_path, blobs().astype("uint8")), expected.shape, slice_axis=slice_axis)
-    (probability, _), record = enter(tmp_path, scan)
-    assert (probability == np.where(expected, 255, 0)).all()
-    assert read_own_mask(scan).raw.faults() == []
+    probability, _, record = enter(tmp_path, scan)
+    assert (probability["domain"] == np.where(expected, 255, 0)).all()
+    assert read_mask(scan, scan.own_mask.binary).raw.faults() == []
     assert record["method"] == "mask"
-    assert record["voxels"] == blobs().sum()
+    assert record["voxels"] == {"domain": blobs().sum()}
     assert level_of(tmp_path / "mask.json") == 0.5
 
 
@@ -113,8 +116,8 @@ def test_every_format_gives_the_same_probability(tmp_path, form, slice_axis):
 @pytest.mark.parametrize("form", ["stack", "tiff_folder", "hdf5", "zarr3"])
 def test_any_one_value_is_inside(tmp_path, form, dtype, value):
     scan = scan_of(write(form, tmp_path, (blobs() * value).astype(dtype)))
-    (probability, _), record = enter(tmp_path, scan)
-    assert (probability > 0).tolist() == blobs().tolist()
+    probability, _, record = enter(tmp_path, scan)
+    assert (probability["domain"] > 0).tolist() == blobs().tolist()
     assert record["foreground_value"] == value
 
 
@@ -129,10 +132,10 @@ def ids():
 @pytest.mark.parametrize("form", FORMS)
 def test_objects_keep_their_numbers(tmp_path, form):
     scan = scan_of("instances:" + write(form, tmp_path, ids()))
-    (probability, found), record = enter(tmp_path, scan)
+    probability, found, record = enter(tmp_path, scan)
     assert found.dtype == np.uint32
     assert (found == ids()).all()
-    assert ((probability == 255) == (ids() > 0)).all()
+    assert ((probability["domain"] == 255) == (ids() > 0)).all()
     assert record["method"] == "instances"
 
 
@@ -140,16 +143,16 @@ def test_the_digests_do_not_depend_on_the_format(tmp_path):
     told = set()
     for form in ("stack", "hdf5", "nifti"):
         (tmp_path / form).mkdir()
-        _, record = enter(tmp_path / form, scan_of(write(form, tmp_path / form, blobs().astype("uint8") * 9)))
+        *_, record = enter(tmp_path / form, scan_of(write(form, tmp_path / form, blobs().astype("uint8") * 9)))
         told.add(tuple(record["sha256_of_slabs"].values()))
     assert len(told) == 1
     assert len(told.pop()) == 2
 
 
-def refused(folder, cell, shape=SHAPE, **columns):
+def refused(folder, cell, shape=SHAPE, model=None):
     with pytest.raises(InputError) as caught:
-        enter(folder, scan_of(cell, shape, **columns))
-    assert cell.removeprefix("instances:").split(":")[0] in str(caught.value)
+        enter(folder, scan_of(cell, shape), model)
+    assert any(image.path in str(caught.value) for image in parse_mask(cell).images)
     return str(caught.value)
 
 
@@ -178,8 +181,8 @@ def test_a_mask_without_background_is_refused(tmp_path):
 
 
 def test_an_empty_mask_is_entered(tmp_path):
-    (probability, _), record = enter(tmp_path, scan_of(write("stack", tmp_path, np.zeros(SHAPE, "uint8"))))
-    assert not probability.any()
+    probability, _, record = enter(tmp_path, scan_of(write("stack", tmp_path, np.zeros(SHAPE, "uint8"))))
+    assert not probability["domain"].any()
     assert record["foreground_value"] is None
 
 
@@ -233,7 +236,7 @@ def test_a_truncated_nifti_is_found_by_its_last_slice(tmp_path):
     data = open(path, "rb").read()  # noqa: PTH123, SIM115
     with open(path, "wb") as file:  # noqa: PTH123
         file.write(data[: len(data) // 2])
-    (fault,) = read_own_mask(scan_of(path, (6, 100, 120))).raw.faults()
+    (fault,) = read_mask(scan_of(path, (6, 100, 120)), MaskImage(path)).raw.faults()
     assert "cannot be read as NIfTI" in str(fault)
 
 
@@ -242,33 +245,131 @@ def test_several_datasets_or_arrays_ask_which_one(tmp_path):
         file["a"], file["b"] = blobs(), np.zeros(SHAPE, "uint8")
     said = refused(tmp_path, str(tmp_path / "m.h5"))
     assert f"`{tmp_path}/m.h5:/a`" in said
-    (probability, _), _ = enter(tmp_path, scan_of(f"{tmp_path}/m.h5:/a"))
-    assert (probability > 0).tolist() == blobs().tolist()
+    probability, _, _ = enter(tmp_path, scan_of(f"{tmp_path}/m.h5:/a"))
+    assert (probability["domain"] > 0).tolist() == blobs().tolist()
     group = zarr.create_group(str(tmp_path / "g.zarr"))
     for name in ("x", "y"):
         group.create_array(name, data=blobs())
     assert "g.zarr/x" in refused(tmp_path, str(tmp_path / "g.zarr"))
-    assert read_own_mask(scan_of(f"{tmp_path}/g.zarr/x")).shape == SHAPE
+    assert read_mask(scan_of("m"), MaskImage(f"{tmp_path}/g.zarr/x")).shape == SHAPE
 
 
 def test_cells():
-    assert parse_mask("a b/m.tif") == ("a b/m.tif", "", False)
-    assert parse_mask("instances:m.h5:/e/d") == ("m.h5", "/e/d", True)
-    with pytest.raises(ValueError, match="PATH"):
-        parse_mask("instances:")
+    assert parse_mask("a b/m.tif") == OwnMask(binary=MaskImage("a b/m.tif"))
+    assert parse_mask("a;b.tif") == OwnMask(binary=MaskImage("a;b.tif"))
+    assert parse_mask("instances:m.h5:/e/d") == OwnMask(instances=MaskImage("m.h5", "/e/d"))
+    assert parse_mask("classes:c.tif") == OwnMask(classes=MaskImage("c.tif"))
+    both = parse_mask("instances:m.h5:/e/d;classes:c.tif")
+    assert both == OwnMask(instances=MaskImage("m.h5", "/e/d"), classes=MaskImage("c.tif"))
+    assert both.place == "m.h5:/e/d;c.tif"
+
+
+@pytest.mark.parametrize("cell", ["instances:", "classes: ", "m.tif;classes:c.tif", "classes:a;classes:b"])
+def test_cells_that_mean_nothing(cell):
+    with pytest.raises(ValueError, match="instances:PATH;classes:PATH"):
+        parse_mask(cell)
+
+
+# Maps of classes: what their values mean is what the model of the row says.
+
+SEVERAL = UNetConfig(classes={"background": 0, "domain": 3, "void": 7, "other": 9}, measure=["void", "domain"])
+
+
+def class_map(dtype="uint8"):
+    """Return a map whose domains are the blobs above, with voids and another class beside them."""
+    image = np.where(blobs(), 3, 0).astype(dtype)
+    image[0:3, 6:8, 0:3] = 7
+    image[4, 0:2, 0:2] = 9
+    return image
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_map_of_classes_fills_a_channel_for_each_measured_one(tmp_path, form):
+    dtype = "float32" if form == "hdf5" else "uint8"
+    scan = scan_of("classes:" + write(form, tmp_path, class_map(dtype)))
+    probability, numbers, record = enter(tmp_path, scan, SEVERAL)
+    assert list(probability) == ["void", "domain"]
+    assert ((probability["domain"] == 255) == blobs()).all()
+    assert ((probability["void"] == 255) == (class_map() == 7)).all()
+    assert set(np.unique(probability["void"])) == {0, 255}
+    assert numbers is None
+    assert record["voxels"] == {"void": (class_map() == 7).sum(), "domain": blobs().sum()}
+    assert (record["method"], record["foreground_value"]) == ("mask", None)
+    assert segmenter_at(tmp_path / "mask.json").levels() == {"void": 0.5, "domain": 0.5}
+
+
+def test_a_mask_without_classes_is_of_the_first_measured_one(tmp_path):
+    image = write("stack", tmp_path, blobs().astype("uint8"))
+    for cell in (image, f"instances:{image}"):
+        folder = tmp_path / cell[:4].strip("/")
+        folder.mkdir()
+        probability, _, record = enter(folder, scan_of(cell), SEVERAL)
+        assert list(probability) == list(record["voxels"]) == ["void"]
+        assert ((probability["void"] == 255) == blobs()).all()
+
+
+def both_images(folder, numbers, classes):
+    tifffile.imwrite(folder / "i.tif", numbers, photometric="minisblack")
+    tifffile.imwrite(folder / "c.tif", classes, photometric="minisblack")
+    return f"instances:{folder / 'i.tif'};classes:{folder / 'c.tif'}"
+
+
+def test_objects_have_the_class_of_the_map(tmp_path):
+    numbers = np.zeros(SHAPE, np.uint16)
+    numbers[class_map() == 3], numbers[class_map() == 7], numbers[class_map() == 9] = 5, 6, 8
+    numbers[5, 7, 1:3] = 0  # the map says domain, but there is no object
+    probability, found, record = enter(tmp_path, scan_of(both_images(tmp_path, numbers, class_map())), SEVERAL)
+    assert ((probability["domain"] == 255) == (numbers == 5)).all()
+    assert ((probability["void"] == 255) == (numbers == 6)).all()
+    assert (found == np.where(numbers == 8, 0, numbers)).all(), "the object of a class that is not measured is none"
+    assert record["method"] == "instances"
+    assert record["voxels"] == {"void": (numbers == 6).sum(), "domain": (numbers == 5).sum()}
+
+
+def test_an_object_in_two_classes_is_refused(tmp_path):
+    numbers = np.where(class_map() == 3, 5, 0).astype(np.uint16)
+    numbers[2, 6, 0] = 5  # a void
+    said = refused(tmp_path, both_images(tmp_path, numbers, class_map()), model=SEVERAL)
+    assert "object 5 in slice 2" in said
+    assert "domain and void" in said
+
+
+@pytest.mark.parametrize(
+    ("strange", "told"), [(255, "255 leaves voxels without a class"), (4, "may hold only 0 (back")]
+)
+def test_values_of_no_class_are_refused(tmp_path, strange, told):
+    image = class_map()
+    image[3, 0, 0] = strange
+    said = refused(tmp_path, "classes:" + write("stack", tmp_path, image), model=SEVERAL)
+    assert f"{strange} in slice 3" in said
+    assert told in said
+
+
+def test_255_may_be_the_value_of_a_class(tmp_path):
+    model = UNetConfig(classes={"background": 0, "domain": 255}, measure=["domain"])
+    image = (blobs() * 255).astype("uint8")
+    probability, *_ = enter(tmp_path, scan_of("classes:" + write("stack", tmp_path, image)), model)
+    assert ((probability["domain"] == 255) == blobs()).all()
+
+
+def test_the_record_of_an_earlier_run_is_refused_with_the_remedy(tmp_path):
+    (tmp_path / "mask.json").write_text(json.dumps({"method": "mask", "decision_level": 0.5, "voxels": 7}))
+    with pytest.raises(InputError, match="run the workflow again"):
+        segmenter_at(tmp_path / "mask.json").levels()
 
 
 # The check looks at a few slices, before anything is computed.
 
 
-def checked(tmp_path, cell, **columns):
+def checked(tmp_path, cell, models=None, **columns):
     if not (tmp_path / "raw.tif").exists():
         grey = np.random.default_rng(0).integers(90, 110, SHAPE).astype("uint8")
         tifffile.imwrite(tmp_path / "raw.tif", grey, photometric="minisblack")
-    scan = scan_of(cell, path=str(tmp_path / "raw.tif"), model="not configured", **columns)
+    scan = scan_of(cell, path=str(tmp_path / "raw.tif"), **{"model": "not configured"} | columns)
+    config = read_config({"models": models} if models else {})
     return [
         (finding.status, finding.message)
-        for finding in check_scan(scan, segmenter_of(scan, read_config({})))
+        for finding in check_scan(scan, segmenter_of(scan, config))
         if finding.item == "mask"
     ]
 
@@ -304,3 +405,49 @@ def test_labels_beside_a_mask_are_told_to_be_unused(tmp_path):
     (warning, _) = checked(tmp_path, cell, labels="labels/a")
     assert warning[0] == "warning"
     assert "labels in labels/a are not used" in warning[1]
+
+
+MODELS = {"m": {"method": "unet", "classes": dict(SEVERAL.classes), "measure": ["void", "domain"]}}
+
+
+def test_the_check_of_a_map_of_classes(tmp_path):
+    cell = "classes:" + write("stack", tmp_path, class_map())
+    ((status, told),) = checked(tmp_path, cell, MODELS, model="m")
+    assert status == "ok"
+    assert "map of classes, measured: void, domain" in told
+
+
+@pytest.mark.parametrize("models", [MODELS, {"m": {"method": "otsu"}}])
+def test_a_map_needs_a_model_that_names_its_classes(tmp_path, models):
+    cell = "classes:" + write("stack", tmp_path, class_map())
+    ((status, told),) = checked(tmp_path, cell, models, model="m" if len(models["m"]) == 1 else "elsewhere")
+    assert status == "error"
+    assert "method: unet" in told
+
+
+@pytest.mark.parametrize(
+    ("image", "status", "told"),
+    [
+        (np.where(class_map() == 7, 0, class_map()), "warning", "shows a void"),
+        (np.where(class_map() == 9, 255, class_map()), "error", "give each voxel of the map a class"),
+        (np.where(class_map() == 9, 4, class_map()), "error", "0 (background), 3 (domain), 7 (void), 9 (other)"),
+        (np.zeros(SHAPE, "uint8"), "error", "fewer values than there are classes to measure"),
+        (class_map()[1:], "error", "5x10x12"),
+    ],
+)
+def test_the_check_of_other_maps(tmp_path, image, status, told):
+    found = checked(tmp_path, "classes:" + write("stack", tmp_path, image.astype("uint8")), MODELS, model="m")
+    assert found[0][0] == status
+    assert told in found[0][1]
+
+
+def test_the_check_of_an_object_in_two_classes(tmp_path):
+    numbers = np.where(class_map() == 3, 5, 0).astype(np.uint16)
+    fine = checked(tmp_path, both_images(tmp_path, numbers, class_map()), MODELS, model="m")
+    assert "void" in fine[0][1]
+    numbers[0, 6:8, 0:3] = 5  # all of it in a slice of its own, so that no single slice tells
+    numbers[1:3, 6:8, 0:3] = 6
+    ((status, told),) = checked(tmp_path, both_images(tmp_path, numbers, class_map()), MODELS, model="m")
+    assert status == "error"
+    assert "object 5 in slice 1" in told
+    assert "void and domain" in told

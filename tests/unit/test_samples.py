@@ -4,7 +4,16 @@ import tifffile
 
 from tomoprofile.cli import main
 from tomoprofile.errors import ConfigError
-from tomoprofile.samples import COLUMNS, Scan, keep_cells, parse_interface, read_samples, write_samples
+from tomoprofile.samples import (
+    COLUMNS,
+    MaskImage,
+    OwnMask,
+    Scan,
+    keep_cells,
+    parse_interface,
+    read_samples,
+    write_samples,
+)
 
 ROW = {
     "sample": "a",
@@ -88,7 +97,7 @@ def test_a_missing_sheet_says_how_to_make_one(tmp_path):
 
 def test_with_a_mask_the_model_does_not_matter(tmp_path):
     (scan,) = read_samples(sheet(tmp_path, ROW | {"model": "unknown", "mask": "m.tif"}), {"default"})
-    assert scan.own_mask == ("m.tif", "", False)
+    assert scan.own_mask == OwnMask(binary=MaskImage("m.tif"))
 
 
 def test_missing_columns_are_named(tmp_path):
@@ -161,5 +170,5 @@ def test_the_command_writes_a_sheet_anew_without_losing_what_was_typed(tmp_path)
 
 def test_a_mask_of_the_substrate():
     scan = Scan.model_validate(ROW | {"interface": "mask:a b/m.h5:/e/d"})
-    assert scan.substrate_mask == ("a b/m.h5", "/e/d", False)
+    assert scan.substrate_mask == MaskImage("a b/m.h5", "/e/d")
     assert Scan.model_validate(ROW | {"interface": "auto", "mask": "m.tif"}).substrate_mask is None

@@ -27,12 +27,18 @@ def test_otsu_finds_domains_roughly_and_no_substrate(scan):
     out = scan.empty("otsu.ome.zarr")
     told = scan.predict(scan.folder / "threshold.json", out)
     assert told["engine"] == "threshold"
-    found = open_store(out).read(0, 48)
+    found = open_store(out, "domain").read(0, 48)
     assert set(np.unique(found)) == {0, 255}
     assert not found[scan.phantom.labels == 3].any()
     deep = np.arange(128) > 50  # beyond the fringes of the substrate
     assert dice(found[:, deep] > 0, scan.truth[:, deep]) > 0.6
     assert level_of(scan.folder / "threshold.json") == 0.5
+
+
+def empty(path, shape, edges, shard_slices):
+    """Create a store for what a threshold finds."""
+    create_store(path, shape, "uint8", edges, shard_slices, channels=("domain",))
+    return open_store(path, "domain")
 
 
 def hollow_spheres(folder, radius, shape=(40, 30, 30)):
@@ -55,10 +61,10 @@ def segment(folder, volume, out, start, stop):
 def filled(folder, shard_slices, config):
     fit_threshold(folder / "hollow.ome.zarr", folder / "interface.json", config, folder / "threshold.json")
     path = folder / f"{config.method}{shard_slices}.ome.zarr"
-    out = create_store(path, (40, 30, 30), "uint8", (1.0, 1.0, 1.0), 4)
+    empty(path, (40, 30, 30), (1.0, 1.0, 1.0), 4)
     for start in range(0, 40, shard_slices):
         segment(folder, folder / "hollow.ome.zarr", path, start, start + shard_slices)
-    return open_store(out.path).read(0, 40) > 0
+    return open_store(path, "domain").read(0, 40) > 0
 
 
 def test_filling_restores_the_interior_that_a_threshold_misses(tmp_path):
@@ -81,7 +87,7 @@ def test_filling_does_not_depend_on_slabs_but_without_its_halo_it_would(tmp_path
     for start in range(0, 40, 8):
         part = create_store(tmp_path / "part.ome.zarr", (8, 30, 30), "uint8", (1.0, 1.0, 1.0), 4)
         part.write(0, whole.read(start, start + 8))
-        out = create_store(tmp_path / "part_filled.ome.zarr", (8, 30, 30), "uint8", (1.0, 1.0, 1.0), 4)
+        out = empty(tmp_path / "part_filled.ome.zarr", (8, 30, 30), (1.0, 1.0, 1.0), 4)
         segment(tmp_path, part.path, out.path, 0, 8)
         apart.append(out.read(0, 8) > 0)
     assert (np.concatenate(apart) & sphere).sum() < 0.75 * sphere.sum()
@@ -97,7 +103,7 @@ def test_smoothed_masks_do_not_depend_on_shards_and_slabs(scan, tmp_path, method
             store.write(start, scan.phantom.grey[start:stop])
         fit_threshold(store.path, scan.interface, config, tmp_path / "threshold.json")
         thresholds.append(json.loads((tmp_path / "threshold.json").read_text())["threshold"])
-        out = create_store(tmp_path / "out.ome.zarr", scan.truth.shape, "uint8", (0.5, 0.5, 0.5), shard)
+        out = empty(tmp_path / "out.ome.zarr", scan.truth.shape, (0.5, 0.5, 0.5), shard)
         for start in range(0, 48, slab):
             segment(tmp_path, store.path, out.path, start, start + slab)
         masks.append(out.read(0, 48))

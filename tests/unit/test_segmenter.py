@@ -57,6 +57,39 @@ def test_the_configuration_and_the_sheet_choose(model, mask, path, file, needs):
     assert found.is_made_by_the_run == (model != "earlier")
 
 
+SEVERAL = {"background": 0, "domain": 1, "void": 2}
+
+
+@pytest.mark.parametrize(
+    ("model", "mask", "classes"),
+    [
+        ("default", "", ("void", "domain")),
+        ("otsu", "", ("domain",)),
+        ("default", "m.tif", ("void",)),
+        ("default", "instances:m.tif", ("void",)),
+        ("default", "classes:m.tif", ("void", "domain")),
+        ("default", "instances:i.tif;classes:m.tif", ("void", "domain")),
+        ("otsu", "m.tif", ("domain",)),
+        ("nowhere", "m.tif", ("domain",)),
+    ],
+)
+def test_the_measured_classes_are_known_before_the_run(model, mask, classes):
+    models = {"default": {"method": "unet", "classes": SEVERAL, "measure": ["void", "domain"]}, "otsu": MODELS["otsu"]}
+    scan = Scan(sample="a", voxel_size_um="1", model=model, mask=mask, **ROW)
+    assert segmenter_of(scan, read_config({"results": "out", "models": models})).classes == classes
+
+
+def test_an_earlier_model_measures_what_its_bundle_says(tmp_path):
+    network = model_facts().network.model_copy(update={"classes": 3, "measured": (2, 1)})
+    known = {"void": measured(0.31), "domain": measured(0.42)}
+    write_bundle(tmp_path, model_facts(network=network, classes=[*SEVERAL], measured=known))
+    models = {"default": {"method": "bundle", "bundle": str(tmp_path)}}
+    scan = Scan(sample="a", voxel_size_um="1", **ROW)
+    found = segmenter_of(scan, read_config({"models": models}))
+    assert found.classes == ("void", "domain")
+    assert found.levels() == {"void": 0.31, "domain": 0.42}
+
+
 def test_a_network_that_begins_with_an_earlier_one_names_it():
     assert chosen("carried").needs == replace(chosen().needs, earlier="models/earlier")
 
@@ -76,12 +109,13 @@ def test_a_model_that_is_not_configured_is_told():
 def test_a_record_tells_its_kind_and_level(tmp_path):
     bundle = write_bundle(tmp_path / "m", model_facts(measured={"domain": measured(0.4)}))
     mask, threshold = tmp_path / "mask.json", tmp_path / "threshold.json"
-    mask.write_text(json.dumps({"method": "instances", "decision_level": 0.5, "path": "m.tif", "voxels": 7}))
+    given = {"method": "instances", "decision_level": 0.5, "path": "m.tif", "voxels": {"domain": 7}}
+    mask.write_text(json.dumps(given))
     threshold.write_text(json.dumps({"method": "otsu", "decision_level": 0.5, "threshold": 101.5}))
     kinds_of = {path: segmenter_at(path).describe().kind for path in (bundle, mask, threshold)}
     assert list(kinds_of.values()) == ["network", "instances", "threshold"]
     assert [segmenter_at(path).levels() for path in kinds_of] == [{"domain": 0.4}, {"domain": 0.5}, {"domain": 0.5}]
-    assert segmenter_at(mask).describe().facts == {"path": "m.tif", "voxels": 7}
+    assert segmenter_at(mask).describe().facts == {"path": "m.tif", "voxels": {"domain": 7}}
     assert segmenter_at(threshold).provenance()["threshold"]["threshold"] == 101.5
     with pytest.raises(InputError, match="neither a model bundle nor the record"):
         segmenter_at(tmp_path / "other.json")

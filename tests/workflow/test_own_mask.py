@@ -110,7 +110,7 @@ def test_the_pages_say_so(finished):
 def test_provenance_has_the_mask_in_place_of_a_model(finished):
     record = json.loads(finished.results.scan("given").provenance.read_text())
     assert record["model"]["mask"]["path"] == "mask.tif"
-    assert record["model"]["mask"]["voxels"] == truth(finished).sum()
+    assert record["model"]["mask"]["voxels"] == {"domain": truth(finished).sum()}
     assert {job["rule"] for job in record["jobs"]} >= {"convert_slab", "enter_mask", "accept_mask"}
 
 

@@ -24,6 +24,7 @@ from tomoprofile.run.feasibility import check_run, require
 from tomoprofile.run.guard import refuse_double_run
 from tomoprofile.run.record import begin_run, end_run
 from tomoprofile.samples import read_samples
+from tomoprofile.labels.classes import Classes
 from tomoprofile.labels.files import find_label_files
 from tomoprofile.segment.kinds import segmenter_of
 from tomoprofile.run.status import read_status, status_text
@@ -62,9 +63,11 @@ def mask_columns(wildcards):
     return scan_of(wildcards).raw | {"mask": scan_of(wildcards).mask}
 
 
-def has_instances(scan):
-    """Return whether a scan brings objects that are labelled already."""
-    return bool(scan.mask) and scan.own_mask.instances
+def mask_classes(wildcards):
+    """Return the classes of a scan's own mask, as plain values."""
+    scan = scan_of(wildcards)
+    classes = Classes.of_mask(scan.own_mask, CONFIG.models.get(scan.model))
+    return {"values": dict(zip(classes.names, classes.values)), "measure": list(classes.measured)}
 
 
 def any_of(samples):
@@ -108,8 +111,10 @@ def raw_scan(wildcards):
 
 
 def own_mask(wildcards):
-    """Return a scan's own mask as input, unless it is missing."""
-    return unless_missing(scan_of(wildcards).own_mask.path, files_of(wildcards).probability.record(wildcards.slab))
+    """Return the images of a scan's own mask as input, unless they are missing."""
+    entered = files_of(wildcards).probability.record(wildcards.slab)
+    paths = [unless_missing(image.path, entered) for image in scan_of(wildcards).own_mask.images]
+    return [path for path in paths if path]
 
 
 def substrate_mask(wildcards):
@@ -140,13 +145,13 @@ def predicted(wildcards):
 
 def instances(wildcards):
     """Return the store of the objects that a scan brought, or nothing."""
-    return str(files_of(wildcards).instances.path) if has_instances(scan_of(wildcards)) else ""
+    return str(files_of(wildcards).instances.path) if scan_of(wildcards).has_instances else ""
 
 
 def entered_instances(wildcards):
     """Return the records of all its slabs."""
     scan = scan_of(wildcards)
-    return [files_of(wildcards).instances.record(slab) for slab in slabs_of(scan)] if has_instances(scan) else []
+    return [files_of(wildcards).instances.record(slab) for slab in slabs_of(scan)] if scan.has_instances else []
 
 
 def labelled_scans(wildcards):
@@ -166,6 +171,12 @@ def label_files(wildcards):
 def needs_of(wildcards):
     """Return what the segmenter of a scan asks of the workflow."""
     return SEGMENTERS[wildcards.sample].needs
+
+
+def measured_classes(wildcards):
+    """Return the names of the classes that are measured; none of an earlier model that the check of the run refuses."""
+    found = SEGMENTERS[wildcards.sample]
+    return list(found.classes) if found.is_made_by_the_run or not found.faults() else []
 
 
 def segmenter_path(wildcards):
@@ -211,6 +222,11 @@ def earlier_metadata(wildcards):
     return path if bundle and path.exists() else []
 
 
+def label_values(wildcards):
+    """Return the value of each class in label files, or nothing for a model that learns from none."""
+    return SEGMENTERS[wildcards.sample].model.classes if needs_of(wildcards).labels else {}
+
+
 def shard_megavoxels(wildcards):
     """Return the voxels of one shard, in millions."""
     scan = scan_of(wildcards)
@@ -222,16 +238,29 @@ def shard_mb(wildcards):
     return shard_megavoxels(wildcards) * BYTES_PER_VOXEL[scan_of(wildcards).dtype]
 
 
-def shard_memory(base_mb, shards):
+def further_classes(wildcards):
+    """Return how many classes are measured beside the first one."""
+    return max(len(measured_classes(wildcards)) - 1, 0)
+
+
+def shard_memory(base_mb, shards, for_each_further_class=0):
     """Return a resource function: ``base_mb`` plus so many shards of grey values, more with each attempt."""
-    return lambda wildcards, attempt: int((base_mb + shards * shard_mb(wildcards)) * 1.5 ** (attempt - 1))
+
+    def megabytes(wildcards, attempt):
+        every = shards + for_each_further_class * further_classes(wildcards)
+        return int((base_mb + every * shard_mb(wildcards)) * 1.5 ** (attempt - 1))
+
+    return megabytes
 
 
-def shard_voxels_memory(base_mb, bytes_per_voxel):
+def shard_voxels_memory(base_mb, bytes_per_voxel, for_each_further_class=0):
     """Return a resource function: ``base_mb`` plus so many bytes for each voxel of a shard, more with each attempt."""
-    return lambda wildcards, attempt: int(
-        (base_mb + bytes_per_voxel * shard_megavoxels(wildcards)) * 1.5 ** (attempt - 1)
-    )
+
+    def megabytes(wildcards, attempt):
+        every = bytes_per_voxel + for_each_further_class * further_classes(wildcards)
+        return int((base_mb + every * shard_megavoxels(wildcards)) * 1.5 ** (attempt - 1))
+
+    return megabytes
 
 
 def slab_minutes(base, gigavoxels_per_minute):

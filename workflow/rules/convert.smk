@@ -21,8 +21,9 @@ rule create_store:
     params:
         scan=raw_columns,
         shard_slices=CONFIG.store.shard_slices,
+        classes=measured_classes,
         uncertainty=uncertainty,
-        algorithm_version=1,
+        algorithm_version=2,
     script:
         "../scripts/create_store.py"
 

@@ -27,7 +27,7 @@ rule measure_domains:
         "../../envs/conda.yaml"
     threads: 8
     resources:
-        mem_mb=shard_memory(2000, 20),
+        mem_mb=shard_memory(2000, 20, for_each_further_class=10),
         runtime=scan_minutes(10, 0.2),
         dask_jobs=CONFIG.objects.slurm_workers,
     params:
@@ -38,6 +38,6 @@ rule measure_domains:
         workers=str(SCAN.measure_workers),
         # Neither a label volume nor the number of workers changes the tables.
         objects=CONFIG.objects.model_dump(mode="json", exclude={"label_volume", "slurm_workers"}),
-        algorithm_version=3,
+        algorithm_version=4,
     script:
         "../scripts/measure_domains.py"

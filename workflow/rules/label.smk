@@ -23,6 +23,7 @@ rule pick_slices:
         volume=str(SCAN.volume.path),
         slices=CONFIG.pick.slices,
         earlier=earlier_bundle,
+        label_values=label_values,
         algorithm_version=2,
     script:
         "../scripts/pick_slices.py"

@@ -12,7 +12,7 @@ rule create_instances:
     benchmark:
         LAYOUT.benchmark("create_instances", "{sample}")
     wildcard_constraints:
-        sample=any_of(scan.sample for scan in SCANS.values() if has_instances(scan)),
+        sample=any_of(scan.sample for scan in SCANS.values() if scan.has_instances),
     conda:
         "../../envs/conda.yaml"
     threads: 1
@@ -28,7 +28,7 @@ rule create_instances:
 
 
 rule enter_mask:
-    """Write one slab of a given binary mask as a probability of 0 or 1."""
+    """Write one slab of a given mask or map of classes as probabilities of 0 or 1."""
     input:
         mask=own_mask,
         store=SCAN.probability.metadata,
@@ -39,25 +39,26 @@ rule enter_mask:
     benchmark:
         LAYOUT.benchmark("enter_mask", "{sample}", "{slab}")
     wildcard_constraints:
-        sample=any_of(scan.sample for scan in SCANS.values() if scan.mask and not has_instances(scan)),
+        sample=any_of(scan.sample for scan in SCANS.values() if scan.mask and not scan.has_instances),
     conda:
         "../../envs/conda.yaml"
     threads: 1
     resources:
-        # The shard twice as 16-bit values, as most files hold it, and once as it is written.
-        mem_mb=shard_voxels_memory(1000, 6),
+        # The shard twice as 16-bit values, as most files hold it, and once as each class is written.
+        mem_mb=shard_voxels_memory(1000, 6, for_each_further_class=1),
         runtime=slab_minutes(10, 0.5),
     params:
         scan=mask_columns,
+        classes=mask_classes,
         slices=slab_range,
         shard_slices=CONFIG.store.shard_slices,
-        algorithm_version=1,
+        algorithm_version=2,
     script:
         "../scripts/enter_mask.py"
 
 
 rule enter_instances:
-    """Write one slab of a given label volume: its objects as they are, and as a probability of 0 or 1."""
+    """Write one slab of a given label volume: its objects as they are, and as probabilities of 0 or 1."""
     input:
         mask=own_mask,
         store=SCAN.probability.metadata,
@@ -70,19 +71,20 @@ rule enter_instances:
     benchmark:
         LAYOUT.benchmark("enter_instances", "{sample}", "{slab}")
     wildcard_constraints:
-        sample=any_of(scan.sample for scan in SCANS.values() if has_instances(scan)),
+        sample=any_of(scan.sample for scan in SCANS.values() if scan.has_instances),
     conda:
         "../../envs/conda.yaml"
     threads: 1
     resources:
-        # The shard twice as 32-bit values, and both as they are written.
-        mem_mb=shard_voxels_memory(1000, 16),
+        # The shard twice as 32-bit values, a map of classes, and all as they are written.
+        mem_mb=shard_voxels_memory(1000, 18, for_each_further_class=1),
         runtime=slab_minutes(10, 0.5),
     params:
         scan=mask_columns,
+        classes=mask_classes,
         slices=slab_range,
         shard_slices=CONFIG.store.shard_slices,
-        algorithm_version=1,
+        algorithm_version=2,
     script:
         "../scripts/enter_instances.py"
 
@@ -107,6 +109,6 @@ rule accept_mask:
         runtime=5,
     params:
         scan=mask_columns,
-        algorithm_version=1,
+        algorithm_version=2,
     script:
         "../scripts/accept_mask.py"

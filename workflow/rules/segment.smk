@@ -1,4 +1,4 @@
-"""Stage 4: from grey values to the probability of being a domain; one job per slab."""
+"""Stage 4: from grey values to the probability of each measured class; one job per slab."""
 
 
 rule fine_tune:
@@ -80,13 +80,14 @@ rule compare_with_model:
     params:
         volume=str(SCAN.volume.path),
         segmenter=segmenter_path,
+        label_values=label_values,
         algorithm_version=1,
     script:
         "../scripts/compare_with_model.py"
 
 
 rule predict_slab:
-    """Segment one slab, slice by slice, into whole shards of probability."""
+    """Segment one slab, slice by slice, into whole shards of the probability of each measured class."""
     input:
         segmenter=segmenter,
         slabs=converted_around,
@@ -104,7 +105,7 @@ rule predict_slab:
         "../../envs/conda.yaml"
     threads: 8
     resources:
-        mem_mb=shard_memory(4000, 12),
+        mem_mb=shard_memory(4000, 12, for_each_further_class=4),
         runtime=slab_minutes(10, 0.02),
     params:
         volume=str(SCAN.volume.path),
@@ -113,6 +114,6 @@ rule predict_slab:
         predict=CONFIG.predict.model_dump(mode="json"),
         uncertainty=uncertainty,
         slices=slab_range,
-        algorithm_version=2,
+        algorithm_version=3,
     script:
         "../scripts/predict_slab.py"

@@ -12,13 +12,12 @@ from tomoprofile.segment.kinds import segmenter_at
 
 with rule_logging(snakemake.log[0]):
     params, found, out = snakemake.params, snakemake.input, Path(snakemake.output.table)
-    (level,) = segmenter_at(Path(params.segmenter)).levels().values()
     scan = SegmentedScan(
         Path(params.volume),
         Path(params.probability),
         Path(found.interface),
         Path(found.resin),
-        level,
+        segmenter_at(Path(params.segmenter)).levels(),
         Path(params.instances) if params.instances else None,
     )
     profile = ProfileConfig.model_validate(params.profile)

@@ -13,4 +13,5 @@ with rule_logging(snakemake.log[0]):
         snakemake.wildcards.sample,
         snakemake.threads,
         Path(snakemake.output.familiarity),
+        snakemake.params.label_values,
     )

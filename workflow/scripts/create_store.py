@@ -12,5 +12,6 @@ with rule_logging(snakemake.log[0]):
         snakemake.params.shard_slices,
         Path(snakemake.output.volume).parent,
         Path(snakemake.output.probability).parent,
+        snakemake.params.classes,
         snakemake.params.uncertainty,
     )

@@ -1,7 +1,8 @@
-"""Write one slab of a scan's own label volume: its objects, and a probability of 0 or 1."""
+"""Write one slab of a scan's own label volume: its objects, and a probability of 0 or 1 of each class."""
 
 from pathlib import Path
 
+from tomoprofile.labels.classes import Classes
 from tomoprofile.logs import rule_logging
 from tomoprofile.samples import Scan
 from tomoprofile.segment.given_mask import enter_mask
@@ -10,6 +11,7 @@ from tomoprofile.volume.store import open_store
 with rule_logging(snakemake.log[0]):
     start, stop = snakemake.params.slices
     probability, instances = Path(snakemake.input.store).parent, Path(snakemake.input.instances).parent
-    facts = enter_mask(Scan.model_validate(snakemake.params.scan), probability, instances, start, stop)
+    scan, classes = Scan.model_validate(snakemake.params.scan), Classes.named(**snakemake.params.classes)
+    facts = enter_mask(scan, classes, probability, instances, start, stop)
     open_store(instances).complete(snakemake.output.instances, start, stop, **facts)
     open_store(probability).complete(snakemake.output.record, start, stop, **facts)

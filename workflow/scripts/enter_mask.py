@@ -1,7 +1,8 @@
-"""Write one slab of a scan's own mask as a probability of 0 or 1."""
+"""Write one slab of a scan's own mask as a probability of 0 or 1 of each class."""
 
 from pathlib import Path
 
+from tomoprofile.labels.classes import Classes
 from tomoprofile.logs import rule_logging
 from tomoprofile.samples import Scan
 from tomoprofile.segment.given_mask import enter_mask
@@ -10,5 +11,6 @@ from tomoprofile.volume.store import open_store
 with rule_logging(snakemake.log[0]):
     start, stop = snakemake.params.slices
     probability = Path(snakemake.input.store).parent
-    facts = enter_mask(Scan.model_validate(snakemake.params.scan), probability, None, start, stop)
+    scan, classes = Scan.model_validate(snakemake.params.scan), Classes.named(**snakemake.params.classes)
+    facts = enter_mask(scan, classes, probability, None, start, stop)
     open_store(probability).complete(snakemake.output.record, start, stop, **facts)

@@ -14,4 +14,5 @@ with rule_logging(snakemake.log[0]):
         Path(snakemake.output.table),
         Path(earlier) if earlier else None,
         Path(snakemake.input.appearance) if earlier else None,
+        snakemake.params.label_values,
     )

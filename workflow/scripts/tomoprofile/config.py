@@ -10,7 +10,17 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from .errors import ConfigError, Fault
 
@@ -126,8 +136,10 @@ class UNetConfig(Section):
         "background. Fiji's binary masks: `{background: 0, domain: 255}`; scribbles, where 0 is not "
         "labelled: `{background: 1, domain: 2}`.",
     )
-    measure: str = Field(
-        "", description="Name of the class that is measured; empty: the one called `domain`, else the second."
+    measure: tuple[str, ...] = Field(
+        (),
+        description="Names of the classes that are measured, as in `[domain, void]`: each has its own probability, "
+        "domains, profile and zones. Empty: the class called `domain`, else the second.",
     )
     neighbours: int = Field(
         1, ge=0, le=3, description="Slices above and below that the network sees beside the slice itself."
@@ -182,6 +194,13 @@ class UNetConfig(Section):
     )
     window: Window = 576
 
+    @field_validator("measure", mode="before")
+    @classmethod
+    def _measure_is_a_list(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError(f"must be a list of names; write `measure: [{value or 'domain'}]`")
+        return value
+
     @model_validator(mode="after")
     def _weights_come_with_a_package(self) -> UNetConfig:
         if self.base == "imagenet" and self.encoder not in PACKAGED_WEIGHTS:
@@ -201,8 +220,12 @@ class UNetConfig(Section):
             raise ValueError("a class cannot be called `ignore`: that is how voxels without a class are marked")
         if len({name.lower() for name in names}) < len(names):
             raise ValueError("two classes have names that differ only in upper and lower case")
-        if self.measure and self.measure not in names[1:]:
-            raise ValueError(f"measure={self.measure!r} is none of the classes beside the background: {names[1:]}")
+        for name in self.measure:
+            if name not in names[1:]:
+                why = "the background" if name == names[0] else "which `classes` lacks"
+                raise ValueError(f"measure names {name!r}, {why}; there are {', '.join(names[1:])}")
+            if self.measure.count(name) > 1:
+                raise ValueError(f"measure names {name!r} twice; name each class once")
         return self
 
 

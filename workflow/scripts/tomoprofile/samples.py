@@ -16,14 +16,17 @@ from .logs import LOG
 INTERFACE_FORMS = (
     "`auto`, `slice:INDEX`, `slice:INDEX:below`, `plane:nz,ny,nx,offset_um`, `mask:PATH` or `mask:FILE.h5:/DATASET`"
 )
-MASK_FORMS = "`PATH`, `FILE.h5:/DATASET`, or either behind `instances:`"
+MASK_FORMS = (
+    "`PATH`, `instances:PATH`, `classes:PATH`, or `instances:PATH;classes:PATH`, each with `FILE.h5:/DATASET` for PATH "
+    "where an HDF5 file needs it"
+)
 BY_HAND = ("interface", "labels", "model", "mask", "group", "time_h")  # columns that no header of a scan can tell
-_INSTANCES = "instances:"
 _DATASET = re.compile(r"(.+\.\w+):(/.+)")
+_PARTS = re.compile(r";(?=instances:|classes:)")  # any other semicolon belongs to a path
 
 
-class OwnMask(NamedTuple):
-    """A cell of the column ``mask``.
+class MaskImage(NamedTuple):
+    """An image that came with a scan.
 
     Attributes
     ----------
@@ -31,18 +34,43 @@ class OwnMask(NamedTuple):
         File or folder.
     dataset : str
         Path of the dataset inside an HDF5 file; empty when the cell does not say.
-    instances : bool
-        Whether every value but 0 is an object of its own; otherwise the mask has 0 and one other value.
     """
 
     path: str
-    dataset: str
-    instances: bool
+    dataset: str = ""
 
     @property
     def place(self) -> str:
         """Where it lies, as the sheet has it."""
         return f"{self.path}:{self.dataset}" if self.dataset else self.path
+
+
+class OwnMask(NamedTuple):
+    """A cell of the column ``mask``.
+
+    Attributes
+    ----------
+    binary : MaskImage or None
+        It has 0 and one other value; the only image where there is one.
+    instances : MaskImage or None
+        Every value but 0 is an object of its own.
+    classes : MaskImage or None
+        Values are those of the classes of a model; beside ``instances`` it says of which class each object is.
+    """
+
+    binary: MaskImage | None = None
+    instances: MaskImage | None = None
+    classes: MaskImage | None = None
+
+    @property
+    def images(self) -> list[MaskImage]:
+        """The one or two images it names."""
+        return [image for image in self if image]
+
+    @property
+    def place(self) -> str:
+        """Where they lie, as the sheet has it."""
+        return ";".join(image.place for image in self.images)
 
 
 class Scan(BaseModel):
@@ -121,10 +149,15 @@ class Scan(BaseModel):
         return parse_mask(self.mask) if self.mask else None
 
     @property
-    def substrate_mask(self) -> OwnMask | None:
+    def has_instances(self) -> bool:
+        """Whether the user's own segmentation has objects that are labelled already."""
+        return self.own_mask is not None and self.own_mask.instances is not None
+
+    @property
+    def substrate_mask(self) -> MaskImage | None:
         """The user's own segmentation of the substrate, or None when the interface is a plane."""
         kind, _, place = self.interface.partition(":")
-        return parse_mask(place) if kind == "mask" else None
+        return parse_mask(place).binary if kind == "mask" else None
 
     @field_validator("voxel_size_um", mode="before")
     @classmethod
@@ -188,7 +221,7 @@ def parse_interface(text: str) -> tuple[str, tuple[float, ...]]:
     try:
         if text == "auto":
             return "auto", ()
-        if kind == "mask" and not parse_mask(rest).instances:
+        if kind == "mask" and parse_mask(rest).binary:
             return "mask", ()
         if kind == "slice":
             index, _, side = rest.partition(":")
@@ -204,19 +237,25 @@ def parse_interface(text: str) -> tuple[str, tuple[float, ...]]:
 
 
 def parse_mask(text: str) -> OwnMask:
-    """Split a ``mask`` cell into path, dataset and kind.
+    """Split a ``mask`` cell into the images it names.
 
     Raises
     ------
     ValueError
-        When there is no path.
+        When there is no path, or a combination that means nothing.
     """
-    place = text.removeprefix(_INSTANCES)
-    if not place.strip():
+    images: dict[str, MaskImage] = {}
+    for part in _PARTS.split(text):
+        kind, _, place = part.partition(":")
+        if kind not in ("instances", "classes"):
+            kind, place = "binary", part
+        if not place.strip() or kind in images:
+            raise ValueError(f"must be {MASK_FORMS}")
+        inside = _DATASET.fullmatch(place)
+        images[kind] = MaskImage(*inside.groups()) if inside else MaskImage(place)
+    if "binary" in images and len(images) > 1:
         raise ValueError(f"must be {MASK_FORMS}")
-    inside = _DATASET.fullmatch(place)
-    path, dataset = inside.groups() if inside else (place, "")
-    return OwnMask(path, dataset, instances=place != text)
+    return OwnMask(**images)
 
 
 COLUMNS = tuple(Scan.model_fields)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,7 +25,7 @@ class Agreement:
     Attributes
     ----------
     dice : float or None
-        Mean Dice coefficient of the measured class over all pairs; None where no pair marked any.
+        Mean Dice coefficient over all pairs and measured classes; None where no pair marked any.
     disagree : float or None
         Share of the voxels that at least two people labelled on which not all of them agree; None where there are none.
     """
@@ -56,20 +56,20 @@ def consensus(masks: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return out
 
 
-def agreement(masks: list[NDArray[np.uint8]], measured: int = DOMAIN) -> Agreement:
+def agreement(masks: list[NDArray[np.uint8]], measured: Sequence[int] = (DOMAIN,)) -> Agreement:
     """Return how well masks of one slice agree; voxels that one of a pair ignored do not count for that pair.
 
     Parameters
     ----------
     masks : list of array (y, x) of uint8
         Class indices, 255 ignored.
-    measured : int
-        Index of the class whose Dice coefficient is told.
+    measured : sequence of int
+        Indices of the classes whose Dice coefficient is told.
     """
     dice = []
-    for one, other in combinations(masks, 2):
+    for (one, other), index in product(combinations(masks, 2), measured):
         known = (one != IGNORE) & (other != IGNORE)
-        first, second = (one == measured) & known, (other == measured) & known
+        first, second = (one == index) & known, (other == index) & known
         marked = first.sum() + second.sum()
         if marked:
             dice.append(2 * (first & second).sum() / marked)
@@ -92,7 +92,7 @@ def shared_slices(annotators: Mapping[str, _Masks]) -> dict[int, list[NDArray[np
 
 
 def summary(
-    names: Iterable[str], shared: Mapping[str, list[NDArray[np.uint8]]], measured: int = DOMAIN
+    names: Iterable[str], shared: Mapping[str, list[NDArray[np.uint8]]], measured: Sequence[int] = (DOMAIN,)
 ) -> dict[str, Any]:
     """Return who labelled and how well they agree, as plain values for the records of a model, and log it.
 
@@ -102,8 +102,8 @@ def summary(
         Names of the annotators; the empty one, of files without a folder of their own, is left out.
     shared : mapping
         Masks of each slice that several people labelled, by name of the slice.
-    measured : int
-        Index of the measured class.
+    measured : sequence of int
+        Indices of the measured classes.
 
     Returns
     -------

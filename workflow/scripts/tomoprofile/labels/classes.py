@@ -5,10 +5,11 @@ Light on purpose (standard library only): the Snakefile imports it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ..config import ModelConfig, UNetConfig
+from ..samples import OwnMask
 
 # What masks hold inside the library, whatever the values in label files: the index of the class. In a mask of one
 # class, DOMAIN is that class.
@@ -25,7 +26,7 @@ class Classes:
     values : tuple of int
         In label files.
     measured : tuple of str
-        Names of the classes that are measured.
+        Names of the classes that are measured, in the order in which they are told everywhere.
     """
 
     names: tuple[str, ...]
@@ -33,17 +34,23 @@ class Classes:
     measured: tuple[str, ...]
 
     @classmethod
-    def named(cls, values: Mapping[str, int], measure: str = "") -> Classes:
-        """Return classes from names and values; measured is the one named, else ``domain``, else the second."""
+    def named(cls, values: Mapping[str, int], measure: Sequence[str] = ()) -> Classes:
+        """Return classes from names and values; measured are those named, else ``domain``, else the second."""
         names = tuple(values)
-        chosen = measure or ("domain" if "domain" in names[1:] else names[1])
-        return cls(names, tuple(values.values()), (chosen,))
+        usual = "domain" if "domain" in names[1:] else names[1]
+        return cls(names, tuple(values.values()), tuple(measure) or (usual,))
 
     @classmethod
     def of(cls, model: ModelConfig | None) -> Classes:
         """Return the classes of a model; of one that learns from no labels, those that a U-Net has by default."""
         learns = model if isinstance(model, UNetConfig) else UNetConfig()
         return cls.named(learns.classes, learns.measure)
+
+    @classmethod
+    def of_mask(cls, mask: OwnMask, model: ModelConfig | None) -> Classes:
+        """Return the classes of a given mask: those of its row's model, of which it shows one unless it is a map."""
+        classes = cls.of(model)
+        return classes if mask.classes else replace(classes, measured=classes.measured[:1])
 
     @property
     def background(self) -> str:

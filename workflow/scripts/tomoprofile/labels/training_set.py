@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,6 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
         When a label file is wrong, or none contains a domain.
     """
     classes = Classes.of(config)
-    (measured,) = classes.indices
     slices: list[LabelledSlice] = []
     seen: dict[str, Appearance] = {}
     facts: dict[str, Any] = {"labels": {}}
@@ -133,7 +133,7 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
         labelled = merge(annotators)
         names |= set(annotators)
         shared |= {f"{scan.sample} z{z:05d}": masks for z, masks in shared_slices(annotators).items()}
-        held_out = choose_held_out(labelled, measured)
+        held_out = choose_held_out(labelled, classes.indices)
         digests = {path: _digest(path) for person in annotators.values() for path in person.files.values()}
         for z in labelled:
             gap = min((abs(z - other) for other in held_out), default=config.guard_slices)
@@ -160,33 +160,42 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
             where = ", ".join(str(scan.labels) for scan in scans)
             problem = f"no label file that trains contains a {name}"
             raise InputError(Fault(where, "", problem, f"Mark every {name} with {classes.value(name)}."))
-    facts["annotators"] = summary(names, shared, measured)
+    facts["annotators"] = summary(names, shared, classes.indices)
     facts["training"] = [f"{item.sample} z{item.z:05d}" for item in slices if not item.held_out]
     facts["held_out"] = [f"{item.sample} z{item.z:05d}" for item in slices if item.held_out]
     write_training_set(TrainingSet(slices, seen, voxel_size, facts), out)
     LOG.info("training on %s, held out %s", ", ".join(facts["training"]), ", ".join(facts["held_out"]) or "nothing")
 
 
-def choose_held_out(labelled: dict[int, NDArray[np.uint8]], measured: int = DOMAIN) -> set[int]:
+def choose_held_out(labelled: dict[int, NDArray[np.uint8]], measured: Sequence[int] = (DOMAIN,)) -> set[int]:
     """Return the slices to hold out: one in five, at least one when there are two or more, all at one end in z.
 
     At an end, so that the guard gap costs as few training slices as can be; never random slices, whose neighbours would
-    be in the training set. Of the two ends the one with the smaller domains: what is rare must be seen to be learned,
-    and a large domain near the substrate may be in one labelled slice only.
+    be in the training set. Of the two ends the one without which every measured class can still be learned, then the
+    one with the smaller domains, each beside the largest of its class: what is rare must be seen to be learned, and a
+    large domain near the substrate may be in one labelled slice only.
 
     Parameters
     ----------
     labelled : dict
         Masks by slice index.
-    measured : int
-        Index of the class whose domains count.
+    measured : sequence of int
+        Indices of the classes whose domains count.
     """
     if len(labelled) < 2:
         return set()
     order = sorted(labelled)
     count = max(1, round(len(order) / HELD_OUT_SHARE))
-    ends = (order[-count:], order[:count])
-    return set(min(ends, key=lambda end: max(_largest_domain(labelled[z], measured) for z in end)))
+    largest = {z: np.array([_largest_domain(labelled[z], index) for index in measured]) for z in order}
+    everywhere = np.maximum(np.max(list(largest.values()), axis=0), 1)
+
+    def loss(end: list[int]) -> tuple[int, float]:
+        """Return how many classes would not be learned if an end were held out, and how large its domains are."""
+        left = np.max([largest[z] for z in order if z not in end], axis=0)
+        mine = np.max([largest[z] for z in end], axis=0)
+        return int(np.count_nonzero((left == 0) & (mine > 0))), float((mine / everywhere).max())
+
+    return set(min((order[-count:], order[:count]), key=loss))
 
 
 def _check_grey(image: NDArray[np.float32], where: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..files import whole_file
@@ -12,16 +13,16 @@ from .pictures import HeldOutSlice, draw_learning_curve, draw_reliability, draw_
 _MOST_SLICES = 3  # pictures of more would hide the first
 _FEW_OBJECTS = 5
 _HOLLOW = 0.9
+_CURVE = "learning_curve.png"
 
 TEMPLATE = """# Model {name}
 
 A 2-D U-Net ({encoder} encoder, started from `{base}`) that gives each voxel of an X-ray CT scan the probability of
-being a domain. It looks at {in_channels} neighbouring slices at a time.
+being {what}. It looks at {in_channels} neighbouring slices at a time.
 
 - Trained on: {training}
 - Held out: {held_out}
-- {scores}
-- Decision level: {level:.3f} ({calibrated})
+{scores}
 - Voxels: {voxels} µm; grey values are normalised by median and robust standard deviation of each scan's resin
 
 {sections}## When not to trust it
@@ -40,11 +41,11 @@ class CardPictures:
 
     Attributes
     ----------
-    slices : tuple of HeldOutSlice
-        Held-out slices; the first three are drawn. Empty when nothing was held out.
+    slices : dict of str to tuple of HeldOutSlice
+        Held-out slices by measured class; the first three are drawn. Empty when nothing was held out.
     """
 
-    slices: tuple[HeldOutSlice, ...] = ()
+    slices: Mapping[str, Sequence[HeldOutSlice]] = field(default_factory=dict)
 
 
 def write_card(folder: Path, name: str, facts: ModelFacts, pictures: CardPictures) -> tuple[Path, ...]:
@@ -66,17 +67,16 @@ def write_card(folder: Path, name: str, facts: ModelFacts, pictures: CardPicture
     """
     folder.mkdir(parents=True, exist_ok=True)
     drawn: dict[str, str] = {}
-    (measured,) = facts.measured.values()
     if facts.learning_curve:
-        draw_learning_curve(facts.learning_curve, folder / "learning_curve.png")
-        drawn["learning_curve.png"] = ""
-    if measured.held_out:
-        draw_reliability(measured.held_out.reliability, folder / "reliability.png")
-        drawn["reliability.png"] = ""
+        draw_learning_curve(facts.learning_curve, folder / _CURVE)
+        drawn[_CURVE] = ""
     edges = facts.voxel_size_um[1:]
-    for number, item in enumerate(pictures.slices[:_MOST_SLICES], 1):
-        file = f"held_out_{number}.png"
-        drawn[file] = draw_slice(item, measured.level, edges, folder / file)
+    for part in _parts(facts):
+        if part.measured.held_out:
+            draw_reliability(part.measured.held_out.reliability, folder / part.reliability)
+            drawn[part.reliability] = ""
+        for file, item in zip(part.slices, pictures.slices.get(part.name, ()), strict=False):
+            drawn[file] = draw_slice(item, part.measured.level, edges, folder / file)
     with whole_file(folder / "README.md") as partial:
         partial.write_text(model_card(name, facts, drawn), encoding="utf-8")
     return (folder / "README.md", *(folder / file for file in drawn))
@@ -92,8 +92,9 @@ def model_card(name: str, facts: ModelFacts, pictures: dict[str, str] | None = N
     pictures : dict of str to str, optional
         Captions of the PNG files beside the card.
     """
-    (measured,) = facts.measured.values()
-    sections = _held_out_sections(measured.held_out, pictures or {}) + _curve_section(pictures or {})
+    parts = list(_parts(facts))
+    sections = [text for part in parts for text in _held_out_sections(part, pictures or {})]
+    sections += _curve_section(pictures or {})
     return TEMPLATE.format(
         name=name,
         encoder=facts.network.encoder,
@@ -101,14 +102,64 @@ def model_card(name: str, facts: ModelFacts, pictures: dict[str, str] | None = N
         in_channels=facts.network.in_channels,
         training=", ".join(facts.labels.training),
         held_out=", ".join(facts.labels.held_out) or "nothing",
-        scores=_headline(measured.held_out),
-        level=measured.level,
-        calibrated="equal area on held-out slices" if measured.calibrated else "not calibrated",
+        what="a domain" if len(parts) == 1 else f"{', '.join(facts.measured)}, one probability each",
+        scores="\n".join(f"- {part.told}{line}" for part in parts for line in _summary(part.measured)),
         voxels=" x ".join(f"{edge:g}" for edge in facts.voxel_size_um),
         sections="".join(f"{part}\n\n" for part in sections),
-        warnings="\n".join(f"- {line}" for line in _warnings(measured)),
+        warnings="\n".join(f"- {line}" for line in _warnings(parts)),
         conditions="\n".join(f"- `{key}`: {value}" for key, value in facts.conditions.items()),
     )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What the card says of one measured class; where there is one only, it needs no name.
+
+    Attributes
+    ----------
+    name : str
+    measured : MeasuredClass
+    alone : bool
+        Whether there is no other.
+    """
+
+    name: str
+    measured: MeasuredClass
+    alone: bool
+
+    @property
+    def told(self) -> str:
+        """How its lines begin."""
+        return "" if self.alone else f"`{self.name}`: "
+
+    @property
+    def heading(self) -> str:
+        """How its headings end."""
+        return "" if self.alone else f": {self.name}"
+
+    @property
+    def reliability(self) -> str:
+        """File of the picture of its reliability."""
+        return f"reliability{self._ending}.png"
+
+    @property
+    def slices(self) -> list[str]:
+        """Files of the pictures of held-out slices."""
+        return [f"held_out{self._ending}_{number}.png" for number in range(1, _MOST_SLICES + 1)]
+
+    @property
+    def _ending(self) -> str:
+        return "" if self.alone else f"_{self.name}"
+
+
+def _parts(facts: ModelFacts) -> Iterator[_Part]:
+    for name, measured in facts.measured.items():
+        yield _Part(name, measured, len(facts.measured) == 1)
+
+
+def _summary(measured: MeasuredClass) -> tuple[str, str]:
+    calibrated = "equal area on held-out slices" if measured.calibrated else "not calibrated"
+    return _headline(measured.held_out), f"Decision level: {measured.level:.3f} ({calibrated})"
 
 
 def _headline(scores: HeldOutScores | None) -> str:
@@ -132,16 +183,17 @@ def _interval(scores: HeldOutScores) -> str:
     return f" (95 % within these slices {interval.low:.3f} to {interval.high:.3f}, {interval.n_tiles} tiles)"
 
 
-def _held_out_sections(scores: HeldOutScores | None, pictures: dict[str, str]) -> list[str]:
+def _held_out_sections(part: _Part, pictures: dict[str, str]) -> list[str]:
     parts: list[str] = []
-    slices = [name for name in pictures if name.startswith("held_out_")]
+    scores = part.measured.held_out
+    slices = [name for name in part.slices if name in pictures]
     if slices:
-        parts.append("## Held-out slices")
+        parts.append(f"## Held-out slices{part.heading}")
         for name in slices:
             parts += [f"![Held-out slice: labelled, found, right and wrong]({name})", pictures[name]]
     if scores is None:
         return parts
-    parts += ["## By size of the labelled domain", _size_table(scores), _boundary(scores)]
+    parts += [f"## By size of the labelled domain{part.heading}", _size_table(scores), _boundary(scores)]
     told = scores.reliability
     every, unsure = (
         "not known" if error is None else f"{error:.3f}"
@@ -149,8 +201,8 @@ def _held_out_sections(scores: HeldOutScores | None, pictures: dict[str, str]) -
     )
     return [
         *parts,
-        "## Is a probability what it says?",
-        "![Labelled share of voxels against probability](reliability.png)",
+        f"## Is a probability what it says?{part.heading.removeprefix(':')}",
+        f"![Labelled share of voxels against probability]({part.reliability})",
         f"Expected calibration error {every} over all voxels, most of which are certain background, and {unsure} "
         "over those between 0.1 and 0.9.",
     ]
@@ -194,20 +246,15 @@ def _boundary(scores: HeldOutScores) -> str:
 
 
 def _curve_section(pictures: dict[str, str]) -> list[str]:
-    if "learning_curve.png" not in pictures:
+    if _CURVE not in pictures:
         return []
-    return ["## Learning", "![Loss, and Dice of held-out slices where measured, against step](learning_curve.png)"]
+    return ["## Learning", f"![Loss, and Dice of held-out slices where measured, against step]({_CURVE})"]
 
 
-def _warnings(measured: MeasuredClass) -> list[str]:
+def _warnings(parts: list[_Part]) -> list[str]:
     """Return what this model's own record gives reason to doubt, then what is true of every model."""
-    scores, lines = measured.held_out, []
-    if scores is None or scores.dice is None:
-        lines.append("No labelled domain was held out: the model's accuracy is unknown. Label more slices.")
-    if scores is not None:
-        lines += _doubted_sizes(scores.sizes)
-        lines.append("The scores say nothing of domains larger than those in the table.")
-    if scores is not None and scores.dice is not None:
+    lines = [f"{part.told}{line}" for part in parts for line in _own_warnings(part.measured.held_out)]
+    if any(part.measured.held_out and part.measured.held_out.dice is not None for part in parts):
         lines.append(
             "The held-out slices come from the scans that the model was trained on, and helped to choose its decision "
             "level: another scan is usually segmented worse."
@@ -217,6 +264,16 @@ def _warnings(measured: MeasuredClass) -> list[str]:
         "with those it was trained on, and flagged when it looks unlike them; small differences still cost accuracy, "
         "so look at the contours in its report. One new labelled slice of such a scan mends the model within minutes."
     )
+    return lines
+
+
+def _own_warnings(scores: HeldOutScores | None) -> list[str]:
+    lines = []
+    if scores is None or scores.dice is None:
+        lines.append("No labelled domain was held out: the model's accuracy is unknown. Label more slices.")
+    if scores is not None:
+        lines += _doubted_sizes(scores.sizes)
+        lines.append("The scores say nothing of domains larger than those in the table.")
     return lines
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -136,7 +136,9 @@ class NetworkFacts(Remembered):
     encoder: str = Field(description="Name of the encoder.")
     decoder_channels: tuple[int, ...] = Field(description="Channels of the decoder steps, deepest first.")
     classes: int = Field(ge=2, description="Classes of the labels, background included.")
-    measured: tuple[int, ...] = Field(min_length=1, description="Indices of the measured classes.")
+    measured: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        min_length=1, description="Indices of the measured classes; the background is none of them."
+    )
 
 
 class LabelFacts(Remembered):
@@ -163,9 +165,7 @@ class ModelFacts(Remembered):
     window: int = Field(ge=1, description="Largest side in voxels of the windows of prediction.")
     voxel_size_um: tuple[float, float, float] = Field(description="Edges of a voxel of the labelled scans.")
     classes: tuple[str, ...] = Field(description="Names of the classes by index.")
-    measured: dict[str, MeasuredClass] = Field(
-        min_length=1, max_length=1, description="The classes that are measured, by name."
-    )
+    measured: dict[str, MeasuredClass] = Field(min_length=1, description="The classes that are measured, by name.")
     seen: Seen
     conditions: dict[str, Any] = Field(description="The settings it was trained with, and the seed; for people.")
     base: str = Field(description="Weights that training began with.")

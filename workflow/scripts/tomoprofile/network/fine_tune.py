@@ -72,7 +72,7 @@ def fine_tune(training_set: Path, config: UNetConfig, seed: int, out: Path, thre
         labels=LabelFacts(**training.facts),
         learning_curve=tuple(CurvePoint(**point) for point in trainer.curve),
     )
-    write_bundle(out, network, facts, CardPictures(_pictures(held_out, _shown(calibrated), config)))
+    write_bundle(out, network, facts, CardPictures(_pictures(held_out, calibrated, config)))
     checkpoint.unlink(missing_ok=True)
 
 
@@ -143,9 +143,8 @@ def _scored(
 
 
 def _shown(calibrated: dict[str, tuple[MeasuredClass, Probabilities]]) -> Probabilities:
-    """Return the probabilities of the held-out slices that doubt is taken from, and that the card shows."""
-    ((_, probability),) = calibrated.values()
-    return probability
+    """Return the probabilities of all measured classes on the held-out slices, from which doubt is taken."""
+    return [part for _, probability in calibrated.values() for part in probability]
 
 
 def _looked_at(trainer: Trainer, network: SliceNetwork, training: TrainingSet) -> Probabilities:
@@ -156,13 +155,18 @@ def _looked_at(trainer: Trainer, network: SliceNetwork, training: TrainingSet) -
 
 
 def _pictures(
-    held_out: list[LabelledSlice], probability: Probabilities, config: UNetConfig
-) -> tuple[HeldOutSlice, ...]:
-    index, *_ = Classes.of(config).indices
-    return tuple(
-        HeldOutSlice(f"{item.sample} z{item.z:05d}", item.image[config.neighbours], _alone(item.label, index), found)
-        for item, found in zip(held_out, probability, strict=True)
-    )
+    held_out: list[LabelledSlice], calibrated: dict[str, tuple[MeasuredClass, Probabilities]], config: UNetConfig
+) -> dict[str, tuple[HeldOutSlice, ...]]:
+    """Return what the card draws of each measured class."""
+    drawn = {}
+    for index, (name, (_, probability)) in zip(Classes.of(config).indices, calibrated.items(), strict=True):
+        drawn[name] = tuple(
+            HeldOutSlice(
+                f"{item.sample} z{item.z:05d}", item.image[config.neighbours], _alone(item.label, index), found
+            )
+            for item, found in zip(held_out, probability, strict=True)
+        )
+    return drawn
 
 
 def _tell_missing_classes(held_out: list[LabelledSlice], config: UNetConfig) -> None:

@@ -40,7 +40,7 @@ class HeldOutSlice:
         Scan and slice.
     grey : float array (y, x)
     label : uint8 array (y, x)
-        0 background, 1 domain, 255 not known.
+        1 in a domain of the class that is drawn, 0 outside, 255 not known.
     probability : uint8 array (y, x)
         255 = 1.
     """

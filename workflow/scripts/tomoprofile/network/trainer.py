@@ -134,18 +134,24 @@ class Trainer:
         return step - self.best["step"] < self.config.patience * self.config.check_steps
 
     def dice(self) -> float:
-        """Return the soft Dice of the held-out windows: it moves where the hard one stands still."""
+        """Return the soft Dice of the held-out windows: it moves where the hard one stands still.
+
+        The mean over those measured classes that the windows show, so that a rare one counts as much as a frequent one.
+        """
         network: SliceNetwork = self.average.module
         network.eval()
-        both, area = 1.0, 1.0
+        measured = self.held_out.measured
+        both, area, labelled = dict.fromkeys(measured, 1.0), dict.fromkeys(measured, 1.0), dict.fromkeys(measured, 0)
         for image, label in self.held_out:
             known = label != IGNORE
-            for channel, index in zip(self.probability(network, image), self.held_out.measured, strict=True):
+            for channel, index in zip(self.probability(network, image), measured, strict=True):
                 target, found = label == index, channel * known
-                both += 2 * float(found[target].sum())
-                area += float(found.sum()) + float(target.sum())
+                both[index] += 2 * float(found[target].sum())
+                area[index] += float(found.sum()) + float(target.sum())
+                labelled[index] += int(target.sum())
         network.train()
-        return both / area
+        shown = [index for index in measured if labelled[index]] or measured
+        return sum(both[index] / area[index] for index in shown) / len(shown)
 
     def finish(self) -> SliceNetwork:
         """Return the network, averaged over the last steps; of several looks the best."""

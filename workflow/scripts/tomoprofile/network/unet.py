@@ -32,7 +32,7 @@ class SliceNetwork(nn.Module):
     classes : int
         Classes of the labels, background included. Two need one logit, more need one each.
     measured : sequence of int
-        Indices of the classes whose domains are measured.
+        Indices of the classes that are measured.
     pretrained : bool
         Start the encoder from ImageNet weights.
 

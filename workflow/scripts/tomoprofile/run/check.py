@@ -45,7 +45,7 @@ def check_scan(scan: Scan, segmenter: Segmenter) -> list[Finding]:
     if scan.substrate_mask:
         findings += check_substrate(scan)
     if scan.mask:
-        return [*findings, *check_mask(scan, reader)]
+        return [*findings, *check_mask(scan, segmenter.model, reader)]
     if reader is not None:
         findings += _check_familiarity(scan, segmenter, reader)
     return [*findings, *check_labels(scan, Classes.of(segmenter.model), reader)]

@@ -45,17 +45,17 @@ def check_labels(scan: Scan, classes: Classes, reader: ScanReader | None) -> lis
         text = f"no labels in {scan.labels} yet: the run will propose slices, label them and run again"
         return [Finding(scan.sample, "labels", "warning", text)]
     faults, doubts = _missing(scan, classes, masks)
-    (measured,) = classes.indices
     if reader is not None and not faults:
         try:
-            more_faults, more_doubts = against_grey(scan, reader, masks, measured)
+            # Where slices lie is the same for all classes, so one that is measured suffices.
+            more_faults, more_doubts = against_grey(scan, reader, masks, classes.indices[0])
         except InputError as error:
             return errors_of(scan.sample, "scan", error.faults)
         faults, doubts = faults + more_faults, doubts + more_doubts
     if faults:
         return errors_of(scan.sample, "labels", faults)
     shared = shared_slices(annotators)
-    told = [f"slice {z}: {agreement(several, measured)}" for z, several in shared.items()]
+    told = [f"slice {z}: {agreement(several, classes.indices)}" for z, several in shared.items()]
     names = ", ".join(sorted(name or "(no folder)" for name in annotators))
     findings = [Finding(scan.sample, "labels", "warning", text) for text in doubts]
     if len(annotators) > 1:

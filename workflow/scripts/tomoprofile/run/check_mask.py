@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..config import ModelConfig, UNetConfig
 from ..errors import Fault, InputError
-from ..labels.classes import DOMAIN
+from ..labels.classes import DOMAIN, Classes
 from ..samples import Scan
-from ..volume.masks import foreground, instance_ids, not_zero, read_mask, read_own_mask, several_values
+from ..segment.given_mask import MaskReader, MaskSlice
+from ..volume.masks import not_zero, read_mask, several_values
 from ..volume.readers import ScanReader
 from .check_labels import against_grey
 from .feasibility import Finding, errors_of
@@ -16,13 +18,15 @@ _PEEK = 8  # slices looked at; the run looks at all of them
 _MUCH = 0.5  # of the voxels: domains in a matrix are less
 
 
-def check_mask(scan: Scan, reader: ScanReader | None) -> list[Finding]:
+def check_mask(scan: Scan, model: ModelConfig | None, reader: ScanReader | None) -> list[Finding]:
     """Check the mask of a scan as far as a few slices tell; the run refuses what only others show.
 
     Parameters
     ----------
     scan : Scan
         With a mask.
+    model : ModelConfig or None
+        Of the scan's row; a U-Net says what the classes of the mask are. None where there is no such model.
     reader : ScanReader or None
         The raw scan; None when it cannot be read, then the mask is not compared with grey values.
 
@@ -32,22 +36,28 @@ def check_mask(scan: Scan, reader: ScanReader | None) -> list[Finding]:
     """
     mask = scan.own_mask
     assert mask is not None
+    if mask.classes and not isinstance(model, UNetConfig):
+        problem = f"nothing says what the values of the map of classes are: `models` has no U-Net {scan.model!r}"
+        remedy = "Name a model with `method: unet` and these `classes` in the column `model`; it is not trained."
+        return errors_of(scan.sample, "mask", [Fault("mask", scan.mask, problem, remedy)])
     try:
-        own = read_own_mask(scan)
-        if faults := own.raw.faults():
+        own = MaskReader(scan, Classes.of_mask(mask, model))
+        if faults := [fault for image in own.readers.values() for fault in image.raw.faults()]:
             return errors_of(scan.sample, "mask", faults)
-        inside, values = _peek(scan, own)
-        doubts = _doubts(scan, inside, values)
+        shown = _peek(own)
+        _refuse(own, shown)
+        doubts = _doubts(own, shown)
         if reader is not None and not doubts:
-            shown = {z: part * np.uint8(DOMAIN) for z, part in inside.items() if part.any()}
+            # Where slices lie is the same for all classes, so one that is measured suffices.
+            domains = {z: one.inside[own.measured[0]] * np.uint8(DOMAIN) for z, one in shown.items()}
             # A slice without contrast is a fault of labels, which train; a mask may lie on padding.
-            _, doubts = against_grey(scan, reader, shown, DOMAIN, "the mask fits")
+            seen = {z: part for z, part in domains.items() if part.any()}
+            _, doubts = against_grey(scan, reader, seen, DOMAIN, "the mask fits")
     except InputError as error:
         return errors_of(scan.sample, "mask", error.faults)
     if scan.labels:
         doubts.append(f"the scan has a mask, so its labels in {scan.labels} are not used and train no model")
-    kind = "objects as they are" if mask.instances else f"binary, {own.raw.dtype.name}"
-    told = Finding(scan.sample, "mask", "ok", f"{mask.place}: {kind}; no model segments this scan")
+    told = Finding(scan.sample, "mask", "ok", f"{mask.place}: {_kind(own)}; no model segments this scan")
     return [*(Finding(scan.sample, "mask", "warning", doubt) for doubt in doubts), told]
 
 
@@ -81,33 +91,57 @@ def check_substrate(scan: Scan) -> list[Finding]:
     return [Finding(scan.sample, "interface", "ok", text)]
 
 
-def _peek(scan: Scan, own: ScanReader) -> tuple[dict[int, np.ndarray], set[float]]:
-    """Return which voxels are inside in a few slices, and the values there beside 0."""
-    mask = scan.own_mask
-    assert mask is not None
-    inside, values = {}, set()
-    for z in np.unique(np.linspace(0, scan.slices - 1, _PEEK).astype(int)).tolist():
-        plane = own.read(z, z + 1)[0]
-        if mask.instances:
-            ids = instance_ids(plane, mask.place, z)
-            inside[z] = ids > 0
-            values |= set(np.unique(ids).tolist()) - {0}
-        else:
-            inside[z], value = foreground(plane, mask.place, z)
-            values |= set() if value is None else {value}
-    if not mask.instances and len(values) > 1:
-        raise InputError(several_values(mask.place, {0, *values}, "different slices"))
-    return inside, values
+def _kind(own: MaskReader) -> str:
+    names = ", ".join(own.measured)
+    if own.mask.classes:
+        objects = "objects as they are, their classes as in the map" if own.mask.instances else "map of classes"
+        return f"{objects}, measured: {names}"
+    return "objects as they are" if own.mask.instances else f"binary, {own.readers['binary'].raw.dtype.name}"
 
 
-def _doubts(scan: Scan, inside: dict[int, np.ndarray], values: set[float]) -> list[str]:
-    share = float(np.mean([part.mean() for part in inside.values()]))
-    shown = [z for z, part in inside.items() if part.any()]
-    if not shown:
-        return [f"the mask is empty in all {len(inside)} slices looked at: was the right thing exported?"]
+def _peek(own: MaskReader) -> dict[int, MaskSlice]:
+    """Return what a few slices show."""
+    depth = next(iter(own.readers.values())).shape[0]
+    places = np.unique(np.linspace(0, depth - 1, _PEEK).astype(int)).tolist()
+    return {z: one for z in places for one in own.slices(z, z + 1)}
+
+
+def _refuse(own: MaskReader, shown: dict[int, MaskSlice]) -> None:
+    """Raise an :class:`InputError` with what only several slices together show to be wrong."""
+    values = {one.value for one in shown.values()} - {None}
+    if len(values) > 1:
+        raise InputError(several_values(own.mask.place, {0, *values}, "different slices"))
+    if own.mask.classes is None:
+        return
+    image = own.readers["classes"]
+    held = np.unique(np.concatenate([np.unique(image.read(z, z + 1)) for z in shown])).tolist()
+    if len(held) < len(own.measured):
+        problem = f"the map has fewer values than there are classes to measure ({', '.join(own.measured)})"
+        remedy = "Export a map of these classes, or measure fewer of them: `measure` of the model."
+        raise InputError(Fault(own.mask.classes.place, ", ".join(f"{value:g}" for value in held), problem, remedy))
+    classes_of: dict[int, str] = {}
+    for z, one in shown.items():
+        for name, inside in one.inside.items():
+            numbers = [] if one.ids is None else np.unique(one.ids[inside]).tolist()
+            for number in numbers:
+                if classes_of.setdefault(number, name) != name:
+                    problem = f"the object lies in the classes {classes_of[number]} and {name}"
+                    remedy = "Give each object voxels of one class, in the label volume or in the map of classes."
+                    raise InputError(Fault(own.mask.place, f"object {number} in slice {z}", problem, remedy))
+
+
+def _doubts(own: MaskReader, shown: dict[int, MaskSlice]) -> list[str]:
+    share = float(np.mean([sum(part.mean() for part in one.inside.values()) for one in shown.values()]))
+    if not share:
+        return [f"the mask is empty in all {len(shown)} slices looked at: was the right thing exported?"]
     if share > _MUCH:
         return [f"the mask covers {100 * share:.0f} % of the slices looked at: are inside and outside swapped?"]
-    if scan.own_mask is not None and scan.own_mask.instances and len(values) == 1 and len(shown) > 1:
-        text = f"all slices looked at show one object, number {values.pop():g}: when this is a binary mask, leave out"
+    missing = [name for name in own.measured if not any(one.inside[name].any() for one in shown.values())]
+    if missing:
+        return [f"none of the {len(shown)} slices looked at shows a {name}: is its value right?" for name in missing]
+    ids = [np.unique(one.ids[one.ids > 0]) for one in shown.values() if one.ids is not None]
+    ids = [numbers for numbers in ids if numbers.size]
+    if len(ids) > 1 and len(np.unique(np.concatenate(ids))) == 1:
+        text = f"all slices looked at show one object, number {ids[0][0]}: when this is a binary mask, leave out"
         return [f"{text} `instances:`, and what touches becomes an object"]
     return []

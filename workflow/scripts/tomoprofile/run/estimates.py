@@ -56,18 +56,19 @@ def needs_of(scan: Scan, config: Config) -> Needs:
     voxels = float(math.prod(scan.shape))
     raw = voxels * BYTES_PER_VOXEL[scan.dtype]
     painted = voxels if config.objects.label_volume else 0.0
-    tables = voxels * _TABLES + painted * _LABELS + _REPORT_BYTES
     segmenter = segmenter_of(scan, config)
-    stores = raw + voxels * _PROBABILITY * (2 if segmenter.needs.uncertainty else 1)
-    if scan.own_mask and scan.own_mask.instances:
+    measured = voxels * len(segmenter.classes)  # each class is stored and measured by itself
+    tables = measured * _TABLES + painted * _LABELS + _REPORT_BYTES
+    stores = raw + measured * _PROBABILITY * (2 if segmenter.needs.uncertainty else 1)
+    if scan.has_instances:
         stores += voxels * _INSTANCES
     jobs = planned_jobs(scan, config)
-    core = len(jobs) * _JOB_CORE_SECONDS + raw / _CONVERT_BYTES + voxels / _OBJECT_VOXELS + painted / _LABEL_VOXELS
+    core = len(jobs) * _JOB_CORE_SECONDS + raw / _CONVERT_BYTES + measured / _OBJECT_VOXELS + painted / _LABEL_VOXELS
     core += min(voxels, _MOST_BASELINE_VOXELS) / _BASELINE_VOXELS
     core += voxels * segmenter.cost.cores
     network = voxels * segmenter.cost.network
     return Needs(
-        bytes_kept={"minimal": tables, "standard": stores + tables, "all": stores + tables + voxels * _OBJECTS},
+        bytes_kept={"minimal": tables, "standard": stores + tables, "all": stores + tables + measured * _OBJECTS},
         files=sum(job.files for job in jobs),
         gpu_minutes=network / _GPU_SPEEDUP / 60,
         core_hours=core / 3600,

@@ -69,7 +69,9 @@ def check_run(config: Config, scans: list[Scan]) -> list[Finding]:
         findings += _check_model(segmenters[served[0].sample], served)
     if any(segmenter.needs.engine for segmenter in segmenters.values()):
         findings += errors_of("-", "engine", engine_faults(config.predict))
-    return [*findings, *_needs(scans, config), *_check_disk(config, scans)]
+    # What a model that cannot be read measures is not known, nor what that takes.
+    known = [scan for scan in scans if not segmenters[scan.sample].faults()]
+    return [*findings, *_needs(known, config), *_check_disk(config, known)]
 
 
 def require(findings: Iterable[Finding]) -> None:

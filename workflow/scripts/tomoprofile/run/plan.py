@@ -52,7 +52,7 @@ def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
     layout = Layout(config.results)
     files = layout.scan(scan.sample)
     segmenter = segmenter_of(scan, config)
-    needs = segmenter.needs
+    needs, classes = segmenter.needs, len(segmenter.classes)
 
     def job(rule: str, *outputs: Path, slab: str = "", beside: int = 0) -> PlannedJob:
         return PlannedJob(rule, layout.log(rule, *filter(None, (scan.sample, slab))), outputs, beside)
@@ -83,7 +83,7 @@ def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
         if segmenter.fitted_by:
             yield job(segmenter.fitted_by, segmenter.file)
         for slab, shards in _slabs(scan, config):
-            shards *= 2 if needs.uncertainty else 1
+            shards *= classes * (2 if needs.uncertainty else 1)
             yield job("predict_slab", files.probability.record(slab), slab=slab, beside=shards)
 
     def accept_given_mask(instances: bool) -> Iterator[PlannedJob]:
@@ -92,13 +92,13 @@ def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
         for slab, shards in _slabs(scan, config):
             if instances:
                 records = files.probability.record(slab), files.instances.record(slab)
-                yield job("enter_instances", *records, slab=slab, beside=2 * shards)
+                yield job("enter_instances", *records, slab=slab, beside=(classes + 1) * shards)
             else:
-                yield job("enter_mask", files.probability.record(slab), slab=slab, beside=shards)
+                yield job("enter_mask", files.probability.record(slab), slab=slab, beside=classes * shards)
         yield job("accept_mask", files.mask)
 
     def segment() -> Iterator[PlannedJob]:
-        return accept_given_mask(scan.own_mask.instances) if scan.own_mask else segment_by_model()
+        return accept_given_mask(scan.has_instances) if scan.own_mask else segment_by_model()
 
     def measure() -> Iterator[PlannedJob]:
         levels = ("low", "calibrated", "high")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -24,7 +26,13 @@ SIDE = 768  # of the middle of a slice that the network is asked about
 
 
 def compare_with_model(
-    volume: Path, appearance: Path, bundle: Path, sample: str, threads: int, out: Path
+    volume: Path,
+    appearance: Path,
+    bundle: Path,
+    sample: str,
+    threads: int,
+    out: Path,
+    values: Mapping[str, int] | None = None,
 ) -> Familiarity:
     """Write ``familiarity.json``, and beside it the slice to label when the scan is unlike those the model saw.
 
@@ -42,6 +50,8 @@ def compare_with_model(
         CPU threads.
     out : Path
         ``familiarity.json``; images go into ``to_label`` beside it.
+    values : mapping, optional
+        Value of each class in label files, see :class:`SliceModel`.
 
     Returns
     -------
@@ -49,7 +59,7 @@ def compare_with_model(
     """
     torch.set_num_threads(threads)
     store, looks = open_store(volume), Appearance.load(appearance)
-    model = SliceModel(bundle)
+    model = SliceModel(bundle, values)
     doubts: dict[int, float] = {}
     found = []
     for z in sample_slices(store.shape[0]):
@@ -78,31 +88,40 @@ class SliceModel:
     Parameters
     ----------
     bundle : Path
+    values : mapping, optional
+        Value of each class in label files, for masks to correct; without any it is the index of the class.
     """
 
-    def __init__(self, bundle: Path) -> None:
+    def __init__(self, bundle: Path, values: Mapping[str, int] | None = None) -> None:
         facts = read_facts(bundle)
+        value_of = {name: index for index, name in enumerate(facts.classes)} | dict(values or {})
+        self.values = [value_of[name] for name in (facts.classes[0], *facts.measured)]
         self.seen, self.neighbours = facts.seen, facts.neighbours
-        (self.level,) = facts.levels.values()
+        self.levels = tuple(facts.levels.values())
         self.predictor = SlicePredictor(load_network(bundle), facts.window)
 
     def probability(self, store: Store, looks: Appearance, z: int, side: int | None = None) -> NDArray[np.uint8]:
-        """Return the probability (y, x) of a slice, or of the middle ``side`` voxels of it."""
+        """Return the probability (m, y, x) of each measured class in a slice, or in its middle ``side`` voxels."""
         k = self.neighbours
         stack = store.read_padded(z - k, z + k + 1)
         if side:
             y, x = ((max(edge - side, 0) // 2, max(edge - side, 0) // 2 + side) for edge in stack.shape[1:])
             stack = stack[:, slice(*y), slice(*x)]
         grey = store.grey.physical(stack)
-        (found,) = self.predictor.probability(normalise(grey, looks.centre, looks.spread))
-        return found
+        return self.predictor.probability(normalise(grey, looks.centre, looks.spread))
 
     def export(self, store: Store, looks: Appearance, z: int, folder: Path, sample: str) -> tuple[Path, Path]:
-        """Write a slice at native grey, and a mask to correct; returns both files."""
+        """Write a slice at native grey, and a mask to correct, with the values of label files; returns both."""
         image = folder / f"{sample}_z{z:05d}.tif"
         mask = ToLabelLayout(folder).prelabels / image.name
         mask.parent.mkdir(parents=True, exist_ok=True)
         tifffile.imwrite(image, store.read(z, z + 1)[0])
-        found = self.probability(store, looks, z) >= threshold_of(self.level)
-        tifffile.imwrite(mask, found.astype(np.uint8), compression="zlib")
+        tifffile.imwrite(mask, self._classes(self.probability(store, looks, z)), compression="zlib")
         return image, mask
+
+    def _classes(self, probability: NDArray[np.uint8]) -> NDArray[Any]:
+        """Return the value of the likeliest class that reaches its level in each voxel, else of the background."""
+        levels = np.array([threshold_of(level) for level in self.levels])[:, None, None]
+        reached = np.where(probability >= levels, probability, 0)
+        place = np.where(reached.any(0), reached.argmax(0) + 1, 0)
+        return np.array(self.values, np.min_scalar_type(max(self.values)))[place]

@@ -1,26 +1,37 @@
 """A segmentation of the user's own, entered where a model's would stand.
 
-A mask becomes a probability of 0 or 1, so that every later stage runs unchanged. Nothing is known of how sure its
-boundary is, and ``mask.json`` lets tables and pages say so. Objects that came labelled keep their numbers in a store.
+A mask becomes a probability of 0 or 1 of each class it shows, so that every later stage runs unchanged. Nothing is
+known of how sure its boundary is, and ``mask.json`` lets tables and pages say so. Objects that came labelled keep their
+numbers in a store.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
 from ..files import whole_file
+from ..labels.classes import Classes
 from ..logs import LOG, progress
-from ..samples import Scan
-from ..volume.masks import foreground, instance_ids, read_own_mask, several_values
+from ..samples import OwnMask, Scan
+from ..volume.masks import (
+    classes_in,
+    foreground,
+    instance_ids,
+    read_mask,
+    refuse_objects_of_two_classes,
+    several_values,
+)
 from ..volume.probability import CERTAIN
-from ..volume.store import Store, create_store, open_store
+from ..volume.store import create_store, open_store
 
 LEVEL = 0.5  # between 0 and 1: any level says the same of a mask
 
@@ -40,54 +51,152 @@ def create_instances(scan: Scan, shard_slices: int, instances: Path) -> None:
     create_store(instances, scan.shape, "uint32", scan.voxel_size_um, shard_slices, attributes={"source": source})
 
 
-def enter_mask(scan: Scan, probability: Path, instances: Path | None, start: int, stop: int) -> dict[str, Any]:
+class MaskReader:
+    """What a given mask shows, slice by slice.
+
+    Parameters
+    ----------
+    scan : Scan
+        Names the mask in its column ``mask``.
+    classes : Classes
+        Of the mask, see :meth:`~tomoprofile.labels.classes.Classes.of_mask`.
+
+    Raises
+    ------
+    InputError
+        When an image cannot be read, or has another shape than the scan.
+    """
+
+    def __init__(self, scan: Scan, classes: Classes) -> None:
+        assert scan.own_mask is not None
+        self.mask: OwnMask = scan.own_mask
+        self.measured = classes.measured
+        self._values = dict(zip(classes.names, classes.values, strict=True))
+        self.readers = {
+            kind: read_mask(scan, image) for kind, image in self.mask._asdict().items() if image is not None
+        }
+
+    def slices(self, start: int, stop: int) -> Iterator[MaskSlice]:
+        """Yield slices ``[start, stop)``, all of them in memory.
+
+        Raises
+        ------
+        InputError
+            When they hold what a mask cannot hold.
+        """
+        parts = {kind: reader.read(start, stop) for kind, reader in self.readers.items()}
+        for i, z in enumerate(range(start, stop)):
+            yield self._slice({kind: part[i] for kind, part in parts.items()}, z)
+
+    def _slice(self, planes: dict[str, NDArray[Any]], z: int) -> MaskSlice:
+        if self.mask.binary:
+            inside, value = foreground(planes["binary"], self.mask.binary.place, z)
+            return MaskSlice(dict.fromkeys(self.measured, inside), value=value)
+        ids = instance_ids(planes["instances"], self.mask.instances.place, z) if self.mask.instances else None
+        if self.mask.classes is None:
+            assert ids is not None
+            return MaskSlice(dict.fromkeys(self.measured, ids > 0), ids)
+        plane, where = planes["classes"], self.mask.classes.place
+        found = classes_in(plane, where, z, self._values, self.measured)
+        if ids is None:
+            return MaskSlice(found)
+        refuse_objects_of_two_classes(ids, plane, self.mask.place, z, self._values)
+        found = {name: inside & (ids > 0) for name, inside in found.items()}
+        # Objects of classes that are not measured are none.
+        return MaskSlice(found, np.where(np.any([*found.values()], axis=0), ids, np.uint32(0)))
+
+
+@dataclass(frozen=True)
+class MaskSlice:
+    """One slice of a given mask.
+
+    Attributes
+    ----------
+    inside : dict of str to bool array (y, x)
+        By measured class.
+    ids : uint32 array (y, x) or None
+        Numbers of the measured objects, where the mask has any.
+    value : number or None
+        The one value of a binary mask beside 0; None where it shows none.
+    """
+
+    inside: dict[str, NDArray[np.bool_]]
+    ids: NDArray[np.uint32] | None = None
+    value: float | None = None
+
+
+def enter_mask(
+    scan: Scan, classes: Classes, probability: Path, instances: Path | None, start: int, stop: int
+) -> dict[str, Any]:
     """Write slices ``[start, stop)`` of a scan's own mask as probability; one shard is in memory at a time.
 
     Parameters
     ----------
     scan : Scan
         Names the mask in its column ``mask``.
+    classes : Classes
+        Of the mask, see :meth:`~tomoprofile.labels.classes.Classes.of_mask`.
     probability : Path
-        Store that receives 255 inside the mask, else 0.
+        Store that receives 255 inside the mask of each class, else 0.
     instances : Path or None
-        Store that receives the numbers of the objects; None for a binary mask.
+        Store that receives the numbers of the objects; None for a mask without any.
     start, stop : int
         Whole shards.
 
     Returns
     -------
     dict
-        ``value`` (of the foreground; None where there is none, or for objects), ``voxels`` of the foreground, and
-        ``sha256`` of what was entered, slices in order, C order: the mask as 0 and 255, or numbers as uint32.
+        ``value`` (of the foreground of a binary mask; None where there is none), ``voxels`` of each class, and
+        ``sha256`` of what was entered, slices in order, C order: numbers as uint32, or the mask of each class as 0 and
+        255.
 
     Raises
     ------
     InputError
         When the mask cannot be read, has another shape than its scan, or values that a mask cannot have.
     """
-    reader, where = read_own_mask(scan), scan.own_mask.place
-    out = open_store(probability)
-    ids: Store | None = open_store(instances) if instances else None
-    seen, value, voxels = hashlib.sha256(), None, 0
-    shards = out.shards(start, stop)
+    reader = MaskReader(scan, classes)
+    stores = {name: open_store(probability, name) for name in reader.measured}
+    ids = open_store(instances) if instances else None
+    seen, entered = hashlib.sha256(), _Entered(reader.mask.place)
+    shards = stores[reader.measured[0]].shards(start, stop)
     for first, end in progress(shards, len(shards), "shards entered"):
-        part = reader.read(first, end)
-        mask = np.empty(part.shape, np.uint8)
-        numbers = np.empty(part.shape, np.uint32) if ids else None
-        for i, plane in enumerate(part):
-            if numbers is None:
-                inside, value = foreground(plane, where, first + i, value)
-            else:
-                numbers[i] = instance_ids(plane, where, first + i)
-                inside = numbers[i] > 0
-            voxels += int(inside.sum())
-            mask[i] = inside * np.uint8(CERTAIN)
+        masks = {name: np.empty((end - first, *scan.shape[1:]), np.uint8) for name in stores}
+        numbers = np.empty((end - first, *scan.shape[1:]), np.uint32) if ids else None
+        for i, shown in enumerate(reader.slices(first, end)):
+            entered.add(shown, first + i)
+            for name, mask in masks.items():
+                mask[i] = shown.inside[name] * np.uint8(CERTAIN)
+            if numbers is not None:
+                numbers[i] = shown.ids
         if ids is not None and numbers is not None:
             ids.write(first, numbers)
-        out.write(first, mask)
-        seen.update(mask if numbers is None else numbers)
-    LOG.info("%s: slices %d..%d entered, %d voxels", where, start, stop - 1, voxels)
-    return {"value": value, "voxels": voxels, "sha256": seen.hexdigest()}
+            seen.update(numbers)
+        for name, store in stores.items():
+            store.write(first, masks[name])
+            if numbers is None:
+                seen.update(masks[name])
+    told = ", ".join(f"{voxels} voxels of {name}" for name, voxels in entered.voxels.items())
+    LOG.info("%s: slices %d..%d entered, %s", reader.mask.place, start, stop - 1, told)
+    return {"value": entered.value, "voxels": entered.voxels, "sha256": seen.hexdigest()}
+
+
+@dataclass
+class _Entered:
+    """What the slices so far showed."""
+
+    place: str
+    value: float | None = None
+    voxels: dict[str, int] = field(default_factory=dict)
+
+    def add(self, shown: MaskSlice, z: int) -> None:
+        """Count a slice, whose foreground must have the value of those before."""
+        for name, inside in shown.inside.items():
+            self.voxels[name] = self.voxels.get(name, 0) + int(inside.sum())
+        if shown.value is not None:
+            if self.value not in (None, shown.value):
+                raise InputError(several_values(self.place, {0, self.value, shown.value}, f"slice {z}"))
+            self.value = shown.value
 
 
 def accept_mask(scan: Scan, records: Sequence[Path], out: Path) -> None:
@@ -111,15 +220,15 @@ def accept_mask(scan: Scan, records: Sequence[Path], out: Path) -> None:
     values = {slab["value"] for slab in slabs.values()} - {None}
     if len(values) > 1:
         raise InputError(several_values(mask.place, {0, *values}, "different slabs"))
-    voxels = sum(slab["voxels"] for slab in slabs.values())
-    if voxels == scan.slices * scan.rows * scan.columns:
-        problem, remedy = (
-            "the mask has no background: every voxel is inside",
-            "Export it with 0 outside of the domains.",
-        )
+    names = next(iter(slabs.values()))["voxels"]
+    voxels = {name: sum(slab["voxels"][name] for slab in slabs.values()) for name in names}
+    if sum(voxels.values()) == scan.slices * scan.rows * scan.columns:
+        problem = "the mask has no background: every voxel is inside"
+        remedy = "Export it with background around the domains: 0, or its value in `classes`."
         raise InputError(Fault(mask.place, f"value {next(iter(values), 'not 0')} everywhere", problem, remedy))
-    if not voxels:
-        LOG.warning("%s: the mask is empty, so no domain will be found", mask.place)
+    for name, found in voxels.items():
+        if not found:
+            LOG.warning("%s: the mask is empty, so no %s will be found", mask.place, name)
     record = {
         "method": "instances" if mask.instances else "mask",
         "decision_level": LEVEL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,13 @@ SMOOTH, STRONG, ALIEN, REACH = 1.5, 4.0, 60.0, 10
 
 
 def pick_slices(
-    volume: Path, sample: str, n_slices: int, out_tsv: Path, bundle: Path | None = None, appearance: Path | None = None
+    volume: Path,
+    sample: str,
+    n_slices: int,
+    out_tsv: Path,
+    bundle: Path | None = None,
+    appearance: Path | None = None,
+    values: Mapping[str, int] | None = None,
 ) -> None:
     """Export one slice of each of ``n_slices`` equal parts of a scan, at native grey, and list them.
 
@@ -46,9 +53,11 @@ def pick_slices(
         Table with the columns slice, file, doubt and prelabel; the images lie beside it.
     bundle, appearance : Path, optional
         An earlier model, and ``appearance.json`` of the scan for it.
+    values : mapping, optional
+        Value of each class in label files, see :class:`~tomoprofile.segment.familiarity.SliceModel`.
     """
     store = open_store(volume)
-    model = SliceModel(bundle) if bundle else None
+    model = SliceModel(bundle, values) if bundle else None
     looks = Appearance.load(appearance) if appearance else None
     out_tsv.parent.mkdir(parents=True, exist_ok=True)
     lines = ["slice\tfile\tdoubt\tprelabel"]

@@ -7,7 +7,7 @@ scan was cut into slabs. While one shard is segmented, the next one is read and 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from .segmenter import Slab
 
 
 def predict_slab(bundle: Path, window: int, slab: Slab) -> dict[str, str]:
-    """Write the probability of a slab as a network gives it; three shards are in memory at a time.
+    """Write the probability of each measured class as a network gives them; three shards are in memory at a time.
 
     Parameters
     ----------
@@ -52,7 +52,8 @@ def predict_slab(bundle: Path, window: int, slab: Slab) -> dict[str, str]:
     _compare_voxels(grey, facts, bundle)
     predictor = SlicePredictor(load_network(bundle), window, slab.settings, slab.threads)
     scan = _Grey(grey, _scale(slab), facts.neighbours)
-    targets = [open_store(path) for path in (slab.probability, slab.uncertainty) if path]
+    images = [path for path in (slab.probability, slab.uncertainty) if path]
+    targets = [open_store(path, name) for path in images for name in facts.measured]
     compute = _with_spread if slab.uncertainty else _in_order
     with ThreadPoolExecutor(2, "store") as beside:
         writing: list[Future[Any]] = []
@@ -109,27 +110,26 @@ class _Grey:
 
 
 def _in_order(predictor: SlicePredictor, stacks: Iterator[NDArray[np.float32]]) -> list[NDArray[np.uint8]]:
-    """Predict slices; the next one is sent to the GPU before the last one is fetched."""
+    """Return the probability (z, y, x) of each class; a slice is sent to the GPU before the last one is fetched."""
     found: list[NDArray[np.uint8]] = []
     under_way: deque[Pending] = deque()
     for stack in stacks:
         under_way.append(predictor.begin(stack))
         if len(under_way) > 1:
-            found.append(_only(predictor.finish(under_way.popleft())))
-    found += [_only(predictor.finish(pending)) for pending in under_way]
-    return [np.stack(found)]
+            found.append(predictor.finish(under_way.popleft()))
+    found += [predictor.finish(pending) for pending in under_way]
+    return _by_class(found)
 
 
 def _with_spread(predictor: SlicePredictor, stacks: Iterator[NDArray[np.float32]]) -> list[NDArray[np.uint8]]:
-    """Predict slices with their spread over flips."""
-    views = zip(*map(predictor.probability_and_spread, stacks), strict=True)
-    return [np.stack([_only(part) for part in parts]) for parts in views]
+    """Return the probability (z, y, x) of each class, then the spread over flips of each."""
+    probability, spread = zip(*map(predictor.probability_and_spread, stacks), strict=True)
+    return _by_class(probability) + _by_class(spread)
 
 
-def _only(classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the one measured class (y, x) that a store of probabilities has room for."""
-    (found,) = classes
-    return found
+def _by_class(slices: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+    """Return an image (z, y, x) of each class from slices (class, y, x)."""
+    return [np.stack(planes) for planes in zip(*slices, strict=True)]
 
 
 def _wait_for(writing: list[Future[Any]]) -> None:

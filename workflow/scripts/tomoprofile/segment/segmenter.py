@@ -18,7 +18,7 @@ from ..network.facts import ModelFacts
 from ..samples import Scan
 from ..shift.seen import Seen
 
-ONE_CLASS = "domain"  # what is measured where no class has a name
+ONE_CLASS = "domain"  # what a threshold finds
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Slab:
     Attributes
     ----------
     volume, probability : Path
-        Stores of grey values and of the result, uint8 with 255 for certain.
+        Stores of grey values and of the result: one channel a measured class, uint8 with 255 for certain.
     start, stop : int
         Whole shards.
     threads : int
@@ -193,6 +193,11 @@ class Segmenter(ABC):
         """What to tell people whose scans have labels that it does not use; empty where they do no harm."""
         return ""
 
+    @property
+    @abstractmethod
+    def classes(self) -> tuple[str, ...]:
+        """Names of the measured classes, known before the run; those of a model that has faults may not be."""
+
     def faults(self) -> list[Fault]:
         """Return what hinders it, before a run begins."""
         return []
@@ -214,7 +219,7 @@ class Segmenter(ABC):
         """Return what ``provenance.json`` says of it: plain values."""
 
     def predict(self, slab: Slab) -> dict[str, str]:
-        """Write the probability of a slab; returns device, engine and precision it was computed with.
+        """Write the probabilities of a slab; returns device, engine and precision it was computed with.
 
         Raises
         ------

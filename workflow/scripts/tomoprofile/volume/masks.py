@@ -1,28 +1,24 @@
-"""A mask that came with a scan: of its domains, its objects, or its substrate. What its values may be, and mean."""
+"""A mask that came with a scan: of domains, objects, classes, or its substrate. What its values may be, and mean."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
-from ..samples import OwnMask, Scan
+from ..samples import MaskImage, Scan
 from .readers import ScanReader, open_mask
 
 MOST_ID = 2**32 - 1
 _VALUES_SHOWN = 5
+_IGNORED = 255  # in labels
 
 
-def read_own_mask(scan: Scan) -> ScanReader:
-    """Open the mask of a scan; see :func:`read_mask`."""
-    assert scan.own_mask is not None
-    return read_mask(scan, scan.own_mask)
-
-
-def read_mask(scan: Scan, mask: OwnMask) -> ScanReader:
-    """Open a mask that belongs to a scan, its slice axis made z as that of the scan.
+def read_mask(scan: Scan, mask: MaskImage) -> ScanReader:
+    """Open an image that belongs to a scan, its slice axis made z as that of the scan.
 
     Raises
     ------
@@ -91,7 +87,7 @@ def several_values(where: str, values: set[float], place: str) -> Fault:
     got = ", ".join(f"{value:g}" for value in sorted(values)[:_VALUES_SHOWN]) + more
     remedy = (
         f"When each value is an object, write `instances:{where}` in the column `mask`; when values are classes, "
-        "export the one to measure as a mask of its own."
+        f"`classes:{where}`."
     )
     return Fault(where, got, f"a mask must hold 0 and one other value, this one has more, seen in {place}", remedy)
 
@@ -121,6 +117,69 @@ def instance_ids(plane: NDArray[Any], where: str, z: int) -> NDArray[np.uint32]:
         problem = f"numbers of objects must be whole, from 0 (background) to {MOST_ID}"
         raise InputError(Fault(where, got, problem, "Export the label volume as 16- or 32-bit unsigned integers."))
     return plane.astype(np.uint32)
+
+
+def classes_in(
+    plane: NDArray[Any], where: str, z: int, classes: Mapping[str, int], wanted: Sequence[str]
+) -> dict[str, NDArray[np.bool_]]:
+    """Return which voxels of a slice are of each class that is wanted.
+
+    Parameters
+    ----------
+    plane : array (y, x)
+    where, z
+        The map of classes and the slice, for messages.
+    classes : mapping
+        Value of each class.
+    wanted : sequence of str
+
+    Raises
+    ------
+    InputError
+        When a value is that of no class.
+    """
+    _refuse_no_numbers(plane, where, z)
+    known = np.isin(plane, [*classes.values()])
+    if not known.all():
+        strange = np.unique(plane[~known])
+        more = ", ..." if strange.size > _VALUES_SHOWN else ""
+        got = ", ".join(f"{value:g}" for value in strange[:_VALUES_SHOWN].tolist()) + f"{more} in slice {z}"
+        allowed = ", ".join(f"{value} ({name})" for name, value in classes.items())
+        problem = f"a map of classes may hold only {allowed}"
+        remedy = "Export it with these values, or name the value in `classes` of the model."
+        if _IGNORED in strange:
+            remedy = "255 leaves voxels without a class, which only labels may do: give each voxel of the map a class."
+        raise InputError(Fault(where, got, problem, remedy))
+    return {name: plane == classes[name] for name in wanted}
+
+
+def refuse_objects_of_two_classes(
+    ids: NDArray[np.uint32], plane: NDArray[Any], where: str, z: int, classes: Mapping[str, int]
+) -> None:
+    """Raise an :class:`InputError` when voxels of one object have several values in a map of classes.
+
+    Parameters
+    ----------
+    ids : array (y, x)
+        Numbers of objects.
+    plane : array (y, x)
+        The map, whose values are those of classes.
+    where, z
+        The label volume and the slice, for messages.
+    classes : mapping
+        Value of each class.
+    """
+    inside = ids > 0
+    # One number for both: values of classes need 16 bits.
+    pairs = np.unique((ids[inside].astype(np.int64) << 16) | plane[inside].astype(np.int64))
+    twice = np.flatnonzero(np.diff(pairs >> 16) == 0)
+    if twice.size:
+        number = int(pairs[twice[0]] >> 16)
+        values = (pairs[twice[0] : twice[0] + 2] & 0xFFFF).tolist()
+        one, another = (next(name for name in classes if classes[name] == value) for value in values)
+        problem = f"the object lies in the classes {one} and {another} of the map"
+        remedy = "Export label volume and map from one segmentation, so that each object has one class."
+        raise InputError(Fault(where, f"object {number} in slice {z}", problem, remedy))
 
 
 def _refuse_no_numbers(plane: NDArray[Any], where: str, z: int) -> None:

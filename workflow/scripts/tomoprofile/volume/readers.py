@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
-from ..samples import OwnMask
+from ..samples import MaskImage
 from .formats import FORMATS, OF_SCANS, format_of, listed
 from .formats.base import RawScan
 
@@ -42,7 +42,7 @@ def open_raw(path: str | Path, form: str, dataset: str = "") -> RawScan:
     return raw
 
 
-def open_mask(mask: OwnMask) -> RawScan:
+def open_mask(mask: MaskImage) -> RawScan:
     """Open a mask or a label volume in any of the formats.
 
     Whole numbers, booleans and floats are taken; whether their values make sense is for the caller to see.

@@ -72,6 +72,11 @@ class Bundle(Segmenter):
         """Return what its bundle remembers."""
         return read_facts(self.path).seen
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Those that its bundle measures, whatever the configuration says of other models."""
+        return tuple(read_facts(self.path).measured)
+
     def levels(self) -> dict[str, float]:
         """Return the levels that its bundle holds."""
         return read_facts(self.path).levels

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from ...config import Config, Section
+from ...errors import InputError
+from ...labels.classes import Classes
 from ...layout import Layout, ScanLayout
 from ...samples import Scan
-from ..segmenter import ONE_CLASS, Cost, Description, Segmenter, level_of, read_record
+from ..segmenter import Cost, Description, Segmenter, level_of, not_a_record, read_record
 
 _WHAT = "the record of a given mask"
 _VOXELS = 30e6  # in a core second
@@ -16,15 +19,27 @@ _METHODS = {"mask": "those of a mask that was given", "instances": "those of a l
 _TOLD_ELSEWHERE = ("decision_level", "method", "sha256_of_slabs")
 
 
+@dataclass(frozen=True)
 class GivenMask(Segmenter):
-    """The user's own segmentation: no model of the configuration is asked for."""
+    """The user's own segmentation: no model of the configuration segments it.
+
+    Parameters
+    ----------
+    shown : tuple of str
+        The measured classes that it shows; empty where only its record is known.
+    """
+
+    shown: tuple[str, ...] = ()
 
     section = Section
 
     @classmethod
     def of(cls, scan: Scan, config: Config) -> Self | None:
         """Return it for a scan whose sheet names a mask."""
-        return cls(cls.place(scan, config)) if scan.mask else None
+        if scan.own_mask is None:
+            return None
+        model = config.models.get(scan.model)
+        return cls(cls.place(scan, config), model=model, shown=Classes.of_mask(scan.own_mask, model).measured)
 
     @classmethod
     def place(cls, scan: Scan, config: Config) -> Path:
@@ -46,9 +61,21 @@ class GivenMask(Segmenter):
         """That it was given."""
         return "a mask that was given"
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The first class that the row's model measures; of a map of classes all of them."""
+        return self.shown or self._entered()
+
     def levels(self) -> dict[str, float]:
         """Return the level of its record: any says the same of 0 and 1."""
-        return {ONE_CLASS: level_of(self.path, _WHAT)}
+        return dict.fromkeys(self._entered(), level_of(self.path, _WHAT))
+
+    def _entered(self) -> tuple[str, ...]:
+        """Return the classes that its record tells of."""
+        voxels = read_record(self.path, _WHAT).get("voxels")
+        if not isinstance(voxels, dict):
+            raise InputError(not_a_record(self.path, _WHAT, "it does not say how many voxels each class has"))
+        return tuple(voxels)
 
     def describe(self) -> Description:
         """Return what its record says."""

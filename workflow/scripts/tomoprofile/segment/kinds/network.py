@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...config import PACKAGED_WEIGHTS, Config, UNetConfig
 from ...errors import Fault
+from ...labels.classes import Classes
 from ...layout import Layout
 from ...samples import Scan
 from ...shift.seen import Seen
@@ -57,6 +58,11 @@ class Network(Bundle):
     def faults(self) -> list[Fault]:
         """The encoder and the weights to start from must be there."""
         return [*self._encoder_faults(), *self._base_faults()]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Those that the configuration names."""
+        return Classes.of(self.model).measured
 
     def seen(self) -> Seen | None:
         """What it will have seen is not known before it is trained."""

@@ -41,6 +41,11 @@ class Threshold(Segmenter):
         """Which threshold it is."""
         return f"{self.name}: {self.model.method}"
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """It tells domains from everything else."""
+        return (ONE_CLASS,)
+
     def levels(self) -> dict[str, float]:
         """Return the level of its record: a voxel is 0 or 1."""
         return {ONE_CLASS: level_of(self.path, _WHAT)}
@@ -60,5 +65,6 @@ class Threshold(Segmenter):
         from ...volume.store import open_store
         from ..threshold import predict_by_threshold
 
-        predict_by_threshold(open_store(slab.volume), open_store(slab.probability), self.path, slab.start, slab.stop)
+        out = open_store(slab.probability, ONE_CLASS)
+        predict_by_threshold(open_store(slab.volume), out, self.path, slab.start, slab.stop)
         return {"device": "cpu", "engine": "threshold", "precision": "float32"}
