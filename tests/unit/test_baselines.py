@@ -5,10 +5,10 @@ import math
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 from domains_scan import write_store
 
+from tomoprofile.baselines import block as block_module
 from tomoprofile.baselines.block import METHODS, SegmentedScan, choose_block, segment_block
 from tomoprofile.baselines.table import write_baselines
 from tomoprofile.config import ObjectsConfig, ProfileConfig
@@ -17,6 +17,7 @@ from tomoprofile.profile.masks import Space
 from tomoprofile.report.baselines import baselines_section, draw_outlines
 from tomoprofile.report.page import environment
 from tomoprofile.substrate.resin import Resin
+from tomoprofile.tables import of_class, read_facts
 from tomoprofile.volume.plane import Plane
 
 EDGE = 0.5
@@ -38,33 +39,40 @@ def depth_um():
 
 
 def write_scan(folder, mask=None, contrast=-20.0):
-    """Write a scan whose large domains are rims; ``mask`` is its own segmentation, by default the truth."""
+    """Write a scan whose large domains are rims; ``mask`` is its own segmentation, by default the truth.
+
+    Of several classes ``mask`` is a dictionary.
+    """
     folder.mkdir(exist_ok=True)
     truth = spheres(LARGE, 10.5) | spheres(SMALL, 3)
     grey = np.random.default_rng(1).normal(0, 2, SHAPE)
     grey += contrast * ((spheres(LARGE, 10.5) & ~spheres(LARGE, 9.5)) | spheres(SMALL, 3))
     grey[depth_um() <= 0] += 8
     write_store(folder / "volume.ome.zarr", grey.astype("float32"), 16, (EDGE,) * 3)
-    own = np.where(truth if mask is None else mask, 255, 0).astype("uint8")
+    masks = mask if isinstance(mask, dict) else {"domain": truth if mask is None else mask}
+    own = {name: np.where(one, 255, 0).astype("uint8") for name, one in masks.items()}
     write_store(folder / "probability.ome.zarr", own, 16, (EDGE,) * 3)
     PLANE.save(folder / "interface.json")
     Resin.everywhere().save(folder / "resin.npz")
     return truth
 
 
-def compare(folder, name="baselines", profile=None, instances=None, **more):
+def compare(folder, name="baselines", profile=None, instances=None, classes=("domain",), **more):
     block = folder / f"{name}.block"
     block.mkdir()
-    scan = SegmentedScan(*(folder / part for part in FILES), 0.5, instances)
+    scan = SegmentedScan(*(folder / part for part in FILES), dict.fromkeys(classes, 0.5), instances)
     profile = profile or ProfileConfig()
     out = folder / f"{name}.parquet"
     found = segment_block(scan, profile, ObjectsConfig(), block, **more)
-    write_baselines(out, found, profile, draw_outlines(found, profile.zones[0].to_um))
-    return found, pd.read_parquet(out), facts(out)
+    outlines = {one: draw_outlines(found, one, profile.zones[0].to_um) for one in classes}
+    write_baselines(out, found, profile, outlines)
+    return found, pd.read_parquet(out), facts(out, classes[0])
 
 
-def facts(path):
-    return {key.decode(): json.loads(value) for key, value in pq.read_schema(path).metadata.items()}
+def facts(path, name):
+    """Return what the metadata say of the block, and of a class in it."""
+    told = read_facts(path)
+    return told | told["classes"][name]
 
 
 @pytest.fixture(scope="module")
@@ -104,10 +112,10 @@ def test_the_volume_ratio_is_voxels_over_resin_at_the_depth_of_the_scan(scan):
 
 
 def test_bright_domains_are_recognised_by_the_scans_own_mask(scan, tmp_path):
-    assert scan[2].domains_are == "dark"
+    assert scan[2].domains_are == {"domain": "dark"}
     write_scan(tmp_path, contrast=20.0)
     block, _, told = compare(tmp_path)
-    assert block.domains_are == "bright"
+    assert block.domains_are == {"domain": "bright"}
     assert told["large_found"]["threshold_fill"] == [2, 2]
 
 
@@ -124,7 +132,7 @@ def test_depths_and_domains_of_a_block_are_those_of_the_scan(tmp_path):
     assert told["block"] == {"z": [z.start, z.stop], "y": [0, SHAPE[1]], "x": [x.start, x.stop]}
     whole = pd.read_parquet(block.level("own").table)
     assert whole["depth_um"].max() < depth.max()
-    text = baselines_section(tmp_path / "baselines.parquet", "network")["block"]
+    text = baselines_section(tmp_path / "baselines.parquet", "domain", "network")["block"]
     assert text.startswith("One block of the scan was compared, ")
 
 
@@ -173,9 +181,35 @@ def test_given_objects_stay_apart(tmp_path):
     assert counts == [1, 2]
 
 
+@pytest.mark.parametrize("second", ["dark", "bright"])
+def test_each_class_is_compared_as_if_it_were_alone(tmp_path, second, monkeypatch):
+    """Classes of one grey share the thresholds' masks; of another grey they have their own."""
+    fitted = []
+    fit = block_module.fit_threshold
+    monkeypatch.setattr(
+        block_module, "fit_threshold", lambda *given: (fitted.append(given[2].domains_are), fit(*given))
+    )
+    matrix = ~(spheres(LARGE, 14) | spheres(SMALL, 6)) & (depth_um() > 25)
+    masks = {"domain": spheres(LARGE, 10.5), "void": spheres(SMALL, 3) if second == "dark" else matrix}
+    write_scan(tmp_path, masks)
+    block, together, _ = compare(tmp_path, "both", classes=tuple(masks))
+    assert block.domains_are == {"domain": "dark", "void": second}
+    assert sorted(fitted) == sorted(2 * list({"dark", second})), "each grey once for each method"
+    assert list(together["class"].unique()) == ["domain", "void"], "one after the other"
+    for name, mask in masks.items():
+        folder = tmp_path / name
+        write_scan(folder, {name: mask})
+        _, alone, told = compare(folder, classes=(name,))
+        pd.testing.assert_frame_equal(of_class(together, name), alone, check_exact=True)
+        assert facts(tmp_path / "both.parquet", name) | {"classes": 0} == told | {"classes": 0}
+    large = [facts(tmp_path / "both.parquet", name)["large_found"]["own"] for name in masks]
+    assert large[0] == [2, 2]
+    assert large[1][1] == 0
+
+
 def test_the_section_says_what_thresholds_miss(scan):
     folder, *_ = scan
-    section = baselines_section(folder / "baselines.parquet", "network")
+    section = baselines_section(folder / "baselines.parquet", "domain", "network")
     wanted = (
         "Of the 2 domains over 10 µm that the network finds near the substrate, Otsu's threshold finds 0, a threshold "
         "with holes filled finds 2."
@@ -197,10 +231,10 @@ def test_the_section_says_what_thresholds_miss(scan):
 def test_without_domains_there_still_is_a_table(tmp_path):
     write_scan(tmp_path, np.zeros(SHAPE, bool))
     block, table, told = compare(tmp_path)
-    assert block.domains_are == "dark", "the default of the methods"
+    assert block.domains_are == {"domain": "dark"}, "the default of the methods"
     assert table[table["method"] == "own"]["n_domains"].sum() == 0
     assert told["large_found"]["otsu"] == [0, 0]
-    section = baselines_section(tmp_path / "baselines.parquet", "mask")
+    section = baselines_section(tmp_path / "baselines.parquet", "domain", "mask")
     assert section["sentence"].startswith("The mask that was given finds no domain over 10 µm near the substrate here.")
 
 
@@ -211,4 +245,4 @@ def test_a_scan_without_resin_and_broken_files_are_errors(tmp_path):
         compare(tmp_path)
     (tmp_path / "broken.parquet").write_text("x")
     with pytest.raises(InputError, match=r"broken\.parquet.*cannot be read"):
-        baselines_section(tmp_path / "broken.parquet", "network")
+        baselines_section(tmp_path / "broken.parquet", "domain", "network")

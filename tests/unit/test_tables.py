@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 FRAME = pd.DataFrame(
     {
         "pairs": [7, 9],
+        "class": "domain",
         "zone": "bulk",
         "lag_um": [0.0, 0.5],
         "s2": [0.1, np.nan],

@@ -23,4 +23,5 @@ with rule_logging(snakemake.log[0]):
     profile = ProfileConfig.model_validate(params.profile)
     with temporary_folder(out) as folder:
         block = segment_block(scan, profile, ObjectsConfig.model_validate(params.objects), folder)
-        write_baselines(out, block, profile, draw_outlines(block, profile.zones[0].to_um))
+        outlines = {name: draw_outlines(block, name, profile.zones[0].to_um) for name in scan.levels}
+        write_baselines(out, block, profile, outlines)

@@ -10,12 +10,11 @@ from typing import Any, Literal
 
 import pandas as pd
 import plotly.graph_objects as go
-import pyarrow.parquet as pq
 from plotly.subplots import make_subplots
 
 from ..baselines.block import METHODS, OWN, Block
 from ..errors import Fault, InputError
-from ..tables import BASELINES, DOMAINS, read_facts
+from ..tables import BASELINES, of_class, read_facts
 from ..volume.plane import Plane
 from ..volume.store import open_store
 from .headline import length
@@ -36,8 +35,8 @@ _FACTS = ("large_found", "outlines", "domains_are", "whole_scan", "block", "voxe
 _REMEDY = "Remove it and run the workflow again."
 
 
-def draw_outlines(block: Block, near_um: float | None) -> dict[str, Any]:
-    """Return the outlines of all methods on one zoom at the substrate, which :func:`baselines_section` shows.
+def draw_outlines(block: Block, name: str, near_um: float | None) -> dict[str, Any]:
+    """Return what all methods find of a class as outlines on one zoom at the substrate: of :func:`baselines_section`.
 
     The section goes through the largest of the scan's own domains near the substrate; where it has none, through the
     largest one of a threshold.
@@ -46,18 +45,20 @@ def draw_outlines(block: Block, near_um: float | None) -> dict[str, Any]:
     ----------
     block : Block
         Segmented and measured.
+    name : str
+        The class.
     near_um : float or None
         Depths nearer than this are near the substrate; None: all.
     """
     plane, volume = Plane.load(block.interface), open_store(block.volume)
     axis = 1 if plane.axis == 0 else 0
     depths = (0.0, math.inf if near_um is None else near_um)
-    index = _section(block, axis, volume.shape[axis], volume.voxel_size_um[axis], depths)
+    index = _section(block, name, axis, volume.shape[axis], volume.voxel_size_um[axis], depths)
     box, record = None, {}
     for method in METHODS:
-        at = block.level(method)
-        runs = pq.read_table(at.objects, filters=[("zyx"[axis], "==", index)]).to_pandas()
-        cut = read_section(volume, open_store(block.mask(method)), runs, axis, index, at.probability, plane)
+        found = block.found(method, name)
+        runs = found.runs_in(axis, index)
+        cut = read_section(volume, found.image(), runs, axis, index, found.level, plane)
         if box is None:  # the scan's own domains come first, and choose it
             box = choose_box(cut, runs, plane, depths, True)
             record = {
@@ -68,18 +69,22 @@ def draw_outlines(block: Block, near_um: float | None) -> dict[str, Any]:
                 "bar_um": scale_bar_um(box.width),
                 "outlines": {},
             }
-        path, step_um, _ = draw_contours(cut, at.probability, box)
+        path, step_um, _ = draw_contours(cut, found.level, box)
         record["outlines"][method] = {"path": path, "step_um": step_um}
     return record
 
 
-def baselines_section(table: Path, kind: Literal["network", "threshold", "mask", "instances"]) -> dict[str, Any]:
+def baselines_section(
+    table: Path, name: str, kind: Literal["network", "threshold", "mask", "instances"]
+) -> dict[str, Any]:
     """Return what ``baselines.html.j2`` shows, under the name ``baselines``.
 
     Parameters
     ----------
     table : Path
         ``baselines.parquet``.
+    name : str
+        The class.
     kind : str
         What made the scan's own segmentation.
 
@@ -88,7 +93,8 @@ def baselines_section(table: Path, kind: Literal["network", "threshold", "mask",
     InputError
         When a file cannot be read.
     """
-    rows, facts = BASELINES.read(table), read_facts(table)
+    rows, facts = of_class(BASELINES.read(table), name), read_facts(table)
+    facts |= facts.get("classes", {}).get(name, {})
     missing = [name for name in _FACTS if name not in facts]
     if missing:
         raise InputError(Fault(str(table), "", f"the metadata lack {', '.join(missing)}", _REMEDY))
@@ -108,14 +114,14 @@ def baselines_section(table: Path, kind: Literal["network", "threshold", "mask",
     }
 
 
-def _section(block: Block, axis: int, n: int, edge: float, depths: tuple[float, float]) -> int:
+def _section(block: Block, name: str, axis: int, n: int, edge: float, depths: tuple[float, float]) -> int:
     """Return the index of the section through the largest domain near the substrate; without any the middle one."""
-    name = f"centroid_{'zyx'[axis]}_um"
+    centroid = f"centroid_{'zyx'[axis]}_um"
     for method in METHODS:
-        found = DOMAINS.read(block.level(method).table, (name, "depth_um", "equivalent_diameter_um"))
+        found = block.found(method, name).domains((centroid, "depth_um", "equivalent_diameter_um"))
         near = found[(found["depth_um"] >= depths[0]) & (found["depth_um"] < depths[1])]
         if len(near):
-            return min(int(near.loc[near["equivalent_diameter_um"].idxmax(), name] / edge), n - 1)
+            return min(int(near.loc[near["equivalent_diameter_um"].idxmax(), centroid] / edge), n - 1)
     return n // 2
 
 
