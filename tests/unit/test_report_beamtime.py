@@ -1,49 +1,49 @@
 """Every scan side by side: faults first, relative links, numbers of the zones."""
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 from urllib.parse import unquote
 
 import pandas as pd
 import pytest
-from report_scan import forget_band, write_scan
+from report_scan import scan_row
 from test_report_page import Page
 
 from tomoprofile.errors import InputError
 from tomoprofile.report.beamtime import BeamtimeEntry, report_beamtime
-from tomoprofile.samples import Scan
+from tomoprofile.report.results import SampleFiles
 
 HEADER = "sample\titem\tstatus\tmessage\n"
 
 
-def entry(results: Path, sample: str, **scan) -> BeamtimeEntry:
-    files = write_scan(results / sample, sample=sample, n_large=6, **scan)
-    (results / sample / "report.html").write_text("x")
-    return BeamtimeEntry(row(sample), results / sample, files.segmenter)
-
-
-def row(sample: str, **cells) -> Scan:
-    shape = {"slices": 40, "rows": 64, "columns": 48}
-    cells = {"path": sample, "format": "tiff_folder", "dtype": "uint8", "voxel_size_um": "0.5"} | shape | cells
-    return Scan(sample="any", **cells).model_copy(update={"sample": sample})  # a page must bear any name
+def entry(files: SampleFiles, results: Path, sample: str, **record) -> BeamtimeEntry:
+    """Return a scan under another name, in a folder of its own; ``record`` goes into interface.json."""
+    folder = results / sample
+    folder.mkdir(parents=True)
+    for path in (files.zones, files.profile):
+        shutil.copy(path, folder)
+    (folder / "report.html").write_text("x")
+    (folder / "interface.json").write_text(json.dumps(json.loads(files.interface.read_text()) | record))
+    return BeamtimeEntry(scan_row(sample), folder, files.segmenter)
 
 
 def copy_of(entry: BeamtimeEntry, folder: Path, **cells) -> BeamtimeEntry:
     """Return an entry with files of its own, whose names and cells may be others."""
-    shutil.copytree(entry.folder, folder, ignore=shutil.ignore_patterns("*.zarr", "objects"))
+    shutil.copytree(entry.folder, folder)
     return dataclasses.replace(entry, folder=folder, scan=entry.scan.model_copy(update=cells))
 
 
 @pytest.fixture(scope="module")
-def entries(tmp_path_factory):
-    results = tmp_path_factory.mktemp("results")
+def entries(scans, tmp_path_factory):
+    results, plain = tmp_path_factory.mktemp("results"), scans("plain")
     return [
-        entry(results, "fine_1"),
-        entry(results, "tilted", tilt_deg=5.0),
-        entry(results, "faulty"),
-        entry(results, "fine_2"),
-        entry(results, "by_hand", how="slice:9"),
+        entry(plain, results, "fine_1"),
+        entry(plain, results, "tilted", tilt_deg=5.0),
+        entry(plain, results, "faulty"),
+        entry(plain, results, "fine_2"),
+        entry(plain, results, "by_hand", how="slice:9"),
     ]
 
 
@@ -67,12 +67,11 @@ def test_faults_first_then_warnings_then_the_sheet(entries, tmp_path):
     assert order(healed) == ["tilted", "by_hand", "fine_1", "faulty", "fine_2"]
 
 
-def test_a_given_mask_is_told_beside_the_name(entries, tmp_path):
-    given = copy_of(entries[0], tmp_path / "given")
-    forget_band(entries[0].zones, given.zones)
+def test_a_given_mask_is_told_beside_the_name(entries, scans, tmp_path):
+    given = entry(scans("given mask"), tmp_path, "given")
     page, out = write([given, entries[3]], tmp_path)
     rows = out.read_text().split("<tr>")
-    assert ["mask given, not made by a model" in row for row in rows if "report.html" in row] == [True, False]
+    assert ["given mask, not made by a model" in row for row in rows if "report.html" in row] == [True, False]
     assert "2 without remarks" in page.text or "All scans are without remarks" in page.text
 
 
@@ -82,7 +81,7 @@ def test_warnings_of_the_check(entries, tmp_path):
     assert "Check of the disk. little room" in page.text
     assert order(page) == ["tilted", "fine_2", "by_hand", "fine_1", "faulty"]
     assert "lost fault no result" in page.text
-    assert page.text.index("lost fault") < page.text.index("tilted 9–28 µm look")
+    assert page.text.index("lost fault") < page.text.index("tilted beyond 27 µm look")
 
 
 def test_links_are_relative_and_lead_to_the_reports(entries, tmp_path):
@@ -108,13 +107,11 @@ def test_numbers_are_those_of_the_zones(entries, tmp_path):
     assert f"{bulk['mean_equivalent_diameter_um']:.2f}" in page.text
 
 
-def test_a_scan_without_domains_is_a_warning(tmp_path):
-    files = write_scan(tmp_path / "none", n_small=0, n_large=0)
-    (tmp_path / "none/report.html").write_text("x")
-    found = BeamtimeEntry(row("none"), tmp_path / "none", files.segmenter)
+def test_a_scan_without_domains_is_a_warning(scans, tmp_path):
+    found = entry(scans("empty"), tmp_path, "none")
     page, _ = write([found], tmp_path, out=tmp_path / "index.html")
     assert "No domains" in page.text
-    assert "none 9–28 µm look" in page.text
+    assert "none beyond 27 µm look" in page.text
     assert "nan" not in page.text.lower().split()
 
 
@@ -126,19 +123,19 @@ def test_odd_names(entries, tmp_path):
 
 
 def test_a_broken_check_is_named(entries, tmp_path):
-    with pytest.raises(InputError, match=r"check\.tsv.*no table of the check"):
+    with pytest.raises(InputError, match=r"check\.tsv.*not a table of the check"):
         write(entries, tmp_path, "a\tb\n1\t2\n")
 
 
 def test_done_failed_and_missing_scans_are_listed(entries, tmp_path):
     nowhere = tmp_path / "nowhere"
-    lost = BeamtimeEntry(row("lost"), nowhere, nowhere)
+    lost = BeamtimeEntry(scan_row("lost"), nowhere, nowhere)
     heading, text = "predict_slab z00512 failed, SLURM job 7 on cpu1", "log: predict.log\n  ERROR <no room> left"
-    broken = dataclasses.replace(lost, scan=row("broken"), troubles=((heading, text),))
+    broken = dataclasses.replace(lost, scan=scan_row("broken"), troubles=((heading, text),))
     stale = dataclasses.replace(entries[0], troubles=((heading, text),))
     page, _ = write([*entries[1:], lost, broken, stale], tmp_path)
     assert "5 of 7 scans have results." in page.text
     assert "lost missing no result" in page.text
     assert "broken failed no result" in page.text
     assert "ERROR <no room> left" in page.text
-    assert "fine_1 9–28 µm failed" in page.text, "what was computed earlier is still shown"
+    assert "fine_1 beyond 27 µm failed" in page.text, "what was computed earlier is still shown"

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 import pytest
-from report_scan import write_bundle, write_mask, write_scan, write_threshold
+from report_scan import write_bundle, write_threshold
 
 from tomoprofile.errors import InputError
 from tomoprofile.report.flags import (
@@ -47,10 +47,8 @@ def test_an_unknown_reason_is_shown_rather_than_lost():
 
 
 @pytest.fixture
-def zones(tmp_path):
-    table = read_zones(write_scan(tmp_path).zones)
-    table["flag"] = ""
-    return table
+def zones(scans):
+    return read_zones(scans("plain").zones)
 
 
 def test_zones_without_doubt(zones):
@@ -86,7 +84,7 @@ def test_interface():
     assert interface_flags(good | {"warning": "12 % agree"})[0].text == "12 % agree"
 
 
-def test_segmentation(tmp_path):
+def test_segmentation(tmp_path, scans):
     def titles(segmenter, sample="epoxy_1"):
         return [flag.title for flag in segmentation_flags(read_segmentation(segmenter), sample)]
 
@@ -96,7 +94,7 @@ def test_segmentation(tmp_path):
     assert titles(write_bundle(tmp_path / "b", calibrated=False)) == ["Uncalibrated decision level"]
     assert titles(write_bundle(tmp_path / "c", decision_level=0.7)) == ["Decision level at its limit"]
     assert titles(write_threshold(tmp_path / "threshold.json")) == ["Segmented by a threshold"]
-    assert titles(write_mask(tmp_path / "mask.json")) == ["Segmentation of your own"]
+    assert titles(scans("given mask").segmenter) == ["Segmentation of your own"]
 
 
 def test_scores_that_are_no_numbers_are_left_out(tmp_path):

@@ -7,7 +7,7 @@ from tomoprofile.config import ObjectsConfig, ProfileConfig
 from tomoprofile.files import temporary_folder
 from tomoprofile.logs import rule_logging
 from tomoprofile.network.bundle import decision_level
-from tomoprofile.report.baselines import draw_outlines
+from tomoprofile.report.outlines import draw_outlines
 
 with rule_logging(snakemake.log[0]):
     params, found, out = snakemake.params, snakemake.input, Path(snakemake.output.table)

@@ -19,14 +19,14 @@ from ..profile.comparison import ScanResult, compare_scans
 from ..samples import Scan
 from .comparison import comparison_section
 from .flags import Flag, interface_flags, model_flags, segmentation_flags, worst, zone_flags
-from .headline import Estimate, count, depth_range, estimate
-from .page import write_page
+from .numbers import Estimate, count, depth_range, estimate
+from .rendering import Renderer
 from .segmentation import Segmentation, read_segmentation
 from .tables import at_level, mask_was_given, plateau, read_profile, read_record, read_zones
 
 _LABELS = {"error": "fault", "warning": "look", "note": "fine", "ok": "fine"}
 _SEVERITY = tuple(_LABELS)
-_GIVEN_REMARK = "mask given, not made by a model; boundary uncertainty unknown"
+_GIVEN_REMARK = "given mask, not made by a model; the uncertainty of its boundary is unknown"
 _COLUMNS = ("sample", "item", "status", "message")
 
 
@@ -166,7 +166,7 @@ def report_beamtime(
     table = compare_scans(scans)
     with whole_file(comparison) as partial:
         table.to_parquet(partial, index=False)
-    write_page("beamtime.html.j2", context | comparison_section(scans, table), page)
+    Renderer().write("beamtime.html.j2", context | comparison_section(scans, table), page)
 
 
 def _result(entry: BeamtimeEntry) -> ScanResult:
@@ -182,7 +182,7 @@ def _result(entry: BeamtimeEntry) -> ScanResult:
         _n_blocks(entry.zones),
         {
             "voxel size": f"{edges} µm",
-            "boundary convention": "unknown, mask given" if given else _convention(entry),
+            "boundary convention": "unknown, given mask" if given else _convention(entry),
         },
     )
 
@@ -219,7 +219,7 @@ def _load(entry: BeamtimeEntry, found: list[Flag], page: Path) -> tuple[dict[str
     if calibrated["n_domains"].sum():
         flags += zone_flags(zones)
     else:
-        flags.append(Flag("warning", "No domains", "Not a single domain was found in this scan."))
+        flags.append(Flag("warning", "No domains", "No domain was found in this scan."))
     numbers = [
         estimate(zones, last["zone"], "volume_ratio", 100),
         estimate(zones, last["zone"], "mean_equivalent_diameter_um"),
@@ -247,7 +247,7 @@ def _without_results(entry: BeamtimeEntry, found: list[Flag]) -> Row:
     flags = [*_trouble_flags(entry), *found]
     failed = worst(flags) == "error"
     if not failed:
-        text = "Nothing of this scan failed; it was not its turn yet, or it waits for what failed elsewhere."
+        text = "Nothing failed for this scan; its turn has not come, or it waits for something that failed elsewhere."
         flags.append(Flag("error", "No result yet", text))
     return Row(entry.sample, "error", "failed" if failed else "missing", "", "", (), "", tuple(flags))
 
@@ -277,7 +277,7 @@ def _read_check(path: Path) -> dict[str, list[Flag]]:
         raise InputError(Fault(str(path), "", f"the table cannot be read: {error}", remedy)) from None
     if names != _COLUMNS:
         remedy = f"Its columns are {', '.join(_COLUMNS)}; remove it and run the workflow again."
-        raise InputError(Fault(str(path), ", ".join(names), "this is no table of the check", remedy))
+        raise InputError(Fault(str(path), ", ".join(names), "not a table of the check", remedy))
     findings: dict[str, list[Flag]] = {}
     for row in rows:
         flags = findings.setdefault(row["sample"], [])

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..shift.alarm import Familiarity
-from .headline import depth_range, length
+from .numbers import depth_range, length
 from .segmentation import Segmentation
 from .tables import at_level, plateau
 
@@ -97,7 +97,7 @@ def zone_flags(zones: pd.DataFrame) -> list[Flag]:
     low, high = last["volume_ratio"].min(), last["volume_ratio"].max()
     if low > 0 and high / low > _BAND_FACTOR:
         text = (
-            f"Between the boundary levels the volume ratio of the plateau changes from {100 * low:.2g} to "
+            f"Between the boundary levels the volume fraction of the plateau changes from {100 * low:.2g} to "
             f"{100 * high:.2g} %. The segmentation is unsure where domains end, or the voxels are coarse for them."
         )
         flags.append(Flag("warning", "The boundary decides the result", text))
@@ -117,11 +117,14 @@ def familiarity_flags(familiarity: Familiarity | None, sample: str) -> list[Flag
         return []
     if familiarity.status == "unknown":
         return [Flag("warning", "Model not compared with the scan", f"There is {familiarity.reasons[0]}.")]
-    end = "do not use these numbers before" if familiarity.status == "outside" else "to be sure,"
+    if familiarity.status == "outside":
+        advice = "do not use these numbers before a slice of this scan has been labelled"
+    else:
+        advice = "to be sure, label a slice of this scan"
     image = f"to_label/{sample}_z{familiarity.label_slice:05d}.tif"
     text = (
-        f"Differences: {'; '.join(familiarity.reasons)}. How far off the numbers are is unknown: {end} one slice of "
-        f"this scan was labelled. Take slice {familiarity.label_slice}: {image}, with a mask to correct in "
+        f"Differences: {'; '.join(familiarity.reasons)}. How far off the numbers are is unknown: {advice}. "
+        f"Take slice {familiarity.label_slice}: {image}, with a mask to correct in "
         "to_label/prelabels. Name the folder of the corrected mask in the column labels of the sheet and run again; a "
         "model used as it is becomes `base` of a new one."
     )
@@ -169,8 +172,8 @@ def segmentation_flags(segmentation: Segmentation, sample: str) -> list[Flag]:
     """Return what is doubtful about how the domains of a scan were found."""
     if segmentation.is_given:
         text = (
-            f"No model of this workflow found the domains: they are {segmentation.method}. How exact it is was not "
-            "measured here. How far the boundary could lie elsewhere is unknown, which does not mean: not at all."
+            f"No model of this workflow found the domains: they are {segmentation.method}. Its accuracy was not "
+            "measured here. The uncertainty of its boundary is unknown; do not read this as zero uncertainty."
         )
         return [Flag("note", "Segmentation of your own", text)]
     if segmentation.kind == "threshold":
@@ -230,8 +233,9 @@ def _hollow(domains: pd.DataFrame) -> list[Flag]:
     if not len(large) or hollow <= _HOLLOW * len(large):
         return []
     text = (
-        f"{hollow} of the {len(large)} domains of more than 8 voxels diameter shut in background: the inside may not "
-        "have been recognised. Their volumes, and the volume ratio, are then too small. Look at the pictures below."
+        f"{hollow} of the {len(large)} domains of more than 8 voxels diameter hold enclosed background: their inside "
+        "may not have been recognised, and their volumes and the volume fraction are then too small. Check the "
+        "pictures below."
     )
     return [Flag("warning", "Cavities found: were only rims segmented?", text)]
 
