@@ -26,7 +26,7 @@ from .tables import at_level, mask_was_given, plateau, read_profile, read_record
 
 _LABELS = {"error": "fault", "warning": "look", "note": "fine", "ok": "fine"}
 _SEVERITY = tuple(_LABELS)
-_GIVEN_REMARK = "given mask, not made by a model; the uncertainty of its boundary is unknown"
+_GIVEN_REMARK = "given mask, not made by a model; boundary uncertainty unknown"
 _COLUMNS = ("sample", "item", "status", "message")
 
 

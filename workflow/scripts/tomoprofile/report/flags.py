@@ -117,14 +117,11 @@ def familiarity_flags(familiarity: Familiarity | None, sample: str) -> list[Flag
         return []
     if familiarity.status == "unknown":
         return [Flag("warning", "Model not compared with the scan", f"There is {familiarity.reasons[0]}.")]
-    if familiarity.status == "outside":
-        advice = "do not use these numbers before a slice of this scan has been labelled"
-    else:
-        advice = "to be sure, label a slice of this scan"
+    end = "do not use these numbers before" if familiarity.status == "outside" else "to be sure,"
     image = f"to_label/{sample}_z{familiarity.label_slice:05d}.tif"
     text = (
-        f"Differences: {'; '.join(familiarity.reasons)}. How far off the numbers are is unknown: {advice}. "
-        f"Take slice {familiarity.label_slice}: {image}, with a mask to correct in "
+        f"Differences: {'; '.join(familiarity.reasons)}. How far off the numbers are is unknown: {end} one slice of "
+        f"this scan was labelled. Take slice {familiarity.label_slice}: {image}, with a mask to correct in "
         "to_label/prelabels. Name the folder of the corrected mask in the column labels of the sheet and run again; a "
         "model used as it is becomes `base` of a new one."
     )
