@@ -9,13 +9,16 @@ import pyarrow.parquet as pq
 import pytest
 from domains_scan import write_store
 
-from tomoprofile.baselines.block import METHODS, SegmentedScan, choose_block, segment_block
-from tomoprofile.baselines.table import write_baselines
+from tomoprofile.baselines import thresholds as baselines
+from tomoprofile.baselines.thresholds import METHODS, choose_block, segment_block, write_baselines
 from tomoprofile.config import ObjectsConfig, ProfileConfig
 from tomoprofile.errors import InputError, StageError
-from tomoprofile.profile.masks import Space
-from tomoprofile.report.baselines import baselines_section, draw_outlines
-from tomoprofile.report.page import environment
+from tomoprofile.profile.masks import FieldOfView
+from tomoprofile.report.outlines import draw_outlines
+from tomoprofile.report.rendering import Renderer
+from tomoprofile.report.sections.baselines import build
+from tomoprofile.report.sections.section import Section
+from tomoprofile.report.segmentation import Segmentation
 from tomoprofile.substrate.resin import Resin
 from tomoprofile.volume.plane import Plane
 
@@ -52,14 +55,14 @@ def write_scan(folder, mask=None, contrast=-20.0):
     return truth
 
 
-def compare(folder, name="baselines", profile=None, instances=None, **more):
+def compare(folder, name="baselines", profile=None, **more):
     block = folder / f"{name}.block"
     block.mkdir()
-    scan = SegmentedScan(*(folder / part for part in FILES), 0.5, instances)
+    scan = (folder / part for part in FILES)
     profile = profile or ProfileConfig()
     out = folder / f"{name}.parquet"
-    found = segment_block(scan, profile, ObjectsConfig(), block, **more)
-    write_baselines(out, found, profile, draw_outlines(found, profile.zones[0].to_um))
+    found = segment_block(*scan, 0.5, profile, ObjectsConfig(), block, **more)
+    write_baselines(out, found, 0.5, profile, draw_outlines(found, 0.5, profile.zones[0].to_um))
     return found, pd.read_parquet(out), facts(out)
 
 
@@ -111,9 +114,10 @@ def test_bright_domains_are_recognised_by_the_scans_own_mask(scan, tmp_path):
     assert told["large_found"]["threshold_fill"] == [2, 2]
 
 
-def test_depths_and_domains_of_a_block_are_those_of_the_scan(tmp_path):
+def test_depths_and_domains_of_a_block_are_those_of_the_scan(tmp_path, monkeypatch):
     truth = write_scan(tmp_path)
-    block, table, told = compare(tmp_path, most_voxels=SHAPE[0] * SHAPE[1] * 50)
+    monkeypatch.setattr(baselines, "MOST_VOXELS", SHAPE[0] * SHAPE[1] * 50)
+    block, table, told = compare(tmp_path)
     z, y, x = block.window
     assert not told["whole_scan"]
     assert (y.start, y.stop) == (0, SHAPE[1]), "all depths"
@@ -122,9 +126,9 @@ def test_depths_and_domains_of_a_block_are_those_of_the_scan(tmp_path):
         inside = (depth >= row.depth_lo_um) & (depth < row.depth_hi_um)
         assert row.volume_ratio == pytest.approx(part[inside].sum() / inside.sum(), rel=1e-12)
     assert told["block"] == {"z": [z.start, z.stop], "y": [0, SHAPE[1]], "x": [x.start, x.stop]}
-    whole = pd.read_parquet(block.level("own").table)
+    whole = pd.read_parquet(block.level("own", 0.5).table)
     assert whole["depth_um"].max() < depth.max()
-    text = baselines_section(tmp_path / "baselines.parquet", "network")["block"]
+    text = section_of(tmp_path / "baselines.parquet", "network").words["block"]
     assert text.startswith("One block of the scan was compared, ")
 
 
@@ -143,7 +147,8 @@ def test_depths_and_domains_of_a_block_are_those_of_the_scan(tmp_path):
 @pytest.mark.parametrize("view", ["all", "cylinder"])
 def test_a_block_is_bounded_and_holds_the_interface_and_what_lies_beyond(shape, normal, offset, view):
     plane = Plane.through(normal, offset)
-    window = choose_block(Space.of(shape, (EDGE,) * 3, plane, Resin.everywhere(), view), 512**3)
+    circle = FieldOfView.of(view, shape, (EDGE,) * 3).circle
+    window = choose_block(shape, (EDGE,) * 3, plane, circle, 512**3)
     sizes = [part.stop - part.start for part in window]
     assert math.prod(sizes) <= 512**3
     assert all(0 <= part.start < part.stop <= n for part, n in zip(window, shape, strict=True))
@@ -173,9 +178,14 @@ def test_given_objects_stay_apart(tmp_path):
     assert counts == [1, 2]
 
 
+def section_of(table, kind):
+    return build(table, Segmentation("", kind, 0.45, True))
+
+
 def test_the_section_says_what_thresholds_miss(scan):
     folder, *_ = scan
-    section = baselines_section(folder / "baselines.parquet", "network")
+    content = section_of(folder / "baselines.parquet", "network")
+    section = content.words
     wanted = (
         "Of the 2 domains over 10 µm that the network finds near the substrate, Otsu's threshold finds 0, a threshold "
         "with holes filled finds 2."
@@ -186,12 +196,13 @@ def test_the_section_says_what_thresholds_miss(scan):
     paths = [picture["path"] for picture in section["pictures"]]
     assert all(paths), "each method has an outline"
     assert paths[1].count("M") > paths[2].count("M"), "a hollow domain has two outlines, a filled one has one"
-    names = [trace["name"] for trace in section["figure"]["data"] if trace["showlegend"]]
+    names = [trace.name for trace in content.figures["baselines"].data if trace.showlegend]
     assert names == ["the network", "Otsu's threshold", "a threshold with holes filled"]
-    text = environment("en").get_template("baselines.html.j2").render(baselines=section, sample="a")
+    text = Renderer().section(Section("baselines", build), content, sample="a", suffix="")
     assert text.count("<svg") == len(METHODS)
-    assert "Beside simple thresholds" in text
-    assert json.loads(text.split('id="figure-baselines">')[1].split("</script>")[0]) == section["figure"]
+    assert "Comparison with simple thresholds" in text
+    drawn = json.loads(text.split('id="figure-baselines">')[1].split("</script>")[0])
+    assert [trace["name"] for trace in drawn["data"] if trace["showlegend"]] == names
 
 
 def test_without_domains_there_still_is_a_table(tmp_path):
@@ -200,8 +211,8 @@ def test_without_domains_there_still_is_a_table(tmp_path):
     assert block.domains_are == "dark", "the default of the methods"
     assert table[table["method"] == "own"]["n_domains"].sum() == 0
     assert told["large_found"]["otsu"] == [0, 0]
-    section = baselines_section(tmp_path / "baselines.parquet", "mask")
-    assert section["sentence"].startswith("The mask that was given finds no domain over 10 µm near the substrate here.")
+    section = section_of(tmp_path / "baselines.parquet", "mask").words
+    assert section["sentence"].startswith("The given mask finds no domain over 10 µm near the substrate here.")
 
 
 def test_a_scan_without_resin_and_broken_files_are_errors(tmp_path):
@@ -210,5 +221,5 @@ def test_a_scan_without_resin_and_broken_files_are_errors(tmp_path):
     with pytest.raises(StageError, match="no resin"):
         compare(tmp_path)
     (tmp_path / "broken.parquet").write_text("x")
-    with pytest.raises(InputError, match=r"broken\.parquet.*cannot be read"):
-        baselines_section(tmp_path / "broken.parquet", "network")
+    with pytest.raises(InputError, match=r"broken\.parquet.*not a table of baselines"):
+        section_of(tmp_path / "broken.parquet", "network")

@@ -7,7 +7,7 @@ import shutil
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from report_scan import forget_band, write_threshold
+from report_scan import write_threshold
 from test_report_beamtime import copy_of, entry
 from test_report_page import Page
 
@@ -18,8 +18,8 @@ QUANTITIES = ("volume_ratio", "mean_equivalent_diameter_um", "number_density_per
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return entry(tmp_path_factory.mktemp("base"), "base")
+def base(scans, tmp_path_factory):
+    return entry(scans("plain"), tmp_path_factory.mktemp("base"), "base")
 
 
 def scan_like(base, folder, factor=1.0, last_um=None, **cells):
@@ -65,12 +65,12 @@ def test_groups_are_compared_in_figure_tables_and_file(base, tmp_path):
     assert difference["value"] == pytest.approx(dry["value"] - wet["value"])
     assert difference["lo"] > 0
     assert "dry − wet" in page.text
-    assert "the interval leaves zero out" in page.text
+    assert "the interval excludes zero" in page.text
     assert "not a test: fewer" not in page.text
     drawn = figure(tmp_path / "index.html", "overlay")
     assert [trace["name"] for trace in drawn["data"] if trace.get("showlegend") is not False] == ["wet", "dry", "alone"]
     titles = [drawn["layout"][f"yaxis{n}"]["title"]["text"] for n in ("", "2", "3")]
-    assert titles == ["Volume ratio (%)", "Mean diameter (µm)", "Number density (mm⁻³)"]
+    assert titles == ["Volume fraction (%)", "Mean diameter (µm)", "Number density (mm⁻³)"]
     assert table["quantity"].isin(QUANTITIES).all()
 
 
@@ -105,8 +105,8 @@ def test_without_groups_each_scan_stands_alone(base, tmp_path):
     entries = [scan_like(base, tmp_path, sample=name) for name in ("a", "b")]
     page, table = write(entries, tmp_path)
     assert "No scan names a group" in page.text
-    assert set(table["flag"]) == {"one_scan"}
-    assert page.text.count("Differences of groups") == 0
+    assert set(table.loc[table["n_scans"] > 0, "flag"]) == {"one_scan"}
+    assert page.text.count("Differences between groups") == 0
 
 
 def test_one_scan_and_none(base, tmp_path):
@@ -123,23 +123,23 @@ def test_one_scan_and_none(base, tmp_path):
 
 def test_depths_that_only_some_scans_reach(base, tmp_path):
     entries = [scan_like(base, tmp_path, sample="long", group="wet")]
-    entries.append(scan_like(base, tmp_path, last_um=12.0, sample="short", group="wet"))
+    entries.append(scan_like(base, tmp_path, last_um=28.0, sample="short", group="wet"))
     page, table = write(entries, tmp_path)
     bins = table.query("kind == 'bin' and quantity == 'volume_ratio'").set_index("from_um")["n_scans"]
-    assert bins[:9.0].eq(2).all()
-    assert bins[12.0:].eq(1).all()
-    assert len(bins[12.0:]) > 1
+    assert bins[:24.0].eq(2).all()
+    assert bins[28.0:].eq(1).all()
+    assert len(bins[28.0:]) > 1
     assert "Not all scans reach the same depths" in page.text
 
 
-def test_what_differs_beside_the_sample_is_marked(base, tmp_path):
+def test_what_differs_beside_the_sample_is_marked(base, scans, tmp_path):
     coarse = scan_like(base, tmp_path, sample="coarse", group="wet", voxel_size_um=(1.0, 1.0, 1.0))
-    given = scan_like(base, tmp_path, sample="given", group="dry")
-    forget_band(given.zones, given.zones)
+    of_mask = entry(scans("given mask"), tmp_path / "of_mask", "of_mask")
+    given = scan_like(of_mask, tmp_path, sample="given", group="dry")
     page, table = write([scan_like(base, tmp_path, sample="fine", group="wet"), coarse, given], tmp_path)
     assert "differ in their voxel size (0.5 × 0.5 × 0.5 µm: fine, given; 1 × 1 × 1 µm: coarse)" in page.text
     assert "differ in their boundary convention" in page.text
-    assert "unknown, mask given: given" in page.text
+    assert "unknown, given mask: given" in page.text
     of_wet = set(table.query("kind == 'zone' and group == 'wet'")["flag"])
     assert of_wet == {"differ_in_voxel_size"}
 

@@ -4,14 +4,12 @@ import math
 
 import pandas as pd
 import pytest
-from model_facts import measured, model_facts, scores, write_bundle
-from report_scan import write_mask, write_scan, write_threshold
+from report_scan import write_bundle, write_threshold
 
 from tomoprofile.errors import InputError
 from tomoprofile.report.flags import (
     Flag,
     domain_flags,
-    familiarity_flags,
     interface_flags,
     profile_flags,
     segmentation_flags,
@@ -19,8 +17,7 @@ from tomoprofile.report.flags import (
     zone_flags,
 )
 from tomoprofile.report.segmentation import read_segmentation
-from tomoprofile.report.zones import read_zones
-from tomoprofile.shift.alarm import Familiarity
+from tomoprofile.report.tables import read_zones
 
 
 def bins(*flags):
@@ -50,10 +47,8 @@ def test_an_unknown_reason_is_shown_rather_than_lost():
 
 
 @pytest.fixture
-def zones(tmp_path):
-    table = read_zones(write_scan(tmp_path).zones)
-    table["flag"] = ""
-    return table
+def zones(scans):
+    return read_zones(scans("plain").zones)
 
 
 def test_zones_without_doubt(zones):
@@ -89,32 +84,25 @@ def test_interface():
     assert interface_flags(good | {"warning": "12 % agree"})[0].text == "12 % agree"
 
 
-def test_segmentation(tmp_path):
-    def model(folder, **known):
-        return write_bundle(folder, model_facts(measured={"domain": measured(**known)}))
-
+def test_segmentation(tmp_path, scans):
     def titles(segmenter, sample="epoxy_1"):
         return [flag.title for flag in segmentation_flags(read_segmentation(segmenter), sample)]
 
     assert titles(write_bundle(tmp_path / "a")) == []
     assert titles(write_bundle(tmp_path / "a"), "epoxy_2") == ["Model from another scan"]
     assert titles(write_bundle(tmp_path / "a"), "epoxy") == ["Model from another scan"]
-    assert titles(model(tmp_path / "b", calibrated=False)) == ["Uncalibrated decision level"]
-    assert titles(model(tmp_path / "c", level=0.7)) == ["Decision level at its limit"]
+    assert titles(write_bundle(tmp_path / "b", calibrated=False)) == ["Uncalibrated decision level"]
+    assert titles(write_bundle(tmp_path / "c", decision_level=0.7)) == ["Decision level at its limit"]
     assert titles(write_threshold(tmp_path / "threshold.json")) == ["Segmented by a threshold"]
-    assert titles(write_mask(tmp_path / "mask.json")) == ["Segmentation of your own"]
+    assert titles(scans("given mask").segmenter) == ["Segmentation of your own"]
 
 
-def test_scores_that_are_unknown_are_left_out(tmp_path):
+def test_scores_that_are_no_numbers_are_left_out(tmp_path):
     assert read_segmentation(write_bundle(tmp_path / "a")).held_out == {"dice": 0.9312, "iou": 0.8713}
-    known = measured(held_out=scores(recall=1.0))
-    bundle = write_bundle(tmp_path / "b", model_facts(measured={"domain": known}))
-    assert read_segmentation(bundle).held_out == {"dice": 0.9312, "iou": 0.8713, "recall": 1.0}
 
 
 def test_facts_of_learning_are_flattened(tmp_path):
-    labels = {"labels": {}, "training": [f"a z{z}" for z in range(11)], "held_out": []}
-    facts = read_segmentation(write_bundle(tmp_path / "a", model_facts(labels=labels))).facts
+    facts = read_segmentation(write_bundle(tmp_path / "a", labels={"training": [f"a z{z}" for z in range(11)]})).facts
     assert facts["conditions: steps"] == "300"
     assert facts["conditions: learning rate"] == "0.002"
     assert facts["labels: training"] == "a z0, a z1, a z2, a z3, a z4, a z5, a z6, a z7 and 3 more"
@@ -124,25 +112,14 @@ def test_facts_of_learning_are_flattened(tmp_path):
 def test_a_bundle_of_another_program(tmp_path):
     path = write_bundle(tmp_path / "a") / "configs" / "metadata.json"
     path.write_text('{"task": "organs", "version": "1"}')
-    with pytest.raises(InputError, match="not a model bundle written by this version"):
-        read_segmentation(tmp_path / "a")
+    found = read_segmentation(tmp_path / "a")
+    assert (found.method, found.held_out, found.learning_curve) == ("organs", {}, ())
+    assert not found.calibrated
 
 
 def test_a_missing_bundle_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere.*metadata\.json"):
         read_segmentation(tmp_path / "nowhere")
-
-
-def test_a_scan_unlike_those_of_the_model_asks_for_a_label_and_claims_none():
-    def flag(status):
-        return familiarity_flags(Familiarity(status, ["contrast of domains"], 2.5, None, None, 7), "b")
-
-    assert flag("inside") == []
-    (edge,), (outside,) = flag("edge"), flag("outside")
-    assert (edge.severity, outside.severity) == ("warning", "error")
-    assert "is unknown: to be sure, label one slice of this scan. Take slice 7: to_label/b_z00007.tif" in edge.text
-    assert "do not use them before you have labelled one slice of this scan" in outside.text
-    assert "was labelled" not in edge.text + outside.text
 
 
 def domains(n):

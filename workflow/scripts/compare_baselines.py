@@ -7,21 +7,21 @@ from tomoprofile.baselines.table import write_baselines
 from tomoprofile.config import ObjectsConfig, ProfileConfig
 from tomoprofile.files import temporary_folder
 from tomoprofile.logs import rule_logging
-from tomoprofile.report.baselines import draw_outlines
+from tomoprofile.report.outlines import draw_outlines
 from tomoprofile.segment.kinds import segmenter_at
 
 with rule_logging(snakemake.log[0]):
     params, found, out = snakemake.params, snakemake.input, Path(snakemake.output.table)
-    (level,) = segmenter_at(Path(params.segmenter)).levels().values()
     scan = SegmentedScan(
         Path(params.volume),
         Path(params.probability),
         Path(found.interface),
         Path(found.resin),
-        level,
+        segmenter_at(Path(params.segmenter)).levels(),
         Path(params.instances) if params.instances else None,
     )
     profile = ProfileConfig.model_validate(params.profile)
     with temporary_folder(out) as folder:
         block = segment_block(scan, profile, ObjectsConfig.model_validate(params.objects), folder)
-        write_baselines(out, block, profile, draw_outlines(block, profile.zones[0].to_um))
+        outlines = {name: draw_outlines(block, name, profile.zones[0].to_um) for name in scan.levels}
+        write_baselines(out, block, profile, outlines)
