@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -11,20 +10,23 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import tifffile
+import pyarrow.parquet as pq
+from domains_scan import write_store
+from model_facts import measured, model_facts, scores, write_bundle
 
-from tomoprofile.baselines.thresholds import segment_block, write_baselines
+from tomoprofile.baselines.block import SegmentedScan, segment_block
+from tomoprofile.baselines.table import write_baselines
 from tomoprofile.config import ObjectsConfig, ProfileConfig
-from tomoprofile.domains.table import Level, measure_domains
+from tomoprofile.domains.table import Level, Segmented, measure_domains
 from tomoprofile.files import temporary_folder
-from tomoprofile.phantom.scan import PhantomSettings, simulate
-from tomoprofile.profile.depth import ProfileTables, profile_depth
+from tomoprofile.phantom.geometry import DOMAIN, VOID
+from tomoprofile.phantom.scan import Phantom, PhantomSettings, simulate
+from tomoprofile.profile.depth import ProfileInputs, ProfileTables, profile_depth
 from tomoprofile.report.outlines import draw_outlines
 from tomoprofile.report.results import SampleFiles
 from tomoprofile.samples import Scan
-from tomoprofile.segment.given_mask import accept_mask, enter_mask
 from tomoprofile.substrate.interface import fit_interface
-from tomoprofile.volume.store import create_store, open_store
+from tomoprofile.volume.store import open_store
 
 EDGE = 0.5
 SHARD = 16
@@ -57,6 +59,8 @@ class Kind:
         Cell of the sample sheet.
     given : bool
         Whether the segmentation is a given mask.
+    voids : str
+        Name of a second class, that of the voids; empty where only domains are measured.
     profile : ProfileConfig
     """
 
@@ -66,6 +70,7 @@ class Kind:
     found: bool = True
     interface: str = "auto"
     given: bool = False
+    voids: str = ""
     profile: ProfileConfig = PROFILE
 
 
@@ -75,6 +80,8 @@ KINDS = {
     "none near the substrate": Kind(large_per_mm2=0.0),
     "one slice": Kind(shape=(1, 112, 96), large_per_mm2=0.0, interface="plane:0,1,0,6"),
     "given mask": Kind(given=True),
+    "two classes": Kind(given=True, voids="void"),
+    "odd class name": Kind(given=True, voids='<b onclick=x>void<u> & "co"'),
     "one bin": Kind(profile=PROFILE.model_copy(update={"bin_um": 60.0})),
     "zone not reached": Kind(
         profile=ProfileConfig(**PROFILE.model_dump() | {"zones": [
@@ -93,38 +100,56 @@ KINDS = {
 def measure_scan(folder: Path, name: str) -> SampleFiles:
     """Simulate a scan of :data:`KINDS` and take it through all stages between conversion and page."""
     kind = KINDS[name]
-    changes = {"substrate_um": 6.0, "diameter_um": 2.4, "tilt_deg": 1.0}
+    changes = {"substrate_um": 6.0, "diameter_um": 2.4, "tilt_deg": 1.0, "void_ratio": 0.02 if kind.voids else 0.0}
     phantom = simulate(PhantomSettings.of_kind("A", kind.shape, 2, large_per_mm2=kind.large_per_mm2, **changes))
-    share = kind.turned(phantom.occupancy) * kind.found
     files = files_of(folder, kind.given)
-    write_store(files.volume, kind.turned(phantom.grey))
+    write_store(files.volume, kind.turned(phantom.grey), SHARD, (EDGE,) * 3)
+    shares = {name: kind.turned(share) * kind.found for name, share in shares_of(phantom, kind).items()}
+    write_store(files.probability, {name: to_stored(share) for name, share in shares.items()}, SHARD, (EDGE,) * 3)
     if kind.given:
-        enter_given_mask(files, share >= 0.5)
+        write_mask(files.segmenter)
     else:
-        write_store(files.probability, np.round(255 * share).astype("uint8"))
-        write_bundle(files.segmenter)
+        known = measured(LEVELS["calibrated"], held_out=scores())
+        write_bundle(files.segmenter, model_facts(measured={"domain": known}))
     resin = folder / "resin.npz"
     fit_interface(files.volume, kind.interface, files.interface, resin)
     measure_tables(files, resin, kind)
     return files
 
 
+def shares_of(phantom: Phantom, kind: Kind) -> dict[str, np.ndarray]:
+    """Return how much of each voxel every measured class fills; a given mask says all or nothing."""
+    if not kind.given:
+        return {"domain": phantom.occupancy}
+    labels = {"domain": DOMAIN} | ({kind.voids: VOID} if kind.voids else {})
+    return {name: (phantom.labels == label).astype(float) for name, label in labels.items()}
+
+
+def to_stored(share: np.ndarray) -> np.ndarray:
+    """Return probabilities as stores hold them."""
+    return np.round(255 * share).astype("uint8")
+
+
 def measure_tables(files: SampleFiles, resin: Path, kind: Kind) -> None:
     """Write objects, domains, profiles and baselines of a scan."""
     folder, objects = files.domains.parent, ObjectsConfig()
-    mask = files.segmenter if kind.given else None
+    segmented = Segmented(files.probability, files.volume, is_mask=kind.given)
     tables = {level: folder / f"{level}.parquet" for level in LEVELS} | {"calibrated": files.domains}
-    levels = {name: Level(level, files.objects[name], tables[name]) for name, level in LEVELS.items()}
+    levels = {
+        name: Level(dict.fromkeys(segmented.classes, level), files.objects[name], tables[name])
+        for name, level in LEVELS.items()
+    }
     files.objects["low"].parent.mkdir(exist_ok=True)
-    measure_domains(files.probability, files.volume, files.interface, levels, objects, is_mask=kind.given)
+    measure_domains(segmented, files.interface, levels, objects)
+    mask = files.segmenter if kind.given else None
+    inputs = ProfileInputs(files.objects, tables, files.interface, resin, mask=mask)
     out = ProfileTables(*(getattr(files, field.name) for field in fields(ProfileTables)))
-    profile_depth(files.objects, tables, files.interface, kind.profile, 1, out, mask=mask, resin_file=resin)
-    level = LEVELS["calibrated"]
+    profile_depth(inputs, kind.profile, 1, out)
+    scan = SegmentedScan(files.volume, files.probability, files.interface, resin, levels["calibrated"].probability)
     with temporary_folder(files.baselines) as block_folder:
-        stores = (files.volume, files.probability, files.interface, resin)
-        block = segment_block(*stores, level, kind.profile, objects, block_folder)
-        outlines = draw_outlines(block, level, kind.profile.zones[0].to_um)
-        write_baselines(files.baselines, block, level, kind.profile, outlines)
+        block = segment_block(scan, kind.profile, objects, block_folder)
+        outlines = {name: draw_outlines(block, name, kind.profile.zones[0].to_um) for name in segmented.classes}
+        write_baselines(files.baselines, block, kind.profile, outlines)
 
 
 def files_of(folder: Path, given: bool) -> SampleFiles:
@@ -142,26 +167,6 @@ def files_of(folder: Path, given: bool) -> SampleFiles:
     )
 
 
-def write_store(path: Path, image: np.ndarray, edges=(EDGE,) * 3) -> None:
-    """Write an image as a store."""
-    store = create_store(path, image.shape, image.dtype.name, edges, SHARD)
-    for start, stop in store.shards():
-        store.write(start, image[start:stop])
-
-
-def enter_given_mask(files: SampleFiles, mask: np.ndarray) -> None:
-    """Enter a mask as the user's own."""
-    path = files.probability.with_name("own_mask.tif")
-    tifffile.imwrite(path, mask.astype("uint8"), photometric="minisblack")
-    row = scan_row("epoxy_1", mask=str(path))
-    write_store(files.probability, np.zeros(mask.shape, "uint8"))
-    store = open_store(files.probability)
-    record = files.probability / "slabs" / "z00000.json"
-    facts = enter_mask(row, files.probability, None, 0, len(mask))
-    store.complete(record, 0, len(mask), **facts)
-    accept_mask(row, [record], files.segmenter)
-
-
 def scan_row(sample: str, **cells) -> Scan:
     """Return the row of the sample sheet of a scan; a page must bear any name."""
     slices, rows, columns = SHAPE
@@ -172,26 +177,23 @@ def scan_row(sample: str, **cells) -> Scan:
 
 def edited(files: SampleFiles, folder: Path, name: str, change: Callable[[pd.DataFrame], pd.DataFrame]) -> SampleFiles:
     """Return the files of a scan with what a function makes of one of its tables, in a folder."""
-    change(pd.read_parquet(getattr(files, name))).to_parquet(folder / f"{name}.parquet", index=False)
+    rewrite(getattr(files, name), folder / f"{name}.parquet", change)
     return replace(files, **{name: folder / f"{name}.parquet"})
 
 
-def write_bundle(folder: Path, **metadata) -> Path:
-    """Write the metadata of a model bundle, as fine_tune does."""
-    path = folder / "configs" / "metadata.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    record = {
-        "network": {"in_channels": 3, "input_scale": 2},
-        "decision_level": LEVELS["calibrated"],
-        "calibrated": True,
-        "held_out": {"dice": 0.9312, "iou": 0.8713, "area_ratio": math.nan},
-        "conditions": {"steps": 300, "learning_rate": 0.002, "decoder_channels": [128, 64, 48, 32, 16]},
-        "base": "imagenet",
-        "labels": {"labels": {}, "training": ["epoxy_1 z00004"], "held_out": ["epoxy_1 z00030"]},
-        "learning_curve": [{"step": step, "loss": 1.5 / (1 + step / 20)} for step in range(0, 300, 10)],
-    }
-    path.write_text(json.dumps({"version": "0.1.0", "task": "domains", "tomoprofile": record | metadata}))
-    return folder
+def rewrite(source: Path, out: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    """Write what a function makes of a table, with the facts that the table had."""
+    metadata = pq.read_schema(source).metadata
+    change(pd.read_parquet(source)).to_parquet(out, index=False)
+    table = pq.read_table(out)
+    pq.write_table(table.replace_schema_metadata(metadata | table.schema.metadata), out)
+
+
+def write_mask(path: Path, method: str = "mask") -> Path:
+    """Write mask.json."""
+    record = {"method": method, "decision_level": 0.5, "path": "masks/a.nii.gz", "foreground_value": 255, "voxels": 7}
+    path.write_text(json.dumps(record))
+    return path
 
 
 def write_threshold(path: Path) -> Path:
@@ -208,24 +210,25 @@ def write_crowded(plain: SampleFiles, folder: Path, n_domains: int = 100_000, pi
     """
     n_slices, edges = 9, (100.0, EDGE, EDGE)
     stores = {}
-    for name in ("volume", "probability"):
-        image = open_store(getattr(plain, name)).read(0, SHAPE[0])[:: SHAPE[0] // n_slices][:n_slices]
+    for name, channel in (("volume", None), ("probability", "domain")):
+        image = open_store(getattr(plain, name), channel).read(0, SHAPE[0])[:: SHAPE[0] // n_slices][:n_slices]
         resin = image[:, 2 * round(ZONE_UM) :]  # the part full of domains, over and over below one substrate
         tall = np.concatenate([image, *[resin] * (pixels // resin.shape[1] + 1)], axis=1)[:, :pixels]
-        stores[name] = folder / f"{name}.ome.zarr"
-        write_store(stores[name], np.tile(tall, (1, 1, pixels // image.shape[2] + 1))[:, :, :pixels], edges)
-    run_file = folder / "calibrated.parquet"
-    level = Level(LEVELS["calibrated"], run_file, folder / "measured.parquet")
-    interface = folder / "interface.json"
+        wide = np.tile(tall, (1, 1, pixels // image.shape[2] + 1))[:, :, :pixels]
+        stores[name] = write_store(folder / f"{name}.ome.zarr", {channel: wide} if channel else wide, SHARD, edges)
+    objects, interface = folder / "calibrated.parquet", folder / "interface.json"
+    level = Level({"domain": LEVELS["calibrated"]}, objects, folder / "measured.parquet")
     shutil.copy(plain.interface, interface)
-    measure_domains(*stores.values(), interface, {"calibrated": level}, ObjectsConfig())
+    segmented = Segmented(stores["probability"], stores["volume"])
+    measure_domains(segmented, interface, {"calibrated": level}, ObjectsConfig())
     rng = np.random.default_rng(3)
-    domains = pd.read_parquet(plain.domains).sample(n_domains, replace=True, random_state=3, ignore_index=True)
-    domains["domain_id"] = np.arange(1, n_domains + 1)
-    places = rng.uniform((0, 10, 0), np.array((n_slices, pixels, pixels)) * edges, (n_domains, 3))
-    domains[[f"centroid_{axis}_um" for axis in "zyx"]] = places
-    domains["depth_um"] = places[:, 1] - 6
-    domains.to_parquet(folder / "domains.parquet", index=False)
-    return replace(
-        plain, objects=plain.objects | {"calibrated": run_file}, domains=folder / "domains.parquet", **stores
-    )
+
+    def scattered(domains: pd.DataFrame) -> pd.DataFrame:
+        domains = domains.sample(n_domains, replace=True, random_state=3, ignore_index=True)
+        places = rng.uniform((0, 10, 0), np.array((n_slices, pixels, pixels)) * edges, (n_domains, 3))
+        domains["domain_id"], domains["depth_um"] = np.arange(1, n_domains + 1), places[:, 1] - 6
+        domains[[f"centroid_{axis}_um" for axis in "zyx"]] = places
+        return domains
+
+    files = replace(plain, objects=plain.objects | {"calibrated": objects}, **stores)
+    return edited(files, folder, "domains", scattered)

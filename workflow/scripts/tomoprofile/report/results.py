@@ -1,4 +1,4 @@
-"""What is known about a scan, read when the first section of its page asks for it, and parted by measured class here."""
+"""What is known about a scan, read when a section of its page first asks for it, and parted by measured class here."""
 
 from __future__ import annotations
 
