@@ -100,7 +100,7 @@ KINDS = {
 def measure_scan(folder: Path, name: str) -> SampleFiles:
     """Simulate a scan of :data:`KINDS` and take it through all stages between conversion and page."""
     kind = KINDS[name]
-    changes = {"substrate_um": 6.0, "diameter_um": 2.4, "tilt_deg": 1.0, "void_ratio": 0.02 if kind.voids else 0.0}
+    changes = {"substrate_um": 6.0, "diameter_um": 2.4, "tilt_deg": 1.0, "void_ratio": 0.008 if kind.voids else 0.0}
     phantom = simulate(PhantomSettings.of_kind("A", kind.shape, 2, large_per_mm2=kind.large_per_mm2, **changes))
     files = files_of(folder, kind.given)
     write_store(files.volume, kind.turned(phantom.grey), SHARD, (EDGE,) * 3)

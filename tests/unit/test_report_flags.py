@@ -4,20 +4,25 @@ import math
 
 import pandas as pd
 import pytest
-from report_scan import write_bundle, write_threshold
+from model_facts import measured, model_facts, scores, write_bundle
+from report_scan import write_threshold
 
 from tomoprofile.errors import InputError
 from tomoprofile.report.flags import (
     Flag,
     domain_flags,
+    familiarity_flags,
     interface_flags,
+    level_flags,
+    naming_classes,
     profile_flags,
     segmentation_flags,
     worst,
     zone_flags,
 )
-from tomoprofile.report.segmentation import read_segmentation
-from tomoprofile.report.tables import read_zones
+from tomoprofile.report.segmentation import MeasuredFacts, Segmentation, read_segmentation
+from tomoprofile.report.zones import read_zones
+from tomoprofile.shift.alarm import Familiarity
 
 
 def bins(*flags):
@@ -48,7 +53,7 @@ def test_an_unknown_reason_is_shown_rather_than_lost():
 
 @pytest.fixture
 def zones(scans):
-    return read_zones(scans("plain").zones)
+    return read_zones(scans("plain").zones)["domain"]
 
 
 def test_zones_without_doubt(zones):
@@ -85,24 +90,56 @@ def test_interface():
 
 
 def test_segmentation(tmp_path, scans):
+    def model(folder, **known):
+        return write_bundle(folder, model_facts(measured={"domain": measured(**known)}))
+
     def titles(segmenter, sample="epoxy_1"):
-        return [flag.title for flag in segmentation_flags(read_segmentation(segmenter), sample)]
+        found = read_segmentation(segmenter)
+        return [flag.title for flag in [*segmentation_flags(found, sample), *level_flags(found)]]
 
     assert titles(write_bundle(tmp_path / "a")) == []
     assert titles(write_bundle(tmp_path / "a"), "epoxy_2") == ["Model from another scan"]
     assert titles(write_bundle(tmp_path / "a"), "epoxy") == ["Model from another scan"]
-    assert titles(write_bundle(tmp_path / "b", calibrated=False)) == ["Uncalibrated decision level"]
-    assert titles(write_bundle(tmp_path / "c", decision_level=0.7)) == ["Decision level at its limit"]
+    assert titles(model(tmp_path / "b", calibrated=False)) == ["Uncalibrated decision level"]
+    assert titles(model(tmp_path / "c", level=0.7)) == ["Decision level at its limit"]
     assert titles(write_threshold(tmp_path / "threshold.json")) == ["Segmented by a threshold"]
     assert titles(scans("given mask").segmenter) == ["Segmentation of your own"]
 
 
-def test_scores_that_are_no_numbers_are_left_out(tmp_path):
-    assert read_segmentation(write_bundle(tmp_path / "a")).held_out == {"dice": 0.9312, "iou": 0.8713}
+def test_levels_of_several_classes_name_the_class_that_is_doubtful():
+    known = {"domain": MeasuredFacts(0.45, calibrated=True), "void": MeasuredFacts(0.7, calibrated=True)}
+    (flag,) = level_flags(Segmentation("a network", "network", known))
+    assert flag.title == "Decision level at its limit (void)"
+    both = dict.fromkeys(known, MeasuredFacts(0.5))
+    assert [flag.title for flag in level_flags(Segmentation("", "network", both))] == ["Uncalibrated decision level"]
+
+
+def test_what_all_classes_share_is_said_once():
+    shared, own = Flag("note", "Few blocks", "all"), Flag("warning", "Few domains", "0–5 µm")
+    other = Flag("warning", "Few domains", "0–9 µm")
+    found = naming_classes({"a": [own, shared], "b": [shared, other]}, ["a", "b"])
+    assert [(flag.title, flag.text) for flag in found] == [
+        ("Few domains (a)", "0–5 µm"),
+        ("Few blocks", "all"),
+        ("Few domains (b)", "0–9 µm"),
+    ]
+    assert naming_classes({"a": [own]}, ["a"]) == [own], "one class needs no name"
+    assert naming_classes({"a": [own]}, ["a", "b"])[0].title == "Few domains (a)", "the other has no domains"
+
+
+def test_scores_that_are_unknown_are_left_out(tmp_path):
+    def held_out(bundle):
+        return read_segmentation(bundle).classes["domain"].held_out
+
+    assert held_out(write_bundle(tmp_path / "a")) == {"dice": 0.9312, "iou": 0.8713}
+    known = measured(held_out=scores(recall=1.0))
+    bundle = write_bundle(tmp_path / "b", model_facts(measured={"domain": known}))
+    assert held_out(bundle) == {"dice": 0.9312, "iou": 0.8713, "recall": 1.0}
 
 
 def test_facts_of_learning_are_flattened(tmp_path):
-    facts = read_segmentation(write_bundle(tmp_path / "a", labels={"training": [f"a z{z}" for z in range(11)]})).facts
+    labels = {"labels": {}, "training": [f"a z{z}" for z in range(11)], "held_out": []}
+    facts = read_segmentation(write_bundle(tmp_path / "a", model_facts(labels=labels))).facts
     assert facts["conditions: steps"] == "300"
     assert facts["conditions: learning rate"] == "0.002"
     assert facts["labels: training"] == "a z0, a z1, a z2, a z3, a z4, a z5, a z6, a z7 and 3 more"
@@ -112,14 +149,25 @@ def test_facts_of_learning_are_flattened(tmp_path):
 def test_a_bundle_of_another_program(tmp_path):
     path = write_bundle(tmp_path / "a") / "configs" / "metadata.json"
     path.write_text('{"task": "organs", "version": "1"}')
-    found = read_segmentation(tmp_path / "a")
-    assert (found.method, found.held_out, found.learning_curve) == ("organs", {}, ())
-    assert not found.calibrated
+    with pytest.raises(InputError, match="not a model bundle written by this version"):
+        read_segmentation(tmp_path / "a")
 
 
 def test_a_missing_bundle_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere.*metadata\.json"):
         read_segmentation(tmp_path / "nowhere")
+
+
+def test_a_scan_unlike_those_of_the_model_asks_for_a_label_and_claims_none():
+    def flag(status):
+        return familiarity_flags(Familiarity(status, ["contrast of domains"], 2.5, None, None, 7), "b")
+
+    assert flag("inside") == []
+    (edge,), (outside,) = flag("edge"), flag("outside")
+    assert (edge.severity, outside.severity) == ("warning", "error")
+    assert "is unknown: to be sure, label one slice of this scan. Take slice 7: to_label/b_z00007.tif" in edge.text
+    assert "do not use them before you have labelled one slice of this scan" in outside.text
+    assert "was labelled" not in edge.text + outside.text
 
 
 def domains(n):

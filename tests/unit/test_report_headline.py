@@ -9,7 +9,7 @@ from tomoprofile.domains.objects import ObjectsMetadata
 from tomoprofile.report.numbers import NOT_AVAILABLE, Estimate, count, depth_range, estimate
 from tomoprofile.report.sections.heading import summary
 from tomoprofile.report.sections.headline import cards
-from tomoprofile.report.tables import read_zones
+from tomoprofile.report.zones import read_zones
 
 
 @pytest.mark.parametrize(
@@ -43,12 +43,12 @@ def test_words():
     assert depth_range(80, 109.0034) == "80–109 µm"
 
 
-OBJECTS = ObjectsMetadata(0.45, 26, 5, SHAPE, (0.5, 0.5, 0.5), 224)
+OBJECTS = ObjectsMetadata("domain", 0.45, 26, 5, SHAPE, (0.5, 0.5, 0.5), 224)
 
 
 @pytest.fixture(scope="module")
 def zones(scans):
-    return read_zones(scans("plain").zones)
+    return read_zones(scans("plain").zones)["domain"]
 
 
 def test_estimate_takes_value_and_interval_from_the_calibrated_level_and_the_band_from_all(zones):
@@ -73,7 +73,7 @@ def test_plateau_is_the_last_zone_reached(zones):
 
 def test_no_domain_near_the_substrate_is_said(zones, scans):
     assert "no whole domain was found" not in summary(zones)
-    empty = read_zones(scans("none near the substrate").zones)
+    empty = read_zones(scans("none near the substrate").zones)["domain"]
     card = cards(empty, OBJECTS)[-1]
     assert (card.value, card.caveat) == (NOT_AVAILABLE, "No domain has its centre there.")
     assert "no whole domain was found" in summary(empty)

@@ -1,10 +1,11 @@
 """What the page says of the substrate is what interface.json holds."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from test_substrate_interface import SHAPE, edge_volume, fit, store_of, tilted
 
-from tomoprofile.domains.objects import ObjectsMetadata
 from tomoprofile.report.rendering import Renderer
 from tomoprofile.report.sections import interface
 from tomoprofile.report.sections.section import Section
@@ -15,8 +16,7 @@ GIVEN = {"residual_um": None, "n_columns": 0, "inlier_fraction": None, "axis": "
 
 
 def build(record, normal=(0.0, 1.0, 0.0)):
-    levels = {"calibrated": ObjectsMetadata(0.45, 26, 5, VOXELS, (0.5, 0.5, 0.5), 1)}
-    return interface.build(record, Plane.through(normal, 1.0), levels)
+    return interface.build(record, Plane.through(normal, 1.0), SimpleNamespace(shape=VOXELS, voxel_size_um=(0.5,) * 3))
 
 
 def text_of(content):

@@ -1,6 +1,5 @@
 """The pictures show what was measured, where it was measured."""
 
-import json
 import math
 import re
 
@@ -11,11 +10,12 @@ import pytest
 from report_scan import EDGE, LEVELS
 from scipy.ndimage import center_of_mass, label
 
-from tomoprofile.domains.objects import iter_runs
+from tomoprofile.domains.objects import iter_runs, read_objects_metadata
 from tomoprofile.report import cuts
 from tomoprofile.report.cuts import FULL, Box, Cut, Detail, draw_contours, read_cut, scale_bar_um, substrate_line
-from tomoprofile.report.tables import at_level, read_zones
-from tomoprofile.report.triplets import draw_triplet, spread_slices
+from tomoprofile.report.triplets import Measured, draw_triplet, spread_slices
+from tomoprofile.report.zones import read_zones
+from tomoprofile.tables import at_level
 from tomoprofile.volume.plane import Plane, Relief
 from tomoprofile.volume.probability import threshold_of
 from tomoprofile.volume.store import create_store, open_store
@@ -28,11 +28,18 @@ def scan(request, scans):
     return scans(request.param)
 
 
-def draw(files, zone="bulk", detail=FULL):
-    row = at_level(read_zones(files.zones), "calibrated").iloc[ZONE[zone]]
-    stores = (open_store(files.volume), open_store(files.probability))
-    plane = Plane.load(files.interface)
-    return draw_triplet(row, zone == "interface", *stores, files.objects["calibrated"], plane, detail)
+def measured(files, name="domain"):
+    objects = files.objects["calibrated"]
+    stores = (open_store(files.volume), open_store(files.probability, name))
+    return Measured(*stores, objects, read_objects_metadata(objects)[name], Plane.load(files.interface))
+
+
+def zone_of(files, zone, name="domain"):
+    return at_level(read_zones(files.zones)[name], "calibrated").iloc[ZONE[zone]]
+
+
+def draw(files, zone="bulk", detail=FULL, name="domain"):
+    return draw_triplet(zone_of(files, zone, name), zone == "interface", measured(files, name), detail)
 
 
 def outlines(picture):
@@ -53,11 +60,12 @@ def centre(polygon):
     return np.array([((x + np.roll(x, -1)) * cross).sum(), ((y + np.roll(y, -1)) * cross).sum()]) / (3 * cross.sum())
 
 
-def cut_of(files, triplet):
+def cut_of(files, triplet, name="domain"):
     """Return axis and index of the section shown first, and the mask of its domains."""
     axis, index = triplet.shown.axis, triplet.shown.index
     mask = np.zeros(open_store(files.volume).shape, bool)
-    for runs in iter_runs(files.objects["calibrated"]):
+    objects = files.objects["calibrated"]
+    for runs in iter_runs(objects, read_objects_metadata(objects)[name]):
         for z, y, start, stop in zip(runs.z, runs.y, runs.x_start, runs.x_stop, strict=True):
             mask[z, y, start:stop] = True
     return axis, index, mask
@@ -99,6 +107,14 @@ def test_contours_lie_where_the_domains_are(scan):
         assert_around([polygon + EDGE / 2 for polygon in polygons], plane_mask)
 
 
+def test_each_class_has_its_own_outlines(scans):
+    files = scans("two classes")
+    for name in ("domain", "void"):
+        triplet = draw(files, name=name)
+        axis, index, mask = cut_of(files, triplet, name)
+        assert_around(outlines(triplet.shown.pictures[0]), np.take(mask, index, axis))
+
+
 def test_zoom_has_the_contours_of_the_overview(scan):
     overview, zoom, _ = draw(scan).shown.pictures
     box = zoom.view
@@ -116,7 +132,7 @@ def test_zoom_has_the_contours_of_the_overview(scan):
 
 def test_box_of_the_bulk_holds_the_largest_cross_section_of_its_zone(scan):
     triplet = draw(scan)
-    zone = at_level(read_zones(scan.zones), "calibrated").iloc[ZONE["bulk"]]
+    zone = zone_of(scan, "bulk")
     axis, index, _ = cut_of(scan, triplet)
     runs = pq.read_table(scan.objects["calibrated"]).to_pandas()
     runs = runs[runs["zyx"[axis]] == index]
@@ -171,7 +187,7 @@ def test_the_line_of_a_rough_substrate_follows_its_surface():
 def test_the_cut_has_the_median_coverage_of_the_zone(scan):
     axis, index, mask = cut_of(scan, draw(scan))
     plane = Plane.load(scan.interface)
-    zone = at_level(read_zones(scan.zones), "calibrated").iloc[ZONE["bulk"]]
+    zone = zone_of(scan, "bulk")
     z, y, x = np.meshgrid(*[(np.arange(n) + 0.5) * EDGE for n in mask.shape], indexing="ij", sparse=True)
     covered = (mask & (plane.depth_um(z, y, x) >= zone["from_um"])).sum(axis=tuple({0, 1, 2} - {axis}))
     filled = np.sort(covered[covered > 0])
@@ -186,7 +202,7 @@ def test_objects_that_were_dropped_are_not_drawn(scan):
     frame = table.to_pandas()
     present = frame.loc[frame["zyx"[axis]] == index, "domain_id"].unique()
     kept = table.filter(~np.isin(frame["domain_id"].to_numpy(), present[:1]))
-    stores = (open_store(scan.volume), open_store(scan.probability))
+    stores = (open_store(scan.volume), open_store(scan.probability, "domain"))
     plane = Plane.load(scan.interface)
     runs, level = kept.to_pandas(), LEVELS["calibrated"]
     cut = read_cut(*stores, runs[runs["zyx"[axis]] == index], axis, index, level, plane)
@@ -213,8 +229,7 @@ def test_crowded_pictures_leave_out_the_smallest_contours_and_say_so(scan):
 
 
 def test_level_of_the_contours_is_that_of_the_run_file(scan):
-    metadata = pq.read_schema(scan.objects["calibrated"]).metadata
-    assert json.loads(metadata[b"level"]) == LEVELS["calibrated"]
+    assert measured(scan).metadata.level == LEVELS["calibrated"]
     # Outlines are drawn where stitching decides: its own function, not a copy.
     assert cuts.threshold_of is threshold_of
     assert threshold_of(0.6) == 153, "0.6 * 255 is 153 but for rounding"

@@ -138,52 +138,51 @@ def report_beamtime(
         states[row.sample] = min(_SEVERITY.index(row.state), states.get(row.sample, len(_SEVERITY)))
     rows.sort(key=lambda row: states[row.sample])  # stable: the order of the sheet within a kind
     worst_of_scans = [_SEVERITY[state] for state in states.values()]
-    scans = [result for entry in done for result in _results(entry)]
+    scans: dict[str, list[ScanResult]] = {}
+    for entry in done:
+        for name, result in _results(entry):
+            scans.setdefault(name, []).append(result)
     table = compare_scans(scans)
     COMPARISON.write(comparison, table)
-    classes = list(dict.fromkeys(scan.measured for scan in scans))
     context = {
         "title": title,
         "rows": rows,
-        "several": len(classes) > 1,
+        "several": len(scans) > 1,
         "general": findings.get("-", []),
         "n_scans": len(states),
         "n_done": len(done),
         "n_faults": worst_of_scans.count("error"),
         "n_warnings": worst_of_scans.count("warning"),
         "n_fine": worst_of_scans.count("ok") + worst_of_scans.count("note"),
-        "comparisons": list(_comparisons(scans, table, classes or [""])),
+        "comparisons": list(_comparisons(scans or {"": []}, table)),
     }
     Renderer().write("beamtime.html.j2", context, page)
 
 
-def _comparisons(scans: Sequence[ScanResult], table: pd.DataFrame, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _comparisons(classes: dict[str, list[ScanResult]], table: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Yield what ``comparison.html.j2`` shows of each class."""
-    suffixes = suffixes_of(classes)
-    for name in classes:
-        chosen = [scan for scan in scans if scan.measured == name]
-        section = comparison_section(chosen, of_class(table, name))
+    suffixes = suffixes_of(tuple(classes))
+    for name, scans in classes.items():
+        section = comparison_section(scans, of_class(table, name))
         yield section | {"measured": name if len(classes) > 1 else "", "suffix": suffixes[name]}
 
 
-def _results(entry: BeamtimeEntry) -> Iterator[ScanResult]:
-    """Yield what is compared of each class of a scan."""
+def _results(entry: BeamtimeEntry) -> Iterator[tuple[str, ScanResult]]:
+    """Yield the classes of a scan with what is compared of each."""
     profile, facts = PROFILE.read(entry.files.profile), read_facts(entry.files.zones)
     edges = " × ".join(f"{edge:g}" for edge in entry.scan.voxel_size_um)
     for name, zones in read_zones(entry.files.zones).items():
-        yield ScanResult(
+        convention = "unknown, given mask" if mask_was_given(zones) else _convention(entry, name)
+        result = ScanResult(
             entry.sample,
-            name,
             entry.scan.group,
             math.nan if entry.scan.time_h is None else entry.scan.time_h,
             at_level(of_class(profile, name), CALIBRATED),
             at_level(zones, CALIBRATED),
             facts.get("classes", {}).get(name, {}).get("blocks", 0),
-            {
-                "voxel size": f"{edges} µm",
-                "boundary convention": "unknown, given mask" if mask_was_given(zones) else _convention(entry, name),
-            },
+            {"voxel size": f"{edges} µm", "boundary convention": convention},
         )
+        yield name, result
 
 
 def _convention(entry: BeamtimeEntry, measured: str) -> str:
