@@ -26,8 +26,9 @@ from tomoprofile.run.against_truth import (
     false_small,
     match_large,
     plane_error_um,
+    refuse_unmeasured,
 )
-from tomoprofile.tables import BREAKPOINTS, CALIBRATED, DOMAINS, PROFILE, ZONES
+from tomoprofile.tables import BREAKPOINTS, CALIBRATED, DOMAINS, PROFILE, ZONES, Table, at_level, of_class
 from tomoprofile.volume.plane import Plane
 
 BREAK_UM = 3.0  # the break of the profile lies at 40 um, give or take
@@ -128,7 +129,7 @@ class Gate:
 
 
 def gates(truth_folder: Path, files: ScanLayout, tolerances: Tolerances, measured: str = "domain") -> list[Gate]:
-    """Return the gates A1 to A5 and A7 to A9 of a scan of which everything was simulated; of voids, A1, A2, A8 and A9.
+    """Return the gates A1 to A5 and A7 to A9 of the domains of a simulated scan; of its voids, A1, A2, A8 and A9.
 
     Voids lie at every depth alike: they have no plateau, no break, and no large ones near the substrate.
 
@@ -140,20 +141,24 @@ def gates(truth_folder: Path, files: ScanLayout, tolerances: Tolerances, measure
         Results of the scan, with ``profile.bin_um: 1``.
     tolerances : Tolerances
     measured : {"domain", "void"}
-        The class whose tables these are.
+        The class.
 
     Raises
     ------
     InputError
-        When a table or a column is missing.
+        When a table or a column is missing, or the class was not measured.
     """
     truth, plane = Truth.read(truth_folder, measured), Plane.load(files.interface)
-    domains = DOMAINS.read(files.domains, _DOMAINS)
-    columns = ("level", "depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3", *_ESTIMATES)
-    bins = PROFILE.read(files.profile, columns)
-    zones = ZONES.read(files.zones, ("level", "from_um", *_ESTIMATES))
-    breaks = BREAKPOINTS.read(files.breakpoints, ("quantity", "depth_um"))
-    own = bins[bins["level"] == CALIBRATED].reset_index(drop=True)
+    refuse_unmeasured(files, measured)
+
+    def rows(table: Table, path: Path, *columns: str) -> pd.DataFrame:
+        return of_class(table.read(path, ("class", *columns)), measured)
+
+    domains = rows(DOMAINS, files.domains, *_DOMAINS)
+    amounts = ("level", "depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3", *_ESTIMATES)
+    own = at_level(rows(PROFILE, files.profile, *amounts), CALIBRATED)
+    zones = rows(ZONES, files.zones, "level", "from_um", *_ESTIMATES)
+    breaks = rows(BREAKPOINTS, files.breakpoints, "quantity", "depth_um")
     of_domains = (
         []
         if measured != "domain"

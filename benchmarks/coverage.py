@@ -67,15 +67,15 @@ def realise(settings: PhantomSettings, folder: Path) -> Realisation:
     for axis, n in (("z", settings.size[0]), ("x", settings.size[2])):
         start, stop = box[f"{axis}_start"], box[f"{axis}_stop"]
         weight *= np.where((start > 0) & (stop < n), n / np.maximum(n - (stop - start) - 1, 1), 0.0)
-    table = objects.assign(edge_weight=weight)
+    table = objects.assign(edge_weight=weight, **{"class": "domain"})  # the truth has numbers for classes
     table = table.assign(**nearest({name: table[name].to_numpy() for name in table if name.startswith("centroid_")}))
     found = Realisation(folder / "objects.parquet", folder / "domains.parquet", folder / "interface.json", objects)
     runs = extract_runs(labels, DOMAIN)
     row = np.repeat(np.arange(len(runs.row_ptr) - 1), np.diff(runs.row_ptr)).astype(np.int32)
     columns = (row // settings.size[1], row % settings.size[1], runs.x_start, runs.x_stop)
-    metadata = ObjectsMetadata(0.5, 26, 1, settings.size, (settings.voxel_um,) * 3, len(table))
+    metadata = ObjectsMetadata("domain", 0.5, 26, 1, settings.size, (settings.voxel_um,) * 3, len(table))
     # Which domain a run belongs to does not matter to the profile.
-    write_objects(found.objects, metadata, [Runs(*columns, np.ones(len(row), np.int64))])
+    write_objects(found.objects, [(metadata, [Runs(*columns, np.ones(len(row), np.int64))])])
     table.to_parquet(found.domains)
     plane.save(found.interface)
     for index, z_um in enumerate((np.arange(settings.size[0]) + 0.5) * settings.voxel_um):

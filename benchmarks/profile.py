@@ -70,15 +70,19 @@ def write_scan(shape: tuple[int, int, int], folder: Path) -> int:
             yield Runs(*(np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])))
 
     number = math.prod(cells)
-    metadata = ObjectsMetadata(0.5, 26, 1, shape, (VOXEL_UM,) * 3, number)
-    write_objects(folder / "objects.parquet", metadata, shards())
+    metadata = ObjectsMetadata("domain", 0.5, 26, 1, shape, (VOXEL_UM,) * 3, number)
+    write_objects(folder / "objects.parquet", [(metadata, shards())])
     index = np.indices(cells).reshape(3, -1)
     voxels = int(ball.sum())
     centres = (index * PITCH + PITCH / 2 + 0.5) * VOXEL_UM
     columns = {f"centroid_{axis}_um": centre for axis, centre in zip("zyx", centres, strict=True)}
     diameter = np.cbrt(6 * voxels / math.pi) * VOXEL_UM
     pd.DataFrame(columns).assign(
-        voxels=voxels, equivalent_diameter_um=diameter, edge_weight=1.0, nearest_um=PITCH * VOXEL_UM
+        voxels=voxels,
+        equivalent_diameter_um=diameter,
+        edge_weight=1.0,
+        nearest_um=PITCH * VOXEL_UM,
+        **{"class": "domain"},
     ).to_parquet(folder / "domains.parquet")
     # Along z the scan grows, and so does the depth.
     Plane.through((1.0, 0.01, 0.0), 10.0).save(folder / "interface.json")

@@ -75,7 +75,7 @@ def test_counts_are_those_of_every_voxel_for_any_slabs(scan, tmp_path):
     for level, slices in (("low", 2), ("calibrated", shard_slices), ("high", 99)):
         paths[level] = tmp_path / f"{level}.parquet"
         write_runs(paths[level], runs_of(labels), labels.shape, grid.voxel_size_um[0], slices)
-    counts = count_scan(paths, grid, zones, Here())
+    counts = count_scan(paths, "domain", grid, zones, Here())
     expected = directly(labels, grid, zones)
     for part, pairs in zip((counts.domain_pairs, counts.resin_pairs), expected, strict=True):
         found = pairs_at(dense(part).reshape(len(zones), grid.n_blocks, -1))
@@ -92,11 +92,11 @@ def test_a_cut_that_forgets_its_slices_would_be_seen(tmp_path, monkeypatch):
     grid = Grid.dividing(space_of(labels.shape, Plane((1.0, 0.0, 0.0), 0.0)), np.array([0.0, 20.0]), 3)
     write_runs(tmp_path / "r.parquet", runs_of(labels), labels.shape, 1.0, 2)
     paths = {"calibrated": tmp_path / "r.parquet"}
-    assert count_scan(paths, grid, np.array([[True]]), Here()).resin.sum() == labels.size
+    assert count_scan(paths, "domain", grid, np.array([[True]]), Here()).resin.sum() == labels.size
     cut = counting._slabs
     overlapping = lambda *given: [dataclasses.replace(one, stop=min(one.stop + 1, 8)) for one in cut(*given)]  # noqa: E731
     monkeypatch.setattr(counting, "_slabs", overlapping)
-    assert count_scan(paths, grid, np.array([[True]]), Here()).resin.sum() > labels.size
+    assert count_scan(paths, "domain", grid, np.array([[True]]), Here()).resin.sum() > labels.size
 
 
 class Holed(Grid):
@@ -156,7 +156,7 @@ def test_a_scan_without_domains_is_shared_too(tmp_path, monkeypatch):
     write_runs(tmp_path / "r.parquet", runs_of(labels), labels.shape, 1.0, 20)
     monkeypatch.setattr(counting, "_SLAB_VOXELS", 100)
     paths = {"calibrated": tmp_path / "r.parquet"}
-    assert [slab.stop for slab in counting._slabs(paths, grid)] == [3, 6, 9, 12, 15, 18, 20]
-    counts = count_scan(paths, grid, np.array([[True]]), Here())
+    assert [slab.stop for slab in counting._slabs(paths, "domain", grid)] == [3, 6, 9, 12, 15, 18, 20]
+    counts = count_scan(paths, "domain", grid, np.array([[True]]), Here())
     assert np.array_equal(dense(counts.resin), grid.count_resin())
     assert counts.resin.sum() == 17 * 30

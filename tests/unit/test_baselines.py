@@ -5,21 +5,23 @@ import math
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 from domains_scan import write_store
 
-from tomoprofile.baselines import thresholds as baselines
-from tomoprofile.baselines.thresholds import METHODS, choose_block, segment_block, write_baselines
+from tomoprofile.baselines import block as block_module
+from tomoprofile.baselines.block import METHODS, SegmentedScan, choose_block, segment_block
+from tomoprofile.baselines.table import write_baselines
 from tomoprofile.config import ObjectsConfig, ProfileConfig
 from tomoprofile.errors import InputError, StageError
-from tomoprofile.profile.masks import FieldOfView
+from tomoprofile.profile.masks import Space
 from tomoprofile.report.outlines import draw_outlines
 from tomoprofile.report.rendering import Renderer
+from tomoprofile.report.results import PARTS
 from tomoprofile.report.sections.baselines import build
 from tomoprofile.report.sections.section import Section
 from tomoprofile.report.segmentation import Segmentation
 from tomoprofile.substrate.resin import Resin
+from tomoprofile.tables import of_class, read_facts
 from tomoprofile.volume.plane import Plane
 
 EDGE = 0.5
@@ -41,33 +43,40 @@ def depth_um():
 
 
 def write_scan(folder, mask=None, contrast=-20.0):
-    """Write a scan whose large domains are rims; ``mask`` is its own segmentation, by default the truth."""
+    """Write a scan whose large domains are rims; ``mask`` is its own segmentation, by default the truth.
+
+    Of several classes ``mask`` is a dictionary.
+    """
     folder.mkdir(exist_ok=True)
     truth = spheres(LARGE, 10.5) | spheres(SMALL, 3)
     grey = np.random.default_rng(1).normal(0, 2, SHAPE)
     grey += contrast * ((spheres(LARGE, 10.5) & ~spheres(LARGE, 9.5)) | spheres(SMALL, 3))
     grey[depth_um() <= 0] += 8
     write_store(folder / "volume.ome.zarr", grey.astype("float32"), 16, (EDGE,) * 3)
-    own = np.where(truth if mask is None else mask, 255, 0).astype("uint8")
+    masks = mask if isinstance(mask, dict) else {"domain": truth if mask is None else mask}
+    own = {name: np.where(one, 255, 0).astype("uint8") for name, one in masks.items()}
     write_store(folder / "probability.ome.zarr", own, 16, (EDGE,) * 3)
     PLANE.save(folder / "interface.json")
     Resin.everywhere().save(folder / "resin.npz")
     return truth
 
 
-def compare(folder, name="baselines", profile=None, **more):
+def compare(folder, name="baselines", profile=None, instances=None, classes=("domain",), **more):
     block = folder / f"{name}.block"
     block.mkdir()
-    scan = (folder / part for part in FILES)
+    scan = SegmentedScan(*(folder / part for part in FILES), dict.fromkeys(classes, 0.5), instances)
     profile = profile or ProfileConfig()
     out = folder / f"{name}.parquet"
-    found = segment_block(*scan, 0.5, profile, ObjectsConfig(), block, **more)
-    write_baselines(out, found, 0.5, profile, draw_outlines(found, 0.5, profile.zones[0].to_um))
-    return found, pd.read_parquet(out), facts(out)
+    found = segment_block(scan, profile, ObjectsConfig(), block, **more)
+    outlines = {one: draw_outlines(found, one, profile.zones[0].to_um) for one in classes}
+    write_baselines(out, found, profile, outlines)
+    return found, pd.read_parquet(out), facts(out, classes[0])
 
 
-def facts(path):
-    return {key.decode(): json.loads(value) for key, value in pq.read_schema(path).metadata.items()}
+def facts(path, name):
+    """Return what the metadata say of the block, and of a class in it."""
+    told = read_facts(path)
+    return told | told["classes"][name]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +87,7 @@ def scan(tmp_path_factory):
 
 
 def test_large_domains_are_hollow_for_otsu_and_whole_once_filled(scan):
-    """A12, P21: what thresholding cannot see is told."""
+    """What thresholding cannot see is told."""
     _, _, _, table, told = scan
     assert told["large_found"] == {"own": [2, 2], "otsu": [0, 2], "threshold_fill": [2, 2]}
     largest = table.groupby("method")["largest_um"].max()
@@ -107,17 +116,16 @@ def test_the_volume_ratio_is_voxels_over_resin_at_the_depth_of_the_scan(scan):
 
 
 def test_bright_domains_are_recognised_by_the_scans_own_mask(scan, tmp_path):
-    assert scan[2].domains_are == "dark"
+    assert scan[2].domains_are == {"domain": "dark"}
     write_scan(tmp_path, contrast=20.0)
     block, _, told = compare(tmp_path)
-    assert block.domains_are == "bright"
+    assert block.domains_are == {"domain": "bright"}
     assert told["large_found"]["threshold_fill"] == [2, 2]
 
 
-def test_depths_and_domains_of_a_block_are_those_of_the_scan(tmp_path, monkeypatch):
+def test_depths_and_domains_of_a_block_are_those_of_the_scan(tmp_path):
     truth = write_scan(tmp_path)
-    monkeypatch.setattr(baselines, "MOST_VOXELS", SHAPE[0] * SHAPE[1] * 50)
-    block, table, told = compare(tmp_path)
+    block, table, told = compare(tmp_path, most_voxels=SHAPE[0] * SHAPE[1] * 50)
     z, y, x = block.window
     assert not told["whole_scan"]
     assert (y.start, y.stop) == (0, SHAPE[1]), "all depths"
@@ -126,7 +134,7 @@ def test_depths_and_domains_of_a_block_are_those_of_the_scan(tmp_path, monkeypat
         inside = (depth >= row.depth_lo_um) & (depth < row.depth_hi_um)
         assert row.volume_ratio == pytest.approx(part[inside].sum() / inside.sum(), rel=1e-12)
     assert told["block"] == {"z": [z.start, z.stop], "y": [0, SHAPE[1]], "x": [x.start, x.stop]}
-    whole = pd.read_parquet(block.level("own", 0.5).table)
+    whole = pd.read_parquet(block.level("own").table)
     assert whole["depth_um"].max() < depth.max()
     text = section_of(tmp_path / "baselines.parquet", "network").words["block"]
     assert text.startswith("One block of the scan was compared, ")
@@ -147,8 +155,7 @@ def test_depths_and_domains_of_a_block_are_those_of_the_scan(tmp_path, monkeypat
 @pytest.mark.parametrize("view", ["all", "cylinder"])
 def test_a_block_is_bounded_and_holds_the_interface_and_what_lies_beyond(shape, normal, offset, view):
     plane = Plane.through(normal, offset)
-    circle = FieldOfView.of(view, shape, (EDGE,) * 3).circle
-    window = choose_block(shape, (EDGE,) * 3, plane, circle, 512**3)
+    window = choose_block(Space.of(shape, (EDGE,) * 3, plane, Resin.everywhere(), view), 512**3)
     sizes = [part.stop - part.start for part in window]
     assert math.prod(sizes) <= 512**3
     assert all(0 <= part.start < part.stop <= n for part, n in zip(window, shape, strict=True))
@@ -178,8 +185,35 @@ def test_given_objects_stay_apart(tmp_path):
     assert counts == [1, 2]
 
 
+@pytest.mark.parametrize("second", ["dark", "bright"])
+def test_each_class_is_compared_as_if_it_were_alone(tmp_path, second, monkeypatch):
+    """Classes of one grey share the thresholds' masks; of another grey they have their own."""
+    fitted = []
+    fit = block_module.fit_threshold
+    monkeypatch.setattr(
+        block_module, "fit_threshold", lambda *given: (fitted.append(given[2].domains_are), fit(*given))
+    )
+    matrix = ~(spheres(LARGE, 14) | spheres(SMALL, 6)) & (depth_um() > 25)
+    masks = {"domain": spheres(LARGE, 10.5), "void": spheres(SMALL, 3) if second == "dark" else matrix}
+    write_scan(tmp_path, masks)
+    block, together, _ = compare(tmp_path, "both", classes=tuple(masks))
+    assert block.domains_are == {"domain": "dark", "void": second}
+    assert sorted(fitted) == sorted(2 * list({"dark", second})), "each grey once for each method"
+    assert list(together["class"].unique()) == ["domain", "void"], "one after the other"
+    for name, mask in masks.items():
+        folder = tmp_path / name
+        write_scan(folder, {name: mask})
+        _, alone, told = compare(folder, classes=(name,))
+        pd.testing.assert_frame_equal(of_class(together, name), alone, check_exact=True)
+        assert facts(tmp_path / "both.parquet", name) | {"classes": 0} == told | {"classes": 0}
+    large = [facts(tmp_path / "both.parquet", name)["large_found"]["own"] for name in masks]
+    assert large[0] == [2, 2]
+    assert large[1][1] == 0
+
+
 def section_of(table, kind):
-    return build(table, Segmentation("", kind, 0.45, True))
+    rows, block = (PARTS[name].of_class(PARTS[name].read(table), "domain") for name in ("baselines", "block"))
+    return build(rows, block, Segmentation("", kind, {}))
 
 
 def test_the_section_says_what_thresholds_miss(scan):
@@ -208,7 +242,7 @@ def test_the_section_says_what_thresholds_miss(scan):
 def test_without_domains_there_still_is_a_table(tmp_path):
     write_scan(tmp_path, np.zeros(SHAPE, bool))
     block, table, told = compare(tmp_path)
-    assert block.domains_are == "dark", "the default of the methods"
+    assert block.domains_are == {"domain": "dark"}, "the default of the methods"
     assert table[table["method"] == "own"]["n_domains"].sum() == 0
     assert told["large_found"]["otsu"] == [0, 0]
     section = section_of(tmp_path / "baselines.parquet", "mask").words
@@ -221,5 +255,5 @@ def test_a_scan_without_resin_and_broken_files_are_errors(tmp_path):
     with pytest.raises(StageError, match="no resin"):
         compare(tmp_path)
     (tmp_path / "broken.parquet").write_text("x")
-    with pytest.raises(InputError, match=r"broken\.parquet.*not a table of baselines"):
+    with pytest.raises(InputError, match=r"broken\.parquet.*cannot be read"):
         section_of(tmp_path / "broken.parquet", "network")

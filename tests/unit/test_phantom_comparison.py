@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy import ndimage
 
+from tomoprofile.cli import main
 from tomoprofile.errors import InputError, StageError
 from tomoprofile.phantom.files import write_truth
 from tomoprofile.phantom.geometry import DOMAIN, VOID
@@ -30,9 +31,8 @@ def truth(phantom, tmp_path_factory):
     return folder
 
 
-def measure(mask, substrate, edge, plane, folder):
-    """Write the tables of a segmentation, by plain means that share nothing with the phantom."""
-    folder.mkdir()
+def measure(name, mask, substrate, edge, plane):
+    """Return the tables of a class in a segmentation, by plain means that share nothing with the phantom."""
     regions, number = ndimage.label(mask, structure=np.ones((3, 3, 3)))
     ids = np.arange(1, number + 1)
     boxes = ndimage.find_objects(regions)
@@ -48,6 +48,7 @@ def measure(mask, substrate, edge, plane, folder):
                 lateral[index] *= 0 if at_face else mask.shape[axis] / (mask.shape[axis] - side - 1)
     domains = pd.DataFrame(
         {
+            "class": name,
             "equivalent_diameter_um": np.cbrt(6 * voxels * edge**3 / math.pi),
             **{f"centroid_{axis}_um": centroids[:, i] for i, axis in enumerate("zyx")},
             "depth_um": plane.depth_um(*centroids.T),
@@ -63,6 +64,7 @@ def measure(mask, substrate, edge, plane, folder):
         mine = domains[(domains.depth_um >= low) & (domains.depth_um < high)]
         weight, resin = mine.weight.sum(), inside.sum() * edge**3
         return {
+            "class": name,
             "level": "calibrated",
             "resin_um3": resin,
             "domain_um3": (inside & mask).sum() * edge**3,
@@ -72,27 +74,29 @@ def measure(mask, substrate, edge, plane, folder):
 
     bins = [{"depth_lo_um": low, "depth_hi_um": low + 5, **row(low, low + 5)} for low in np.arange(0, 110, 5.0)]
     zones = [
-        {"zone": name, "from_um": low, "to_um": high, **row(low, math.inf if math.isnan(high) else high)}
-        for name, low, high in ZONES
+        {"zone": zone, "from_um": low, "to_um": high, **row(low, math.inf if math.isnan(high) else high)}
+        for zone, low, high in ZONES
     ]
     other = [{**table, "level": "high", "domain_um3": 0.0} for table in bins]  # another level must not be read
-    domains.to_parquet(folder / "domains.parquet")
-    pd.DataFrame(bins + other).query("resin_um3 > 0").to_parquet(folder / "profile.parquet")
-    pd.DataFrame(zones).to_parquet(folder / "zones.parquet")
+    profile = pd.DataFrame(bins + other).query("resin_um3 > 0")
+    return {"domains": domains, "profile": profile, "zones": pd.DataFrame(zones)}
+
+
+def results_of(phantom, masks, folder, plane=None):
+    """Write the results of a mask of domains, or of a dictionary of the masks of several classes."""
+    folder.mkdir()
+    plane = plane or phantom.plane
+    place = (phantom.labels == SUBSTRATE, phantom.settings.voxel_um, plane)
+    classes = masks if isinstance(masks, dict) else {"domain": masks}
+    found = [measure(name, mask, *place) for name, mask in classes.items()]
+    for kind in found[0]:
+        pd.concat([tables[kind] for tables in found]).to_parquet(folder / f"{kind}.parquet")
     plane.save(folder / "interface.json")
     return folder
 
 
-def results_of(phantom, mask, folder, plane=None):
-    return measure(mask, phantom.labels == SUBSTRATE, phantom.settings.voxel_um, plane or phantom.plane, folder)
-
-
-def verdicts(truth, results):
-    return {comparison.what: comparison.ok for comparison in compare(truth, results)}
-
-
-def failing(truth, results):
-    return {what for what, ok in verdicts(truth, results).items() if not ok}
+def failing(truth, results, measured="domain"):
+    return {comparison.what for comparison in compare(truth, results, measured) if not comparison.ok}
 
 
 def test_a_perfect_segmentation_passes_every_line(phantom, truth, tmp_path):
@@ -124,20 +128,52 @@ def test_a_perfect_segmentation_of_kind_c_passes_and_fails_a_truth_with_its_pair
     assert "number of domains beyond 80 um" in failing(tmp_path / "parted", tmp_path / "demo")
 
 
-def test_voids_have_a_truth_of_their_own(tmp_path):
+@pytest.fixture(scope="module")
+def with_voids(tmp_path_factory):
+    """Folder with the truth of a scan that has voids, and with results of both classes; and the scan."""
+    folder = tmp_path_factory.mktemp("voids")
     other = simulate(PhantomSettings.of_kind("B", size=(112, 240, 128), seed=5, void_ratio=0.004))
-    write_truth(other, tmp_path / "truth")
-    comparisons = compare(tmp_path / "truth", results_of(other, other.labels == VOID, tmp_path / "demo"), "void")
+    write_truth(other, folder / "truth")
+    results_of(other, {"void": other.labels == VOID, "domain": other.labels == DOMAIN}, folder / "demo")
+    return folder, other
+
+
+def test_voids_have_a_truth_of_their_own(with_voids, tmp_path):
+    folder, other = with_voids
+    comparisons = compare(folder / "truth", folder / "demo", "void")
     assert all(comparison.ok for comparison in comparisons), "\n".join(map(str, comparisons))
     by_name = {comparison.what: comparison for comparison in comparisons}
     for what in ("volume ratio", "mean equivalent diameter", "number of voids"):
         exact = by_name[f"{what} beyond 0 um"]
         assert exact.measured == pytest.approx(exact.truth, rel=1e-9)
     assert not [what for what in by_name if "large" in what]
-    domains = compare(tmp_path / "truth", results_of(other, other.labels == DOMAIN, tmp_path / "domains"), "void")
-    assert {"volume ratio beyond 0 um", "number of voids beyond 0 um"} <= {one.what for one in domains if not one.ok}
-    with pytest.raises(InputError, match=r"ink.*domain, void"):
-        compare(tmp_path / "truth", tmp_path / "demo", "ink")
+    # The mutants: domains judged as voids, and voids counted as domains.
+    wrong = {"void": other.labels == DOMAIN, "domain": (other.labels == DOMAIN) | (other.labels == VOID)}
+    results_of(other, wrong, tmp_path / "wrong")
+    missed = failing(folder / "truth", tmp_path / "wrong", "void")
+    assert missed >= {"volume ratio beyond 0 um", "number of voids beyond 0 um"}
+    assert "number of domains beyond 80 um" in failing(folder / "truth", tmp_path / "wrong")
+    with pytest.raises(InputError, match=r"a simulated scan has no such class.*ink.*domain, void"):
+        compare(folder / "truth", folder / "demo", "ink")
+
+
+def test_every_class_that_was_measured_is_compared(with_voids, tmp_path, capsys):
+    folder, other = with_voids
+    assert main(["compare", str(folder / "truth"), str(folder / "demo")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("class")] == ["class void", "class domain"]
+    assert not failing(folder / "truth", folder / "demo")
+    results_of(other, {"domain": other.labels == DOMAIN, "void": other.labels == DOMAIN}, tmp_path / "wrong")
+    assert main(["compare", str(folder / "truth"), str(tmp_path / "wrong")]) == 1
+    said = capsys.readouterr().out
+    domains, voids = said.split("class void")
+    assert "FAIL" in voids
+    assert "FAIL" not in domains
+    results_of(other, other.labels == DOMAIN, tmp_path / "one")
+    with pytest.raises(
+        InputError, match=r"zones\.parquet: this class was not measured \(got void\).*classes: domain\."
+    ):
+        compare(folder / "truth", tmp_path / "one", "void")
 
 
 def test_too_generous_outlines_fail(phantom, truth, tmp_path):

@@ -17,7 +17,7 @@ from tomoprofile.profile.comparison import (
     within_variance,
 )
 from tomoprofile.profile.estimators import Tallies, draw_blocks, estimate
-from tomoprofile.tables import ESTIMATES
+from tomoprofile.tables import COMPARISON, ESTIMATES, of_class
 
 BLOCKS = 16
 DRAWS = draw_blocks(BLOCKS, 200, 3)
@@ -35,6 +35,11 @@ def scan(sample, value, group="", time_h=math.nan, depths=(0.0, 5.0), half=0.1, 
     zones = rows([value], half).assign(zone="bulk", from_um=0.0, to_um=math.nan)
     profile = rows([value] * len(depths), half).assign(depth_lo_um=depths, depth_hi_um=np.add(depths, 5.0))
     return ScanResult(sample, group, time_h, profile, zones, BLOCKS, conditions)
+
+
+def compare(scans):
+    """Return the comparison of scans of which one class was measured."""
+    return compare_scans({"domain": scans})
 
 
 def one(table, **where):
@@ -68,7 +73,7 @@ def test_the_interval_between_scans_covers_and_pooling_domains_does_not(n_scans,
             zones.update(measured(estimate(found, 1.0, DRAWS[:20])))
             zones = zones.assign(zone="bulk", from_um=0.0, to_um=math.nan)
             results.append(ScanResult(str(number), "wet", math.nan, scan("", 1.0).profile[:0], zones, BLOCKS))
-        row = one(compare_scans(results), kind="zone", quantity="volume_ratio")
+        row = one(compare(results), kind="zone", quantity="volume_ratio")
         covered += row["lo"] <= truth <= row["hi"]
         # The mutant: all domains of all scans as if they were those of one.
         every = Tallies(*(np.hstack(parts) for parts in zip(*(vars(found).values() for found in scans), strict=True)))
@@ -90,7 +95,7 @@ def test_variances_tell_samples_that_differ_from_noise_within_scans():
             zones.update(measured(found))
             zones = zones.assign(zone="bulk", from_um=0.0, to_um=math.nan)
             scans.append(ScanResult(str(number), "wet", math.nan, scan("", 1.0).profile[:0], zones, BLOCKS))
-        return one(compare_scans(scans), kind="zone", quantity="volume_ratio")["variance_ratio"]
+        return one(compare(scans), kind="zone", quantity="volume_ratio")["variance_ratio"]
 
     assert 0.3 < np.median([ratio(0.0) for _ in range(20)]) < 2
     assert np.median([ratio(0.006) for _ in range(20)]) > 8
@@ -98,7 +103,7 @@ def test_variances_tell_samples_that_differ_from_noise_within_scans():
 
 def test_mean_spread_and_interval_are_those_of_the_scans():
     values = [1.0, 2.0, 4.0]
-    table = compare_scans([scan(str(v), v, "wet") for v in values])
+    table = compare([scan(str(v), v, "wet") for v in values])
     row = one(table, kind="zone", quantity="volume_ratio")
     assert row["n_scans"] == 3
     assert row["value"] == pytest.approx(np.mean(values))
@@ -111,7 +116,7 @@ def test_mean_spread_and_interval_are_those_of_the_scans():
 
 def test_a_single_scan_keeps_its_own_interval_and_has_no_spread():
     for group in ("", "wet"):
-        row = one(compare_scans([scan("a", 2.0, group)]), kind="zone", quantity="volume_ratio")
+        row = one(compare([scan("a", 2.0, group)]), kind="zone", quantity="volume_ratio")
         assert (row["n_scans"], row["value"], row["lo"], row["hi"]) == (1, 2.0, 1.9, 2.1)
         assert math.isnan(row["sd_between"])
         assert math.isnan(row["variance_ratio"])
@@ -134,7 +139,7 @@ def test_scans_at_different_times_are_no_replicates():
 
 def test_bins_are_matched_by_depth_and_count_their_scans():
     scans = [scan("a", 1.0, "wet", depths=(0.0, 5.0, 10.0)), scan("b", 3.0, "wet", depths=(5.0 + 1e-9, 10.0))]
-    bins = compare_scans(scans).query("kind == 'bin' and quantity == 'volume_ratio'")
+    bins = compare(scans).query("kind == 'bin' and quantity == 'volume_ratio'")
     assert list(bins["from_um"]) == [0.0, 5.0, 10.0]
     assert list(bins["n_scans"]) == [1, 2, 2]
     assert list(bins["value"]) == [1.0, 2.0, 2.0]
@@ -143,8 +148,8 @@ def test_bins_are_matched_by_depth_and_count_their_scans():
 
 def test_unknown_values_do_not_count():
     scans = [scan("a", 1.0, "wet"), scan("b", 2.0, "wet"), scan("c", math.nan, "wet")]
-    assert one(compare_scans(scans), kind="zone", quantity="volume_ratio")["n_scans"] == 2
-    none = one(compare_scans(scans[2:]), kind="zone", quantity="volume_ratio")
+    assert one(compare(scans), kind="zone", quantity="volume_ratio")["n_scans"] == 2
+    none = one(compare(scans[2:]), kind="zone", quantity="volume_ratio")
     assert none["n_scans"] == 0
     assert math.isnan(none["value"])
 
@@ -152,7 +157,7 @@ def test_unknown_values_do_not_count():
 def test_the_difference_of_two_groups_is_that_of_welch():
     a, b = [1.0, 1.4, 1.3], [2.0, 2.9, 2.2, 3.0]
     scans = [*(scan(f"a{v}", v, "dry") for v in a), *(scan(f"b{v}", v, "wet") for v in b)]
-    row = one(compare_scans(scans), kind="difference", quantity="volume_ratio")
+    row = one(compare(scans), kind="difference", quantity="volume_ratio")
     expected = stats.ttest_ind(b, a, equal_var=False).confidence_interval(0.95)
     assert (row["group"], row["other_group"], row["n_scans"], row["n_other"]) == ("dry", "wet", 3, 4)
     assert row["value"] == pytest.approx(np.mean(b) - np.mean(a))
@@ -162,8 +167,8 @@ def test_the_difference_of_two_groups_is_that_of_welch():
 
 def test_few_scans_make_no_test():
     two = [scan("a", 1.0, "dry"), scan("b", 1.1, "dry"), scan("c", 2.0, "wet"), scan("d", 2.1, "wet")]
-    assert one(compare_scans(two), kind="difference", quantity="volume_ratio")["flag"] == "few_scans"
-    row = one(compare_scans(two[1:]), kind="difference", quantity="volume_ratio")
+    assert one(compare(two), kind="difference", quantity="volume_ratio")["flag"] == "few_scans"
+    row = one(compare(two[1:]), kind="difference", quantity="volume_ratio")
     assert row["value"] == pytest.approx(0.95)
     assert math.isnan(row["lo"])
 
@@ -172,14 +177,28 @@ def test_equal_scans_and_none():
     assert [float(end[0]) for end in welch_interval(np.ones((3, 1)), np.full((2, 1), 2.0))] == [1.0, 1.0, 1.0]
     assert math.isnan(mean_interval(np.full((2, 1), math.nan))[0][0])
     assert math.isnan(within_variance(np.array([[math.nan]]), np.array([[1.0]]), np.array([4]))[0])
-    assert compare_scans([]).empty
+    for nothing in ({}, {"domain": []}):
+        table = compare_scans(nothing)
+        assert table.empty
+        assert list(table) == COMPARISON.schema.names
 
 
 def test_conditions_that_differ_are_said():
     alike = [scan("a", 1.0, "wet", voxel=0.5), scan("b", 1.0, "wet", voxel=0.5)]
     unlike = scan("c", 1.0, "dry", voxel=1.0)
-    table = compare_scans([*alike, unlike])
+    table = compare([*alike, unlike])
     assert set(table.query("kind == 'zone' and group == 'wet'")["flag"]) == {""}
     assert set(table.query("kind == 'difference'")["flag"]) == {"differ_in_voxel;few_scans"}
     mixed = ScanResult("d", "wet", math.nan, unlike.profile, unlike.zones, BLOCKS, {"voxel": 1.0})
-    assert set(compare_scans([*alike, mixed])["flag"]) == {"differ_in_voxel"}
+    assert set(compare([*alike, mixed])["flag"]) == {"differ_in_voxel"}
+
+
+def test_each_class_is_compared_as_if_it_were_alone():
+    domains = [scan("a", 1.0, "dry"), scan("b", 1.1, "dry"), scan("c", 2.0, "wet"), scan("d", 2.1, "wet")]
+    voids = [scan("a", 0.1, "dry"), scan("c", 0.3, "wet"), scan("d", 0.2, "wet")]  # in b they were not measured
+    table = compare_scans({"void": voids, "domain": domains})
+    assert list(table["class"].unique()) == ["void", "domain"]
+    for name, scans in (("void", voids), ("domain", domains)):
+        pd.testing.assert_frame_equal(of_class(table, name), compare_scans({name: scans}), check_exact=True)
+    row = one(of_class(table, "void"), kind="zone", quantity="volume_ratio", group="dry")
+    assert (row["n_scans"], row["samples"], row["value"]) == (1, "a", 0.1)

@@ -16,7 +16,7 @@ from tomoprofile.errors import InputError, StageError
 from tomoprofile.profile.depth import ProfileInputs, ProfileTables, profile_depth
 from tomoprofile.profile.masks import FieldOfView, Space
 from tomoprofile.profile.ranges import layer_borders
-from tomoprofile.tables import LEVELS
+from tomoprofile.tables import LEVELS, of_class, read_facts
 from tomoprofile.volume.plane import Plane
 
 # --- scans made of labels -------------------------------------------------------------------------------------------
@@ -83,6 +83,7 @@ def table_of(runs, shape, voxel_um, plane):
     return pd.DataFrame(
         {
             "domain_id": sums.index.to_numpy(np.int64),
+            "class": "domain",
             "voxels": sums["voxels"].to_numpy(np.int64),
             "volume_um3": volume,
             "equivalent_diameter_um": np.cbrt(6 * volume / math.pi),
@@ -95,14 +96,25 @@ def table_of(runs, shape, voxel_um, plane):
     )
 
 
-def write_runs(path, runs, shape, voxel_um, shard_slices):
-    shards = [runs[(runs["z"] >= z) & (runs["z"] < z + shard_slices)] for z in range(0, shape[0], shard_slices)]
-    metadata = ObjectsMetadata(0.5, 26, 1, shape, (voxel_um,) * 3, int(runs["domain_id"].max()) if len(runs) else 0)
-    write_objects(path, metadata, (Runs(*(shard[name].to_numpy() for name in runs)) for shard in shards))
+def write_runs(path, classes, shape, voxel_um, shard_slices):
+    """Write the runs of a class called ``domain``, or a dictionary of the runs of several classes."""
+    written = []
+    for name, runs in (classes if isinstance(classes, dict) else {"domain": classes}).items():
+        n_domains = int(runs["domain_id"].max()) if len(runs) else 0
+        starts = range(0, shape[0], shard_slices)
+        shards = [runs[(runs["z"] >= z) & (runs["z"] < z + shard_slices)] for z in starts]
+        metadata = ObjectsMetadata(name, 0.5, 26, 1, shape, (voxel_um,) * 3, n_domains)
+        written.append((metadata, [Runs(*(shard[column].to_numpy() for column in runs)) for shard in shards]))
+    write_objects(path, written)
 
 
 def tables_in(folder):
     return ProfileTables(*(folder / f"{name}.parquet" for name in TABLES))
+
+
+def facts_in(path, name="domain"):
+    """Return what the metadata of a table say of a class."""
+    return read_facts(path)["classes"][name]
 
 
 def inputs_in(folder, objects="runs.parquet", **more):
@@ -316,7 +328,7 @@ def density_ratio(folder, realisations, edit=None):
     estimated = true = 0.0
     for centres, labels in realisations:
         _, zones = run_profile(folder, labels, plane, ProfileConfig(zones=ONE_ZONE, resamples=100), edit=edit)
-        _, far_um = json.loads(pq.read_schema(folder / "zones.parquet").metadata[b"whole_objects_um"])
+        _, far_um = facts_in(folder / "zones.parquet")["whole_objects_um"]
         far_um = min(far_um, 58.0)
         inside = ((centres[:, [0, 2]] >= 0) & (centres[:, [0, 2]] < 96)).all(axis=1)
         true += (inside & (centres[:, 1] - DEPTH_0 < far_um)).sum()
@@ -433,7 +445,7 @@ def test_a_given_mask_has_no_band_instead_of_one_without_width(tmp_path, spheres
         table = pd.read_parquet(tmp_path / name)
         band = table[table["level"] != "calibrated"]
         unknown = band.drop(columns=["zone", "from_um", "to_um"], errors="ignore")
-        unknown = unknown.drop(columns=["level", "flag", "resin_um3", *unknown.filter(like="depth").columns])
+        unknown = unknown.drop(columns=["class", "level", "flag", "resin_um3", *unknown.filter(like="depth").columns])
         assert unknown.shape[1] >= 11
         assert unknown.isna().all(axis=None)
         assert set(band["flag"]) == {"given_mask"}
@@ -584,15 +596,16 @@ def test_columns_and_metadata_keep_the_contract(tmp_path, spheres):
     sizes = [name.replace("_lo_um", "_um_lo").replace("_hi_um", "_um_hi") for name in sizes]
     sizes += [f"volume_weighted_diameter_um{end}" for end in ("", "_lo", "_hi")]
     common = ["level", "resin_um3", "domain_um3", *quantities, "n_domains", *sizes]
-    assert profile.names == ["depth_um", "depth_lo_um", "depth_hi_um", *common, "flag"]
+    assert profile.names == ["class", "depth_um", "depth_lo_um", "depth_hi_um", *common, "flag"]
     nearest = [*(f"nearest_mean_um{end}" for end in ("", "_lo", "_hi")), "nearest_sd_um", "clark_evans"]
-    assert zones.names == ["zone", "from_um", "to_um", *common, *nearest, "flag"]
-    bends, correlation, classes = (pq.read_schema(tmp_path / f"{name}.parquet") for name in TABLES[2:])
+    assert zones.names == ["class", "zone", "from_um", "to_um", *common, *nearest, "flag"]
+    bends, correlation, sizes_of = (pq.read_schema(tmp_path / f"{name}.parquet") for name in TABLES[2:])
     place = ["depth_um", "depth_um_lo", "depth_um_hi", "change", "slope_before", "slope_after"]
-    assert bends.names == ["quantity", *place, "flag"]
-    assert correlation.names == ["zone", "lag_um", "s2", "s2_lo", "s2_hi", "autocovariance", "pairs"]
+    assert bends.names == ["class", "quantity", *place, "flag"]
+    assert correlation.names == ["class", "zone", "lag_um", "s2", "s2_lo", "s2_hi", "autocovariance", "pairs"]
     density = [f"number_density_per_mm3{end}" for end in ("", "_lo", "_hi")]
-    assert classes.names == ["zone", "diameter_lo_um", "diameter_hi_um", "n_domains", *density, "volume_ratio_share"]
+    bins = ["diameter_lo_um", "diameter_hi_um", "n_domains"]
+    assert sizes_of.names == ["class", "zone", *bins, *density, "volume_ratio_share"]
     units = json.loads(profile.metadata[b"units"])
     assert units["resin_um3"] == "um^3"
     assert units["volume_ratio_lo"] == "1"
@@ -600,7 +613,8 @@ def test_columns_and_metadata_keep_the_contract(tmp_path, spheres):
     assert units["mean_equivalent_diameter_um_lo"] == "um"
     units = json.loads(correlation.metadata[b"units"])
     assert (units["lag_um"], units["s2_hi"], units["autocovariance"]) == ("um", "1", "1")
-    assert {b"tomoprofile_version", b"levels", b"plane", b"settings", b"seed"} <= set(profile.metadata)
+    assert {b"tomoprofile_version", b"classes", b"plane", b"settings", b"seed"} <= set(profile.metadata)
+    assert set(facts_in(tmp_path / "profile.parquet")) == {"levels", "blocks", "whole_objects_um"}
     assert list(pd.read_parquet(tmp_path / "profile.parquet")["level"].unique()) == list(LEVELS)
 
 
@@ -615,17 +629,86 @@ def test_wrong_inputs_raise_and_leave_no_output(tmp_path, spheres):
         run_profile(tmp_path, spheres, Plane((0.0, 1.0, 0.0), 500.0), config)
     assert not list(tmp_path.glob("*profile.parquet*"))
     assert not list(tmp_path.glob("*zones.parquet*"))
-    with pytest.raises(InputError, match="no objects file"):
+    with pytest.raises(InputError, match="not an objects file of this version"):
         profile_depth(inputs_in(tmp_path, "domains.parquet"), config, 1, tables_in(tmp_path))
+    with pytest.raises(
+        InputError, match=r"domains\.parquet: the table lacks class\. Remove it and run the workflow again"
+    ):
+        run_profile(tmp_path, spheres, TILTED, config, edit=lambda table: table.drop(columns="class"))
+    with pytest.raises(InputError, match=r"domains\.parquet: .* 0 voxels in this table.*got class domain"):
+        run_profile(tmp_path, spheres, TILTED, config, edit=lambda table: table.assign(**{"class": 1}))
 
 
-def test_levels_of_different_scans_are_refused(tmp_path, spheres):
+@pytest.mark.parametrize(
+    ("shape", "name", "message"),
+    [((49, 60, 64), "domain", "different scans"), ((48, 60, 64), "void", "different classes")],
+)
+def test_levels_of_different_scans_or_classes_are_refused(tmp_path, spheres, shape, name, message):
     run_profile(tmp_path, spheres, TILTED, ProfileConfig(block_um=10))
-    write_runs(tmp_path / "other.parquet", runs_of(spheres), (49, 60, 64), 1.0, 16)
+    write_runs(tmp_path / "other.parquet", {name: runs_of(spheres)}, shape, 1.0, 16)
     inputs = inputs_in(tmp_path)
     inputs.objects["high"] = tmp_path / "other.parquet"
-    with pytest.raises(InputError, match="different scans"):
+    with pytest.raises(InputError, match=message):
         profile_depth(inputs, ProfileConfig(), 1, tables_in(tmp_path))
+
+
+# --- several classes ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def two_classes():
+    """Labels of the domains of two classes in one scan, large ones and small ones, whose far ends differ."""
+    rng = np.random.default_rng(9)
+    found = {}
+    for name, number, radius in (("domain", 40, 4.5), ("void", 90, 1.6)):
+        centres = rng.uniform((0, 12, 0), (48, 60, 64), size=(number, 3))
+        found[name] = paint((48, 60, 64), 1.0, centres, np.full(number, radius))
+    found["void"][found["domain"] > 0] = 0
+    return found
+
+
+def profile_classes(folder, classes, config, workers=None):
+    """Write the inputs of a scan with several classes, and return its tables."""
+    folder.mkdir()
+    runs = {name: runs_of(labels) for name, labels in classes.items()}
+    shape = next(iter(classes.values())).shape
+    write_runs(folder / "runs.parquet", runs, shape, 1.0, 16)
+    tables = [table_of(found, shape, 1.0, TILTED).assign(**{"class": name}) for name, found in runs.items()]
+    pd.concat(tables).to_parquet(folder / "domains.parquet")
+    TILTED.save(folder / "interface.json")
+    profile_depth(inputs_in(folder), config, 1, tables_in(folder), workers)
+    return {name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}
+
+
+def test_each_class_is_measured_as_if_it_were_alone(tmp_path, two_classes):
+    config = ProfileConfig(bin_um=4, block_um=10)
+    together = profile_classes(tmp_path / "both", two_classes, config)
+    for name, labels in two_classes.items():
+        alone = profile_classes(tmp_path / name, {name: labels}, config)
+        for kind, table in together.items():
+            assert list(table["class"].unique()) == ["domain", "void"], "one after the other"
+            pd.testing.assert_frame_equal(of_class(table, name), alone[kind], check_exact=True)
+            both = facts_in(tmp_path / "both" / f"{kind}.parquet", name)
+            assert both == facts_in(tmp_path / name / f"{kind}.parquet", name)
+    far_um = [facts_in(tmp_path / "both/zones.parquet", name)["whole_objects_um"][1] for name in two_classes]
+    assert far_um[0] < far_um[1] - 2, "the far end is that of the largest domain of the class"
+    resin = together["zones"].groupby("class")["resin_um3"].sum()
+    assert resin["domain"] == resin["void"], "domains of another class are resin"
+    with workers_of(0, 2, 4000, tmp_path) as processes:
+        shared = profile_classes(tmp_path / "processes", two_classes, config, processes)
+    for kind, table in together.items():
+        pd.testing.assert_frame_equal(shared[kind], table, check_exact=True)
+
+
+def test_a_class_without_domains_has_its_rows_too(tmp_path, two_classes):
+    config = ProfileConfig(bin_um=4, block_um=10)
+    classes = two_classes | {"void": np.zeros_like(two_classes["void"])}
+    together = profile_classes(tmp_path / "both", classes, config)
+    alone = profile_classes(tmp_path / "domain", {"domain": classes["domain"]}, config)
+    for kind, table in together.items():
+        pd.testing.assert_frame_equal(of_class(table, "domain"), alone[kind], check_exact=True)
+        assert len(of_class(table, "void"))
+    assert (of_class(together["zones"], "void")["n_domains"] == 0).all()
 
 
 def test_the_circle_holds_the_voxels_whose_centres_it_holds():

@@ -8,10 +8,11 @@ from urllib.parse import unquote
 
 import pandas as pd
 import pytest
-from report_scan import scan_row
+from report_scan import KINDS, scan_row
 from test_report_page import Page
 
 from tomoprofile.errors import InputError
+from tomoprofile.layout import Layout, ScanLayout
 from tomoprofile.report.beamtime import BeamtimeEntry, report_beamtime
 from tomoprofile.report.results import SampleFiles
 
@@ -20,19 +21,19 @@ HEADER = "sample\titem\tstatus\tmessage\n"
 
 def entry(files: SampleFiles, results: Path, sample: str, **record) -> BeamtimeEntry:
     """Return a scan under another name, in a folder of its own; ``record`` goes into interface.json."""
-    folder = results / sample
-    folder.mkdir(parents=True)
+    out = Layout(results).scan(sample)
+    out.folder.mkdir(parents=True)
     for path in (files.zones, files.profile):
-        shutil.copy(path, folder)
-    (folder / "report.html").write_text("x")
-    (folder / "interface.json").write_text(json.dumps(json.loads(files.interface.read_text()) | record))
-    return BeamtimeEntry(scan_row(sample), folder, files.segmenter)
+        shutil.copy(path, out.folder)
+    out.report.write_text("x")
+    out.interface.write_text(json.dumps(json.loads(files.interface.read_text()) | record))
+    return BeamtimeEntry(scan_row(sample), out, files.segmenter)
 
 
 def copy_of(entry: BeamtimeEntry, folder: Path, **cells) -> BeamtimeEntry:
     """Return an entry with files of its own, whose names and cells may be others."""
-    shutil.copytree(entry.folder, folder)
-    return dataclasses.replace(entry, folder=folder, scan=entry.scan.model_copy(update=cells))
+    shutil.copytree(entry.files.folder, folder)
+    return dataclasses.replace(entry, files=ScanLayout(folder), scan=entry.scan.model_copy(update=cells))
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +49,11 @@ def entries(scans, tmp_path_factory):
 
 
 def write(entries, tmp_path, check=HEADER, out=None):
-    (tmp_path / "check.tsv").write_text(check)
-    out = out or entries[0].report.parents[1] / "index.html"
-    report_beamtime(entries, [tmp_path / "check.tsv"], "Beamtime", out, out.with_name("comparison.parquet"))
-    return Page(out.read_text()), out
+    checked = ScanLayout(tmp_path).check
+    checked.write_text(check)
+    layout = Layout(out or entries[0].files.folder.parent)
+    report_beamtime(entries, [checked], "Beamtime", layout.index, layout.comparison)
+    return Page(layout.index.read_text()), layout.index
 
 
 def order(page):
@@ -100,7 +102,7 @@ def test_loads_nothing(entries, tmp_path):
 
 def test_numbers_are_those_of_the_zones(entries, tmp_path):
     page, _ = write(entries, tmp_path)
-    zones = pd.read_parquet(entries[0].zones)
+    zones = pd.read_parquet(entries[0].files.zones)
     bulk = zones[(zones["zone"] == "bulk") & (zones["level"] == "calibrated")].iloc[0]
     low, high = (f"{100 * bulk[f'volume_ratio_{end}']:.1f}" for end in ("lo", "hi"))
     assert f"{100 * bulk['volume_ratio']:.1f} {low}–{high}" in page.text
@@ -109,7 +111,7 @@ def test_numbers_are_those_of_the_zones(entries, tmp_path):
 
 def test_a_scan_without_domains_is_a_warning(scans, tmp_path):
     found = entry(scans("empty"), tmp_path, "none")
-    page, _ = write([found], tmp_path, out=tmp_path / "index.html")
+    page, _ = write([found], tmp_path, out=tmp_path)
     assert "No domains" in page.text
     assert "none beyond 27 µm look" in page.text
     assert "nan" not in page.text.lower().split()
@@ -117,7 +119,7 @@ def test_a_scan_without_domains_is_a_warning(scans, tmp_path):
 
 def test_odd_names(entries, tmp_path):
     odd = copy_of(entries[0], tmp_path / "a b#c?", sample="<b>&")
-    page, _ = write([odd], tmp_path, out=tmp_path / "index.html")
+    page, _ = write([odd], tmp_path, out=tmp_path)
     assert page.all("b") == []
     assert [a["href"] for a in page.all("a")] == ["a%20b%23c%3F/report.html"]
 
@@ -129,7 +131,7 @@ def test_a_broken_check_is_named(entries, tmp_path):
 
 def test_done_failed_and_missing_scans_are_listed(entries, tmp_path):
     nowhere = tmp_path / "nowhere"
-    lost = BeamtimeEntry(scan_row("lost"), nowhere, nowhere)
+    lost = BeamtimeEntry(scan_row("lost"), ScanLayout(nowhere), nowhere)
     heading, text = "predict_slab z00512 failed, SLURM job 7 on cpu1", "log: predict.log\n  ERROR <no room> left"
     broken = dataclasses.replace(lost, scan=scan_row("broken"), troubles=((heading, text),))
     stale = dataclasses.replace(entries[0], troubles=((heading, text),))
@@ -139,3 +141,41 @@ def test_done_failed_and_missing_scans_are_listed(entries, tmp_path):
     assert "broken failed no result" in page.text
     assert "ERROR <no room> left" in page.text
     assert "fine_1 beyond 27 µm failed" in page.text, "what was computed earlier is still shown"
+
+
+def test_classes_have_rows_and_comparisons_of_their_own(entries, scans, tmp_path):
+    both = [entry(scans("two classes"), tmp_path, name) for name in ("both_1", "both_2")]
+    tilted = entry(scans("two classes"), tmp_path, "tilted", tilt_deg=5.0)
+    page, out = write([*both, tilted], tmp_path, out=tmp_path)
+    assert order(page) == ["tilted", "tilted", "both_1", "both_1", "both_2", "both_2"], "rows of a scan stay together"
+    assert "3 scans" in page.text
+    assert "1 to look at, 2 without remarks" in page.text
+    zones = pd.read_parquet(both[0].files.zones).query("zone == 'bulk' and level == 'calibrated'").set_index("class")
+    rows = [row for row in out.read_text().split("<tr>") if ">both_1<" in row]
+    for name, row in zip(("domain", "void"), rows, strict=True):
+        assert f'<td class="text">{name}</td>' in row
+        assert f"{100 * zones.at[name, 'volume_ratio']:.1f}" in row
+    plots = {plot["id"] for plot in page.all("div", class_="plot")}
+    assert plots == {"plot-overlay-domain", "plot-overlay-void"}
+    assert "Scans compared: void" in page.text
+    comparison = pd.read_parquet(Layout(tmp_path).comparison)
+    assert list(comparison["class"].unique()) == ["domain", "void"]
+    alone, text = write(entries[:2], tmp_path, out=tmp_path)
+    assert "Class" not in alone.text
+    assert 'id="plot-overlay"' in text.read_text()
+
+
+def test_a_scan_that_lacks_a_class_is_left_out_of_its_comparison(entries, scans, tmp_path):
+    both = entry(scans("two classes"), tmp_path, "both")
+    page, _ = write([both, entries[0]], tmp_path, out=tmp_path)
+    comparison = pd.read_parquet(Layout(tmp_path).comparison)
+    assert set(comparison.query("`class` == 'void'")["samples"]) == {"both"}
+    assert set(comparison.query("`class` == 'domain'")["samples"]) == {"both", "fine_1"}
+    assert "Only one scan has results" in page.text.split("Scans compared: void")[1]
+
+
+def test_the_name_of_a_class_is_text(scans, tmp_path):
+    odd = [entry(scans("odd class name"), tmp_path, name) for name in ("a", "b")]
+    page, _ = write(odd, tmp_path, out=tmp_path)
+    assert f"Scans compared: {KINDS['odd class name'].voids}" in page.text
+    assert page.all("u") == []

@@ -11,6 +11,7 @@ from report_scan import write_threshold
 from test_report_beamtime import copy_of, entry
 from test_report_page import Page
 
+from tomoprofile.layout import ScanLayout
 from tomoprofile.report.beamtime import report_beamtime
 from tomoprofile.report.comparison import spread_in_words
 
@@ -25,16 +26,16 @@ def base(scans, tmp_path_factory):
 def scan_like(base, folder, factor=1.0, last_um=None, **cells):
     """Return an entry like another, with its numbers times a factor and bins only down to ``last_um``."""
     found = copy_of(base, folder / cells["sample"], **cells)
-    for path in (found.zones, found.profile):
+    for path in (found.files.zones, found.files.profile):
         table = pd.read_parquet(path)
         for name in QUANTITIES:
             for end in ("", "_lo", "_hi"):
                 table[f"{name}{end}"] *= factor
-        if last_um and path == found.profile:
+        if last_um and path == found.files.profile:
             table = table[table["depth_hi_um"] <= last_um]
         table.to_parquet(path, index=False)
         content = pq.read_table(path)
-        pq.write_table(content.replace_schema_metadata({b"blocks": b"9"}), path)
+        pq.write_table(content.replace_schema_metadata({b"classes": b'{"domain": {"blocks": 9}}'}), path)
     return found
 
 
@@ -114,7 +115,7 @@ def test_one_scan_and_none(base, tmp_path):
     assert "Only one scan has results" in page.text
     assert "data-figure" not in (tmp_path / "index.html").read_text()
     assert len(table)
-    lost = dataclasses.replace(base, folder=tmp_path / "nowhere")
+    lost = dataclasses.replace(base, files=ScanLayout(tmp_path / "nowhere"))
     page, table = write([lost], tmp_path)
     assert "No scan has results, so there is nothing to compare." in page.text
     assert table.empty
@@ -176,14 +177,14 @@ def test_three_hundred_scans_stay_a_page_one_can_open(base, tmp_path):
 @pytest.mark.filterwarnings("error")
 def test_scans_without_domains_or_without_a_zone_are_compared_all_the_same(base, tmp_path):
     entries = [scan_like(base, tmp_path, sample=name, group="wet") for name in ("some", "none", "shallow")]
-    for path in (entries[1].zones, entries[1].profile):
+    for path in (entries[1].files.zones, entries[1].files.profile):
         table = pd.read_parquet(path)
         for name in QUANTITIES:
             table[[name, f"{name}_lo", f"{name}_hi"]] = float("nan") if "diameter" in name else 0.0
         table.to_parquet(path, index=False)
-    zones = pd.read_parquet(entries[2].zones)
+    zones = pd.read_parquet(entries[2].files.zones)
     zones.loc[zones["zone"] == "bulk", [*QUANTITIES, *(f"{name}_lo" for name in QUANTITIES)]] = float("nan")
-    zones.to_parquet(entries[2].zones, index=False)
+    zones.to_parquet(entries[2].files.zones, index=False)
     page, table = write(entries, tmp_path)
     bulk = table.query("kind == 'zone' and zone == 'bulk'").set_index("quantity")["n_scans"]
     assert dict(bulk) == {"volume_ratio": 2, "mean_equivalent_diameter_um": 1, "number_density_per_mm3": 2}

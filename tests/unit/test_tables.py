@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 FRAME = pd.DataFrame(
     {
         "pairs": [7, 9],
+        "class": "domain",
         "zone": "bulk",
         "lag_um": [0.0, 0.5],
         "s2": [0.1, np.nan],
@@ -46,7 +47,10 @@ def bends(**columns):
 def domains(**columns):
     """Return the columns of one domain, as arrays."""
     fields = [field for field in DOMAINS.schema if field.name not in ("flag", "label")]
-    values = {field.name: ["domain"] if field.name == "class" else np.ones(1, field.type.to_pandas_dtype()) for field in fields}
+    values = {
+        field.name: ["domain"] if field.name == "class" else np.ones(1, field.type.to_pandas_dtype())
+        for field in fields
+    }
     return values | {"flag": ["small_for_axes"]} | columns
 
 

@@ -82,7 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_model(annotate)
     annotate.set_defaults(run=_annotate)
 
-    compare = commands.add_parser("compare", help="set the results of a simulated scan beside its truth")
+    compare = commands.add_parser(
+        "compare", help="set the results of a simulated scan beside its truth, class by class"
+    )
     compare.add_argument("truth", type=Path)
     compare.add_argument("results", type=Path, help="folder of the sample's results")
     compare.set_defaults(run=_compare)
@@ -213,12 +215,15 @@ def _network(options: argparse.Namespace) -> UNetConfig:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from .run.against_truth import compare
+    from .layout import ScanLayout
+    from .run.against_truth import compare, measured_classes
 
-    comparisons = compare(options.truth, options.results)
-    for comparison in comparisons:
-        print(comparison)
-    return 0 if all(comparison.ok for comparison in comparisons) else 1
+    missed = False
+    for name in measured_classes(ScanLayout(options.results)):
+        comparisons = compare(options.truth, options.results, name)
+        print(f"class {name}", *comparisons, sep="\n")
+        missed |= not all(comparison.ok for comparison in comparisons)
+    return int(missed)
 
 
 def _schema(options: argparse.Namespace) -> None:

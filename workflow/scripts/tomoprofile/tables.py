@@ -195,6 +195,11 @@ def at_level(table: pd.DataFrame, level: str) -> pd.DataFrame:
     return table[table["level"] == level].reset_index(drop=True)
 
 
+def of_class(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return the rows of one measured class, numbered from 0."""
+    return table[table["class"] == name].reset_index(drop=True)
+
+
 def has_flag(table: pd.DataFrame, name: str) -> pd.Series:
     """Return which rows have a flag, among others."""
     return table["flag"].str.split(";").map(lambda names: name in names).astype(bool)

@@ -1,27 +1,32 @@
 """One block of a scan, segmented by simple thresholds beside the scan's own segmentation.
 
 The methods are those of :mod:`tomoprofile.segment.threshold` with their default settings. Domains of all masks are
-found and measured by the same functions as those of the scan.
+found and measured by the same functions as those of the scan. A threshold knows dark and bright, not classes: classes
+of the same grey share its mask.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 
 from ..config import ObjectsConfig, ProfileConfig, ThresholdConfig
-from ..domains.table import Level, measure_domains
+from ..domains.objects import Runs, iter_runs, read_objects_metadata
+from ..domains.table import Level, Segmented, measure_domains
 from ..errors import Fault, StageError
 from ..layout import ScanLayout
 from ..logs import LOG
 from ..profile.masks import Floats, Grid, Ints, Space
 from ..segment.threshold import fit_threshold, predict_by_threshold
 from ..substrate.resin import Resin
-from ..tables import CALIBRATED
+from ..tables import CALIBRATED, DOMAINS, of_class
 from ..volume.plane import Plane
 from ..volume.probability import threshold_of
 from ..volume.store import Store, create_store, open_store
@@ -31,6 +36,7 @@ METHODS = (OWN, "otsu", "threshold_fill")
 MOST_VOXELS = 512**3
 _SUBSTRATE_UM = 20.0  # of it are kept, so that pictures show it
 Window = tuple[slice, slice, slice]
+Grey = Literal["dark", "bright"]
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,8 @@ class SegmentedScan:
         Its stores.
     interface, resin : Path
         ``interface.json`` and ``resin.npz``.
-    level : float
-        Decision level of the segmentation.
+    levels : dict of str to float
+        Decision level of each measured class.
     instances : Path, optional
         Store of given labels, which the domains are.
     """
@@ -53,8 +59,46 @@ class SegmentedScan:
     probability: Path
     interface: Path
     resin: Path
-    level: float
+    levels: Mapping[str, float]
     instances: Path | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a method finds of a class in a block.
+
+    Attributes
+    ----------
+    channel : str
+        Its name in the files: the class, or for a threshold the grey that it looks for.
+    level : float
+        Probability from which a voxel belongs to it.
+    mask, objects, table : Path
+        Store, objects file and table of domains, which may hold others as well.
+    """
+
+    channel: str
+    level: float
+    mask: Path
+    objects: Path
+    table: Path
+
+    def image(self) -> Store:
+        """Return its mask or probability."""
+        return open_store(self.mask, self.channel)
+
+    def runs(self) -> Iterator[Runs]:
+        """Yield its runs, one row group after the other."""
+        return iter_runs(self.objects, read_objects_metadata(self.objects)[self.channel])
+
+    def runs_in(self, axis: int, index: int) -> pd.DataFrame:
+        """Return its runs that meet a plane across an axis, z or y."""
+        table = pq.read_table(self.objects, filters=[("zyx"[axis], "==", index)])
+        return of_class(table.to_pandas(), self.channel)
+
+    def domains(self, columns: Sequence[str]) -> pd.DataFrame:
+        """Return columns of its domains, in coordinates of the block."""
+        return of_class(DOMAINS.read(self.table, ("class", *columns)), self.channel)
 
 
 @dataclass(frozen=True)
@@ -65,22 +109,22 @@ class Block:
     ----------
     folder : Path
         Holds ``volume.ome.zarr``, for each method ``METHOD.ome.zarr`` (probability), ``METHOD.objects.parquet`` and
-        ``METHOD.domains.parquet``, and ``interface.json``.
+        ``METHOD.domains.parquet``, for thresholds ``METHOD_GREY.json``, and ``interface.json``.
     window : tuple of slice
         Where it lies in the scan, in voxels along (z, y, x).
     grid : Grid
         Bins of depth of the whole scan, in which only the block counts.
-    own_level : float
-        Decision level of the scan's own segmentation.
-    domains_are : {"dark", "bright"}
-        Grey of the scan's own domains against the rest of the resin.
+    own_levels : dict of str to float
+        Decision level of each class in the scan's own segmentation.
+    domains_are : dict of str to {"dark", "bright"}
+        Grey of the scan's own domains of each class against the rest of the resin.
     """
 
     folder: Path
     window: Window
     grid: Grid
-    own_level: float
-    domains_are: Literal["dark", "bright"]
+    own_levels: Mapping[str, float]
+    domains_are: Mapping[str, Grey]
 
     @property
     def volume(self) -> Path:
@@ -97,14 +141,29 @@ class Block:
         """Where its outer corner lies in the scan."""
         return _origin_um(self.window, self.grid)
 
+    @property
+    def greys(self) -> tuple[Grey, ...]:
+        """The greys of its classes, each once."""
+        return tuple(dict.fromkeys(self.domains_are.values()))
+
+    def found(self, method: str, name: str) -> Found:
+        """Return what a method finds of a class."""
+        channel = name if method == OWN else self.domains_are[name]
+        level = self.level(method)
+        return Found(channel, level.probability[channel], self.mask(method), level.objects, level.table)
+
+    def threshold(self, method: str, grey: Grey) -> Path:
+        """Record of a method's threshold."""
+        return self.folder / f"{method}_{grey}.json"
+
     def mask(self, method: str) -> Path:
-        """Store of a method's mask or probability."""
+        """Store of a method's masks or probabilities."""
         return self.folder / f"{method}.ome.zarr"
 
     def level(self, method: str) -> Level:
         """Where the domains of a method go."""
         files = (self.folder / f"{method}.{kind}.parquet" for kind in ("objects", "domains"))
-        return Level(self.own_level if method == OWN else 0.5, *files)
+        return Level(self.own_levels if method == OWN else dict.fromkeys(self.greys, 0.5), *files)
 
 
 def segment_block(
@@ -140,19 +199,13 @@ def segment_block(
     block = _cut_block(scan, _bins_of(space, window, profile), window, folder)
     instances = ScanLayout(folder).instances.path if scan.instances else None
     if scan.instances and instances:
-        _copy(open_store(scan.instances), window, instances)
+        _copy(scan.instances, window, instances)
     for method in METHODS:
         if method != OWN:
             _segment(block, method)
         LOG.info("measuring the domains of %s", method)
-        measure_domains(
-            block.mask(method),
-            block.volume,
-            block.interface,
-            {CALIBRATED: block.level(method)},
-            objects,
-            instances=instances if method == OWN else None,
-        )
+        segmented = Segmented(block.mask(method), block.volume, instances if method == OWN else None)
+        measure_domains(segmented, block.interface, {CALIBRATED: block.level(method)}, objects)
     return block
 
 
@@ -225,36 +278,43 @@ def _bins_of(space: Space, window: Window, profile: ProfileConfig) -> Grid:
 
 
 def _cut_block(scan: SegmentedScan, grid: Grid, window: Window, folder: Path) -> Block:
-    """Copy a window of a scan: grey values, its own mask, and its plane."""
+    """Copy a window of a scan: grey values, its own masks, and its plane."""
     plane = grid.plane
     offset_um = plane.offset_um - float(np.dot(plane.normal, _origin_um(window, grid)))
     Plane(plane.normal, offset_um).save(ScanLayout(folder).interface)
-    volume = _copy(open_store(scan.volume), window, ScanLayout(folder).volume.path)
-    own = _copy(open_store(scan.probability), window, folder / f"{OWN}.ome.zarr")
-    sums, counts = _grey_sums(volume, own, threshold_of(scan.level), grid, window)
+    block = Block(folder, window, grid, scan.levels, {})
+    _copy(scan.volume, window, block.volume)
+    _copy(scan.probability, window, block.mask(OWN), tuple(scan.levels))
+    sums, counts = _grey_sums(block)
     if not counts.any():
         problem = "the block holds no resin: nothing lies beyond the plane"
         raise StageError(Fault(str(scan.volume), "", problem, "Correct the column `interface` of the sample sheet."))
     # Without any domain the default of the methods holds.
-    bright = counts.all() and sums[0] / counts[0] > sums[1] / counts[1]
-    return Block(folder, window, grid, scan.level, "bright" if bright else "dark")
+    bright = [known.all() and top[0] / known[0] > top[1] / known[1] for top, known in zip(sums, counts, strict=True)]
+    greys: list[Grey] = ["bright" if one else "dark" for one in bright]
+    return replace(block, domains_are=dict(zip(scan.levels, greys, strict=True)))
 
 
-def _grey_sums(volume: Store, own: Store, threshold: int, grid: Grid, window: Window) -> tuple[Floats, Ints]:
-    """Return sum and number of grey values inside the scan's own domains, and in the rest of the resin."""
+def _grey_sums(block: Block) -> tuple[Floats, Ints]:
+    """Return sum and number of grey values inside the scan's own domains, and in the rest of the resin; by class."""
+    grid, window, volume = block.grid, block.window, open_store(block.volume)
+    own = [(open_store(block.mask(OWN), name), threshold_of(level)) for name, level in block.own_levels.items()]
     z_um, y_um, x_um = (
         (np.arange(part.start, part.stop) + 0.5) * edge for part, edge in zip(window, grid.voxel_size_um, strict=True)
     )
     y_um, x_um = (axis.ravel() for axis in np.meshgrid(y_um, x_um, indexing="ij"))
-    sums, counts = np.zeros(2), np.zeros(2, np.int64)
+    sums, counts = np.zeros((len(own), 2)), np.zeros((len(own), 2), np.int64)
     for start, stop in volume.shards():
-        values, inside = volume.read(start, stop).astype(np.float64), own.read(start, stop) >= threshold
+        values = volume.read(start, stop).astype(np.float64)
+        masks = [store.read(start, stop) >= threshold for store, threshold in own]
         for z in range(start, stop):
             layer, _ = grid.place(np.full(len(y_um), z_um[z]), y_um, x_um)
             resin = (layer >= 0).reshape(volume.shape[1:]) & np.isfinite(values[z - start])
-            for side, chosen in enumerate((resin & inside[z - start], resin & ~inside[z - start])):
-                sums[side] += values[z - start][chosen].sum()
-                counts[side] += chosen.sum()
+            for number, mask in enumerate(masks):
+                inside = mask[z - start]
+                for side, chosen in enumerate((resin & inside, resin & ~inside)):
+                    sums[number, side] += values[z - start][chosen].sum()
+                    counts[number, side] += chosen.sum()
     return sums, counts
 
 
@@ -262,19 +322,23 @@ def _origin_um(window: Window, grid: Grid) -> Floats:
     return np.array([part.start * edge for part, edge in zip(window, grid.voxel_size_um, strict=True)])
 
 
-def _copy(store: Store, window: Window, path: Path) -> Store:
+def _copy(source: Path, window: Window, path: Path, channels: Sequence[str] = ()) -> None:
+    """Copy a window of a store, or of some of its channels."""
     z, y, x = window
     shape = (z.stop - z.start, y.stop - y.start, x.stop - x.start)
-    out = create_store(path, shape, store.dtype, store.voxel_size_um, store.shard_slices, store.grey)
-    for start, stop in out.shards():
-        out.write(start, store.read(z.start + start, z.start + stop, y, x))
-    return out
+    like = open_store(source)
+    create_store(path, shape, like.dtype, like.voxel_size_um, like.shard_slices, like.grey, channels=channels)
+    for channel in channels or (None,):
+        store, out = open_store(source, channel), open_store(path, channel)
+        for start, stop in out.shards():
+            out.write(start, store.read(z.start + start, z.start + stop, y, x))
 
 
 def _segment(block: Block, method: str) -> None:
-    config = ThresholdConfig.model_validate({"method": method, "domains_are": block.domains_are})
-    grey = open_store(block.volume)
-    record = block.folder / f"{method}.json"
-    fit_threshold(block.volume, block.interface, config, record)
-    out = create_store(block.mask(method), grey.shape, "uint8", grey.voxel_size_um, grey.shard_slices)
-    predict_by_threshold(grey, out, record, 0, grey.shape[0])
+    """Segment a block by a threshold, once for each grey of its classes."""
+    volume, out = open_store(block.volume), block.mask(method)
+    create_store(out, volume.shape, "uint8", volume.voxel_size_um, volume.shard_slices, channels=block.greys)
+    for grey in block.greys:
+        config, record = ThresholdConfig(method=method, domains_are=grey), block.threshold(method, grey)
+        fit_threshold(block.volume, block.interface, config, record)
+        predict_by_threshold(volume, open_store(out, grey), record, 0, volume.shape[0])

@@ -13,20 +13,19 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ..config import ProfileConfig
-from ..domains.objects import iter_runs
 from ..profile.masks import Floats, Grid, Ints, Space
 from ..substrate.resin import Resin
-from ..tables import BASELINES, DOMAINS
+from ..tables import BASELINES
 from ..volume.plane import Plane
 from ..volume.store import open_store
-from .block import METHODS, OWN, Block
+from .block import METHODS, OWN, Block, Found
 
 LARGE_UM = 10.0
 _CENTROID = ("centroid_z_um", "centroid_y_um", "centroid_x_um")
 
 
 def write_baselines(out: Path, block: Block, profile: ProfileConfig, outlines: dict[str, Any]) -> None:
-    """Write ``baselines.parquet``: one row a method and depth bin (docs/outputs.md).
+    """Write ``baselines.parquet``: one row a class, method and depth bin (docs/outputs.md).
 
     Parameters
     ----------
@@ -36,25 +35,41 @@ def write_baselines(out: Path, block: Block, profile: ProfileConfig, outlines: d
     profile : ProfileConfig
         Its first zone is the one near the substrate.
     outlines : dict
-        Picture of the block, for the page; it goes into the metadata, since the block is not kept.
+        By class the picture of the block, for the page; it goes into the metadata, since the block is not kept.
     """
-    domains = {method: _read(block, method) for method in METHODS}
     resin = block.grid.count_resin(block.window[0].start, block.window[0].stop).sum(axis=1)
-    whole = _whole_bins(block, domains[OWN])
-    rows = [_rows(method, _count(block, method), domains[method], resin, whole, block.grid) for method in METHODS]
     near = profile.zones[0].to_um or math.inf
+    tables, classes = [], {}
+    for name in block.own_levels:
+        rows, told = _of_class(block, name, resin, near)
+        tables.append(rows)
+        classes[name] = told | {"outlines": outlines[name]}
     facts: dict[str, Any] = {
+        "classes": classes,
         "block": {"zyx"[axis]: [part.start, part.stop] for axis, part in enumerate(block.window)},
         "whole_scan": open_store(block.volume).shape == block.grid.shape,
         "voxel_size_um": list(block.grid.voxel_size_um),
-        "decision_level": block.own_level,
-        "domains_are": block.domains_are,
         "near_um": near if math.isfinite(near) else None,
-        "large_found": {method: large_found(domains[OWN], domains[method], near) for method in METHODS},
-        "thresholds": {name: json.loads((block.folder / f"{name}.json").read_text()) for name in METHODS[1:]},
-        "outlines": outlines,
     }
-    BASELINES.write(out, pd.concat(rows, ignore_index=True), facts)
+    BASELINES.write(out, pd.concat(tables, ignore_index=True), facts)
+
+
+def _of_class(block: Block, name: str, resin: Ints, near_um: float) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the rows of a class, and what the metadata say of it."""
+    found = {method: block.found(method, name) for method in METHODS}
+    domains = {method: _read(block, one) for method, one in found.items()}
+    whole = _whole_bins(block, domains[OWN])
+    rows = [
+        _rows(method, _count(block, one), domains[method], resin, whole, block.grid) for method, one in found.items()
+    ]
+    grey = block.domains_are[name]
+    told = {
+        "decision_level": found[OWN].level,
+        "domains_are": grey,
+        "large_found": {method: large_found(domains[OWN], domains[method], near_um) for method in METHODS},
+        "thresholds": {method: json.loads(block.threshold(method, grey).read_text()) for method in METHODS[1:]},
+    }
+    return pd.concat(rows).assign(**{"class": name}), told
 
 
 def _whole_bins(block: Block, own: pd.DataFrame) -> NDArray[np.bool_]:
@@ -66,10 +81,10 @@ def _whole_bins(block: Block, own: pd.DataFrame) -> NDArray[np.bool_]:
     return (grid.borders_um[:-1] >= near_um) & (grid.borders_um[1:] <= far_um)
 
 
-def _count(block: Block, method: str) -> Ints:
+def _count(block: Block, found: Found) -> Ints:
     tallies = np.zeros((block.grid.n_layers, block.grid.n_blocks), np.int64)
     z, y, x = (part.start for part in block.window)
-    for runs in iter_runs(block.level(method).objects):
+    for runs in found.runs():
         block.grid.count(runs.z + z, runs.y + y, runs.x_start + x, runs.x_stop + x, tallies)
     return tallies.sum(axis=1)
 
@@ -118,8 +133,8 @@ def large_found(own: pd.DataFrame, found: pd.DataFrame, near_um: float) -> list[
     return [int((distance < wanted["equivalent_diameter_um"] / 2).sum()), len(wanted)]
 
 
-def _read(block: Block, method: str) -> pd.DataFrame:
+def _read(block: Block, found: Found) -> pd.DataFrame:
     """Return the domains of a method in coordinates of the scan."""
-    found = DOMAINS.read(block.level(method).table, (*_CENTROID, "equivalent_diameter_um", "edge_weight"))
-    found[list(_CENTROID)] += block.origin_um
-    return found.assign(depth_um=block.grid.plane.depth_um(*(found[name].to_numpy(float) for name in _CENTROID)))
+    domains = found.domains((*_CENTROID, "equivalent_diameter_um", "edge_weight"))
+    domains[list(_CENTROID)] += block.origin_um
+    return domains.assign(depth_um=block.grid.plane.depth_um(*(domains[name].to_numpy(float) for name in _CENTROID)))

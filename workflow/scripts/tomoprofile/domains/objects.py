@@ -112,6 +112,8 @@ def read_objects_metadata(objects: Path) -> dict[str, ObjectsMetadata]:
         values = {name: json.loads(stored[name.encode()]) for name in (*_OF_SCAN, "classes")}
         for name in (CLASS, *COLUMNS):
             schema.field(name)
+        if not values["classes"]:
+            raise ValueError("it names no class")
         nz, ny, nx = values["shape"]
         ez, ey, ex = values["voxel_size_um"]
         return {

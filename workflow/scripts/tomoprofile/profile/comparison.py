@@ -8,7 +8,7 @@ the spread between scans.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
@@ -28,7 +28,7 @@ _DEPTH_DIGITS = 6  # of a micrometre: bins of one configuration agree to roundin
 
 @dataclass(frozen=True)
 class ScanResult:
-    """The results of one scan.
+    """The results of one class in one scan.
 
     Attributes
     ----------
@@ -101,18 +101,18 @@ def replicates(scans: Sequence[ScanResult]) -> list[Replicates]:
     return [Replicates(tuple(sets[name])) for name in ordered]
 
 
-def compare_scans(scans: Sequence[ScanResult]) -> pd.DataFrame:
+def compare_scans(classes: Mapping[str, Sequence[ScanResult]]) -> pd.DataFrame:
     """Return the table of ``comparison.parquet``: zones and bins of sets of replicates, and differences of zones.
 
     Parameters
     ----------
-    scans : sequence of ScanResult
-        Only those with results.
+    classes : dict of sequence of ScanResult
+        Of each measured class the scans in which it was measured, only those with results.
 
     Returns
     -------
     DataFrame
-        Columns as in docs/outputs.md; no rows without scans.
+        Columns as in docs/outputs.md, one class after the other; no rows without scans.
 
     Notes
     -----
@@ -122,11 +122,7 @@ def compare_scans(scans: Sequence[ScanResult]) -> pd.DataFrame:
     groups has Welch's interval (Biometrika 34 (1947) 28) with the degrees of freedom of Satterthwaite.
     Bins are matched by their depths; a scan that does not reach one contributes none, and ``n_scans`` says so.
     """
-    sets = replicates(scans)
-    zones, bins = (_Aligned.of(scans, kind) for kind in ("zone", "bin"))
-    rows = [block for one in sets for aligned in (zones, bins) for block in _group_rows(one, aligned)]
-    rows += [block for pair in comparable(sets) for block in _difference_rows(*pair, zones)]
-    return _table(rows)
+    return _table([{"class": name} | block for name, scans in classes.items() for block in _rows(scans)])
 
 
 def comparable(sets: Sequence[Replicates]) -> list[tuple[Replicates, Replicates]]:
@@ -263,6 +259,14 @@ class _Aligned:
 
 
 _Columns = dict[str, Any]
+
+
+def _rows(scans: Sequence[ScanResult]) -> list[_Columns]:
+    """Return the blocks of rows of a class."""
+    sets = replicates(scans)
+    zones, bins = (_Aligned.of(scans, kind) for kind in ("zone", "bin"))
+    rows = [block for one in sets for aligned in (zones, bins) for block in _group_rows(one, aligned)]
+    return rows + [block for pair in comparable(sets) for block in _difference_rows(*pair, zones)]
 
 
 def _group_rows(one: Replicates, aligned: _Aligned) -> list[_Columns]:

@@ -58,13 +58,15 @@ class _Slab:
     groups: dict[str, list[int]]
 
 
-def count_scan(objects: dict[str, Path], grid: Grid, zones: NDArray[np.bool_], workers: Workers) -> Counts:
-    """Count domains at all levels, resin, and pairs.
+def count_scan(objects: dict[str, Path], name: str, grid: Grid, zones: NDArray[np.bool_], workers: Workers) -> Counts:
+    """Count domains of a class at all levels, resin, and pairs.
 
     Parameters
     ----------
     objects : dict
         Objects files of the levels; ``calibrated`` is one of them.
+    name : str
+        The class. To it the domains of other classes are resin.
     grid : Grid
         Layers and blocks.
     zones : array (zones, layers) of bool
@@ -77,13 +79,13 @@ def count_scan(objects: dict[str, Path], grid: Grid, zones: NDArray[np.bool_], w
     InputError
         When runs cannot be trusted.
     """
-    slabs = _slabs(objects, grid)
-    return workers.reduce(partial(_count_slab, objects, grid, zones), slabs, _join)
+    slabs = _slabs(objects, name, grid)
+    return workers.reduce(partial(_count_slab, objects, name, grid, zones), slabs, _join)
 
 
-def _slabs(objects: dict[str, Path], grid: Grid) -> Sequence[_Slab]:
+def _slabs(objects: dict[str, Path], name: str, grid: Grid) -> Sequence[_Slab]:
     """Cut the scan where row groups begin: each is read once, or twice where the levels were cut differently."""
-    ends = {level: _slices_of_groups(path) for level, path in objects.items()}
+    ends = {level: _slices_of_groups(path, name) for level, path in objects.items()}
     cuts = {0, grid.shape[0], *(first for groups in ends.values() for _, first, _ in groups)}
     step = max(1, _SLAB_VOXELS // (grid.shape[1] * grid.shape[2]))
     starts = sorted(cuts)
@@ -98,22 +100,22 @@ def _slabs(objects: dict[str, Path], grid: Grid) -> Sequence[_Slab]:
     return slabs
 
 
-def _slices_of_groups(objects: Path) -> list[tuple[int, int, int]]:
-    """Return number, first and last slice of each row group."""
+def _slices_of_groups(objects: Path, name: str) -> list[tuple[int, int, int]]:
+    """Return number, first and last slice of each row group of a class."""
     found: list[tuple[int, int, int]] = []
     with pq.ParquetFile(objects) as file:
-        for group in filled_row_groups(objects):
+        for group in filled_row_groups(objects, name):
             z = file.read_row_group(group, columns=["z"], use_threads=False)["z"]
             refuse_split_slice(objects, found[-1][2] if found else -1, z[0].as_py())
             found.append((group, z[0].as_py(), z[-1].as_py()))
     return found
 
 
-def _count_slab(objects: dict[str, Path], grid: Grid, zones: NDArray[np.bool_], slab: _Slab) -> Counts:
+def _count_slab(objects: dict[str, Path], name: str, grid: Grid, zones: NDArray[np.bool_], slab: _Slab) -> Counts:
     resin = grid.count_resin(slab.start, slab.stop)
     domain, voxels = {}, {}
     for level, path in objects.items():
-        runs = _runs(path, slab, level)
+        runs = _runs(path, name, slab, level)
         tallies = np.zeros_like(resin)
         grid.count(runs.z, runs.y, runs.x_start, runs.x_stop, tallies)
         domain[level] = csr_array(tallies)
@@ -124,8 +126,8 @@ def _count_slab(objects: dict[str, Path], grid: Grid, zones: NDArray[np.bool_], 
     return Counts(csr_array(resin), domain, voxels, domain_pairs, resin_pairs)
 
 
-def _runs(objects: Path, slab: _Slab, level: str) -> Runs:
-    metadata = read_objects_metadata(objects)
+def _runs(objects: Path, name: str, slab: _Slab, level: str) -> Runs:
+    metadata = read_objects_metadata(objects)[name]
     parts = [read_runs(objects, group, metadata) for group in slab.groups[level]]
     if not parts:
         return Runs(*(np.empty(0, np.int32) for _ in range(4)), np.empty(0, np.int64))

@@ -17,7 +17,7 @@ from ..errors import Fault, InputError, StageError
 from ..logs import LOG
 from ..shift.alarm import Familiarity
 from ..substrate.resin import Resin
-from ..tables import BAND, CALIBRATED, DOMAINS, LEVELS, TABLES
+from ..tables import BAND, CALIBRATED, DOMAINS, LEVELS, TABLES, of_class
 from ..volume.plane import Plane
 from .breakpoints import breakpoints_table
 from .correlation import correlation_table
@@ -81,7 +81,9 @@ class ProfileTables:
 def profile_depth(
     inputs: ProfileInputs, config: ProfileConfig, seed: int, out: ProfileTables, workers: Workers | None = None
 ) -> None:
-    """Write the tables of what changes with the distance from the substrate.
+    """Write the tables of what changes with the distance from the substrate, one class after the other.
+
+    Each class is measured as if it were alone: what is no domain of it is resin to it, domains of other classes too.
 
     Volume ratios are counted voxel by voxel at the voxel's own depth, never by assigning whole objects. Objects count
     where their centroid lies. Near an open end of the scan, within the radius of its largest whole domain, objects are
@@ -102,7 +104,7 @@ def profile_depth(
     Raises
     ------
     InputError
-        When a file is no objects file or table, or the files do not belong together.
+        When a file is no objects file or table of this version, or the files do not belong together.
     StageError
         When the scan holds no resin.
 
@@ -112,28 +114,33 @@ def profile_depth(
     box: exact inside it, an approximation for objects that reach out of the circle.
     """
     conditions = _conditions(inputs.objects)
-    space = _space(inputs, conditions[CALIBRATED], config)
+    space = _space(inputs, next(iter(conditions.values()))[CALIBRATED], config)
     doubts = _doubts(inputs, space)
-    counted = _Counted.of(inputs, space, config, seed, workers or Here())
-    if not counted.exposure.resin[counted.zones.holds[-1]].any():
+    tables: dict[str, list[pd.DataFrame]] = {}
+    classes = {}
+    for name, levels in conditions.items():
+        counted = _Counted.of(inputs, name, space, config, seed, workers or Here())
+        classes[name] = {"levels": {level: one.level for level, one in levels.items()}, **_facts_of(counted.exposure)}
+        for kind, table in _tables(counted, doubts, config).items():
+            tables.setdefault(kind, []).append(table.assign(**{"class": name}))
+    if not counted.exposure.resin[counted.zones.holds[-1]].any():  # resin is the same for all classes
         LOG.warning("the scan does not reach the zone %s: its row is empty", config.zones[-1].name)
     facts = {
-        "levels": {level: metadata.level for level, metadata in conditions.items()},
+        "classes": classes,
         "plane": {"normal": space.plane.normal, "offset_um": space.plane.offset_um},
         "settings": config.model_dump(mode="json"),
         "seed": seed,
         "field_of_view": space.view.circle.model_dump() if space.view.circle else "all",
         "air_left_out": bool(space.resin.air.any()),
         "boundary": "given with a mask, its uncertainty is unknown" if inputs.mask else "between the levels",
-        **_facts_of(counted.exposure),
     }
-    for name, table in _tables(counted, doubts, config).items():
-        TABLES[name].write(getattr(out, name), table, facts)
+    for kind, parts in tables.items():
+        TABLES[kind].write(getattr(out, kind), pd.concat(parts), facts)
 
 
 @dataclass(frozen=True)
 class _Counted:
-    """What was counted in a scan.
+    """What was counted of one class in a scan.
 
     Attributes
     ----------
@@ -155,17 +162,20 @@ class _Counted:
     pairs: tuple[Ints, Ints]
 
     @classmethod
-    def of(cls, inputs: ProfileInputs, space: Space, config: ProfileConfig, seed: int, workers: Workers) -> _Counted:
-        """Count voxels, domains and pairs of points."""
-        domains = {level: _read_domains(inputs.domains[level], level) for level in LEVELS}
+    def of(
+        cls, inputs: ProfileInputs, name: str, space: Space, config: ProfileConfig, seed: int, workers: Workers
+    ) -> _Counted:
+        """Count voxels, domains and pairs of points of a class."""
+        domains = {level: _read_domains(inputs.domains[level], name, level) for level in LEVELS}
         whole_um = space.whole_objects_um(_largest_radius_um(domains[CALIBRATED]))
         thinnest_um = space.voxel_size_um[space.plane.axis]
         borders_um, bins_um = layer_borders(space.deepest_um, *whole_um, thinnest_um, config)
         grid = Grid.dividing(space, borders_um, config.block_um)
         zones = zone_ranges(grid, config.zones)
-        counts = count_scan(inputs.objects, grid, zones.holds, workers)
+        counts = count_scan(inputs.objects, name, grid, zones.holds, workers)
         for level in LEVELS:
-            _refuse_others(counts.voxels[level], domains[level], inputs.domains[level], inputs.objects[level])
+            files = inputs.domains[level], inputs.objects[level]
+            _refuse_others(counts.voxels[level], domains[level], name, *files)
         resin = dense(counts.resin)
         if not resin.any():
             problem = "the scan holds no resin: nothing lies beyond the plane, the guard and inside the field of view"
@@ -258,13 +268,20 @@ def _facts_of(exposure: Exposure) -> dict[str, Any]:
     }
 
 
-def _conditions(objects: dict[str, Path]) -> dict[str, ObjectsMetadata]:
+def _conditions(objects: dict[str, Path]) -> dict[str, dict[str, ObjectsMetadata]]:
+    """Return how voxels became domains, by class and level."""
     found = {level: read_objects_metadata(objects[level]) for level in LEVELS}
-    scans = {level: (metadata.shape, metadata.voxel_size_um) for level, metadata in found.items()}
-    if len(set(scans.values())) > 1:
-        got = ", ".join(f"{level}: {scan}" for level, scan in scans.items())
-        raise InputError(Fault(str(objects["low"]), got, "the boundary levels are of different scans", _REMEDY))
-    return found
+    for what, look in (("scans", _scan_of), ("classes", list)):
+        told = {level: look(classes) for level, classes in found.items()}
+        if any(one != told[CALIBRATED] for one in told.values()):
+            got = ", ".join(f"{level}: {one}" for level, one in told.items())
+            raise InputError(Fault(str(objects["low"]), got, f"the boundary levels are of different {what}", _REMEDY))
+    return {name: {level: found[level][name] for level in LEVELS} for name in found[CALIBRATED]}
+
+
+def _scan_of(classes: dict[str, ObjectsMetadata]) -> tuple[tuple[int, int, int], tuple[float, float, float]]:
+    any_of_them = next(iter(classes.values()))
+    return any_of_them.shape, any_of_them.voxel_size_um
 
 
 def _space(inputs: ProfileInputs, scan: ObjectsMetadata, config: ProfileConfig) -> Space:
@@ -280,10 +297,10 @@ def _doubts(inputs: ProfileInputs, space: Space) -> Doubts:
     )
 
 
-def _read_domains(path: Path, level: str) -> pd.DataFrame:
-    if level == CALIBRATED:
-        return DOMAINS.read(path, (*_DOMAIN_COLUMNS, "nearest_um"))
-    return BAND.read(path, _DOMAIN_COLUMNS)
+def _read_domains(path: Path, name: str, level: str) -> pd.DataFrame:
+    columns = ("class", *_DOMAIN_COLUMNS)
+    table = DOMAINS.read(path, (*columns, "nearest_um")) if level == CALIBRATED else BAND.read(path, columns)
+    return of_class(table, name)
 
 
 def _largest_radius_um(domains: pd.DataFrame) -> float:
@@ -292,12 +309,12 @@ def _largest_radius_um(domains: pd.DataFrame) -> float:
     return largest / 2 if largest > 0 else 0.0
 
 
-def _refuse_others(voxels: int, domains: pd.DataFrame, path: Path, objects: Path) -> None:
+def _refuse_others(voxels: int, domains: pd.DataFrame, name: str, path: Path, objects: Path) -> None:
     """Raise an :class:`InputError` when runs and table do not belong together."""
     total = int(domains["voxels"].sum())
     if total != voxels:
-        problem = f"the domains of this table have {total} voxels, those of {objects} {voxels}"
-        raise InputError(Fault(str(path), "", problem, _REMEDY))
+        problem = f"the domains of this class have {total} voxels in this table, those of {objects} {voxels}"
+        raise InputError(Fault(str(path), f"class {name}", problem, _REMEDY))
 
 
 def _pairs(counts: Counts, n_zones: int, n_blocks: int) -> tuple[Ints, Ints]:

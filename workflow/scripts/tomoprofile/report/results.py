@@ -193,8 +193,8 @@ class Results:
             return PARTS[name].of_class(self._whole(name), measured)  # type: ignore[misc]
         except KeyError:
             file = str(getattr(self._files, PARTS[name].file))
-            remedy = "Remove it and run the workflow again."
-            raise InputError(Fault(file, f"class {measured}", "the file says nothing of this class", remedy)) from None
+            problem = f"it says nothing of the class {measured}"
+            raise InputError(Fault(file, "", problem, "Remove it and run the workflow again.")) from None
 
     def _whole(self, name: str) -> Any:
         if name not in self._read:

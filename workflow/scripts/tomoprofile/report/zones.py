@@ -23,9 +23,8 @@ def read_zones(path: Path) -> dict[str, pd.DataFrame]:
     for name, rows in zones.items():
         missing = [level for level in LEVELS if level not in set(rows["level"])]
         if missing:
-            problem = f"there is no row with the level {' or '.join(missing)}"
-            remedy = "Remove it and run the workflow again."
-            raise InputError(Fault(str(path), f"class {name}", problem, remedy))
+            problem = f"the class {name} has no row with the level {' or '.join(missing)}"
+            raise InputError(Fault(str(path), "", problem, "Remove it and run the workflow again."))
     return zones
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import Fault, InputError, StageError
 from ..layout import ScanLayout, TruthLayout
 from ..phantom.geometry import CLASSES, EVEN_FROM_UM, PEAK_UM
-from ..tables import CALIBRATED, DOMAINS, PROFILE, ZONES, read_columns
+from ..tables import CALIBRATED, DOMAINS, PROFILE, ZONES, at_level, of_class, read_columns
 from ..volume.plane import Plane
 
 LARGE_UM = 10.0
@@ -127,8 +127,21 @@ class Truth:
         return self.profile[(self.profile["depth_lo_um"] >= low_um) & (self.profile["depth_hi_um"] <= high_um)]
 
 
+def measured_classes(files: ScanLayout) -> list[str]:
+    """Return the classes that the results of a scan have; each has zones, even one without any domain."""
+    return [str(name) for name in ZONES.read(files.zones, ("class",))["class"].unique()]
+
+
+def refuse_unmeasured(files: ScanLayout, measured: str) -> None:
+    """Raise an :class:`InputError` when the results of a scan have no such class."""
+    known = measured_classes(files)
+    if measured not in known:
+        remedy = f"Measured classes: {', '.join(known)}."
+        raise InputError(Fault(str(files.zones), measured, "this class was not measured", remedy))
+
+
 def compare(truth_folder: str | Path, results_sample_folder: str | Path, measured: str = "domain") -> list[Comparison]:
-    """Set the tables of a scan beside the truth of its simulation.
+    """Set the rows of one class in the tables of a scan beside the truth of its simulation.
 
     The plateau of domains begins at 80 um; a scan that ends before 100 um is compared from 40 um on, and the lines say
     so. Voids are the same everywhere, and only domains have large ones near the substrate. Both
@@ -144,25 +157,27 @@ def compare(truth_folder: str | Path, results_sample_folder: str | Path, measure
     results_sample_folder : str or Path
         Holds ``domains.parquet``, ``profile.parquet``, ``zones.parquet`` and ``interface.json``.
     measured : {"domain", "void"}
-        The class whose tables these are.
+        The class.
 
     Raises
     ------
     InputError
-        When a table or a column is missing.
+        When a table or a column is missing, or there is no such class in the simulation or in the results.
     StageError
         When the scan is too shallow to be compared.
     """
     files = ScanLayout(results_sample_folder)
     truth = Truth.read(Path(truth_folder), measured)
-    domains = DOMAINS.read(files.domains, ("equivalent_diameter_um", "depth_um", "on_border", *CENTROID))
-    bins = PROFILE.read(files.profile, ("level", "depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
+    refuse_unmeasured(files, measured)
+    domains = DOMAINS.read(files.domains, ("class", "equivalent_diameter_um", "depth_um", "on_border", *CENTROID))
+    bins = PROFILE.read(files.profile, ("class", "level", "depth_lo_um", "depth_hi_um", "resin_um3", "domain_um3"))
     estimates = ("number_density_per_mm3", "mean_equivalent_diameter_um")
-    zones = ZONES.read(files.zones, ("zone", "from_um", "to_um", "level", *estimates))
+    zones = ZONES.read(files.zones, ("class", "zone", "from_um", "to_um", "level", *estimates))
+    domains, bins, zones = (of_class(table, measured) for table in (domains, bins, zones))
     plane = Plane.load(files.interface)
     return [
-        *_plateau(truth, domains, bins[bins["level"] == CALIBRATED]),
-        *_deepest_zone(truth, zones[zones["level"] == CALIBRATED]),
+        *_plateau(truth, domains, at_level(bins, CALIBRATED)),
+        *_deepest_zone(truth, at_level(zones, CALIBRATED)),
         *(_near_substrate(truth, domains) if measured == "domain" else []),
         Comparison("worst error of the substrate plane", plane_error_um(truth, plane), 0, _PLANE_UM, "um"),
     ]
