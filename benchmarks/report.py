@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests" / folder) for folder in (".", "unit", "browser")]
 
 from browser import opened, running_browser  # noqa: E402
-from report_scan import write_crowded  # noqa: E402
+from report_scan import measure_scan, write_crowded  # noqa: E402
 
 from tomoprofile.report.page import report_sample  # noqa: E402
 
@@ -36,7 +36,10 @@ def main() -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as name, running_browser() as browser:
         page = Path(name) / "report.html"
-        files = write_crowded(Path(name) / "scan")
+        plain, crowded = Path(name) / "plain", Path(name) / "crowded"
+        plain.mkdir()
+        crowded.mkdir()
+        files = write_crowded(measure_scan(plain, "plain"), crowded)
         started = time.perf_counter()
         report_sample(files, "Domains against the distance from the substrate", page)
         written = time.perf_counter() - started

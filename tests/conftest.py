@@ -1,3 +1,15 @@
 """For all tests."""
 
+import functools
+
+import pytest
+
 import tomoprofile.segment  # noqa: F401 - says how OpenMP waits, which PyTorch reads when it is loaded
+
+
+@pytest.fixture(scope="session")
+def scans(tmp_path_factory):
+    """Return what gives the files of a scan by the name of its kind; each kind is measured once."""
+    from report_scan import measure_scan
+
+    return functools.cache(lambda kind: measure_scan(tmp_path_factory.mktemp(kind), kind))

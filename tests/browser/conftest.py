@@ -6,7 +6,6 @@ import os
 
 import pytest
 from browser import REQUIRED, SCREENSHOTS, BrowserError, running_browser
-from report_scan import write_scan
 
 from tomoprofile.report.page import report_sample
 
@@ -41,9 +40,9 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 @pytest.fixture(scope="session")
-def scan(tmp_path_factory):
+def scan(scans):
     """A small scan with everything a page shows."""
-    return write_scan(tmp_path_factory.mktemp("scan"), shape=(40, 96, 80), n_small=90, n_large=6)
+    return scans("plain")
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,12 @@ from tomoprofile.baselines.table import write_baselines
 from tomoprofile.config import ObjectsConfig, ProfileConfig
 from tomoprofile.errors import InputError, StageError
 from tomoprofile.profile.masks import Space
-from tomoprofile.report.baselines import baselines_section, draw_outlines
-from tomoprofile.report.page import environment
+from tomoprofile.report.outlines import draw_outlines
+from tomoprofile.report.rendering import Renderer
+from tomoprofile.report.results import PARTS
+from tomoprofile.report.sections.baselines import build
+from tomoprofile.report.sections.section import Section
+from tomoprofile.report.segmentation import Segmentation
 from tomoprofile.substrate.resin import Resin
 from tomoprofile.tables import of_class, read_facts
 from tomoprofile.volume.plane import Plane
@@ -83,7 +87,7 @@ def scan(tmp_path_factory):
 
 
 def test_large_domains_are_hollow_for_otsu_and_whole_once_filled(scan):
-    """A12, P21: what thresholding cannot see is told."""
+    """What thresholding cannot see is told."""
     _, _, _, table, told = scan
     assert told["large_found"] == {"own": [2, 2], "otsu": [0, 2], "threshold_fill": [2, 2]}
     largest = table.groupby("method")["largest_um"].max()
@@ -132,7 +136,7 @@ def test_depths_and_domains_of_a_block_are_those_of_the_scan(tmp_path):
     assert told["block"] == {"z": [z.start, z.stop], "y": [0, SHAPE[1]], "x": [x.start, x.stop]}
     whole = pd.read_parquet(block.level("own").table)
     assert whole["depth_um"].max() < depth.max()
-    text = baselines_section(tmp_path / "baselines.parquet", "domain", "network")["block"]
+    text = section_of(tmp_path / "baselines.parquet", "network").words["block"]
     assert text.startswith("One block of the scan was compared, ")
 
 
@@ -207,9 +211,15 @@ def test_each_class_is_compared_as_if_it_were_alone(tmp_path, second, monkeypatc
     assert large[1][1] == 0
 
 
+def section_of(table, kind):
+    rows, block = (PARTS[name].of_class(PARTS[name].read(table), "domain") for name in ("baselines", "block"))
+    return build(rows, block, Segmentation("", kind, {}))
+
+
 def test_the_section_says_what_thresholds_miss(scan):
     folder, *_ = scan
-    section = baselines_section(folder / "baselines.parquet", "domain", "network")
+    content = section_of(folder / "baselines.parquet", "network")
+    section = content.words
     wanted = (
         "Of the 2 domains over 10 µm that the network finds near the substrate, Otsu's threshold finds 0, a threshold "
         "with holes filled finds 2."
@@ -220,12 +230,13 @@ def test_the_section_says_what_thresholds_miss(scan):
     paths = [picture["path"] for picture in section["pictures"]]
     assert all(paths), "each method has an outline"
     assert paths[1].count("M") > paths[2].count("M"), "a hollow domain has two outlines, a filled one has one"
-    names = [trace["name"] for trace in section["figure"]["data"] if trace["showlegend"]]
+    names = [trace.name for trace in content.figures["baselines"].data if trace.showlegend]
     assert names == ["the network", "Otsu's threshold", "a threshold with holes filled"]
-    text = environment("en").get_template("baselines.html.j2").render(baselines=section, sample="a")
+    text = Renderer().section(Section("baselines", build), content, sample="a", suffix="")
     assert text.count("<svg") == len(METHODS)
-    assert "Beside simple thresholds" in text
-    assert json.loads(text.split('id="figure-baselines">')[1].split("</script>")[0]) == section["figure"]
+    assert "Comparison with simple thresholds" in text
+    drawn = json.loads(text.split('id="figure-baselines">')[1].split("</script>")[0])
+    assert [trace["name"] for trace in drawn["data"] if trace["showlegend"]] == names
 
 
 def test_without_domains_there_still_is_a_table(tmp_path):
@@ -234,8 +245,8 @@ def test_without_domains_there_still_is_a_table(tmp_path):
     assert block.domains_are == {"domain": "dark"}, "the default of the methods"
     assert table[table["method"] == "own"]["n_domains"].sum() == 0
     assert told["large_found"]["otsu"] == [0, 0]
-    section = baselines_section(tmp_path / "baselines.parquet", "domain", "mask")
-    assert section["sentence"].startswith("The mask that was given finds no domain over 10 µm near the substrate here.")
+    section = section_of(tmp_path / "baselines.parquet", "mask").words
+    assert section["sentence"].startswith("The given mask finds no domain over 10 µm near the substrate here.")
 
 
 def test_a_scan_without_resin_and_broken_files_are_errors(tmp_path):
@@ -245,4 +256,4 @@ def test_a_scan_without_resin_and_broken_files_are_errors(tmp_path):
         compare(tmp_path)
     (tmp_path / "broken.parquet").write_text("x")
     with pytest.raises(InputError, match=r"broken\.parquet.*cannot be read"):
-        baselines_section(tmp_path / "broken.parquet", "domain", "network")
+        section_of(tmp_path / "broken.parquet", "network")

@@ -1,50 +1,50 @@
 """Every scan side by side: faults first, relative links, numbers of the zones."""
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 from urllib.parse import unquote
 
 import pandas as pd
 import pytest
-from report_scan import forget_band, write_scan
+from report_scan import KINDS, scan_row
 from test_report_page import Page
 
 from tomoprofile.errors import InputError
 from tomoprofile.layout import Layout, ScanLayout
 from tomoprofile.report.beamtime import BeamtimeEntry, report_beamtime
-from tomoprofile.samples import Scan
+from tomoprofile.report.results import SampleFiles
 
 HEADER = "sample\titem\tstatus\tmessage\n"
 
 
-def entry(results: Path, sample: str, **scan) -> BeamtimeEntry:
-    written, files = write_scan(results / sample, sample=sample, n_large=6, **scan), Layout(results).scan(sample)
-    files.report.write_text("x")
-    return BeamtimeEntry(row(sample), files, written.segmenter)
-
-
-def row(sample: str, **cells) -> Scan:
-    shape = {"slices": 40, "rows": 64, "columns": 48}
-    cells = {"path": sample, "format": "tiff_folder", "dtype": "uint8", "voxel_size_um": "0.5"} | shape | cells
-    return Scan(sample="any", **cells).model_copy(update={"sample": sample})  # a page must bear any name
+def entry(files: SampleFiles, results: Path, sample: str, **record) -> BeamtimeEntry:
+    """Return a scan under another name, in a folder of its own; ``record`` goes into interface.json."""
+    out = Layout(results).scan(sample)
+    out.folder.mkdir(parents=True)
+    for path in (files.zones, files.profile):
+        shutil.copy(path, out.folder)
+    out.report.write_text("x")
+    out.interface.write_text(json.dumps(json.loads(files.interface.read_text()) | record))
+    return BeamtimeEntry(scan_row(sample), out, files.segmenter)
 
 
 def copy_of(entry: BeamtimeEntry, folder: Path, **cells) -> BeamtimeEntry:
     """Return an entry with files of its own, whose names and cells may be others."""
-    shutil.copytree(entry.files.folder, folder, ignore=shutil.ignore_patterns("*.zarr", "objects"))
+    shutil.copytree(entry.files.folder, folder)
     return dataclasses.replace(entry, files=ScanLayout(folder), scan=entry.scan.model_copy(update=cells))
 
 
 @pytest.fixture(scope="module")
-def entries(tmp_path_factory):
-    results = tmp_path_factory.mktemp("results")
+def entries(scans, tmp_path_factory):
+    results, plain = tmp_path_factory.mktemp("results"), scans("plain")
     return [
-        entry(results, "fine_1"),
-        entry(results, "tilted", tilt_deg=5.0),
-        entry(results, "faulty"),
-        entry(results, "fine_2"),
-        entry(results, "by_hand", how="slice:9"),
+        entry(plain, results, "fine_1"),
+        entry(plain, results, "tilted", tilt_deg=5.0),
+        entry(plain, results, "faulty"),
+        entry(plain, results, "fine_2"),
+        entry(plain, results, "by_hand", how="slice:9"),
     ]
 
 
@@ -69,12 +69,11 @@ def test_faults_first_then_warnings_then_the_sheet(entries, tmp_path):
     assert order(healed) == ["tilted", "by_hand", "fine_1", "faulty", "fine_2"]
 
 
-def test_a_given_mask_is_told_beside_the_name(entries, tmp_path):
-    given = copy_of(entries[0], tmp_path / "given")
-    forget_band(entries[0].files.zones, given.files.zones)
+def test_a_given_mask_is_told_beside_the_name(entries, scans, tmp_path):
+    given = entry(scans("given mask"), tmp_path, "given")
     page, out = write([given, entries[3]], tmp_path)
     rows = out.read_text().split("<tr>")
-    assert ["mask given, not made by a model" in row for row in rows if "report.html" in row] == [True, False]
+    assert ["given mask, not made by a model" in row for row in rows if "report.html" in row] == [True, False]
     assert "2 without remarks" in page.text or "All scans are without remarks" in page.text
 
 
@@ -84,7 +83,7 @@ def test_warnings_of_the_check(entries, tmp_path):
     assert "Check of the disk. little room" in page.text
     assert order(page) == ["tilted", "fine_2", "by_hand", "fine_1", "faulty"]
     assert "lost fault no result" in page.text
-    assert page.text.index("lost fault") < page.text.index("tilted 9–28 µm look")
+    assert page.text.index("lost fault") < page.text.index("tilted beyond 27 µm look")
 
 
 def test_links_are_relative_and_lead_to_the_reports(entries, tmp_path):
@@ -110,13 +109,11 @@ def test_numbers_are_those_of_the_zones(entries, tmp_path):
     assert f"{bulk['mean_equivalent_diameter_um']:.2f}" in page.text
 
 
-def test_a_scan_without_domains_is_a_warning(tmp_path):
-    written, files = write_scan(tmp_path / "none", n_small=0, n_large=0), Layout(tmp_path).scan("none")
-    files.report.write_text("x")
-    found = BeamtimeEntry(row("none"), files, written.segmenter)
+def test_a_scan_without_domains_is_a_warning(scans, tmp_path):
+    found = entry(scans("empty"), tmp_path, "none")
     page, _ = write([found], tmp_path, out=tmp_path)
     assert "No domains" in page.text
-    assert "none 9–28 µm look" in page.text
+    assert "none beyond 27 µm look" in page.text
     assert "nan" not in page.text.lower().split()
 
 
@@ -128,19 +125,57 @@ def test_odd_names(entries, tmp_path):
 
 
 def test_a_broken_check_is_named(entries, tmp_path):
-    with pytest.raises(InputError, match=r"check\.tsv.*no table of the check"):
+    with pytest.raises(InputError, match=r"check\.tsv.*not a table of the check"):
         write(entries, tmp_path, "a\tb\n1\t2\n")
 
 
 def test_done_failed_and_missing_scans_are_listed(entries, tmp_path):
     nowhere = tmp_path / "nowhere"
-    lost = BeamtimeEntry(row("lost"), ScanLayout(nowhere), nowhere)
+    lost = BeamtimeEntry(scan_row("lost"), ScanLayout(nowhere), nowhere)
     heading, text = "predict_slab z00512 failed, SLURM job 7 on cpu1", "log: predict.log\n  ERROR <no room> left"
-    broken = dataclasses.replace(lost, scan=row("broken"), troubles=((heading, text),))
+    broken = dataclasses.replace(lost, scan=scan_row("broken"), troubles=((heading, text),))
     stale = dataclasses.replace(entries[0], troubles=((heading, text),))
     page, _ = write([*entries[1:], lost, broken, stale], tmp_path)
     assert "5 of 7 scans have results." in page.text
     assert "lost missing no result" in page.text
     assert "broken failed no result" in page.text
     assert "ERROR <no room> left" in page.text
-    assert "fine_1 9–28 µm failed" in page.text, "what was computed earlier is still shown"
+    assert "fine_1 beyond 27 µm failed" in page.text, "what was computed earlier is still shown"
+
+
+def test_classes_have_rows_and_comparisons_of_their_own(entries, scans, tmp_path):
+    both = [entry(scans("two classes"), tmp_path, name) for name in ("both_1", "both_2")]
+    tilted = entry(scans("two classes"), tmp_path, "tilted", tilt_deg=5.0)
+    page, out = write([*both, tilted], tmp_path, out=tmp_path)
+    assert order(page) == ["tilted", "tilted", "both_1", "both_1", "both_2", "both_2"], "rows of a scan stay together"
+    assert "3 scans" in page.text
+    assert "1 to look at, 2 without remarks" in page.text
+    zones = pd.read_parquet(both[0].files.zones).query("zone == 'bulk' and level == 'calibrated'").set_index("class")
+    rows = [row for row in out.read_text().split("<tr>") if ">both_1<" in row]
+    for name, row in zip(("domain", "void"), rows, strict=True):
+        assert f'<td class="text">{name}</td>' in row
+        assert f"{100 * zones.at[name, 'volume_ratio']:.1f}" in row
+    plots = {plot["id"] for plot in page.all("div", class_="plot")}
+    assert plots == {"plot-overlay-domain", "plot-overlay-void"}
+    assert "Scans compared: void" in page.text
+    comparison = pd.read_parquet(Layout(tmp_path).comparison)
+    assert list(comparison["class"].unique()) == ["domain", "void"]
+    alone, text = write(entries[:2], tmp_path, out=tmp_path)
+    assert "Class" not in alone.text
+    assert 'id="plot-overlay"' in text.read_text()
+
+
+def test_a_scan_that_lacks_a_class_is_left_out_of_its_comparison(entries, scans, tmp_path):
+    both = entry(scans("two classes"), tmp_path, "both")
+    page, _ = write([both, entries[0]], tmp_path, out=tmp_path)
+    comparison = pd.read_parquet(Layout(tmp_path).comparison)
+    assert set(comparison.query("`class` == 'void'")["samples"]) == {"both"}
+    assert set(comparison.query("`class` == 'domain'")["samples"]) == {"both", "fine_1"}
+    assert "Only one scan has results" in page.text.split("Scans compared: void")[1]
+
+
+def test_the_name_of_a_class_is_text(scans, tmp_path):
+    odd = [entry(scans("odd class name"), tmp_path, name) for name in ("a", "b")]
+    page, _ = write(odd, tmp_path, out=tmp_path)
+    assert f"Scans compared: {KINDS['odd class name'].voids}" in page.text
+    assert page.all("u") == []

@@ -7,10 +7,11 @@ import shutil
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from report_scan import forget_band, write_threshold
+from report_scan import write_threshold
 from test_report_beamtime import copy_of, entry
 from test_report_page import Page
 
+from tomoprofile.layout import ScanLayout
 from tomoprofile.report.beamtime import report_beamtime
 from tomoprofile.report.comparison import spread_in_words
 
@@ -18,23 +19,23 @@ QUANTITIES = ("volume_ratio", "mean_equivalent_diameter_um", "number_density_per
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return entry(tmp_path_factory.mktemp("base"), "base")
+def base(scans, tmp_path_factory):
+    return entry(scans("plain"), tmp_path_factory.mktemp("base"), "base")
 
 
 def scan_like(base, folder, factor=1.0, last_um=None, **cells):
     """Return an entry like another, with its numbers times a factor and bins only down to ``last_um``."""
     found = copy_of(base, folder / cells["sample"], **cells)
-    for path in (found.zones, found.profile):
+    for path in (found.files.zones, found.files.profile):
         table = pd.read_parquet(path)
         for name in QUANTITIES:
             for end in ("", "_lo", "_hi"):
                 table[f"{name}{end}"] *= factor
-        if last_um and path == found.profile:
+        if last_um and path == found.files.profile:
             table = table[table["depth_hi_um"] <= last_um]
         table.to_parquet(path, index=False)
         content = pq.read_table(path)
-        pq.write_table(content.replace_schema_metadata({b"blocks": b"9"}), path)
+        pq.write_table(content.replace_schema_metadata({b"classes": b'{"domain": {"blocks": 9}}'}), path)
     return found
 
 
@@ -65,12 +66,12 @@ def test_groups_are_compared_in_figure_tables_and_file(base, tmp_path):
     assert difference["value"] == pytest.approx(dry["value"] - wet["value"])
     assert difference["lo"] > 0
     assert "dry − wet" in page.text
-    assert "the interval leaves zero out" in page.text
+    assert "the interval excludes zero" in page.text
     assert "not a test: fewer" not in page.text
     drawn = figure(tmp_path / "index.html", "overlay")
     assert [trace["name"] for trace in drawn["data"] if trace.get("showlegend") is not False] == ["wet", "dry", "alone"]
     titles = [drawn["layout"][f"yaxis{n}"]["title"]["text"] for n in ("", "2", "3")]
-    assert titles == ["Volume ratio (%)", "Mean diameter (µm)", "Number density (mm⁻³)"]
+    assert titles == ["Volume fraction (%)", "Mean diameter (µm)", "Number density (mm⁻³)"]
     assert table["quantity"].isin(QUANTITIES).all()
 
 
@@ -105,8 +106,8 @@ def test_without_groups_each_scan_stands_alone(base, tmp_path):
     entries = [scan_like(base, tmp_path, sample=name) for name in ("a", "b")]
     page, table = write(entries, tmp_path)
     assert "No scan names a group" in page.text
-    assert set(table["flag"]) == {"one_scan"}
-    assert page.text.count("Differences of groups") == 0
+    assert set(table.loc[table["n_scans"] > 0, "flag"]) == {"one_scan"}
+    assert page.text.count("Differences between groups") == 0
 
 
 def test_one_scan_and_none(base, tmp_path):
@@ -114,7 +115,7 @@ def test_one_scan_and_none(base, tmp_path):
     assert "Only one scan has results" in page.text
     assert "data-figure" not in (tmp_path / "index.html").read_text()
     assert len(table)
-    lost = dataclasses.replace(base, folder=tmp_path / "nowhere")
+    lost = dataclasses.replace(base, files=ScanLayout(tmp_path / "nowhere"))
     page, table = write([lost], tmp_path)
     assert "No scan has results, so there is nothing to compare." in page.text
     assert table.empty
@@ -123,23 +124,23 @@ def test_one_scan_and_none(base, tmp_path):
 
 def test_depths_that_only_some_scans_reach(base, tmp_path):
     entries = [scan_like(base, tmp_path, sample="long", group="wet")]
-    entries.append(scan_like(base, tmp_path, last_um=12.0, sample="short", group="wet"))
+    entries.append(scan_like(base, tmp_path, last_um=28.0, sample="short", group="wet"))
     page, table = write(entries, tmp_path)
     bins = table.query("kind == 'bin' and quantity == 'volume_ratio'").set_index("from_um")["n_scans"]
-    assert bins[:9.0].eq(2).all()
-    assert bins[12.0:].eq(1).all()
-    assert len(bins[12.0:]) > 1
+    assert bins[:24.0].eq(2).all()
+    assert bins[28.0:].eq(1).all()
+    assert len(bins[28.0:]) > 1
     assert "Not all scans reach the same depths" in page.text
 
 
-def test_what_differs_beside_the_sample_is_marked(base, tmp_path):
+def test_what_differs_beside_the_sample_is_marked(base, scans, tmp_path):
     coarse = scan_like(base, tmp_path, sample="coarse", group="wet", voxel_size_um=(1.0, 1.0, 1.0))
-    given = scan_like(base, tmp_path, sample="given", group="dry")
-    forget_band(given.zones, given.zones)
+    of_mask = entry(scans("given mask"), tmp_path / "of_mask", "of_mask")
+    given = scan_like(of_mask, tmp_path, sample="given", group="dry")
     page, table = write([scan_like(base, tmp_path, sample="fine", group="wet"), coarse, given], tmp_path)
     assert "differ in their voxel size (0.5 × 0.5 × 0.5 µm: fine, given; 1 × 1 × 1 µm: coarse)" in page.text
     assert "differ in their boundary convention" in page.text
-    assert "unknown, mask given: given" in page.text
+    assert "unknown, given mask: given" in page.text
     of_wet = set(table.query("kind == 'zone' and group == 'wet'")["flag"])
     assert of_wet == {"differ_in_voxel_size"}
 
@@ -176,14 +177,14 @@ def test_three_hundred_scans_stay_a_page_one_can_open(base, tmp_path):
 @pytest.mark.filterwarnings("error")
 def test_scans_without_domains_or_without_a_zone_are_compared_all_the_same(base, tmp_path):
     entries = [scan_like(base, tmp_path, sample=name, group="wet") for name in ("some", "none", "shallow")]
-    for path in (entries[1].zones, entries[1].profile):
+    for path in (entries[1].files.zones, entries[1].files.profile):
         table = pd.read_parquet(path)
         for name in QUANTITIES:
             table[[name, f"{name}_lo", f"{name}_hi"]] = float("nan") if "diameter" in name else 0.0
         table.to_parquet(path, index=False)
-    zones = pd.read_parquet(entries[2].zones)
+    zones = pd.read_parquet(entries[2].files.zones)
     zones.loc[zones["zone"] == "bulk", [*QUANTITIES, *(f"{name}_lo" for name in QUANTITIES)]] = float("nan")
-    zones.to_parquet(entries[2].zones, index=False)
+    zones.to_parquet(entries[2].files.zones, index=False)
     page, table = write(entries, tmp_path)
     bulk = table.query("kind == 'zone' and zone == 'bulk'").set_index("quantity")["n_scans"]
     assert dict(bulk) == {"volume_ratio": 2, "mean_equivalent_diameter_um": 1, "number_density_per_mm3": 2}

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 from model_facts import measured, model_facts, scores, write_bundle
-from report_scan import write_mask, write_scan, write_threshold
+from report_scan import write_threshold
 
 from tomoprofile.errors import InputError
 from tomoprofile.report.flags import (
@@ -13,12 +13,14 @@ from tomoprofile.report.flags import (
     domain_flags,
     familiarity_flags,
     interface_flags,
+    level_flags,
+    naming_classes,
     profile_flags,
     segmentation_flags,
     worst,
     zone_flags,
 )
-from tomoprofile.report.segmentation import read_segmentation
+from tomoprofile.report.segmentation import MeasuredFacts, Segmentation, read_segmentation
 from tomoprofile.report.zones import read_zones
 from tomoprofile.shift.alarm import Familiarity
 
@@ -50,10 +52,8 @@ def test_an_unknown_reason_is_shown_rather_than_lost():
 
 
 @pytest.fixture
-def zones(tmp_path):
-    table = read_zones(write_scan(tmp_path).zones)
-    table["flag"] = ""
-    return table
+def zones(scans):
+    return read_zones(scans("plain").zones)["domain"]
 
 
 def test_zones_without_doubt(zones):
@@ -89,12 +89,13 @@ def test_interface():
     assert interface_flags(good | {"warning": "12 % agree"})[0].text == "12 % agree"
 
 
-def test_segmentation(tmp_path):
+def test_segmentation(tmp_path, scans):
     def model(folder, **known):
         return write_bundle(folder, model_facts(measured={"domain": measured(**known)}))
 
     def titles(segmenter, sample="epoxy_1"):
-        return [flag.title for flag in segmentation_flags(read_segmentation(segmenter), sample)]
+        found = read_segmentation(segmenter)
+        return [flag.title for flag in [*segmentation_flags(found, sample), *level_flags(found)]]
 
     assert titles(write_bundle(tmp_path / "a")) == []
     assert titles(write_bundle(tmp_path / "a"), "epoxy_2") == ["Model from another scan"]
@@ -102,14 +103,38 @@ def test_segmentation(tmp_path):
     assert titles(model(tmp_path / "b", calibrated=False)) == ["Uncalibrated decision level"]
     assert titles(model(tmp_path / "c", level=0.7)) == ["Decision level at its limit"]
     assert titles(write_threshold(tmp_path / "threshold.json")) == ["Segmented by a threshold"]
-    assert titles(write_mask(tmp_path / "mask.json")) == ["Segmentation of your own"]
+    assert titles(scans("given mask").segmenter) == ["Segmentation of your own"]
+
+
+def test_levels_of_several_classes_name_the_class_that_is_doubtful():
+    known = {"domain": MeasuredFacts(0.45, calibrated=True), "void": MeasuredFacts(0.7, calibrated=True)}
+    (flag,) = level_flags(Segmentation("a network", "network", known))
+    assert flag.title == "Decision level at its limit (void)"
+    both = dict.fromkeys(known, MeasuredFacts(0.5))
+    assert [flag.title for flag in level_flags(Segmentation("", "network", both))] == ["Uncalibrated decision level"]
+
+
+def test_what_all_classes_share_is_said_once():
+    shared, own = Flag("note", "Few blocks", "all"), Flag("warning", "Few domains", "0–5 µm")
+    other = Flag("warning", "Few domains", "0–9 µm")
+    found = naming_classes({"a": [own, shared], "b": [shared, other]}, ["a", "b"])
+    assert [(flag.title, flag.text) for flag in found] == [
+        ("Few domains (a)", "0–5 µm"),
+        ("Few blocks", "all"),
+        ("Few domains (b)", "0–9 µm"),
+    ]
+    assert naming_classes({"a": [own]}, ["a"]) == [own], "one class needs no name"
+    assert naming_classes({"a": [own]}, ["a", "b"])[0].title == "Few domains (a)", "the other has no domains"
 
 
 def test_scores_that_are_unknown_are_left_out(tmp_path):
-    assert read_segmentation(write_bundle(tmp_path / "a")).held_out == {"dice": 0.9312, "iou": 0.8713}
+    def held_out(bundle):
+        return read_segmentation(bundle).classes["domain"].held_out
+
+    assert held_out(write_bundle(tmp_path / "a")) == {"dice": 0.9312, "iou": 0.8713}
     known = measured(held_out=scores(recall=1.0))
     bundle = write_bundle(tmp_path / "b", model_facts(measured={"domain": known}))
-    assert read_segmentation(bundle).held_out == {"dice": 0.9312, "iou": 0.8713, "recall": 1.0}
+    assert held_out(bundle) == {"dice": 0.9312, "iou": 0.8713, "recall": 1.0}
 
 
 def test_facts_of_learning_are_flattened(tmp_path):

@@ -3,10 +3,12 @@
 import math
 
 import pytest
-from report_scan import write_scan
+from report_scan import SHAPE, ZONE_UM
 
 from tomoprofile.domains.objects import ObjectsMetadata
-from tomoprofile.report.headline import NOT_AVAILABLE, Estimate, cards, count, depth_range, estimate, summary
+from tomoprofile.report.numbers import NOT_AVAILABLE, Estimate, count, depth_range, estimate
+from tomoprofile.report.sections.heading import summary
+from tomoprofile.report.sections.headline import cards
 from tomoprofile.report.zones import read_zones
 
 
@@ -41,9 +43,12 @@ def test_words():
     assert depth_range(80, 109.0034) == "80–109 µm"
 
 
+OBJECTS = ObjectsMetadata("domain", 0.45, 26, 5, SHAPE, (0.5, 0.5, 0.5), 224)
+
+
 @pytest.fixture(scope="module")
-def zones(tmp_path_factory):
-    return read_zones(write_scan(tmp_path_factory.mktemp("scan")).zones)
+def zones(scans):
+    return read_zones(scans("plain").zones)["domain"]
 
 
 def test_estimate_takes_value_and_interval_from_the_calibrated_level_and_the_band_from_all(zones):
@@ -59,21 +64,17 @@ def test_estimate_takes_value_and_interval_from_the_calibrated_level_and_the_ban
 
 
 def test_plateau_is_the_last_zone_reached(zones):
-    objects = ObjectsMetadata(0.5, 26, 5, (40, 64, 48), (0.5, 0.5, 0.5), 42)
-    assert [card.title for card in cards(zones, objects)][-1] == "Smallest domain near the substrate"
-    assert "At 9 to " in summary(zones)
+    assert [card.title for card in cards(zones, OBJECTS)][-1] == "Smallest domain near the substrate"
+    assert f"At {ZONE_UM:g} µm and more" in summary(zones)
     unreached = zones.copy()
     unreached.loc[unreached["zone"] == "bulk", ["volume_ratio", "to_um"]] = math.nan
-    assert "At 0 to 9 µm" in summary(unreached)
+    assert f"At 0 to {ZONE_UM:g} µm" in summary(unreached)
 
 
-def test_no_domain_near_the_substrate_is_said(zones):
-    empty = zones.copy()
-    near = empty["zone"] == "interface"
-    empty.loc[near, [name for name in empty if name.startswith("diameter_")]] = math.nan
-    empty.loc[near, "n_domains"] = 0
-    objects = ObjectsMetadata(0.5, 26, 5, (40, 64, 48), (0.5, 0.5, 0.5), 42)
-    card = cards(empty, objects)[-1]
+def test_no_domain_near_the_substrate_is_said(zones, scans):
+    assert "no whole domain was found" not in summary(zones)
+    empty = read_zones(scans("none near the substrate").zones)["domain"]
+    card = cards(empty, OBJECTS)[-1]
     assert (card.value, card.caveat) == (NOT_AVAILABLE, "No domain has its centre there.")
     assert "no whole domain was found" in summary(empty)
 

@@ -1,6 +1,5 @@
 """The pictures show what was measured, where it was measured."""
 
-import json
 import math
 import re
 
@@ -8,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from report_scan import EDGE, LEVELS, write_scan
+from report_scan import EDGE, LEVELS
 from scipy.ndimage import center_of_mass, label
-from skimage.measure import find_contours
 
 from tomoprofile.domains.objects import iter_runs, read_objects_metadata
-from tomoprofile.report import overlays
-from tomoprofile.report.overlays import draw_triplet
+from tomoprofile.report import cuts
+from tomoprofile.report.cuts import FULL, Box, Cut, Detail, draw_contours, read_cut, scale_bar_um, substrate_line
+from tomoprofile.report.triplets import Measured, draw_triplet, spread_slices
 from tomoprofile.report.zones import read_zones
 from tomoprofile.tables import at_level
 from tomoprofile.volume.plane import Plane, Relief
@@ -24,17 +23,23 @@ from tomoprofile.volume.store import create_store, open_store
 ZONE = {"interface": 0, "bulk": 1}
 
 
-@pytest.fixture(scope="module", params=[(0.03, 1.0, 0.02), (1.0, 0.03, 0.03)], ids=["depth_y", "depth_z"])
-def scan(request, tmp_path_factory):
-    return write_scan(tmp_path_factory.mktemp("scan"), normal=request.param, shape=(48, 64, 56), n_small=90)
+@pytest.fixture(scope="module", params=["plain", "depth along z"])
+def scan(request, scans):
+    return scans(request.param)
 
 
-def draw(files, zone="bulk"):
-    row = at_level(read_zones(files.zones), "calibrated").iloc[ZONE[zone]]
-    run_file = files.objects["calibrated"]
-    stores = (open_store(files.volume), open_store(files.probability))
-    plane = Plane.load(files.interface)
-    return draw_triplet(row, zone == "interface", *stores, run_file, read_objects_metadata(run_file), plane)
+def measured(files, name="domain"):
+    objects = files.objects["calibrated"]
+    stores = (open_store(files.volume), open_store(files.probability, name))
+    return Measured(*stores, objects, read_objects_metadata(objects)[name], Plane.load(files.interface))
+
+
+def zone_of(files, zone, name="domain"):
+    return at_level(read_zones(files.zones)[name], "calibrated").iloc[ZONE[zone]]
+
+
+def draw(files, zone="bulk", detail=FULL, name="domain"):
+    return draw_triplet(zone_of(files, zone, name), zone == "interface", measured(files, name), detail)
 
 
 def outlines(picture):
@@ -55,11 +60,12 @@ def centre(polygon):
     return np.array([((x + np.roll(x, -1)) * cross).sum(), ((y + np.roll(y, -1)) * cross).sum()]) / (3 * cross.sum())
 
 
-def cut_of(files, triplet):
+def cut_of(files, triplet, name="domain"):
     """Return axis and index of the section shown first, and the mask of its domains."""
     axis, index = triplet.shown.axis, triplet.shown.index
     mask = np.zeros(open_store(files.volume).shape, bool)
-    for runs in iter_runs(files.objects["calibrated"]):
+    objects = files.objects["calibrated"]
+    for runs in iter_runs(objects, read_objects_metadata(objects)[name]):
         for z, y, start, stop in zip(runs.z, runs.y, runs.x_start, runs.x_stop, strict=True):
             mask[z, y, start:stop] = True
     return axis, index, mask
@@ -75,11 +81,8 @@ def test_a_cut_is_the_plane_of_the_array(axis, tmp_path):
         np.testing.assert_array_equal(store.cut(axis, index), np.take(data, index, axis))
 
 
-def test_contours_lie_where_the_domains_are(scan):
-    triplet = draw(scan)
-    axis, index, mask = cut_of(scan, triplet)
-    plane_mask = np.take(mask, index, axis)
-    polygons = outlines(triplet.shown.pictures[0])
+def assert_around(polygons, plane_mask):
+    """Fail unless outlines lie around the domains of a cut."""
     # Outlines run between voxels, so their area is near that of the voxels but not the same.
     assert sum(area(polygon) for polygon in polygons) == pytest.approx(plane_mask.sum() * EDGE**2, rel=0.12)
     regions, n_regions = label(plane_mask, np.ones((3, 3)))
@@ -95,13 +98,21 @@ def test_contours_lie_where_the_domains_are(scan):
     assert np.median(offsets, axis=0) == pytest.approx([0, 0], abs=0.2 * EDGE)
 
 
-def test_contours_off_by_half_a_voxel_would_be_seen(scan, monkeypatch):
-    def shifted(image, level):
-        return [outline + 0.5 for outline in find_contours(image, level)]
-
-    monkeypatch.setattr(overlays, "find_contours", shifted)
+def test_contours_lie_where_the_domains_are(scan):
+    triplet = draw(scan)
+    axis, index, mask = cut_of(scan, triplet)
+    plane_mask, polygons = np.take(mask, index, axis), outlines(triplet.shown.pictures[0])
+    assert_around(polygons, plane_mask)
     with pytest.raises(AssertionError):
-        test_contours_lie_where_the_domains_are(scan)
+        assert_around([polygon + EDGE / 2 for polygon in polygons], plane_mask)
+
+
+def test_each_class_has_its_own_outlines(scans):
+    files = scans("two classes")
+    for name in ("domain", "void"):
+        triplet = draw(files, name=name)
+        axis, index, mask = cut_of(files, triplet, name)
+        assert_around(outlines(triplet.shown.pictures[0]), np.take(mask, index, axis))
 
 
 def test_zoom_has_the_contours_of_the_overview(scan):
@@ -121,7 +132,7 @@ def test_zoom_has_the_contours_of_the_overview(scan):
 
 def test_box_of_the_bulk_holds_the_largest_cross_section_of_its_zone(scan):
     triplet = draw(scan)
-    zone = at_level(read_zones(scan.zones), "calibrated").iloc[ZONE["bulk"]]
+    zone = zone_of(scan, "bulk")
     axis, index, _ = cut_of(scan, triplet)
     runs = pq.read_table(scan.objects["calibrated"]).to_pandas()
     runs = runs[runs["zyx"[axis]] == index]
@@ -165,18 +176,18 @@ def test_substrate_line_lies_on_the_plane(scan):
 def test_the_line_of_a_rough_substrate_follows_its_surface():
     rows, columns = np.mgrid[:60, :80] * EDGE + EDGE / 2
     wave = 12 + 2 * np.sin(columns / 5)
-    cut = overlays.Section(0, 3, 1.0, (EDGE, EDGE), np.zeros((60, 80)), np.zeros((60, 80), np.uint8), rows - wave)
+    cut = Cut(0, 3, 1.0, (EDGE, EDGE), np.zeros((60, 80)), np.zeros((60, 80), np.uint8), rows - wave)
     relief = Relief((0.0, 1.0, 0.0), 12.0, np.zeros((2, 2, 2), np.float32), (1.0, 1.0, 1.0))
-    line = np.reshape(overlays.substrate_line(cut, relief, overlays.Box(0, 0, 80 * EDGE, 60 * EDGE)), (-1, 2))
+    line = np.reshape(substrate_line(cut, relief, Box(0, 0, 80 * EDGE, 60 * EDGE)), (-1, 2))
     assert np.abs(line[:, 1] - (12 + 2 * np.sin(line[:, 0] / 5))).max() < 0.15 * EDGE
     assert np.ptp(line[:, 0]) == pytest.approx(79 * EDGE)
-    assert overlays.substrate_line(cut, relief, overlays.Box(0, 0, 80 * EDGE, 6 * EDGE)) is None
+    assert substrate_line(cut, relief, Box(0, 0, 80 * EDGE, 6 * EDGE)) is None
 
 
-def test_section_has_the_median_coverage_of_the_zone(scan):
+def test_the_cut_has_the_median_coverage_of_the_zone(scan):
     axis, index, mask = cut_of(scan, draw(scan))
     plane = Plane.load(scan.interface)
-    zone = at_level(read_zones(scan.zones), "calibrated").iloc[ZONE["bulk"]]
+    zone = zone_of(scan, "bulk")
     z, y, x = np.meshgrid(*[(np.arange(n) + 0.5) * EDGE for n in mask.shape], indexing="ij", sparse=True)
     covered = (mask & (plane.depth_um(z, y, x) >= zone["from_um"])).sum(axis=tuple({0, 1, 2} - {axis}))
     filled = np.sort(covered[covered > 0])
@@ -191,28 +202,26 @@ def test_objects_that_were_dropped_are_not_drawn(scan):
     frame = table.to_pandas()
     present = frame.loc[frame["zyx"[axis]] == index, "domain_id"].unique()
     kept = table.filter(~np.isin(frame["domain_id"].to_numpy(), present[:1]))
-    stores = (open_store(scan.volume), open_store(scan.probability))
+    stores = (open_store(scan.volume), open_store(scan.probability, "domain"))
     plane = Plane.load(scan.interface)
-    metadata = read_objects_metadata(scan.objects["calibrated"])
-    runs = kept.to_pandas()
-    cut = overlays.read_section(*stores, runs[runs["zyx"[axis]] == index], axis, index, metadata.level, plane)
-    lines, _, _ = overlays.draw_contours(cut, metadata.level, None)
+    runs, level = kept.to_pandas(), LEVELS["calibrated"]
+    cut = read_cut(*stores, runs[runs["zyx"[axis]] == index], axis, index, level, plane)
+    lines, _, _ = draw_contours(cut, level, None)
     assert 0 < lines.count("M") == len(before) - 1
 
 
 def test_scale_bar_is_a_round_length_that_fits():
     for width in (0.7, 13.0, 64.0, 1024.0, 99999.0):
-        bar = overlays.scale_bar_um(width)
+        bar = scale_bar_um(width)
         assert width / 10 <= bar <= width / 4 * (1 + 1e-12)
         assert bar / 10 ** math.floor(math.log10(bar) + 1e-12) == pytest.approx(1, rel=1e-9) or round(
             bar / 10 ** math.floor(math.log10(bar)), 6
         ) in (1, 2, 5)
 
 
-def test_crowded_pictures_leave_out_the_smallest_contours_and_say_so(scan, monkeypatch):
+def test_crowded_pictures_leave_out_the_smallest_contours_and_say_so(scan):
     whole = outlines(draw(scan).shown.pictures[0])
-    monkeypatch.setattr(overlays, "_MOST_POINTS", sum(len(p) + 1 for p in whole) - 1)
-    shown = draw(scan).shown
+    shown = draw(scan, detail=Detail(most_points=sum(len(p) + 1 for p in whole) - 1)).shown
     fewer = outlines(shown.pictures[0])
     assert 0 < len(fewer) < len(whole)
     assert shown.hidden == len(whole) - len(fewer)
@@ -220,10 +229,9 @@ def test_crowded_pictures_leave_out_the_smallest_contours_and_say_so(scan, monke
 
 
 def test_level_of_the_contours_is_that_of_the_run_file(scan):
-    metadata = pq.read_schema(scan.objects["calibrated"]).metadata
-    assert json.loads(metadata[b"level"]) == LEVELS["calibrated"]
+    assert measured(scan).metadata.level == LEVELS["calibrated"]
     # Outlines are drawn where stitching decides: its own function, not a copy.
-    assert overlays.threshold_of is threshold_of
+    assert cuts.threshold_of is threshold_of
     assert threshold_of(0.6) == 153, "0.6 * 255 is 153 but for rounding"
     assert threshold_of(0.45) == 115
 
@@ -248,17 +256,16 @@ def test_slices_go_from_one_end_to_the_other_and_each_is_its_own(scan):
 
 @pytest.mark.parametrize(("length", "first"), [(1, 0), (2, 1), (9, 4), (10, 9), (2048, 0), (2048, 777)])
 def test_the_slice_shown_first_is_among_them(length, first):
-    indices = overlays._spread(first, length)
+    indices = spread_slices(first, length)
     assert first in indices
     assert indices == sorted(set(indices))
     assert len(indices) == min(9, length)
     assert set(indices) <= set(range(length))
 
 
-def test_a_reduced_overview_keeps_its_contours_in_place(scan, monkeypatch):
+def test_a_reduced_overview_keeps_its_contours_in_place(scan):
     whole = outlines(draw(scan).shown.pictures[0])
-    monkeypatch.setattr(overlays, "_OVERVIEW_PIXELS", 28)
-    coarse = draw(scan).shown.pictures[0]
+    coarse = draw(scan, detail=Detail(pixels=56)).shown.pictures[0]
     assert coarse.step_um == pytest.approx(2 * EDGE / 4, rel=0.2)
     for polygon, other in zip(whole, outlines(coarse), strict=True):
         assert np.abs(centre(polygon) - centre(other)).max() < EDGE

@@ -7,7 +7,7 @@ from tomoprofile.baselines.table import write_baselines
 from tomoprofile.config import ObjectsConfig, ProfileConfig
 from tomoprofile.files import temporary_folder
 from tomoprofile.logs import rule_logging
-from tomoprofile.report.baselines import draw_outlines
+from tomoprofile.report.outlines import draw_outlines
 from tomoprofile.segment.kinds import segmenter_at
 
 with rule_logging(snakemake.log[0]):

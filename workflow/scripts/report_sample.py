@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from tomoprofile.logs import rule_logging
-from tomoprofile.report.page import SampleFiles, report_sample
+from tomoprofile.report.page import report_sample
+from tomoprofile.report.results import SampleFiles
 from tomoprofile.run.provenance import write_provenance
 
 TABLES = ("domains", "profile", "zones", "breakpoints", "correlation", "sizes", "baselines")

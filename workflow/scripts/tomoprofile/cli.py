@@ -12,7 +12,7 @@ from .errors import ConfigError, Fault, TomoprofileError
 from .logs import LOG, log_to_terminal
 
 if TYPE_CHECKING:
-    from .config import UNetConfig
+    from .labels.classes import Classes
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -190,17 +190,19 @@ def _prelabel(options: argparse.Namespace) -> None:
     from .segment.prelabel import prelabel
 
     threshold = ThresholdConfig(method="otsu", domains_are=options.domains_are)
-    prelabel(options.slices, options.labels, threshold, _network(options))
+    prelabel(options.slices, options.labels, threshold, _classes(options))
 
 
 def _annotate(options: argparse.Namespace) -> None:
     from .phantom.annotator import annotate
 
-    annotate(options.truth, options.slices, options.labels, _network(options).classes)
+    classes = _classes(options)
+    values = dict(zip(classes.names, classes.values, strict=True))
+    annotate(options.truth, options.slices, options.labels, values)
 
 
-def _network(options: argparse.Namespace) -> UNetConfig:
-    """Return the network that labels are made for: one with defaults where none is configured."""
+def _classes(options: argparse.Namespace) -> Classes:
+    """Return the classes that labels are made for: the default ones where no model is configured."""
     import yaml
 
     from .config import read_config

@@ -5,28 +5,30 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+import pandas as pd
 
 from ..errors import Fault, InputError
 from ..files import read_record
 from ..layout import BundleLayout, ScanLayout
 from ..profile.comparison import ScanResult, compare_scans
 from ..samples import Scan
-from ..tables import COMPARISON, PROFILE, at_level, read_facts
+from ..tables import CALIBRATED, COMPARISON, PROFILE, at_level, of_class, read_facts
 from .comparison import comparison_section
-from .flags import Flag, interface_flags, model_flags, segmentation_flags, worst, zone_flags
-from .headline import Estimate, count, depth_range, estimate
-from .page import write_page
+from .flags import Flag, interface_flags, level_flags, model_flags, segmentation_flags, worst, zone_flags
+from .numbers import Estimate, count, depth_range, estimate
+from .rendering import Renderer, suffixes_of
 from .segmentation import Segmentation, read_segmentation
 from .zones import mask_was_given, plateau, read_zones
 
 _LABELS = {"error": "fault", "warning": "look", "note": "fine", "ok": "fine"}
 _SEVERITY = tuple(_LABELS)
-_GIVEN_REMARK = "mask given, not made by a model; boundary uncertainty unknown"
+_GIVEN_REMARK = "given mask, not made by a model; boundary uncertainty unknown"
 _COLUMNS = ("sample", "item", "status", "message")
 
 
@@ -75,26 +77,29 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Row:
-    """One scan of the table; without results it has only flags.
+    """One class of a scan in the table; a scan without results has one row with only flags.
 
-    ``label`` is the word for its state, ``remark`` what sets its numbers apart from those of other scans.
+    ``label`` is the word for its state, ``measured`` the class, ``numbers`` become ``quantities`` once all rows are
+    known, ``remark`` is what sets them apart from those of other scans.
     """
 
     sample: str
     state: str
     label: str
-    link: str
-    place: str
-    quantities: tuple[Quantity, ...]
-    n_domains: str
     flags: tuple[Flag, ...]
+    measured: str = ""
+    link: str = ""
+    place: str = ""
+    numbers: tuple[Estimate, ...] = ()
+    quantities: tuple[Quantity, ...] = ()
+    n_domains: str = ""
     remark: str = ""
 
 
 def report_beamtime(
     samples: list[BeamtimeEntry], checks: Sequence[Path], title: str, page: Path, comparison: Path
 ) -> None:
-    """Write ``index.html`` and ``comparison.parquet``.
+    """Write ``index.html`` and ``comparison.parquet``: a row for each scan and class, and a comparison for each class.
 
     Scans with faults come first, then those with warnings, then the rest, each in sheet order. A scan without results
     is listed as failed, with the end of the log, or as missing; only the others are compared.
@@ -120,60 +125,73 @@ def report_beamtime(
     for check in checks:
         findings |= _read_check(check)
     names = {entry.sample for entry in samples}
-    loaded = [_load(entry, findings.get(entry.sample, []), page) for entry in samples if entry.has_results]
-    scales = [_scale([numbers[i] for _, numbers in loaded]) for i in range(4)]
-    rows = [
-        Row(**{**row, "quantities": tuple(_place(n, s) for n, s in zip(numbers, scales, strict=True))})
-        for row, numbers in loaded
-    ]
+    done = [entry for entry in samples if entry.has_results]
+    rows = _placed([row for entry in done for row in _rows(entry, findings.get(entry.sample, []), page)])
     rows += [_without_results(entry, findings.get(entry.sample, [])) for entry in samples if not entry.has_results]
     rows += [
-        Row(sample, worst(flags), _LABELS[worst(flags)], "", "", (), "", tuple(flags))
+        Row(sample, worst(flags), _LABELS[worst(flags)], tuple(flags))
         for sample, flags in findings.items()
         if flags and sample not in names and sample != "-"
     ]
-    rows.sort(key=lambda row: _SEVERITY.index(row.state))  # stable: the order of the sheet within a kind
-    states = [row.state for row in rows]
+    states: dict[str, int] = {}  # the gravest of the rows of a scan
+    for row in rows:
+        states[row.sample] = min(_SEVERITY.index(row.state), states.get(row.sample, len(_SEVERITY)))
+    rows.sort(key=lambda row: states[row.sample])  # stable: the order of the sheet within a kind
+    worst_of_scans = [_SEVERITY[state] for state in states.values()]
+    scans: dict[str, list[ScanResult]] = {}
+    for entry in done:
+        for name, result in _results(entry):
+            scans.setdefault(name, []).append(result)
+    table = compare_scans(scans)
+    COMPARISON.write(comparison, table)
     context = {
         "title": title,
         "rows": rows,
+        "several": len(scans) > 1,
         "general": findings.get("-", []),
-        "n_done": len(loaded),
-        "n_faults": states.count("error"),
-        "n_warnings": states.count("warning"),
-        "n_fine": states.count("ok") + states.count("note"),
+        "n_scans": len(states),
+        "n_done": len(done),
+        "n_faults": worst_of_scans.count("error"),
+        "n_warnings": worst_of_scans.count("warning"),
+        "n_fine": worst_of_scans.count("ok") + worst_of_scans.count("note"),
+        "comparisons": list(_comparisons(scans or {"": []}, table)),
     }
-    scans = [_result(entry) for entry in samples if entry.has_results]
-    table = compare_scans(scans)
-    COMPARISON.write(comparison, table)
-    write_page("beamtime.html.j2", context | comparison_section(scans, table), page)
+    Renderer().write("beamtime.html.j2", context, page)
 
 
-def _result(entry: BeamtimeEntry) -> ScanResult:
-    zones, profile = read_zones(entry.files.zones), PROFILE.read(entry.files.profile)
-    given = mask_was_given(zones)
+def _comparisons(classes: dict[str, list[ScanResult]], table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield what ``comparison.html.j2`` shows of each class."""
+    suffixes = suffixes_of(tuple(classes))
+    for name, scans in classes.items():
+        section = comparison_section(scans, of_class(table, name))
+        yield section | {"measured": name if len(classes) > 1 else "", "suffix": suffixes[name]}
+
+
+def _results(entry: BeamtimeEntry) -> Iterator[tuple[str, ScanResult]]:
+    """Yield the classes of a scan with what is compared of each."""
+    profile, facts = PROFILE.read(entry.files.profile), read_facts(entry.files.zones)
     edges = " × ".join(f"{edge:g}" for edge in entry.scan.voxel_size_um)
-    return ScanResult(
-        entry.sample,
-        entry.scan.group,
-        math.nan if entry.scan.time_h is None else entry.scan.time_h,
-        at_level(profile, "calibrated"),
-        at_level(zones, "calibrated"),
-        read_facts(entry.files.zones).get("blocks", 0),
-        {
-            "voxel size": f"{edges} µm",
-            "boundary convention": "unknown, mask given" if given else _convention(entry),
-        },
-    )
+    for name, zones in read_zones(entry.files.zones).items():
+        convention = "unknown, given mask" if mask_was_given(zones) else _convention(entry, name)
+        result = ScanResult(
+            entry.sample,
+            entry.scan.group,
+            math.nan if entry.scan.time_h is None else entry.scan.time_h,
+            at_level(of_class(profile, name), CALIBRATED),
+            at_level(zones, CALIBRATED),
+            facts.get("classes", {}).get(name, {}).get("blocks", 0),
+            {"voxel size": f"{edges} µm", "boundary convention": convention},
+        )
+        yield name, result
 
 
-def _convention(entry: BeamtimeEntry) -> str:
-    """Return how the boundary of domains was chosen, in words; empty while the model is being made anew."""
+def _convention(entry: BeamtimeEntry, measured: str) -> str:
+    """Return how the boundary of a class was chosen, in words; empty while the model is being made anew."""
     segmentation = _segmentation(entry)
-    if segmentation is None:
+    if segmentation is None or measured not in segmentation.classes:
         return ""
     if segmentation.kind == "network":
-        return "calibrated on labels" if segmentation.calibrated else "level not calibrated"
+        return "calibrated on labels" if segmentation.classes[measured].calibrated else "level not calibrated"
     return segmentation.method
 
 
@@ -182,36 +200,51 @@ def _segmentation(entry: BeamtimeEntry) -> Segmentation | None:
     return read_segmentation(entry.segmenter) if record.exists() else None
 
 
-def _load(entry: BeamtimeEntry, found: list[Flag], page: Path) -> tuple[dict[str, Any], list[Estimate]]:
-    zones, record = read_zones(entry.files.zones), read_record(entry.files.interface)
-    calibrated = at_level(zones, "calibrated")
-    first, last = calibrated.iloc[0], calibrated.iloc[plateau(zones)]
+def _rows(entry: BeamtimeEntry, found: list[Flag], page: Path) -> Iterator[Row]:
+    """Yield the row of each class of a scan; what is known of the whole scan is told in each."""
+    classes, record = read_zones(entry.files.zones), read_record(entry.files.interface)
     segmentation = _segmentation(entry)
     edge = dict(zip("zyx", entry.scan.voxel_size_um, strict=True)).get(str(record.get("axis")))
-    flags = [*_trouble_flags(entry), *found, *model_flags(zones), *interface_flags(record, edge)]
-    if segmentation is not None:
-        flags += segmentation_flags(segmentation, entry.sample)
-    if calibrated["n_domains"].sum():
-        flags += zone_flags(zones)
-    else:
-        flags.append(Flag("warning", "No domains", "Not a single domain was found in this scan."))
-    numbers = [
-        estimate(zones, last["zone"], "volume_ratio", 100),
-        estimate(zones, last["zone"], "mean_equivalent_diameter_um"),
-        estimate(zones, last["zone"], "number_density_per_mm3"),
-        estimate(zones, first["zone"], "diameter_min_um"),
-    ]
-    row = {
-        "sample": entry.sample,
-        "state": worst(flags),
-        "label": "failed" if entry.troubles else _LABELS[worst(flags)],
-        "link": quote(Path(os.path.relpath(entry.files.report, page.parent)).as_posix()),
-        "place": depth_range(last["from_um"], last["to_um"]),
-        "n_domains": count(calibrated["n_domains"].sum()),
-        "flags": tuple(flag for flag in flags if flag.severity != "note"),
-        "remark": _GIVEN_REMARK if mask_was_given(zones) else "",
+    for name, zones in classes.items():
+        flags = [*_trouble_flags(entry), *found, *model_flags(zones), *interface_flags(record, edge)]
+        if segmentation is not None:
+            flags += [*segmentation_flags(segmentation, entry.sample), *level_flags(segmentation)]
+        calibrated = at_level(zones, CALIBRATED)
+        first, last = calibrated.iloc[0], calibrated.iloc[plateau(zones)]
+        if calibrated["n_domains"].sum():
+            flags += zone_flags(zones)
+        else:
+            of_this = " of this class" * (len(classes) > 1)
+            flags.append(Flag("warning", "No domains", f"No domain{of_this} was found in this scan."))
+        yield Row(
+            entry.sample,
+            worst(flags),
+            "failed" if entry.troubles else _LABELS[worst(flags)],
+            tuple(flag for flag in flags if flag.severity != "note"),
+            measured=name,
+            link=quote(Path(os.path.relpath(entry.files.report, page.parent)).as_posix()),
+            place=depth_range(last["from_um"], last["to_um"]),
+            numbers=(
+                estimate(zones, last["zone"], "volume_ratio", 100),
+                estimate(zones, last["zone"], "mean_equivalent_diameter_um"),
+                estimate(zones, last["zone"], "number_density_per_mm3"),
+                estimate(zones, first["zone"], "diameter_min_um"),
+            ),
+            n_domains=count(calibrated["n_domains"].sum()),
+            remark=_GIVEN_REMARK if mask_was_given(zones) else "",
+        )
+
+
+def _placed(rows: list[Row]) -> list[Row]:
+    """Return rows with the numbers of each class on its own scale."""
+    by_class: dict[str, list[Row]] = {}
+    for row in rows:
+        by_class.setdefault(row.measured, []).append(row)
+    scales = {
+        name: [_scale(column) for column in zip(*(row.numbers for row in found), strict=True)]
+        for name, found in by_class.items()
     }
-    return row, numbers
+    return [replace(row, quantities=tuple(map(_place, row.numbers, scales[row.measured]))) for row in rows]
 
 
 def _trouble_flags(entry: BeamtimeEntry) -> list[Flag]:
@@ -222,12 +255,12 @@ def _without_results(entry: BeamtimeEntry, found: list[Flag]) -> Row:
     flags = [*_trouble_flags(entry), *found]
     failed = worst(flags) == "error"
     if not failed:
-        text = "Nothing of this scan failed; it was not its turn yet, or it waits for what failed elsewhere."
+        text = "Nothing failed for this scan; its turn has not come, or it waits for something that failed elsewhere."
         flags.append(Flag("error", "No result yet", text))
-    return Row(entry.sample, "error", "failed" if failed else "missing", "", "", (), "", tuple(flags))
+    return Row(entry.sample, "error", "failed" if failed else "missing", tuple(flags))
 
 
-def _scale(numbers: list[Estimate]) -> float:
+def _scale(numbers: Sequence[Estimate]) -> float:
     """Return the largest number of a column, its interval and band included."""
     ends = [end for number in numbers for end in (number.value, number.hi, number.band_hi) if math.isfinite(end)]
     return max(ends, default=0.0) or 1.0
@@ -252,7 +285,7 @@ def _read_check(path: Path) -> dict[str, list[Flag]]:
         raise InputError(Fault(str(path), "", f"the table cannot be read: {error}", remedy)) from None
     if names != _COLUMNS:
         remedy = f"Its columns are {', '.join(_COLUMNS)}; remove it and run the workflow again."
-        raise InputError(Fault(str(path), ", ".join(names), "this is no table of the check", remedy))
+        raise InputError(Fault(str(path), ", ".join(names), "not a table of the check", remedy))
     findings: dict[str, list[Flag]] = {}
     for row in rows:
         flags = findings.setdefault(row["sample"], [])

@@ -1,21 +1,20 @@
-"""The part of the beamtime's page that compares scans: what differs, groups, their differences (P40)."""
+"""The part of the beamtime's page that compares scans: what differs, groups, their differences."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 from scipy import stats
 
 from ..profile.comparison import FEW_SCANS, Replicates, ScanResult, differing, replicates
-from .comparison_figures import SHOWN, overlay_figure, samples_of, series_figure
-from .headline import Estimate, depth_range
+from .comparison_figures import overlay_figure, samples_of, series_figure
+from .figures import QUANTITIES
+from .numbers import Estimate, depth_range
+from .rendering import embedded
 
 _MOST_ROWS = 60  # of a table on the page; the file has them all
 _LIKELY = 0.95
@@ -62,7 +61,6 @@ def comparison_section(scans: Sequence[ScanResult], table: pd.DataFrame) -> dict
         "n_compared": len(scans),
         "remarks": _remarks(scans, sets),
         "figures": {},
-        "plotly": "",
         "groups": [],
         "differences": [],
         "few_scans": FEW_SCANS,
@@ -79,11 +77,10 @@ def comparison_section(scans: Sequence[ScanResult], table: pd.DataFrame) -> dict
             section["cut"].append(f"The table of {name} shows the first {_MOST_ROWS} of {len(found)} rows.")
     section["zone"] = f"{zone['zone']}, {depth_range(zone['from_um'], zone['to_um'])}"
     if len(scans) > 1:
-        section["figures"]["overlay"] = json.loads(overlay_figure(sets, table).to_json())
-        section["plotly"] = Markup(get_plotlyjs())
+        section["figures"]["overlay"] = embedded(overlay_figure(sets, table))
     times = {one.time_h for one in sets if math.isfinite(one.time_h)}
     if len(times) > 1:
-        section["figures"]["series"] = json.loads(series_figure(sets, rows).to_json())
+        section["figures"]["series"] = embedded(series_figure(sets, rows))
     return section
 
 
@@ -95,9 +92,9 @@ def spread_in_words(ratio: float, n_scans: int) -> str:
     if n_scans < 2:
         return "one scan: the spread between samples is unknown"
     if not math.isfinite(ratio):
-        return "the sampling within scans is unknown"
+        return "the sampling variance within scans is unknown"
     limit = float(stats.chi2.ppf(_LIKELY, n_scans - 1)) / (n_scans - 1)
-    times = f"{ratio:.2g} times the variance of the sampling within a scan"
+    times = f"{ratio:.2g} times the sampling variance within a scan"
     if ratio > limit:
         return f"samples differ: {times}; the interval of a single scan is too narrow for the group"
     return f"no more than sampling explains: {times}"
@@ -115,21 +112,24 @@ def _remarks(scans: Sequence[ScanResult], sets: Sequence[Replicates]) -> list[st
             kinds.setdefault(scan.conditions.get(name), []).append(scan.sample)
         parts = "; ".join(f"{kind or 'unknown'}: {_names(samples)}" for kind, samples in kinds.items())
         remarks.append(
-            f"These scans differ in their {name} ({parts}). What differs with it is no difference of the samples."
+            f"These scans differ in their {name} ({parts}). Do not take a difference that comes with it for one "
+            "between samples."
         )
     if not any(one.group for one in sets):
         remarks.append(
-            "No scan names a group, so each stands alone with its own interval, and how much samples differ from each "
-            "other is unknown. Name replicates in the column `group` of the sample sheet."
+            "No scan names a group, so each stands alone with its own interval, and the spread between samples is "
+            "unknown. Name replicates in the column `group` of the sample sheet."
         )
     elif all(len(one.scans) == 1 for one in sets if one.group):
         remarks.append(
-            "Every group has a single scan at a time: intervals are those within a scan and tell nothing of others."
+            "Every group has a single scan at a time: intervals are those within a scan and say nothing about other "
+            "samples."
         )
     bins = {tuple(scan.profile["depth_lo_um"].round(6)) for scan in scans}
     if len(bins) > 1:
         remarks.append(
-            "Not all scans reach the same depths. A mean is over those that have the bin; point at it to see how many."
+            "Not all scans reach the same depths. A mean covers the scans that have the bin; hover over it to see how "
+            "many."
         )
     return remarks
 
@@ -154,7 +154,7 @@ def _group_rows(rows: pd.DataFrame, sets: Sequence[Replicates]) -> Iterator[Grou
     for one in sets:
         if not one.group:
             continue
-        for column, title, unit, factor in SHOWN:
+        for column, title, unit, factor in QUANTITIES:
             row = found.get((samples_of(one), column))
             if row is None:
                 continue
@@ -167,7 +167,7 @@ def _group_rows(rows: pd.DataFrame, sets: Sequence[Replicates]) -> Iterator[Grou
 
 
 def _difference_rows(rows: pd.DataFrame) -> Iterator[DifferenceRow]:
-    units = {column: (title, unit, factor) for column, title, unit, factor in SHOWN}
+    units = {column: (title, unit, factor) for column, title, unit, factor in QUANTITIES}
     for row in rows[rows["kind"] == "difference"].itertuples():
         title, unit, factor = units[row.quantity]
         number = Estimate(factor * row.value, factor * row.lo, factor * row.hi)
@@ -176,7 +176,7 @@ def _difference_rows(rows: pd.DataFrame) -> Iterator[DifferenceRow]:
         elif min(row.n_scans, row.n_other) < FEW_SCANS:
             verdict = f"not a test: fewer than {FEW_SCANS} scans in a group"
         else:
-            verdict = "the interval leaves zero out" if row.lo > 0 or row.hi < 0 else "the interval includes zero"
+            verdict = "the interval excludes zero" if row.lo > 0 or row.hi < 0 else "the interval includes zero"
         if "differ_in" in row.flag:
             verdict += "; the groups differ in more than their samples, see above"
         yield DifferenceRow(

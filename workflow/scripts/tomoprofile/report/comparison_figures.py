@@ -1,4 +1,4 @@
-"""The plots of a beamtime: profiles of all scans on top of each other, and series in time (P40)."""
+"""The plots of a beamtime: profiles of all scans on top of each other, and series in time."""
 
 from __future__ import annotations
 
@@ -17,17 +17,8 @@ from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
 from ..profile.comparison import Replicates
+from .figures import DASHES, LEGEND_ABOVE, MANY, NEUTRAL, QUANTITIES, bare, intervals, stretches
 
-# (column, title, unit, factor to the unit)
-SHOWN = (
-    ("volume_ratio", "Volume ratio", "%", 100.0),
-    ("mean_equivalent_diameter_um", "Mean diameter", "µm", 1.0),
-    ("number_density_per_mm3", "Number density", "mm⁻³", 1.0),
-)
-# Okabe and Ito (2008), without yellow and black: told apart with any colour vision, on white and on black.
-_PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-_DASHES = ("solid", "dash", "dot", "dashdot")
-_NEUTRAL = "#7c8797"
 # Sequential, the same order with any colour vision; without its ends, which vanish on a black or white page.
 _SCALE = sample_colorscale("Cividis", np.linspace(0.15, 0.85, 12))
 _SHADES = 24  # of the scale of time: curves of one shade are one trace, so that hundreds of scans stay light
@@ -62,7 +53,7 @@ def overlay_figure(sets: Sequence[Replicates], table: pd.DataFrame) -> go.Figure
     families = list(_families(sets))
     bins = dict(list(table[table["kind"] == "bin"].groupby(["samples", "quantity"], sort=False)))
     banded = len(sets) <= _MOST_BANDS
-    for row, (column, title, unit, factor) in enumerate(SHOWN, start=1):
+    for row, (column, title, unit, factor) in enumerate(QUANTITIES, start=1):
         highest = 0.0
         for number, family in enumerate(families):
             style = {"legendgroup": str(number), "name": family.name}
@@ -84,7 +75,7 @@ def overlay_figure(sets: Sequence[Replicates], table: pd.DataFrame) -> go.Figure
     figure.update_xaxes(rangemode="tozero")
     figure.update_xaxes(title={"text": "Distance from the substrate (µm)"}, row=3, col=1)
     figure.update_yaxes(exponentformat="power", showexponent="all", nticks=6, automargin=True)
-    return _bare(figure, 820)
+    return bare(figure, 820, top=64, hovermode="closest", legend=LEGEND_ABOVE)
 
 
 def series_figure(sets: Sequence[Replicates], rows: pd.DataFrame) -> go.Figure:
@@ -102,9 +93,9 @@ def series_figure(sets: Sequence[Replicates], rows: pd.DataFrame) -> go.Figure:
     values = {(row.samples, row.quantity): row for row in rows[rows["kind"] == "zone"].itertuples()}
     for number, group in enumerate(groups):
         name = escape(group) or "scans without a group"  # Plotly reads tags in names
-        colour = _PALETTE[number % len(_PALETTE)]
+        colour = MANY[number % len(MANY)]
         chosen = sorted((one for one in timed if one.group == group), key=lambda one: one.time_h)
-        for row, (column, title, unit, factor) in enumerate(SHOWN, start=1):
+        for row, (column, title, unit, factor) in enumerate(QUANTITIES, start=1):
             found = [values.get((samples_of(one), column)) for one in chosen]
             known = [(one, hit) for one, hit in zip(chosen, found, strict=True) if hit is not None]
             value, low, high = (
@@ -117,26 +108,25 @@ def series_figure(sets: Sequence[Replicates], rows: pd.DataFrame) -> go.Figure:
                 name=name,
                 legendgroup=name,
                 showlegend=row == 1,
-                line={"color": colour, "width": 1.6, "dash": _DASHES[number // len(_PALETTE) % len(_DASHES)]},
+                line={"color": colour, "width": 1.6, "dash": DASHES[number // len(MANY) % len(DASHES)]},
                 marker={"size": 7, "color": colour},
                 customdata=[[hit.n_scans, bottom, top] for (_, hit), bottom, top in zip(known, low, high, strict=True)],
                 hovertemplate=f"{name}, %{{x:g}} h: {title.lower()} %{{y:.4g}} {unit}<br>95 % interval "
                 "%{customdata[1]:.4g} to %{customdata[2]:.4g}, scans: %{customdata[0]}<extra></extra>",
             )
-            error = {"type": "data", "symmetric": False, "array": np.nan_to_num(high - value), "thickness": 1.4}
-            points.update(error_y={**error, "arrayminus": np.nan_to_num(value - low), "width": 3})
+            points.update(error_y=intervals(value, low, high) | {"thickness": 1.4, "width": 3})
             figure.add_trace(points, row, 1)
             figure.update_yaxes(title={"text": f"{title} ({unit})", "font": {"size": 13}}, row=row, col=1)
     figure.update_xaxes(title={"text": "Time (h)"}, row=3, col=1)
     figure.update_yaxes(rangemode="tozero", exponentformat="power", showexponent="all", nticks=5, automargin=True)
-    return _bare(figure, 640)
+    return bare(figure, 640, top=64, hovermode="closest", legend=LEGEND_ABOVE)
 
 
 def _families(sets: Sequence[Replicates]) -> Iterator[_Family]:
     """Yield curves with their looks: by time along a scale, else each group its own; too many lone scans share one."""
     groups = list(dict.fromkeys(one.group for one in sets if one.group))
     times = [one.time_h for one in sets if math.isfinite(one.time_h)]
-    dashes = dict(zip(groups, cycle(_DASHES), strict=False))
+    dashes = dict(zip(groups, cycle(DASHES), strict=False))
     if len(set(times)) > 1:
         shades: dict[tuple[str, int], list[Replicates]] = {}
         for one in sets:
@@ -149,7 +139,7 @@ def _families(sets: Sequence[Replicates]) -> Iterator[_Family]:
             (colour,) = sample_colorscale(_SCALE, [shade / (_SHADES - 1)], colortype="rgb")
             yield _Family(f"{escape(chosen[0].name)}, {when}", colour, dashes.get(group, "solid"), tuple(chosen))
         sets = [one for one in sets if not math.isfinite(one.time_h)]
-    looks = ((colour, dash) for dash in cycle(_DASHES) for colour in _PALETTE)
+    looks = ((colour, dash) for dash in cycle(DASHES) for colour in MANY)
     alone = [one for one in sets if not one.group]
     for group in groups:
         chosen = [one for one in sets if one.group == group]
@@ -159,7 +149,7 @@ def _families(sets: Sequence[Replicates]) -> Iterator[_Family]:
         for one in alone:
             yield _Family(escape(one.name), *next(looks), (one,))
     else:
-        yield _Family(f"{len(alone)} scans without a group", _NEUTRAL, "solid", tuple(alone))
+        yield _Family(f"{len(alone)} scans without a group", NEUTRAL, "solid", tuple(alone))
 
 
 def _mean(
@@ -200,12 +190,11 @@ def _area(curve: pd.DataFrame, factor: float, colour: str, style: dict[str, Any]
     """Return the interval as an area, broken where it is unknown."""
     known = np.isfinite(curve["lo"].to_numpy()) & np.isfinite(curve["hi"].to_numpy())
     pieces = []
-    for run in np.split(np.arange(len(curve)), np.flatnonzero(np.diff(known.astype(int))) + 1):
-        if run.size and known[run[0]]:
-            part = curve.iloc[run]
-            depths = part[["from_um", "to_um"]].to_numpy().ravel()
-            low, high = (np.repeat(factor * part[end].to_numpy(), 2) for end in ("lo", "hi"))
-            pieces.append((np.concatenate([depths, depths[::-1]]), np.concatenate([high, low[::-1]])))
+    for run in stretches(known):
+        part = curve.iloc[run]
+        depths = part[["from_um", "to_um"]].to_numpy().ravel()
+        low, high = (np.repeat(factor * part[end].to_numpy(), 2) for end in ("lo", "hi"))
+        pieces.append((np.concatenate([depths, depths[::-1]]), np.concatenate([high, low[::-1]])))
     x, y = _joined(pieces)
     area = go.Scatter(x=x, y=y, mode="lines", line={"width": 0}, fill="toself", fillcolor=colour, opacity=0.18)
     return area.update(**style, showlegend=False, hoverinfo="skip")
@@ -226,14 +215,6 @@ def _colour_bar(first: float, last: float) -> go.Scatter:
     bar = {"title": {"text": "Time (h)"}, "orientation": "h", "thickness": 10, "len": 0.5, "y": -0.13, "yanchor": "top"}
     marker = {"color": [first, last], "cmin": first, "cmax": last, "colorscale": _SCALE, "colorbar": bar, "size": 0.1}
     return go.Scatter(x=[None, None], y=[None, None], mode="markers", marker=marker, showlegend=False, hoverinfo="skip")
-
-
-def _bare(figure: go.Figure, height: int) -> go.Figure:
-    """Take away the library's own look; the page gives text and grid the colours of its theme."""
-    clear = "rgba(0,0,0,0)"
-    figure.update_layout(template=go.layout.Template(), height=height, paper_bgcolor=clear, plot_bgcolor=clear)
-    legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
-    return figure.update_layout(hovermode="closest", legend=legend, margin={"l": 64, "r": 16, "t": 64, "b": 48})
 
 
 def samples_of(one: Replicates) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from ..shift.alarm import Familiarity
 from ..tables import FLAGS, OF_MODEL, at_level, has_flag
-from .headline import depth_range, length
-from .segmentation import Segmentation
+from .numbers import depth_range, length
+from .segmentation import MeasuredFacts, Segmentation
 from .zones import plateau
 
 _TILT_DEG = 2.0  # phantoms and mounted samples stay below; more hints at a wrong plane
@@ -69,7 +70,7 @@ def zone_flags(zones: pd.DataFrame) -> list[Flag]:
     low, high = last["volume_ratio"].min(), last["volume_ratio"].max()
     if low > 0 and high / low > _BAND_FACTOR:
         text = (
-            f"Between the boundary levels the volume ratio of the plateau changes from {100 * low:.2g} to "
+            f"Between the boundary levels the volume fraction of the plateau changes from {100 * low:.2g} to "
             f"{100 * high:.2g} %. The segmentation is unsure where domains end, or the voxels are coarse for them."
         )
         flags.append(Flag("warning", "The boundary decides the result", text))
@@ -145,8 +146,8 @@ def segmentation_flags(segmentation: Segmentation, sample: str) -> list[Flag]:
     """Return what is doubtful about how the domains of a scan were found."""
     if segmentation.is_given:
         text = (
-            f"No model of this workflow found the domains: they are {segmentation.method}. How exact it is was not "
-            "measured here. How far the boundary could lie elsewhere is unknown, which does not mean: not at all."
+            f"No model of this workflow found the domains: they are {segmentation.method}. Its accuracy was not "
+            "measured here. The uncertainty of its boundary is unknown; do not read this as zero uncertainty."
         )
         return [Flag("note", "Segmentation of your own", text)]
     if segmentation.kind == "threshold":
@@ -155,27 +156,56 @@ def segmentation_flags(segmentation: Segmentation, sample: str) -> list[Flag]:
             "out too small or hollow. Use it as a baseline."
         )
         return [Flag("warning", "Segmented by a threshold", text)]
-    flags = []
-    if segmentation.labelled and sample not in segmentation.labelled:
-        names = ", ".join(segmentation.labelled[:_MOST_NAMES])
-        more = len(segmentation.labelled) - _MOST_NAMES
-        text = (
-            f"No slice of this scan was labelled; the model learned from {names}{f' and {more} more' * (more > 0)}. "
-            "Accuracy was measured there, not here: compare the outlines below with what you see."
-        )
-        flags.append(Flag("note", "Model from another scan", text))
-    if not segmentation.calibrated:
+    if not segmentation.labelled or sample in segmentation.labelled:
+        return []
+    names = ", ".join(segmentation.labelled[:_MOST_NAMES])
+    more = len(segmentation.labelled) - _MOST_NAMES
+    text = (
+        f"No slice of this scan was labelled; the model learned from {names}{f' and {more} more' * (more > 0)}. "
+        "Accuracy was measured there, not here: compare the outlines below with what you see."
+    )
+    return [Flag("note", "Model from another scan", text)]
+
+
+def level_flags(segmentation: Segmentation) -> list[Flag]:
+    """Return what is doubtful about the decision levels of a network."""
+    if segmentation.kind != "network":
+        return []
+    classes = segmentation.classes
+    return naming_classes({name: _level_flags(found) for name, found in classes.items()}, classes)
+
+
+def _level_flags(found: MeasuredFacts) -> list[Flag]:
+    if not found.calibrated:
         text = (
             "No labelled slice was held out, so the decision level is not set from data and no accuracy is known. "
             "Label one more slice."
         )
-        flags.append(Flag("warning", "Uncalibrated decision level", text))
-    elif segmentation.level in _LEVEL_LIMITS:
+        return [Flag("warning", "Uncalibrated decision level", text)]
+    if found.level in _LEVEL_LIMITS:
         text = (
-            f"The level that agrees with the labels lies beyond {segmentation.level:g}: labels may be drawn too wide "
+            f"The level that agrees with the labels lies beyond {found.level:g}: labels may be drawn too wide "
             "or too tight, or the model is poor."
         )
-        flags.append(Flag("warning", "Decision level at its limit", text))
+        return [Flag("warning", "Decision level at its limit", text)]
+    return []
+
+
+def naming_classes(found: Mapping[str, list[Flag]], classes: Iterable[str]) -> list[Flag]:
+    """Return the flags of several classes, each once: those that not all classes have name theirs.
+
+    Parameters
+    ----------
+    found : dict of list of Flag
+        By class.
+    classes : iterable of str
+        All measured classes.
+    """
+    everyone = list(classes)
+    flags = []
+    for flag in dict.fromkeys(flag for of_class in found.values() for flag in of_class):
+        names = [name for name in everyone if flag in found.get(name, ())]
+        flags.append(flag if names == everyone else replace(flag, title=f"{flag.title} ({', '.join(names)})"))
     return flags
 
 
@@ -206,8 +236,9 @@ def _hollow(domains: pd.DataFrame) -> list[Flag]:
     if not len(large) or hollow <= _HOLLOW * len(large):
         return []
     text = (
-        f"{hollow} of the {len(large)} domains of more than 8 voxels diameter shut in background: the inside may not "
-        "have been recognised. Their volumes, and the volume ratio, are then too small. Look at the pictures below."
+        f"{hollow} of the {len(large)} domains of more than 8 voxels diameter hold enclosed background: their inside "
+        "may not have been recognised, and their volumes and the volume fraction are then too small. Check the "
+        "pictures below."
     )
     return [Flag("warning", "Cavities found: were only rims segmented?", text)]
 

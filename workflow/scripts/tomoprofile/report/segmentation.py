@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..network.facts import ModelFacts, SizeScores
+from ..network.facts import MeasuredClass, ModelFacts, SizeScores
 from ..segment.kinds import segmenter_at
 
 _GIVEN = ("mask", "instances")
@@ -33,6 +33,31 @@ class SizeClass:
 
 
 @dataclass(frozen=True)
+class MeasuredFacts:
+    """What is known of the segmentation of one measured class.
+
+    Attributes
+    ----------
+    level : float
+        Decision level of the record.
+    calibrated : bool
+        Whether the level was set on held-out labels.
+    calibration : dict of str to str
+        What made a probability of the output of a network.
+    held_out : dict of str to float
+        Scores on labelled slices that training never saw; empty when there are none.
+    sizes : tuple of SizeClass
+        Scores by diameter; empty when the record has none.
+    """
+
+    level: float
+    calibrated: bool = False
+    calibration: dict[str, str] = field(default_factory=dict)
+    held_out: dict[str, float] = field(default_factory=dict)
+    sizes: tuple[SizeClass, ...] = ()
+
+
+@dataclass(frozen=True)
 class Segmentation:
     """What the page says about the segmentation.
 
@@ -42,31 +67,22 @@ class Segmentation:
         In words.
     kind : {"network", "threshold", "mask", "instances"}
         The last two were given and made by no model of this workflow.
-    level : float
-        Decision level of the record.
-    calibrated : bool
-        Whether the level was set on held-out labels.
+    classes : dict of MeasuredFacts
+        What is known of each measured class, by name.
     facts : dict of str to str
         Conditions of learning or of the threshold, in the order of the record.
-    held_out : dict of str to float
-        Scores on labelled slices that training never saw; empty when there are none.
     labelled : tuple of str
         Scans with labelled slices behind the model; empty when the record does not say.
     learning_curve : tuple of (int, float)
         Step and loss.
-    sizes : tuple of SizeClass
-        Scores by diameter; empty when the record has none.
     """
 
     method: str
     kind: str
-    level: float
-    calibrated: bool
+    classes: dict[str, MeasuredFacts]
     facts: dict[str, str] = field(default_factory=dict)
-    held_out: dict[str, float] = field(default_factory=dict)
     labelled: tuple[str, ...] = ()
     learning_curve: tuple[tuple[int, float], ...] = ()
-    sizes: tuple[SizeClass, ...] = ()
 
     @property
     def is_given(self) -> bool:
@@ -88,24 +104,31 @@ def read_segmentation(segmenter: Path) -> Segmentation:
         When the record cannot be read.
     """
     found = segmenter_at(segmenter)
-    told, (level,) = found.describe(), found.levels().values()
-    plain = Segmentation(told.method, told.kind, level, False, dict(_scalars(told.facts)))
+    told = found.describe()
+    classes = {name: MeasuredFacts(level) for name, level in found.levels().items()}
+    plain = Segmentation(told.method, told.kind, classes, dict(_scalars(told.facts)))
     return plain if told.model is None else _learned(plain, told.model)
 
 
 def _learned(plain: Segmentation, model: ModelFacts) -> Segmentation:
     """Return what is known of a segmentation by a network, too."""
-    (measured,) = model.measured.values()
-    scores = measured.held_out.model_dump() if measured.held_out else {}
     slices = [*model.labels.training, *model.labels.held_out]
     return replace(
         plain,
-        calibrated=measured.calibrated,
-        facts=plain.facts | dict(_scalars({"calibration": measured.calibration.model_dump()})),
-        held_out={name.replace("_", " "): value for name, value in scores.items() if isinstance(value, float)},
+        classes={name: _measured(known) for name, known in model.measured.items()},
         labelled=tuple(dict.fromkeys(name.rpartition(" ")[0] for name in slices)),
         learning_curve=tuple((point.step, point.loss) for point in model.learning_curve),
-        sizes=tuple(map(_size_class, measured.held_out.sizes)) if measured.held_out else (),
+    )
+
+
+def _measured(known: MeasuredClass) -> MeasuredFacts:
+    scores = known.held_out.model_dump() if known.held_out else {}
+    return MeasuredFacts(
+        known.level,
+        known.calibrated,
+        calibration=dict(_scalars({"calibration": known.calibration.model_dump()})),
+        held_out={name.replace("_", " "): value for name, value in scores.items() if isinstance(value, float)},
+        sizes=tuple(map(_size_class, known.held_out.sizes)) if known.held_out else (),
     )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from importlib.resources.abc import Traversable
 
 import yaml
 
 from ..errors import Fault, InputError
 
 
-def translator(language: str, folder: Path) -> Callable[[str], str]:
+def translator(language: str, folder: Traversable) -> Callable[[str], str]:
     """Return what turns an English text of the templates into another language.
 
     Parameters
@@ -18,8 +18,8 @@ def translator(language: str, folder: Path) -> Callable[[str], str]:
     language : str
         ``en``, or the name of a file in ``folder`` that gives for each English text its translation: ``ja`` for
         ``ja.yaml``.
-    folder : Path
-        ``workflow/report``.
+    folder : Traversable
+        The one of the templates.
 
     Raises
     ------

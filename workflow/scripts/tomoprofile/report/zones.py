@@ -7,22 +7,24 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import Fault, InputError
-from ..tables import CALIBRATED, GIVEN_MASK, LEVELS, ZONES, at_level, has_flag
+from ..tables import CALIBRATED, GIVEN_MASK, LEVELS, ZONES, at_level, has_flag, of_class
 
 
-def read_zones(path: Path) -> pd.DataFrame:
-    """Return ``zones.parquet`` in its own order, nearest to the substrate first.
+def read_zones(path: Path) -> dict[str, pd.DataFrame]:
+    """Return ``zones.parquet`` by class, each in its own order, nearest to the substrate first.
 
     Raises
     ------
     InputError
-        When the file cannot be read, lacks a column or has no zone at one of the levels.
+        When the file cannot be read, lacks a column or has no zone of a class at one of the levels.
     """
-    zones = ZONES.read(path)
-    missing = [level for level in LEVELS if level not in set(zones["level"])]
-    if missing:
-        problem = f"there is no row with the level {' or '.join(missing)}"
-        raise InputError(Fault(str(path), "", problem, "Remove it and run the workflow again."))
+    table = ZONES.read(path)
+    zones = {name: of_class(table, name) for name in table["class"].unique()}
+    for name, rows in zones.items():
+        missing = [level for level in LEVELS if level not in set(rows["level"])]
+        if missing:
+            problem = f"the class {name} has no row with the level {' or '.join(missing)}"
+            raise InputError(Fault(str(path), "", problem, "Remove it and run the workflow again."))
     return zones
 
 

@@ -1,4 +1,4 @@
-"""How the substrate's surface was found, and where it leaves a plane: what one needs to trust depths (P42)."""
+"""How the substrate's surface was found, and where it leaves a plane: what one needs to trust depths."""
 
 from __future__ import annotations
 
@@ -6,22 +6,36 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
+
+from ...volume.plane import Plane
+from ...volume.store import Store
+from ..figures import bare
+from .section import Content
 
 _HEIGHT = 380
 _LEAST_UM = 1e-3  # of the colour scale: a substrate without any deviation still has one
 _SYSTEMATIC_VOXELS = 0.25  # the fit finds simulated substrates to this; steps of a mask are as small on average
 
 
-def interface_section(record: dict[str, Any], size_um: tuple[float, float, float], voxel_um: float) -> dict[str, Any]:
-    """Return what ``interface.html.j2`` shows.
+def build(interface: dict[str, Any], plane: Plane, volume: Store) -> Content:
+    """Return facts of the substrate's surface, and a map of where it leaves the plane if there is one."""
+    size_z, size_y, size_x = (n * edge for n, edge in zip(volume.shape, volume.voxel_size_um, strict=True))
+    figure = deviation_figure(interface, (size_z, size_y, size_x))
+    words = surface(interface, volume.voxel_size_um[plane.axis])
+    if figure is None:
+        return Content(words)
+    return Content(words, {"interface": figure}, {"interface": pd.DataFrame(interface["residual_map_um"])})
+
+
+def surface(record: dict[str, Any], voxel_um: float) -> dict[str, Any]:
+    """Return how the surface of the substrate was found and how far to trust it.
 
     Parameters
     ----------
     record : dict
         ``interface.json``.
-    size_um : tuple of float
-        Extent of the scan along (z, y, x).
     voxel_um : float
         Voxel edge along the depth.
 
@@ -29,8 +43,7 @@ def interface_section(record: dict[str, Any], size_um: tuple[float, float, float
     -------
     dict
         ``kind`` (auto, mask, slice or plane), ``columns``, ``agree_percent``, ``tilt_deg``, ``residual_um``,
-        ``trust_um`` (None when nobody knows), ``air_percent`` and ``radius_um`` (None when all is resin), and
-        ``figure``, a Plotly figure or None.
+        ``trust_um`` (None when it is unknown), ``air_percent`` and ``radius_um`` (None when all is resin).
     """
     kind = str(record.get("how", "")).partition(":")[0]
     residual, share = record.get("residual_um"), record.get("inlier_fraction")
@@ -46,7 +59,6 @@ def interface_section(record: dict[str, Any], size_um: tuple[float, float, float
         "trust_um": trust,
         "air_percent": 100 * air["share"] if air else None,
         "radius_um": record.get("reconstructed_radius_um"),
-        "figure": deviation_figure(record, size_um),
     }
 
 
@@ -80,11 +92,4 @@ def deviation_figure(record: dict[str, Any], size_um: tuple[float, float, float]
     figure.update_xaxes(title={"text": f"{names[1]} (µm)"}, constrain="domain")
     # Rows point down, as in the pictures.
     figure.update_yaxes(title={"text": f"{names[0]} (µm)"}, autorange="reversed", scaleanchor="x", constrain="domain")
-    figure.update_layout(
-        template=go.layout.Template(),
-        height=_HEIGHT,
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        margin={"l": 64, "r": 16, "t": 32, "b": 48},
-    )
-    return figure
+    return bare(figure, _HEIGHT)

@@ -1,17 +1,17 @@
 /* Draws domains as shaded spheres of true size (each a square on which the card works out the sphere), the substrate and
    the box of the scan, seen from afar without perspective, so that one scale bar holds everywhere. */
-(() => {
-  const place = document.getElementById("scene");
+const drawScene = (place) => {
+  const figure = place.closest("figure");
   const [paper, labels] = place.children;
   // Drawn apart and copied: browsers leave what WebGL draws out of prints.
   const canvas = document.createElement("canvas");
   const gl = canvas.getContext("webgl2", { antialias: false });
   if (!gl) {
     place.hidden = true;
-    document.getElementById("scene-fails").hidden = false;
+    document.getElementById(`${place.id}-fails`).hidden = false;
     return;
   }
-  const data = JSON.parse(document.getElementById("scene-data").textContent);
+  const data = JSON.parse(document.getElementById(`${place.id}-data`).textContent);
   const numbers = (text) => new Uint16Array(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
   const positions = numbers(data.positions), diameters = numbers(data.diameters), depths = numbers(data.depths);
   const { size, count } = data;
@@ -215,10 +215,10 @@
     parts.push(element("rect", { x: 12, y: high - 18, width: bar * scale, height: 4, fill: ink }), text(12 + (bar * scale) / 2, high - 24, `${bar} µm`));
     const [low, top] = data.ranges[coloured];
     const length = Math.min(220, wide / 2.5), left = wide - length - 16;
-    const shades = element("linearGradient", { id: "scene-shades" });
+    const shades = element("linearGradient", { id: `${place.id}-shades` });
     data.colours[coloured].forEach((colour, i, all) => shades.append(element("stop", { offset: i / (all.length - 1), "stop-color": `rgb(${colour})` })));
     const title = coloured === "depth" ? place.dataset.depth : place.dataset.diameter;
-    parts.push(shades, element("rect", { x: left, y: high - 26, width: length, height: 10, fill: "url(#scene-shades)" }));
+    parts.push(shades, element("rect", { x: left, y: high - 26, width: length, height: 10, fill: `url(#${place.id}-shades)` }));
     parts.push(text(left + length / 2, high - 32, title), text(left, high - 4, String(low), "start", 11), text(left + length, high - 4, String(top), "end", 11));
     labels.setAttribute("viewBox", `0 0 ${wide} ${high}`);
     labels.replaceChildren(...parts);
@@ -263,8 +263,8 @@
     event.preventDefault();
     turns[keys[event.key]]();
   });
-  for (const button of document.querySelectorAll("[data-turn]")) button.addEventListener("click", turns[button.dataset.turn]);
-  for (const choice of document.querySelectorAll("[name=scene-colour]")) {
+  for (const button of figure.querySelectorAll("[data-turn]")) button.addEventListener("click", turns[button.dataset.turn]);
+  for (const choice of figure.querySelectorAll("input[type=radio]")) {
     choice.checked = choice.value === coloured;
     choice.addEventListener("change", () => { coloured = choice.value; sharp(); });
   }
@@ -322,7 +322,7 @@
     sharp();
     return new XMLSerializer().serializeToString(picture);
   };
-  figures.set("scene", {
+  figures.set(place.id, {
     svg: () => whole({ back: "#ffffff", line: "#56626f", ink: "#17202a" }),
     csv: () => {
       const rows = ["x_um,y_um,z_um,depth_um,equivalent_diameter_um"];
@@ -339,4 +339,5 @@
   window.addEventListener("afterprint", sharp);
   sharp();
   performance.mark("scene-drawn");
-})();
+};
+for (const place of document.querySelectorAll(".scene")) drawScene(place);

@@ -1,4 +1,4 @@
-"""The domains as spheres above the substrate, packed for the page, which draws them with the graphics card (P29)."""
+"""The domains as spheres above the substrate, packed for the page, which draws them with the graphics card."""
 
 from __future__ import annotations
 
@@ -11,24 +11,51 @@ import pandas as pd
 from numpy.typing import NDArray
 from plotly.colors import sample_colorscale
 
-from ..volume.plane import Plane
+from ...domains.objects import ObjectsMetadata
+from ...volume.plane import Plane
+from ..numbers import count
+from .section import Content
 
 MOST_SPHERES = 500_000  # 5 MB of the page
 _LARGEST = 65_535  # of a number in 16 bits
 _STOPS = np.linspace(0, 1, 33)
 
 
-def scene(domains: pd.DataFrame, plane: Plane, size_um: tuple[float, float, float]) -> dict[str, Any]:
+def build(
+    domains: pd.DataFrame, plane: Plane, levels: dict[str, ObjectsMetadata], most_spheres: int = MOST_SPHERES
+) -> Content:
+    """Return the scene, and in words what it holds."""
+    objects = levels["calibrated"]
+    size_z, size_y, size_x = (n * edge for n, edge in zip(objects.shape, objects.voxel_size_um, strict=True))
+    diameter, depth = domains["equivalent_diameter_um"], domains["depth_um"]
+    words: dict[str, Any] = {
+        "scene": scene(domains, plane, (size_z, size_y, size_x), most_spheres),
+        "smallest": f"{diameter.min():.2f}",
+        "largest": f"{diameter.max():.2f}",
+        "nearest": f"{depth.min():.1f}",
+        "furthest": f"{depth.max():.1f}",
+        "drawn": count(min(len(domains), most_spheres)),
+        "found": count(len(domains)),
+        "cropped": len(domains) > most_spheres,
+    }
+    return Content(words)
+
+
+def scene(
+    domains: pd.DataFrame, plane: Plane, size_um: tuple[float, float, float], most_spheres: int
+) -> dict[str, Any]:
     """Return what ``scene.js`` draws.
 
     Parameters
     ----------
     domains : DataFrame
-        At least one; only the largest :data:`MOST_SPHERES` are drawn.
+        At least one.
     plane : Plane
         The substrate.
     size_um : tuple of float
         Extent of the scan along (z, y, x).
+    most_spheres : int
+        Only this many of the largest are drawn.
 
     Returns
     -------
@@ -40,7 +67,7 @@ def scene(domains: pd.DataFrame, plane: Plane, size_um: tuple[float, float, floa
         against it; ``substrate``: corners of the plane over the lateral extent; ``ranges`` and ``colours`` of the two
         ways to colour.
     """
-    drawn = domains.nlargest(MOST_SPHERES, "equivalent_diameter_um", keep="first")
+    drawn = domains.nlargest(most_spheres, "equivalent_diameter_um", keep="first")
     diameter = drawn["equivalent_diameter_um"].to_numpy(float)
     size = np.array(size_um[::-1])
     centres = drawn[[f"centroid_{axis}_um" for axis in "xyz"]].to_numpy(float)

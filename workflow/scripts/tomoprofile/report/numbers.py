@@ -1,4 +1,4 @@
-"""The few numbers a reader takes home, in words, never with more digits than their interval supports."""
+"""Numbers in words, never with more digits than their interval supports."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..domains.objects import ObjectsMetadata
-from ..tables import LEVELS, at_level
-from .zones import plateau
+from ..tables import LEVELS
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _THIN = "\N{NARROW NO-BREAK SPACE}"
@@ -90,19 +89,6 @@ class Estimate:
         return f"{digits} × 10{str(self.power).translate(_SUPERSCRIPT)}"
 
 
-@dataclass(frozen=True)
-class Card:
-    """One headline number with what a reader must know about it."""
-
-    title: str
-    place: str
-    value: str
-    unit: str
-    interval: str
-    band: str
-    caveat: str
-
-
 def count(number: float) -> str:
     """Return a count with its thousands set apart."""
     return f"{int(number):,}".replace(",", _THIN)
@@ -145,100 +131,6 @@ def estimate(zones: pd.DataFrame, zone: Any, column: str, factor: float = 1.0) -
     return Estimate(float(rows.at["calibrated", column]) * factor, *ends, *band)
 
 
-def cards(zones: pd.DataFrame, objects: ObjectsMetadata) -> list[Card]:
-    """Return the headline: the plateau, which is the last zone reached, and the smallest domain near the substrate.
-
-    Parameters
-    ----------
-    zones : DataFrame
-        ``zones.parquet``.
-    objects : ObjectsMetadata
-        Conditions of the calibrated level.
-
-    """
-    calibrated = at_level(zones, "calibrated")
-    first, last = calibrated.iloc[0], calibrated.iloc[plateau(zones)]
-    place = depth_range(last["from_um"], last["to_um"])
-    ratio = estimate(zones, last["zone"], "volume_ratio", 100)
-    diameter = estimate(zones, last["zone"], "mean_equivalent_diameter_um")
-    density = estimate(zones, last["zone"], "number_density_per_mm3")
-    smallest = estimate(zones, first["zone"], "diameter_min_um")
-    levels = [int(n) for n in zones.loc[zones["zone"] == last["zone"], "n_domains"].dropna()]
-    dropped = smallest_kept_um(objects)
-    return [
-        _card("Volume ratio", place, ratio, "%", _convention(ratio, "Share of the resin that is domain.")),
-        _card("Mean diameter", place, diameter, "µm", _convention(diameter, "Of the sphere of equal volume.")),
-        _card(
-            "Number density",
-            place,
-            density,
-            "per mm³",
-            "Domains in a cubic millimetre of resin; those cut by the sides of the scan are corrected for.",
-        ),
-        Card(
-            "Domains counted",
-            place,
-            count(last["n_domains"]),
-            "",
-            "",
-            f"{count(min(levels))}–{count(max(levels))}" if max(levels) > min(levels) else "",
-            f"{count(calibrated['n_domains'].sum())} in all zones together.",
-        ),
-        _card(
-            "Smallest domain near the substrate",
-            depth_range(first["from_um"], first["to_um"]),
-            smallest,
-            "µm",
-            _of_smallest(int(first["n_domains"]), dropped),
-        ),
-    ]
-
-
-def summary(zones: pd.DataFrame) -> str:
-    """Return the finding in two sentences for readers who stop there."""
-    calibrated = at_level(zones, "calibrated")
-    first, last = calibrated.iloc[0], calibrated.iloc[plateau(zones)]
-    ratio = estimate(zones, last["zone"], "volume_ratio", 100)
-    diameter = estimate(zones, last["zone"], "mean_equivalent_diameter_um")
-    text = f"At {_from(last)} from the substrate, domains take up {ratio.text} % of the resin"
-    text += f"; they are {diameter.text} µm across on average." if math.isfinite(diameter.value) else "."
-    if len(calibrated) > 1:
-        near = estimate(zones, first["zone"], "diameter_min_um")
-        text += f" Nearest to the substrate ({depth_range(first['from_um'], first['to_um'])}), "
-        text += (
-            f"the smallest of {count(first['n_domains'])} domains is {near.text} µm across."
-            if math.isfinite(near.value)
-            else "no whole domain was found."
-        )
-    return text
-
-
 def smallest_kept_um(objects: ObjectsMetadata) -> float:
     """Return the equivalent diameter of the smallest object that was kept, in micrometres."""
     return float((6 * objects.min_voxels * np.prod(objects.voxel_size_um) / math.pi) ** (1 / 3))
-
-
-def _from(zone: pd.Series) -> str:
-    stop = zone["to_um"]
-    open_end = stop is None or not math.isfinite(stop)
-    return f"{length(zone['from_um'])} µm and more" if open_end else f"{length(zone['from_um'])} to {length(stop)} µm"
-
-
-def _card(title: str, place: str, number: Estimate, unit: str, caveat: str) -> Card:
-    known = math.isfinite(number.value)
-    return Card(title, place, number.text, unit if known else "", number.interval, number.band, caveat)
-
-
-def _of_smallest(n_domains: int, dropped_um: float) -> str:
-    if not n_domains:
-        return "No domain has its centre there."
-    return (
-        f"One of {count(n_domains)} domains decides this number: see 10 % and median in the table of zones. Objects "
-        f"under {dropped_um:.1f} µm were dropped as noise."
-    )
-
-
-def _convention(number: Estimate, text: str) -> str:
-    if number.boundary_dominates:
-        return f"{text} Where the boundary is drawn matters more here than how much was sampled."
-    return text

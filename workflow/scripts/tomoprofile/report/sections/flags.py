@@ -1,0 +1,50 @@
+"""What a reader must know before trusting a page, the gravest first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from ...shift.alarm import Familiarity
+from ...volume.plane import Plane
+from ...volume.store import Store
+from ..flags import (
+    domain_flags,
+    familiarity_flags,
+    interface_flags,
+    level_flags,
+    naming_classes,
+    profile_flags,
+    segmentation_flags,
+    zone_flags,
+)
+from ..segmentation import Segmentation
+from .section import Content
+
+
+def build(
+    sample: str,
+    familiarity: Familiarity | None,
+    segmentation: Segmentation,
+    interface: dict[str, Any],
+    plane: Plane,
+    volume: Store,
+    zones: dict[str, pd.DataFrame],
+    domains: dict[str, pd.DataFrame],
+    profile: dict[str, pd.DataFrame],
+) -> Content:
+    """Return the flags of the scan and those of its classes."""
+    found = {
+        name: [*zone_flags(zones[name]), *domain_flags(domains[name]), *profile_flags(profile[name])]
+        for name in zones
+        if not domains[name].empty  # without any, that a zone has few goes without saying
+    }
+    flags = [
+        *familiarity_flags(familiarity, sample),
+        *segmentation_flags(segmentation, sample),
+        *level_flags(segmentation),
+        *interface_flags(interface, volume.voxel_size_um[plane.axis]),
+        *naming_classes(found, zones),
+    ]
+    return Content({"flags": sorted(flags, key=lambda flag: ("error", "warning", "note").index(flag.severity))})

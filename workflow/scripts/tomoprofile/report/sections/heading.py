@@ -1,0 +1,57 @@
+"""The name of the scan and the finding in two sentences for each class, or that there is none."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from ...domains.objects import ObjectsMetadata
+from ...tables import CALIBRATED, at_level
+from ..numbers import count, depth_range, estimate, length, smallest_kept_um
+from ..segmentation import Segmentation
+from ..zones import plateau
+from .section import Content
+
+
+def build(
+    domains: dict[str, pd.DataFrame],
+    zones: dict[str, pd.DataFrame],
+    levels: dict[str, dict[str, ObjectsMetadata]],
+    segmentation: Segmentation,
+) -> Content:
+    """Return the summary of each class that has domains, and what to do where none has."""
+    one, *others = levels
+    words: dict[str, Any] = {
+        "several": bool(others),
+        "summaries": {name: summary(zones[name]) for name in levels if not domains[name].empty},
+        "dropped_um": smallest_kept_um(levels[one][CALIBRATED]),  # the same for all classes
+        "segmentation": segmentation,
+    }
+    return Content(words)
+
+
+def summary(zones: pd.DataFrame) -> str:
+    """Return the finding in two sentences for readers who stop there."""
+    calibrated = at_level(zones, CALIBRATED)
+    first, last = calibrated.iloc[0], calibrated.iloc[plateau(zones)]
+    ratio = estimate(zones, last["zone"], "volume_ratio", 100)
+    diameter = estimate(zones, last["zone"], "mean_equivalent_diameter_um")
+    text = f"At {_from(last)} from the substrate, domains take up {ratio.text} % of the resin"
+    text += f"; they are {diameter.text} µm across on average." if math.isfinite(diameter.value) else "."
+    if len(calibrated) > 1:
+        near = estimate(zones, first["zone"], "diameter_min_um")
+        text += f" Nearest to the substrate ({depth_range(first['from_um'], first['to_um'])}), "
+        text += (
+            f"the smallest of {count(first['n_domains'])} domains is {near.text} µm across."
+            if math.isfinite(near.value)
+            else "no whole domain was found."
+        )
+    return text
+
+
+def _from(zone: pd.Series) -> str:
+    stop = zone["to_um"]
+    open_end = stop is None or not math.isfinite(stop)
+    return f"{length(zone['from_um'])} µm and more" if open_end else f"{length(zone['from_um'])} to {length(stop)} µm"
