@@ -186,8 +186,8 @@ SPECKS = np.random.default_rng(0).random(SHAPE) < 0.5
 WRONG = {
     "empty": (NOTHING, "no substrate"),
     "full": (~NOTHING, "no substrate"),
-    "noise": (SPECKS, "no substrate|no body|most columns"),
-    "a body with many holes": (mask_of("plane") & (np.random.default_rng(1).random(SHAPE) < 0.8), "no body"),
+    "noise": (SPECKS, "no substrate|not one solid body|most columns"),
+    "a body with many holes": (mask_of("plane") & (np.random.default_rng(1).random(SHAPE) < 0.8), "not one solid body"),
     "half of the columns": (mask_of("plane") & (np.arange(SHAPE[2]) < 50), "most columns|no substrate"),
 }
 
