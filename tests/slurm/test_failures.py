@@ -165,7 +165,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_shard(project, undisturbed):
         subprocess.run(["umount", str(disk)], check=True)
     assert "a: predict_slab z00016 failed" in said
     assert "No space left on device" in said
-    assert "Make room" in said
+    assert "Free some space" in said
     assert not project.results.scan("a").probability.record("z00016").exists()
     said = project.on_cluster(TABLES)
     assert len(project.submitted(said, "predict_slab")) == 1

@@ -220,7 +220,7 @@ def test_what_cannot_be_opened_says_why(tmp_path):
     assert "does not exist" in refused(tmp_path, str(tmp_path / "none.tif"))
     (tmp_path / "m.jpg").write_bytes(b"x")
     write("stack", tmp_path, blobs().astype("uint8"))
-    assert "Leave `:/entry/mask` out" in refused(tmp_path, f"{tmp_path / 'm.tif'}:/entry/mask")
+    assert "Leave out `:/entry/mask`" in refused(tmp_path, f"{tmp_path / 'm.tif'}:/entry/mask")
     assert "not a known mask format" in refused(tmp_path, str(tmp_path / "m.jpg"))
     (tmp_path / "m.nii.gz").write_bytes(b"x" * 400)
     assert "NIfTI" in refused(tmp_path, str(tmp_path / "m.nii.gz"))

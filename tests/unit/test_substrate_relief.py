@@ -171,7 +171,7 @@ def test_the_file_goes_there_and_back(tmp_path):
     assert np.shape(record["residual_map_um"]) == (24, 28)
     assert relief.depth_um(1.0, 2.0, 3.0) == relief.depth_um(np.array([1.0]), 2.0, 3.0)[0]
     (ScanLayout(tmp_path).substrate_distance).unlink()
-    with pytest.raises(InputError, match="no interface file"):
+    with pytest.raises(InputError, match="not an interface file"):
         Plane.load(tmp_path / "interface.json")
 
 
@@ -186,8 +186,8 @@ SPECKS = np.random.default_rng(0).random(SHAPE) < 0.5
 WRONG = {
     "empty": (NOTHING, "no substrate"),
     "full": (~NOTHING, "no substrate"),
-    "noise": (SPECKS, "no substrate|no body|most columns"),
-    "a body with many holes": (mask_of("plane") & (np.random.default_rng(1).random(SHAPE) < 0.8), "no body"),
+    "noise": (SPECKS, "no substrate|not one solid body|most columns"),
+    "a body with many holes": (mask_of("plane") & (np.random.default_rng(1).random(SHAPE) < 0.8), "not one solid body"),
     "half of the columns": (mask_of("plane") & (np.arange(SHAPE[2]) < 50), "most columns|no substrate"),
 }
 
@@ -209,7 +209,7 @@ def test_the_check_tells_what_is_wrong_with_the_mask_before_anything_is_computed
 
     assert found(mask_of("plane"))[0] == "ok"
     assert found(mask_of("plane")[1:]) == ("error", found(mask_of("plane")[1:])[1])
-    assert "another shape" in found(mask_of("plane")[1:])[1]
+    assert "the shape of the mask differs" in found(mask_of("plane")[1:])[1]
     assert "no substrate" in found(NOTHING)[1]
     assert "nothing but substrate" in found(~NOTHING)[1]
     (missing,) = check_substrate(scan_of(tmp_path / "none.tif"))

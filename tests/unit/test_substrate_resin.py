@@ -188,5 +188,5 @@ def test_filled_corners_are_found_and_left_out(tmp_path, film):
 
 def test_a_file_that_is_none_is_refused(tmp_path):
     (tmp_path / "resin.npz").write_text("nothing")
-    with pytest.raises(InputError, match="where resin is"):
+    with pytest.raises(InputError, match="where the resin is"):
         Resin.load(tmp_path / "resin.npz")

@@ -5,8 +5,8 @@ layout of the results, units. Every folder is a room, and rooms stand in the ord
 ``substrate``, ``shift``, ``labels``, ``network``, ``segment``, ``domains``, ``profile``, ``baselines``, ``report``,
 ``run``. A room imports only the ground and the rooms before it; ``cli``, the roof, imports any.
 
-Only ``run`` knows Snakemake's files, and importing ``tomoprofile`` itself loads nothing heavy, because every cluster
-job parses the workflow again.
+Only ``run`` knows Snakemake's files. Importing ``tomoprofile`` itself loads nothing heavy, because every cluster job
+parses the workflow again.
 """
 
 __version__ = "0.1.0"

@@ -1,6 +1,6 @@
 """The configuration: every key, its default and its limits. The only home of defaults.
 
-Light on purpose: pydantic and the standard library, because the Snakefile imports it for every job.
+It imports only pydantic and the standard library, because the Snakefile loads it for every job.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Section(BaseModel):
 
 
 class StoreConfig(Section):
-    """How volumes lie on disk, and what one job works on."""
+    """How volumes are stored on disk, and what one job processes."""
 
     shard_slices: int = Field(
         64, ge=1, le=1024, description="Whole slices in one shard, which is one file; one shard is in memory at a time."
@@ -50,8 +50,8 @@ class StoreConfig(Section):
     slab_slices: int = Field(
         256,
         ge=1,
-        description="Slices one job converts or segments; a multiple of `shard_slices`. Fewer and longer jobs are "
-        "cheaper: aim at minutes.",
+        description="Slices that one job converts or segments; a multiple of `shard_slices`. Fewer, longer jobs are "
+        "cheaper: aim for minutes.",
     )
 
     @model_validator(mode="after")
@@ -65,14 +65,14 @@ class StoreConfig(Section):
 
 
 class PickConfig(Section):
-    """Which slices a person is asked to label."""
+    """Which slices are proposed for labelling."""
 
     slices: int = Field(
         3,
         ge=1,
         le=64,
-        description="Slices proposed for each scan that names a folder for labels, one from each equal part of it; "
-        "with an earlier model (`base`, `bundle`) the one it doubts most there, and a mask to correct.",
+        description="Slices proposed for each scan that names a folder for labels, one from each equal part of the "
+        "scan; with an earlier model (`base`, `bundle`) the one it is least certain about, with a mask to correct.",
     )
 
 
@@ -242,28 +242,26 @@ class BundleConfig(Section):
 
 
 class PredictConfig(Section):
-    """What computes the network; the mask is the same within rounding, whatever is chosen."""
+    """How the network is computed; whatever is chosen, the mask is the same within rounding."""
 
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="`auto`: a GPU where there is one; `cpu`; `cuda`."
-    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto`: a GPU if there is one; `cpu`; `cuda`.")
     engine: Literal["auto", "torch", "openvino"] = Field(
         "auto",
-        description="`auto`: OpenVINO on a CPU when it is installed, which is two to three times as fast, else "
-        "PyTorch; `torch`; `openvino`.",
+        description="`auto`: OpenVINO on a CPU if it is installed (two to three times as fast), else PyTorch; "
+        "`torch`; `openvino`.",
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
-        description="`auto`: bfloat16 where the hardware multiplies it, else float32; `float32`, `bfloat16`, or on"
-        " GPUs `float16`. The mask changes in fewer than 0.05 % of the voxels (a test).",
+        description="`auto`: bfloat16 where the hardware supports it, else float32; `float32`, `bfloat16`, or, on "
+        "GPUs, `float16`. The mask changes in fewer than 0.05 % of the voxels (tested).",
     )
     gpu_windows: int = Field(
-        16, ge=1, le=1024, description="Windows at once on a GPU; halved, with a warning, when its memory is full."
+        16, ge=1, le=1024, description="Windows per batch on a GPU; halved, with a warning, when its memory is full."
     )
     flips: bool = Field(
         False,
         description="Segment four flips of each slice: the probability is their mean, and `uncertainty.ome.zarr` "
-        "says how far they disagree, at four times the cost.",
+        "holds their standard deviation, at four times the cost.",
     )
 
     @model_validator(mode="after")
@@ -276,17 +274,17 @@ class PredictConfig(Section):
 
 
 class ThresholdConfig(Section):
-    """A global threshold: the baseline that is simple and fails inside fringed domains."""
+    """A global threshold: a simple baseline that fails inside domains with fringes."""
 
     method: Literal["otsu", "threshold_fill"] = Field(
-        description="`otsu`: the threshold alone; `threshold_fill`: the threshold, then holes are filled in 3-D."
+        description="`otsu`: the threshold alone; `threshold_fill`: the threshold, followed by 3-D hole filling."
     )
     domains_are: Literal["dark", "bright"] = Field(
-        "dark", description="Grey of the domains against the matrix: `dark` or `bright`."
+        "dark", description="Grey value of the domains relative to the matrix: `dark` or `bright`."
     )
     smooth_voxels: float = Field(1.0, ge=0, le=10, description="Sigma of the Gaussian applied before thresholding.")
     max_hole_um: float = Field(
-        20.0, gt=0, description="`threshold_fill`: holes that extend further along z are left open."
+        20.0, gt=0, description="`threshold_fill`: holes that extend further than this along z are left open."
     )
 
 
@@ -294,7 +292,7 @@ ModelConfig = Annotated[UNetConfig | BundleConfig | ThresholdConfig, Field(discr
 
 
 def read_model(raw: dict[str, Any]) -> UNetConfig | BundleConfig | ThresholdConfig:
-    """Return a model's settings from plain values that were validated before."""
+    """Return a model's settings from plain values that have been validated before."""
     return TypeAdapter(ModelConfig).validate_python(raw)
 
 
@@ -303,12 +301,12 @@ class ObjectsConfig(Section):
 
     connectivity: Literal[6, 26] = Field(
         26,
-        description="Voxels that touch by faces only (`6`), or also by edges and corners (`26`), belong to one object.",
+        description="Voxels belong to one object when they share a face (`6`), or also an edge or a corner (`26`).",
     )
     min_voxels: int = Field(
         5,
         ge=1,
-        description="Smaller objects are noise; they are dropped after the merge across slabs, from table and "
+        description="Smaller objects are treated as noise and dropped after the merge across slabs, from table and "
         "profile alike.",
     )
     band: tuple[float, float] = Field(
@@ -317,17 +315,16 @@ class ObjectsConfig(Section):
     )
     label_volume: bool = Field(
         False,
-        description="Also write the domains as voxels, `labels.ome.zarr`, to look at them in napari or "
-        "neuroglancer; no number depends on it. A 2048³ scan takes at most 0.5 GB and a few minutes "
-        "more.",
+        description="Also write the domains as voxels, `labels.ome.zarr`, for viewing in napari or neuroglancer; no "
+        "number depends on it. For a 2048³ scan it adds at most 0.5 GB and a few minutes.",
     )
 
     slurm_workers: int = Field(
         0,
         ge=0,
         le=1000,
-        description="SLURM jobs that share the measuring and the profile of one scan, in the partition and account"
-        " of its own job; `0`: the cores of its own job.",
+        description="SLURM jobs that share the measurement and the profile of one scan, in the partition and account "
+        "of its own job; `0`: only the cores of its own job.",
     )
 
     @model_validator(mode="after")
@@ -339,7 +336,7 @@ class ObjectsConfig(Section):
 
 
 class Zone(Section):
-    """A range of depths that is summarised in one row."""
+    """A depth range that is summarised in one row."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description="Name of the zone in tables and report.")
     from_um: float = Field(ge=0, description="Nearest distance from the substrate.")
@@ -357,7 +354,7 @@ class Circle(Section):
 
     radius_um: float = Field(gt=0, description="Radius of the circle.")
     centre_um: tuple[float, float] | None = Field(
-        None, description="Its centre `[y, x]`, from the outer corner of the slice; empty: the middle of the slice."
+        None, description="Centre `[y, x]`, from the outer corner of the slice; empty: the middle of the slice."
     )
 
 
@@ -367,20 +364,20 @@ class ProfileConfig(Section):
     bin_um: float = Field(
         5.0,
         gt=0,
-        description="Thickness of a depth bin. Breakpoints are looked for in layers of a fifth of it, at least a "
-        "voxel, and lie at least a bin apart.",
+        description="Thickness of a depth bin. Breakpoints are sought in layers of a fifth of it (at least one "
+        "voxel) and lie at least one bin apart.",
     )
     guard_um: float = Field(
-        0.0, ge=0, description="Depths nearer to the substrate than this are left out of the profile."
+        0.0, ge=0, description="Depths closer to the substrate than this are left out of the profile."
     )
     field_of_view: Annotated[
         Annotated[Literal["auto", "all", "cylinder"], Tag("named_view")] | Annotated[Circle, Tag("own_view")],
         Discriminator(lambda value: "own_view" if isinstance(value, dict | Circle) else "named_view"),
     ] = Field(
         "auto",
-        description="Which voxels were reconstructed. `auto`: those inside the circle outside of which slices hold"
-        " one value, else all; `all`; `cylinder`: the largest circle in each slice; or a circle of "
-        "your own, as in `{radius_um: 400, centre_um: [512, 500]}`.",
+        description="Which voxels were reconstructed. `auto`: those inside a circle if the slices hold a single value "
+        "outside of it, else all; `all`; `cylinder`: the largest circle in each slice; or a given circle, as in "
+        "`{radius_um: 400, centre_um: [512, 500]}`.",
     )
     zones: tuple[Zone, ...] = Field(
         (
@@ -389,43 +386,43 @@ class ProfileConfig(Section):
             Zone(name="bulk", from_um=80, to_um=None),
         ),
         min_length=1,
-        description="Depth ranges that are summarised; the last one is the plateau of the headline.",
+        description="Depth ranges that are summarised; the last one is the plateau shown in the headline.",
     )
     block_um: float = Field(
         30.0,
         gt=0,
         description="Side of the lateral blocks of the bootstrap; at least 10 mean diameters. The field of view "
-        "should hold nine or more.",
+        "should hold nine or more blocks.",
     )
     resamples: int = Field(1000, ge=100, le=100_000, description="Bootstrap resamples behind each interval.")
 
 
 class ReportConfig(Section):
-    """The page people open first."""
+    """The report pages."""
 
     title: str = Field("Domains against the distance from the substrate", description="Heading of the reports.")
     language: Literal["en", "ja"] = Field(
         "en",
-        description="Language of headings and captions of the page of a scan: `en` or `ja` (Japanese). Flags, "
-        "sentences with numbers, and plots stay English.",
+        description="Language of headings and captions on the page of a scan: `en` or `ja` (Japanese). Flags, "
+        "sentences with numbers, and plots stay in English.",
     )
 
 
 class Config(Section):
     """Everything a run depends on besides the sample sheet and the data."""
 
-    samples: str = Field("config/samples.tsv", description="The sample sheet: one row a scan.")
-    results: str = Field("results", description="Folder that receives everything.")
+    samples: str = Field("config/samples.tsv", description="The sample sheet: one row per scan.")
+    results: str = Field("results", description="Folder for all results.")
     seed: int = Field(1, ge=0, description="Seed of training and bootstrap.")
     keep: Literal["minimal", "standard", "all"] = Field(
-        "all", description="What stays on disk once a scan is finished: `minimal`, `standard` or `all`; see below."
+        "all", description="What is kept on disk once a scan is finished: `minimal`, `standard` or `all`; see below."
     )
     store: StoreConfig = StoreConfig()
     pick: PickConfig = PickConfig()
     models: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], ModelConfig] = Field(
         {"default": UNetConfig()},
         min_length=1,
-        description="Named ways to segment; the column `model` of the sheet chooses.",
+        description="Named ways to segment; the column `model` of the sheet selects one.",
     )
     predict: PredictConfig = PredictConfig()
     objects: ObjectsConfig = ObjectsConfig()
@@ -448,14 +445,14 @@ def read_config(raw: dict[str, Any], source: str = "config/config.yaml") -> Conf
     Parameters
     ----------
     raw : dict
-        The configuration as it came out of YAML.
+        The configuration as parsed from YAML.
     source : str
-        Its file, for the messages.
+        Its file, for messages.
 
     Raises
     ------
     ConfigError
-        With every fault at once: dotted key, value got, and the nearest valid key for an unknown one.
+        With every problem at once: dotted key, value got, and the nearest valid key for an unknown one.
     """
     try:
         return Config.model_validate(raw)
@@ -464,7 +461,7 @@ def read_config(raw: dict[str, Any], source: str = "config/config.yaml") -> Conf
 
 
 def _config_fault(item: dict[str, Any], source: str) -> Fault:
-    # A discriminated union puts the chosen tag into the path; users never wrote it.
+    # A discriminated union puts the chosen tag into the path; the user never wrote it.
     tags = {"unet", "bundle", "otsu", "threshold_fill", "named_view", "own_view"}
     path = [part for part in item["loc"] if part not in tags and part != "[key]"]
     key = ".".join(str(part) for part in path)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong with what the user gave us.
+    """One problem in the user's input.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class TomoprofileError(Exception):
     Parameters
     ----------
     *faults : Fault
-        Everything that was found, so that one run shows all of it.
+        Every problem that was found, so that one run shows them all.
     """
 
     def __init__(self, *faults: Fault) -> None:
@@ -54,8 +54,8 @@ class InputError(TomoprofileError):
 
 
 class StoreError(TomoprofileError):
-    """A Zarr store is missing, does not fit, or was addressed in a way that would damage it."""
+    """A Zarr store is missing, does not match the scan, or was accessed in a way that would damage it."""
 
 
 class StageError(TomoprofileError):
-    """A stage cannot give a result that could be trusted (no interface found, no labels, ...)."""
+    """A stage cannot produce a trustworthy result (no interface found, no labels, ...)."""

@@ -14,9 +14,9 @@ from .errors import Fault, InputError
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path``; it becomes ``path`` when the block succeeds and vanishes when not.
+    """Yield a temporary name beside ``path``; it is renamed to ``path`` on success and removed on failure.
 
-    The name keeps its ending, because many writers choose the format by it. Missing folders are made.
+    The name keeps its ending, because many writers choose the format by it. Missing folders are created.
     """
     path = Path(path)
     partial = path.with_name(f".partial-{path.name}")
@@ -30,9 +30,9 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: str | Path) -> Iterator[Path]:
-    """Give an empty folder beside ``path``; it takes its place when the block succeeds and vanishes when not.
+    """Yield an empty folder beside ``path``; it replaces ``path`` on success and is removed on failure.
 
-    What a killed job left under the temporary name goes when the next one begins.
+    Anything a killed job left under the temporary name is removed when the next one begins.
     """
     path = Path(path)
     partial = path.with_name(f".partial-{path.name}")
@@ -49,7 +49,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def temporary_folder(out: Path) -> Iterator[Path]:
-    """Make an empty folder beside ``out`` and remove it in the end; a killed run may have left an earlier one."""
+    """Create an empty folder beside ``out`` and remove it at the end; one left by a killed run is replaced."""
     folder = out.with_name(out.name + ".runs")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -73,5 +73,5 @@ def read_record(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InputError(Fault(str(path), "", f"the file cannot be read: {error}", remedy)) from None
     if not isinstance(record, dict):
-        raise InputError(Fault(str(path), type(record).__name__, "this is not a JSON object", remedy))
+        raise InputError(Fault(str(path), type(record).__name__, "not a JSON object", remedy))
     return record

@@ -1,4 +1,4 @@
-"""One logger set-up for every stage: a quiet rule log with progress, and the traceback when it ends badly."""
+"""One logging setup for every stage: a quiet rule log with progress, and the traceback when a rule fails."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def log_to_terminal(level: int = logging.INFO) -> None:
 
 @contextmanager
 def rule_logging(path: str | Path) -> Iterator[logging.Logger]:
-    """Write everything a rule says, and its traceback, into the rule's log file.
+    """Write everything a rule logs, and its traceback, to the rule's log file.
 
     Parameters
     ----------
     path : str or Path
-        The rule's ``log:`` file; its folder is made when missing.
+        The rule's ``log:`` file; its folder is created if missing.
 
     The first line says where the job runs and the last one how long it took: :mod:`tomoprofile.run.status` reads both.
 
@@ -44,14 +44,14 @@ def rule_logging(path: str | Path) -> Iterator[logging.Logger]:
     ------
     SystemExit
         With status 1 after a :class:`TomoprofileError` or on a full disk; the message also goes to stderr without a
-        traceback, because the program is not at fault. Any other exception passes through, logged.
+        traceback, because the cause is not in the program. Any other exception is logged and passed on.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, mode="w")
     handler.setFormatter(_FORMAT)
     LOG.addHandler(handler)
-    # Long work shows on the terminal how far it is, under the name of its rule and wildcards.
+    # Long jobs show their progress on the terminal, under the name of the rule and its wildcards.
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter(f"{path.parent.name} {path.stem}: %(message)s"))
     terminal.addFilter(_for_terminal)
@@ -72,7 +72,7 @@ def rule_logging(path: str | Path) -> Iterator[logging.Logger]:
             LOG.exception("stopped")
             raise
         where = error.filename or "results"
-        LOG.error("%s: %s. Make room, then run the same command again; nothing half-written was left.", where, error)
+        LOG.error("%s: %s. Free some space and run the same command again; no half-written file is left.", where, error)
         raise SystemExit(1) from error
     except BaseException:
         LOG.exception("stopped")
@@ -92,23 +92,23 @@ def _place() -> str:
 
 
 def _for_terminal(record: logging.LogRecord) -> bool:
-    # A traceback goes to the log alone: Python itself shows it on the terminal.
+    # A traceback goes to the log only: Python itself shows it on the terminal.
     return not record.exc_info and (getattr(record, "progress", False) or record.levelno >= logging.WARNING)
 
 
 def progress(items: Iterable[Item], total: int, what: str, every_s: float = 10.0) -> Iterator[Item]:
-    """Pass ``items`` on and log how far we are, how fast, and when it will be done.
+    """Yield ``items`` and log the progress and the time left.
 
     Parameters
     ----------
     items : iterable
-        What is worked through.
+        Items to process.
     total : int
-        How many there are.
+        Number of items.
     what : str
         Plural noun for the message (``"slices"``).
     every_s : float
-        Seconds between two messages.
+        Seconds between messages.
     """
     started = last = time.monotonic()
     for done, item in enumerate(items, start=1):

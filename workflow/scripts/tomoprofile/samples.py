@@ -1,4 +1,4 @@
-"""The sample sheet: one tab-separated row a scan. Light on purpose, as the Snakefile imports it."""
+"""The sample sheet: one tab-separated row per scan. Kept light, because the Snakefile imports it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MASK_FORMS = (
     "`PATH`, `instances:PATH`, `classes:PATH`, or `instances:PATH;classes:PATH`, each with `FILE.h5:/DATASET` for PATH "
     "where an HDF5 file needs it"
 )
-BY_HAND = ("interface", "labels", "model", "mask", "group", "time_h")  # columns that no header of a scan can tell
+BY_HAND = ("interface", "labels", "model", "mask", "group", "time_h")  # columns that no header holds
 _DATASET = re.compile(r"(.+\.\w+):(/.+)")
 _PARTS = re.compile(r";(?=instances:|classes:)")  # any other semicolon belongs to a path
 
@@ -74,7 +74,7 @@ class OwnMask(NamedTuple):
 
 
 class Scan(BaseModel):
-    """One row of the sample sheet. Shapes are those of the volume after ``slice_axis`` was made z."""
+    """One row of the sample sheet. Shapes are those of the volume after ``slice_axis`` has become z."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -117,20 +117,20 @@ class Scan(BaseModel):
     )
     labels: str = Field(
         "",
-        description="Folder with labelled slices of this scan; empty when there are none. Scans of a model that "
-        "have none are only segmented.",
+        description="Folder with labelled slices of this scan. Empty: the scan is segmented by its model, but does "
+        "not train it.",
     )
-    model: str = Field("default", description="Which of the configured `models` segments this scan.")
-    mask: str = Field("", description=f"A segmentation of your own, in place of a model's: {MASK_FORMS}; see below.")
+    model: str = Field("default", description="The configured model (a key of `models`) that segments this scan.")
+    mask: str = Field("", description=f"A given mask, used instead of a model: {MASK_FORMS}; see below.")
     group: str = Field(
         "",
         description="Any text: scans of one group (and time) are replicates of each other, and `index.html` "
-        "compares groups. Empty: the scan stands alone.",
+        "compares groups. Empty: the scan is not compared.",
     )
     time_h: float | None = Field(
         None,
         allow_inf_nan=False,
-        description="Hours since the beginning of a series, for groups that are scanned again and again.",
+        description="Hours since the beginning of a series, for groups that are scanned repeatedly.",
     )
 
     @property
@@ -140,22 +140,22 @@ class Scan(BaseModel):
 
     @property
     def raw(self) -> dict[str, Any]:
-        """The columns that conversion depends on; the others may change without converting again."""
+        """The columns that conversion depends on; the others may change without a new conversion."""
         return self.model_dump(mode="json", exclude={*BY_HAND})
 
     @property
     def own_mask(self) -> OwnMask | None:
-        """The user's own segmentation, or None when a model segments the scan."""
+        """The given mask, or None when a model segments the scan."""
         return parse_mask(self.mask) if self.mask else None
 
     @property
     def has_instances(self) -> bool:
-        """Whether the user's own segmentation has objects that are labelled already."""
+        """Whether the given mask has objects that are labelled already."""
         return self.own_mask is not None and self.own_mask.instances is not None
 
     @property
     def substrate_mask(self) -> MaskImage | None:
-        """The user's own segmentation of the substrate, or None when the interface is a plane."""
+        """The given mask of the substrate, or None when the interface is a plane."""
         kind, _, place = self.interface.partition(":")
         return parse_mask(place).binary if kind == "mask" else None
 
@@ -215,7 +215,7 @@ def parse_interface(text: str) -> tuple[str, tuple[float, ...]]:
     Raises
     ------
     ValueError
-        When the text has none of the forms.
+        When the text has none of these forms.
     """
     kind, _, rest = text.partition(":")
     try:
@@ -268,20 +268,20 @@ def read_samples(path: str | Path, models: Collection[str]) -> list[Scan]:
     Parameters
     ----------
     path : str or Path
-        Tab-separated text with a header; ``#`` begins a comment line; empty cells take the default.
+        Tab-separated text with a header; ``#`` begins a comment line; empty cells take the default value.
     models : collection of str
         Names of the configured models.
 
     Raises
     ------
     ConfigError
-        With every fault of every row at once.
+        With every problem of every row at once.
     """
     path = Path(path)
     numbered = _numbered_lines(path)
     if len(numbered) < 2:
         raise ConfigError(
-            Fault(str(path), "", "the sample sheet has no rows", "Add one row a scan below the header line.")
+            Fault(str(path), "", "the sample sheet has no rows", "Add one row per scan below the header line.")
         )
     header = [name.strip() for name in numbered[0][1].split("\t")]
     faults = _header_faults(path, header)
@@ -294,7 +294,7 @@ def read_samples(path: str | Path, models: Collection[str]) -> list[Scan]:
         where = f"{path}:{number}"
         if len(cells) > len(header):
             faults.append(
-                Fault(where, f"{len(cells)} cells", f"the header has {len(header)} columns", "Remove the rest.")
+                Fault(where, f"{len(cells)} cells", f"the header has {len(header)} columns", "Remove the extra cells.")
             )
             continue
         row = {name: cell for name, cell in zip(header, cells, strict=False) if cell}
@@ -304,7 +304,7 @@ def read_samples(path: str | Path, models: Collection[str]) -> list[Scan]:
             faults += [_row_fault(item, where) for item in error.errors()]
             continue
         if scan.sample in seen:
-            problem = f"the name was already used in line {seen[scan.sample]}"
+            problem = f"the name is already used in line {seen[scan.sample]}"
             faults.append(Fault(f"{where} sample", repr(scan.sample), problem, "Give each scan its own name."))
         if scan.model not in models and not scan.mask:
             problem = f"no such model in `models:` ({', '.join(sorted(models))})"
@@ -330,21 +330,21 @@ def write_samples(path: str | Path, scans: Collection[Scan]) -> None:
 
 
 def keep_cells(path: str | Path, scans: Collection[Scan]) -> list[Scan]:
-    """Return scans with what a person filled in an earlier sheet: the cells of :data:`BY_HAND`.
+    """Return scans with the cells of :data:`BY_HAND` that a person filled in an earlier sheet.
 
-    A row belongs to a scan when name and path are the same. Other columns of the earlier sheet may be faulty: they come
-    from the headers anew.
+    A row belongs to a scan when name and path are the same. Errors in other columns of the earlier sheet do not matter:
+    these columns are read from the headers again.
 
     Parameters
     ----------
     path : str or Path
-        The earlier sheet; where there is none, nothing changes.
+        The earlier sheet; without one, nothing changes.
     scans : collection of Scan
 
     Raises
     ------
     ConfigError
-        When the sheet cannot be read, or such a cell does not fit its scan.
+        When the sheet cannot be read, or such a cell is invalid for its scan.
     """
     path = Path(path)
     if not path.exists():

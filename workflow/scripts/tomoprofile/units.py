@@ -1,6 +1,6 @@
 """Names of lengths in file headers."""
 
-# What one unit is in micrometres. ImageJ writes the micro sign as an escape of six characters.
+# Micrometres per unit. ImageJ writes the micro sign as an escape of six characters.
 MICROMETRES = {
     "\\u00B5m": 1.0,
     "um": 1.0,

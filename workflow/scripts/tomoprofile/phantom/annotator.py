@@ -1,4 +1,4 @@
-"""A perfect annotator: labels the slices that were proposed, with the truth of a simulated scan."""
+"""A perfect annotator: labels the proposed slices with the truth of a simulated scan."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def annotate(
     Parameters
     ----------
     truth_folder : str or Path
-        What :func:`~tomoprofile.phantom.files.write_truth` wrote.
+        Folder written by :func:`~tomoprofile.phantom.files.write_truth`.
     slices_tsv : str or Path
-        Tab-separated with columns ``slice`` (index along z) and ``file`` (image that was proposed).
+        Tab-separated with columns ``slice`` (index along z) and ``file`` (the proposed image).
     labels_folder : str or Path
         Receives ``<stem of file>.tif``.
     classes : mapping
-        Names of the classes that a model learns, background first, and their values in masks; all that is not named is
+        Names of the classes that a model learns, background first, and their values in masks; anything not named is
         background.
 
     Returns
@@ -47,14 +47,14 @@ def annotate(
     Raises
     ------
     InputError
-        When the list or the truth cannot be read, a slice is not in the scan, or a class is none of a simulated scan.
+        When the list or the truth cannot be read, a slice is not in the scan, or a simulated scan lacks a class.
     """
     background, *measured = classes
     unknown = [name for name in measured if name not in CLASSES]
     if unknown:
         problem = f"a simulated scan has the classes {', '.join(CLASSES)}"
         raise InputError(
-            Fault("models: classes", ", ".join(unknown), problem, "Name the background and some of these.")
+            Fault("models: classes", ", ".join(unknown), problem, "Name the background and one or more of these.")
         )
     rows = _rows(Path(slices_tsv))
     truth = TruthLayout(truth_folder).labels
@@ -64,7 +64,7 @@ def annotate(
             for index, name in rows:
                 if not 0 <= index < len(tif.pages):
                     problem = f"the simulated scan has slices 0 to {len(tif.pages) - 1}"
-                    raise InputError(Fault(str(slices_tsv), f"slice {index}", problem, "Is this the list of its scan?"))
+                    raise InputError(Fault(str(slices_tsv), f"slice {index}", problem, "Name the list of this scan."))
                 labels = tif.pages[index].asarray()
                 mask = np.full(labels.shape, classes[background], np.min_scalar_type(max(classes.values())))
                 for kind in measured:
@@ -87,4 +87,4 @@ def _rows(path: Path) -> list[tuple[int, str]]:
             return [(int(row["slice"]), Path(row["file"]).stem) for row in csv.DictReader(file, delimiter="\t")]
     except (OSError, KeyError, ValueError, TypeError) as error:
         problem = f"not a list of slices with the columns `slice` and `file`: {error!r}"
-        raise InputError(Fault(str(path), "", problem, "Run the rule `pick_slices`.")) from None
+        raise InputError(Fault(str(path), "", problem, "Run `snakemake pick`.")) from None

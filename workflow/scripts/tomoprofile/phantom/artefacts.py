@@ -1,4 +1,4 @@
-"""What reconstruction adds and no sample has, beside rings: cupping and streaks."""
+"""Reconstruction artefacts other than rings: cupping and streaks."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SLICES_A_STREAK = 5  # a new one begins every so many slices
-_STREAK_SLICES = 10.0  # sigma in slices: what throws a streak has some height
+_STREAK_SLICES = 10.0  # sigma in slices: the object that causes a streak has some height
 _STREAK_VOXELS = (2.0, 8.0)  # sigma across
 _STREAK_SPREAD_DEG = 20.0  # sigma about one direction, as where angles are missing
 
 
 def add_cupping(grey: NDArray[np.float32], rise: float) -> None:
-    """Add a trend that grows with the square of the distance to the rotation axis, which runs along z mid slice.
+    """Add a trend that grows with the square of the distance to the rotation axis, along z in the middle of slices.
 
     Parameters
     ----------
     grey : array (z, y, x)
         Changed in place.
     rise : float
-        From the axis to the corners of the slices, in the units of ``grey``.
+        Increase from the axis to the corners of the slices, in the units of ``grey``.
     """
     _, ny, nx = grey.shape
     square = (np.arange(ny)[:, None] - (ny - 1) / 2) ** 2 + (np.arange(nx)[None, :] - (nx - 1) / 2) ** 2
@@ -36,9 +36,9 @@ def add_streaks(grey: NDArray[np.float32], height: float, rng: np.random.Generat
     grey : array (z, y, x)
         Changed in place.
     height : float
-        Of the middle of a band in the slice where it is strongest, in the units of ``grey``.
+        Grey value of the middle of a band in the slice where it is strongest, in the units of ``grey``.
     rng : numpy.random.Generator
-        Source of chance.
+        Random source.
     """
     nz, ny, nx = grey.shape
     y, x = np.arange(ny)[:, None] - (ny - 1) / 2, np.arange(nx)[None, :] - (nx - 1) / 2

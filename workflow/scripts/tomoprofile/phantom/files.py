@@ -1,4 +1,4 @@
-"""A simulated scan on disk, in the formats beamlines write, and its truth."""
+"""A simulated scan on disk, in the formats that beamlines write, and its truth."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .geometry import CLASSES
 from .scan import Phantom
 from .truth import profile_table
 
-_PROJECTIONS = 1800  # what the headers tell; nothing is computed from it
+_PROJECTIONS = 1800  # written to headers; nothing is computed from it
 _GREY_LEVELS = 65535
 _ARTIST = 315  # TIFF tag
 _UNITS = {"_um": "um", "_um3": "um^3", "voxels": "voxels", "volume_ratio": "1"}
@@ -38,7 +38,7 @@ def write_scan(phantom: Phantom, folder: str | Path, form: str) -> Path:
     Parameters
     ----------
     phantom : Phantom
-        What to write.
+        The scan to write.
     folder : str or Path
         Receives the slices, or the one file.
     form : str
@@ -49,14 +49,14 @@ def write_scan(phantom: Phantom, folder: str | Path, form: str) -> Path:
     Returns
     -------
     Path
-        What the sample sheet takes as ``path``: the folder of the slices, or the file.
+        The ``path`` for the sample sheet: the folder of the slices, or the file.
 
     Raises
     ------
     ConfigError
         When the form is unknown.
     InputError
-        When the folder holds files that are no slices of this scan.
+        When the folder holds files that are not slices of this scan.
     """
     folder = Path(folder)
     grey, voxel_um = phantom.grey, phantom.settings.voxel_um
@@ -69,20 +69,21 @@ def write_scan(phantom: Phantom, folder: str | Path, form: str) -> Path:
     if form == "hdf5":
         return _write_hdf5(folder / "scan.h5", phantom)
     remedy = "Forms: tiff_folder_u16, tiff_folder_f32, tiff_stack, hdf5."
-    raise ConfigError(Fault("phantom: form", repr(form), "there is no such form", remedy))
+    raise ConfigError(Fault("phantom: form", repr(form), "unknown form", remedy))
 
 
 def write_truth(phantom: Phantom, folder: str | Path) -> None:
-    """Write everything that is true of the scan.
+    """Write the truth of a scan.
 
     ``objects.parquet`` (domains and voids), ``labels.tif`` (0 matrix and fillers, 1 domain, 2 void, 3 substrate,
-    4 air), ``occupancy.tif`` (share of each voxel filled by domains, 255 = 1), ``interface.json``, ``profile.parquet``
-    (domains in bins of 1 um), ``profile_void.parquet`` (the same of voids) and, last, ``settings.json``.
+    4 air), ``occupancy.tif`` (fraction of each voxel filled by domains, 255 = 1), ``interface.json``,
+    ``profile.parquet`` (domains in bins of 1 um), ``profile_void.parquet`` (the same for voids) and, last,
+    ``settings.json``.
 
     Parameters
     ----------
     phantom : Phantom
-        What to describe.
+        The scan to describe.
     folder : str or Path
         Receives the files.
     """
@@ -117,7 +118,7 @@ Slice = tuple[str, NDArray[Any], dict[str, Any]]
 def _calibrated_slices(grey: NDArray[np.float32], voxel_um: float) -> Iterator[Slice]:
     """Yield name, pixels and tags of 16-bit slices, all with one calibration so that their values compare."""
     low, high = float(grey.min()), float(grey.max())
-    # The header holds rounded numbers; the pixels are made with those, so that reading them back is exact.
+    # The header holds rounded numbers; the pixels are computed from those, so that reading them back is exact.
     base, divisor = float(f"{low:.6g}"), float(f"{_GREY_LEVELS / max(high - low, 1e-6):.6g}")
     center = grey.shape[2] / 2
     text = "\t".join(f"{number:.9g}" for number in (_PROJECTIONS, voxel_um, divisor, base, center, 0))
@@ -144,7 +145,7 @@ def _write_folder(folder: Path, slices: Iterator[Slice]) -> Path:
         if folder.exists():
             foreign = sorted({path.name for path in folder.iterdir()} - {path.name for path in part.iterdir()})
             if foreign:
-                problem = "the folder holds files that are no slices of this scan"
+                problem = "the folder holds files that are not slices of this scan"
                 raise InputError(Fault(str(folder), foreign[0], problem, "Name an empty folder."))
             shutil.rmtree(folder)
         part.replace(folder)
@@ -154,7 +155,7 @@ def _write_folder(folder: Path, slices: Iterator[Slice]) -> Path:
 
 
 def _write_stack(path: Path, grey: NDArray[np.float32], voxel_um: float) -> Path:
-    # The text is ImageJ's own, written by hand because ImageJ's variant of TIFF itself ends at 4 GiB.
+    # The description is that of ImageJ, written by hand because ImageJ's own variant of TIFF ends at 4 GiB.
     description = f"ImageJ=1.54f\nimages={len(grey)}\nslices={len(grey)}\nunit=um\nspacing={voxel_um:g}\nloop=false\n"
     with whole_file(path) as part:
         tifffile.imwrite(

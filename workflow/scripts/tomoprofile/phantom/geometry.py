@@ -1,7 +1,7 @@
-"""Where everything lies in the simulated scan: the substrate plane, domains and voids, alone or grown together.
+"""Where everything lies in a simulated scan: the substrate plane, domains and voids, alone or grown together.
 
 Objects are also placed in a frame around the scan, so that its faces cut through some of them as in a real local
-scan, and so that fringes of what lies just outside reach in.
+scan, and fringes of objects just outside reach in.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from .settings import LARGE_DIAMETERS_UM, PhantomSettings
 from .shapes import Shapes, draw_ellipsoids, grow_together, reach_um
 
 DOMAIN, VOID, FILLER = 1, 2, 4
-CLASSES = {"domain": DOMAIN, "void": VOID}  # what can be measured
+CLASSES = {"domain": DOMAIN, "void": VOID}  # the classes that can be measured
 PLATEAU_FROM_UM, PEAK_UM, SMALL_FROM_UM = 80.0, 40.0, 27.0
 EVEN_FROM_UM = {"domain": PLATEAU_FROM_UM, "void": 0.0}  # depth from which sizes and amounts are the same everywhere
 PLATEAU_RATIO, PEAK_RATIO = 0.040, 0.055
-_TILT_TOWARDS = (0.6, 0.8)  # share of the tilt towards z and x: both, and not alike, or a swapped axis would go unseen
+# Share of the tilt towards z and x: both nonzero and different, or a swapped axis would go unnoticed.
+_TILT_TOWARDS = (0.6, 0.8)
 _ROUNDS = 500
 
 
@@ -44,7 +45,7 @@ def substrate_plane(box_um: tuple[float, float, float], substrate_um: float, til
 
 
 def target_volume_ratio(depth_um: ArrayLike) -> NDArray[np.float64]:
-    """Return the share of the resin that small domains take at a depth (P25, P26, P27).
+    """Return the volume fraction of small domains in the resin at a depth.
 
     4.0 % from 80 um on, rising to 5.5 % at 40 um, falling to 0 at 27 um. The peak value is an assumption.
     """
@@ -61,13 +62,13 @@ class Spheres:
     centres_um : array (n, 3)
         Positions (z, y, x).
     diameters_um : array (n,)
-        With shapes: of the spheres of equal volume.
+        With shapes, the diameters of the spheres of equal volume.
     classes : array (n,) of uint8
         ``DOMAIN``, ``VOID`` or ``FILLER``.
     large : array (n,) of bool
         The large domains near the substrate.
     shapes : Shapes or None
-        What they are instead of spheres.
+        Shapes of the objects when they are not spheres.
     """
 
     centres_um: NDArray[np.float64]
@@ -80,7 +81,7 @@ class Spheres:
         return len(self.diameters_um)
 
     def those(self, kept: NDArray[np.bool_]) -> Spheres:
-        """Return some of them; only of spheres, as partners of other shapes are numbered."""
+        """Return some of them; only for spheres, because partners of other shapes are numbered."""
         assert self.shapes is None
         return Spheres(self.centres_um[kept], self.diameters_um[kept], self.classes[kept], self.large[kept])
 
@@ -96,9 +97,9 @@ class Frame:
 def place_spheres(settings: PhantomSettings, plane: Plane, frame: Frame, rng: np.random.Generator) -> Spheres:
     """Place large domains, small domains and voids by random sequential addition.
 
-    Each object keeps its depth and is moved sideways until it keeps its distance to all others: sizes and depths stay
-    distributed as drawn, which rejecting them would bend. Ellipsoids keep the distance of the spheres around them. Two
-    domains grown together move as one; their centre of mass has the depth drawn for the first.
+    Each object keeps its depth and is moved sideways until it is far enough from all others: sizes and depths stay
+    distributed as drawn, whereas rejection would distort them. Ellipsoids keep the distance of the spheres around them.
+    Two domains grown together move as one; their centre of mass has the depth drawn for the first.
 
     Parameters
     ----------
@@ -109,7 +110,7 @@ def place_spheres(settings: PhantomSettings, plane: Plane, frame: Frame, rng: np
     frame : Frame
         Where to place it.
     rng : numpy.random.Generator
-        Source of all chance.
+        Random source.
 
     Raises
     ------
@@ -131,7 +132,7 @@ def place_spheres(settings: PhantomSettings, plane: Plane, frame: Frame, rng: np
     def place(*what: NDArray[np.float64]) -> NDArray[np.float64]:
         return _place_small(*what, settings.gap_um, plane, frame, rng, widest_stays=settings.irregular)
 
-    # The first small domains make the pairs: they are as random as any. Pairs go first, as they need the most room.
+    # The first small domains form the pairs: they are as random as any. Pairs go first, as they need the most room.
     n_paired = 2 * round(settings.touching_ratio * n_small / 2)
     if n_paired:
         offsets, pair_reaches = grow_together(matrices[0:n_paired:2], matrices[1:n_paired:2], rng)
@@ -140,7 +141,7 @@ def place_spheres(settings: PhantomSettings, plane: Plane, frame: Frame, rng: np
         partners[n_large : n_large + n_paired] = n_large + (np.arange(n_paired) ^ 1)
         fixed_centres = np.concatenate([fixed_centres, centres[:n_paired]])
         fixed_reaches = np.concatenate([fixed_reaches, reaches[:n_paired]])
-    # A sphere drawn too near to the substrate moves away from it: only voids can be.
+    # A sphere drawn too close to the substrate moves away from it: this can only be a void.
     depths = np.maximum(depths, reaches + settings.gap_um)
     centres[n_paired:] = place(fixed_centres, fixed_reaches, reaches[n_paired:], depths[n_paired:])
     return Spheres(
@@ -153,7 +154,7 @@ def place_spheres(settings: PhantomSettings, plane: Plane, frame: Frame, rng: np
 
 
 def _matrices(diameters: NDArray[np.float64], settings: PhantomSettings, rng: np.random.Generator) -> NDArray:
-    """Return ellipsoids or, without a call for chance, spheres."""
+    """Return ellipsoids or, without drawing random numbers, spheres."""
     if settings.elongation > 1:
         return draw_ellipsoids(diameters, settings.elongation, rng)
     return diameters[:, None, None] / 2 * np.eye(3)
@@ -170,7 +171,7 @@ def _sideways(plane: Plane, depths: NDArray[np.float64], low: Any, high: Any, rn
 def _place_large(
     settings: PhantomSettings, plane: Plane, frame: Frame, box: NDArray[np.float64], rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Place large domains wholly within 27 um of the substrate, the first of them wholly inside the scan (P24)."""
+    """Place large domains entirely within 27 um of the substrate, the first of them entirely inside the scan."""
     area_mm2 = np.prod((frame.high_um - frame.low_um)[[0, 2]]) * 1e-6
     number = max(1, round(settings.large_per_mm2 * area_mm2)) if settings.large_per_mm2 else 0
     diameters = rng.uniform(*LARGE_DIAMETERS_UM, number)
@@ -201,7 +202,7 @@ def mean_over_frame(ratio: Any, plane: Plane, frame: Frame) -> float:
 def _draw(
     ratio: Any, highest: float, settings: PhantomSettings, plane: Plane, frame: Frame, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Draw diameters and depths of spheres whose volumes add up to the target ratio over the frame."""
+    """Draw diameters and depths of spheres whose volumes add up to the target fraction over the frame."""
     if not highest:
         return np.empty(0), np.empty(0)
     target_um3 = mean_over_frame(ratio, plane, frame) * float(np.prod(frame.high_um - frame.low_um))
@@ -229,9 +230,9 @@ def _place_small(
     *,
     widest_stays: bool,
 ) -> NDArray[np.float64]:
-    """Move spheres sideways until all keep the gap; a round moves every sphere in the way of an earlier one at once.
+    """Move spheres sideways until all keep the gap; each round moves every sphere that is in the way of an earlier one.
 
-    With ``widest_stays`` it moves those in the way of a wider one, as the widest find no room between all others.
+    With ``widest_stays`` it moves those in the way of a wider one, because the widest find no room between the others.
     """
     centres = np.empty((len(radii), 3))
     placed = np.zeros(len(radii), bool)

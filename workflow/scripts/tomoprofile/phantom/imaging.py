@@ -39,9 +39,9 @@ def transfer_filter(
     phase_per_cm : array (z, y, x)
         (4 pi / lambda) delta in 1/cm; only differences matter. Both arrays repeat periodically.
     voxel_um : float
-        Edge of a voxel.
+        Voxel edge.
     wavelength_um : float
-        Wavelength of the photons.
+        Wavelength of the X-rays.
     distance_mm : float
         R, from the sample to the detector.
     psf_um : float
@@ -72,7 +72,7 @@ def add_noise(grey: NDArray[np.float32], sigma: float, rng: np.random.Generator)
     sigma : float
         Standard deviation, in the units of ``grey``.
     rng : numpy.random.Generator
-        Source of chance.
+        Random source.
     """
     _, ny, nx = grey.shape
     q = np.hypot(fft.fftfreq(ny)[:, None], fft.fftfreq(nx)[None, :])
@@ -93,7 +93,7 @@ def add_rings(grey: NDArray[np.float32], rms: float, rng: np.random.Generator) -
     rms : float
         Root mean square over all radii and slices, in the units of ``grey``.
     rng : numpy.random.Generator
-        Source of chance.
+        Random source.
     """
     nz, ny, nx = grey.shape
     radius = np.hypot(np.arange(ny)[:, None] - (ny - 1) / 2, np.arange(nx)[None, :] - (nx - 1) / 2)

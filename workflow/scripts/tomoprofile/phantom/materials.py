@@ -1,6 +1,6 @@
-"""Optical constants of what the simulated scan is made of.
+"""Optical constants of the materials of the simulated scan.
 
-Values at 10, 15, 20 and 30 keV; between them both constants follow power laws closely, so they are interpolated on
+Values at 10, 15, 20 and 30 keV; between them both constants closely follow power laws, so they are interpolated on
 doubly logarithmic axes. Sources: xraylib 4.3 (Schoonjans et al. 2011) for cured epoxy (C50H90N2O8), water and silicon;
 NIST XCOM mass attenuation (Al 52.93 %, O 47.07 % by mass; Si 46.74 %, O 53.26 %) for the attenuation of Al2O3 and of
 fused SiO2, whose refraction follows from their electron density.
@@ -15,12 +15,12 @@ import numpy as np
 
 from ..errors import ConfigError, Fault
 
-EPOXY_DENSITY_G_CM3 = 1.16  # the density for which the table below holds; the constants scale with it
+EPOXY_DENSITY_G_CM3 = 1.16  # the density of the table below; the constants scale with it
 ALUMINA_DENSITY_G_CM3 = 3.95
 SILICA_DENSITY_G_CM3 = 2.20
 _ELECTRON_RADIUS_M = 2.8179403e-15
 _AVOGADRO = 6.02214076e23
-_OXIDES = {  # density, electrons and mass in g of a mole
+_OXIDES = {  # density in g/cm³, electrons per formula unit, molar mass in g/mol
     "alumina": (ALUMINA_DENSITY_G_CM3, 2 * 13 + 3 * 8, 101.961),
     "silica": (SILICA_DENSITY_G_CM3, 14 + 2 * 8, 60.084),
 }

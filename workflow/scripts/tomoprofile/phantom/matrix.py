@@ -1,4 +1,4 @@
-"""What a resin is besides resin: density that fluctuates, and filler particles."""
+"""Inhomogeneities of the resin: density fluctuations and filler particles."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def matrix_texture(
 ) -> NDArray[np.float32]:
     """Return relative fluctuations of the density of the matrix: a Gaussian random field with mean 0.
 
-    Its autocorrelation is exp(-(r / length)^2), which white noise gets from a Gaussian filter of sigma length / 2.
+    Its autocorrelation is exp(-(r / length)^2), that of white noise after a Gaussian filter of sigma length / 2.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ def matrix_texture(
     ratio : float
         Standard deviation.
     length_voxels : float
-        Where the autocorrelation has fallen to 1/e.
+        Distance at which the autocorrelation has fallen to 1/e.
     rng : numpy.random.Generator
-        Source of chance.
+        Random source.
     """
     field = rng.standard_normal(shape, dtype=np.float32)
     gaussian_filter(field, length_voxels / 2, output=field, mode="wrap")
@@ -51,20 +51,20 @@ def matrix_texture(
 def add_fillers(
     spheres: Spheres, settings: PhantomSettings, plane: Plane, frame: Frame, rng: np.random.Generator
 ) -> Spheres:
-    """Return the objects with filler particles between them, which overlap nothing.
+    """Return the objects with filler particles between them, which do not overlap with anything.
 
     Parameters
     ----------
     spheres : Spheres
         Domains and voids.
     settings : PhantomSettings
-        Its ``filler_ratio`` is the share of the resin they take; diameters are uniform from 0.5 to 1.5 um.
+        Its ``filler_ratio`` is their volume fraction in the resin; diameters are uniform from 0.5 to 1.5 um.
     plane : Plane
         Resin-facing side of the substrate.
     frame : Frame
         Where to place them.
     rng : numpy.random.Generator
-        Source of chance.
+        Random source.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Spheres, ellipsoids and layers on the voxel grid: the share of each voxel they fill, and what each object became."""
+"""Spheres, ellipsoids and layers on the voxel grid: the fraction of each voxel they fill, and the voxels of each."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from ..volume.plane import Plane
 from .shapes import Shapes
 
-# Surface voxels are sampled at 5^3 points: shares are within 0.07 of the true one, volumes of 3 um spheres at 0.5 um
-# voxels within 0.3 %. A linear ramp of the signed distance would add 2.8 % to such a sphere.
+# Surface voxels are sampled at 5^3 points: fractions are within 0.07 of the true ones, volumes of 3 um spheres at
+# 0.5 um voxels within 0.3 %. A linear ramp of the signed distance would add 2.8 % to such a sphere.
 _SAMPLES = 5
 _HALF_DIAGONAL = 0.8660254037844386
 TALLIES = ("voxels", "sum_z", "sum_y", "sum_x", "z_start", "z_stop", "y_start", "y_stop", "x_start", "x_stop")
@@ -26,10 +26,10 @@ def paint_spheres(
     corner: tuple[int, int, int],
     label: int,
 ) -> NDArray[np.int64]:
-    """Add the share of each voxel that spheres fill; label and tally the voxels whose centre they hold.
+    """Add the fraction of each voxel that spheres fill; label and count the voxels whose centre they contain.
 
-    Going by the centre makes voxelised volumes right on average. "At least half filled" would take 2-3 % from spheres
-    of 3 um at 0.5 um voxels, as their surface is curved.
+    With the centre rule, voxelised volumes are right on average. "At least half filled" would take 2-3 % from spheres
+    of 3 um at 0.5 um voxels, because their surface is curved.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def paint_spheres(
     origin_um : array (3,)
         Position of the outer corner of its first voxel.
     voxel_um : float
-        Edge of a voxel.
+        Voxel edge.
     centres_um, radii_um : arrays (n, 3), (n,)
         Spheres that do not overlap.
     labels : array (z, y, x) of uint8
@@ -70,9 +70,9 @@ def paint_ellipsoids(
     corner: tuple[int, int, int],
     label: int,
 ) -> NDArray[np.int64]:
-    """Do for ellipsoids what :func:`paint_spheres` does for spheres.
+    """Paint ellipsoids, as :func:`paint_spheres` paints spheres.
 
-    What two objects grown together both hold is painted and counted once, for the first of them.
+    The overlap of two objects grown together is painted and counted once, for the first of them.
 
     Parameters
     ----------
@@ -104,21 +104,21 @@ def paint_ellipsoids(
 def paint_layer(
     occupancy: NDArray[np.float32], origin_um: NDArray[np.float64], voxel_um: float, plane: Plane, thickness_um: float
 ) -> None:
-    """Write the share of each voxel that lies behind the plane, by no more than ``thickness_um``.
+    """Write the fraction of each voxel that lies behind the plane, by no more than ``thickness_um``.
 
-    The share is the linear ramp of the depth of the voxel's centre. That is exact for a plane along the grid; at a
+    The fraction is a linear ramp of the depth of the voxel's centre. That is exact for a plane along the grid; at a
     tilt of 2 degrees it is within 0.02, at 0.5 degrees within 0.005.
 
     Parameters
     ----------
     occupancy : array (z, y, x) of float32
-        Changed in place: the share of the layer is added.
+        Changed in place: the fraction of the layer is added.
     origin_um : array (3,)
         Position of the outer corner of its first voxel.
     voxel_um : float
-        Edge of a voxel.
+        Voxel edge.
     plane : Plane
-        Its front, whose normal points out of the layer.
+        The front of the layer; its normal points out of it.
     thickness_um : float
         Thickness of the layer; may be infinite.
     """
@@ -205,7 +205,7 @@ def _paint_ellipsoids(occupancy, bodies, which, labels, corner, label, tallies):
 
 @njit(cache=True, nogil=True)
 def _level(z, y, x, centre, inverse):  # type: ignore[no-untyped-def]
-    """Return 0 in the centre of an ellipsoid and 1 on its surface."""
+    """Return a level that is 0 in the centre of an ellipsoid and 1 on its surface."""
     dz, dy, dx = z - centre[0], y - centre[1], x - centre[2]
     square = 0.0
     for axis in range(3):

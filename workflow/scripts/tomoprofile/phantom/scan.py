@@ -1,4 +1,4 @@
-"""A simulated scan with known truth: geometry, optics and detector put together."""
+"""A simulated scan with known truth: geometry, optics and detector combined."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .truth import AIR, MATRIX, SUBSTRATE, merge_touching, object_table
 
 __all__ = ["Phantom", "PhantomSettings", "simulate"]
 
-# Fringes reach this far, and half a large domain fits in, elongated when it is; the test of the margin widens it.
+# Fringes reach this far, and half a large domain fits in; multiplied by the elongation. A test widens the margin.
 MARGIN_UM = 8.0
 
 
@@ -36,16 +36,16 @@ class Phantom:
     grey : array (z, y, x) of float32
         What a beamline would reconstruct, in 1/cm.
     labels : array (z, y, x) of uint8
-        0 matrix with its fillers, 1 domain, 2 void, 3 substrate, 4 air beyond a film: what the centre of the voxel lies
-        in.
+        0 matrix with its fillers, 1 domain, 2 void, 3 substrate, 4 air beyond a film: the material at the centre of the
+        voxel.
     occupancy : array (z, y, x) of float32
-        Share of each voxel filled by domains, 0 to 1.
+        Fraction of each voxel filled by domains, 0 to 1.
     objects : DataFrame
         See :func:`~tomoprofile.phantom.truth.object_table`.
     plane : Plane
         Resin-facing side of the substrate.
     settings : PhantomSettings
-        What it was made from.
+        Settings of the simulation.
     """
 
     grey: NDArray[np.float32]
@@ -58,7 +58,7 @@ class Phantom:
 
 @dataclass(frozen=True)
 class Grid:
-    """The voxels that are simulated: the scan and a margin, whose total the Fourier transform likes."""
+    """The simulated voxels: the scan and a margin, in a total size that suits the Fourier transform."""
 
     shape: tuple[int, int, int]
     corner: tuple[int, int, int]
@@ -85,7 +85,7 @@ def simulate(settings: PhantomSettings) -> Phantom:
     Parameters
     ----------
     settings : PhantomSettings
-        What to simulate.
+        Settings of the scan.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def render(
     grid: Grid,
     texture: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], pd.DataFrame, NDArray[np.float32]]:
-    """Return occupancy by domains, labels, object table and noise-free grey values, all of the scan alone.
+    """Return occupancy by domains, labels, object table and noise-free grey values, all for the scan without margin.
 
     ``texture`` is the relative fluctuation of the density of the matrix on the grid, and is consumed.
     """
@@ -140,7 +140,7 @@ def render(
     wavelength = wavelength_um(settings.energy_kev)
     matrix = optical_constants("epoxy", settings.energy_kev, settings.density_g_cm3)
     mu = np.full(grid.shape, matrix.mu_per_cm, np.float32)
-    phase = np.zeros(grid.shape, np.float32)  # against the matrix: only differences refract
+    phase = np.zeros(grid.shape, np.float32)  # relative to the matrix: only differences refract
     share = np.zeros(grid.shape, np.float32)
     labels = np.zeros(settings.size, np.uint8)
 

@@ -1,4 +1,4 @@
-"""What a simulated scan looks like, and the kinds that have a name."""
+"""The settings of a simulated scan, and the named kinds of scans."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ..errors import ConfigError, Fault
 LARGE_DIAMETERS_UM = (10.5, 15.0)
 
 KINDS: dict[str, dict[str, Any]] = {
-    # The scan a model is trained on.
+    # The scan that a model is trained on.
     "A": {},
-    # Another beamtime: farther detector, noisier, lighter resin, and voids that are no domains.
+    # Another beamtime: detector farther away, more noise, lighter resin, and voids that are not domains.
     "B": {
         "distance_mm": 50.0,
         "noise_per_cm": 6.0,
@@ -21,7 +21,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "rings_per_cm": 1.0,
         "void_ratio": 0.002,
     },
-    # The hard one: faint irregular domains that touch, in a resin with structure of its own, badly reconstructed.
+    # The hard one: faint irregular domains that touch, in a resin with its own structure, poorly reconstructed.
     "C": {
         "density_g_cm3": 1.05,
         "rings_per_cm": 2.0,
@@ -53,9 +53,9 @@ class PhantomSettings:
     energy_kev : float
         Photon energy, 10 to 30 keV.
     distance_mm : float
-        From the sample to the detector.
+        Distance from the sample to the detector.
     density_g_cm3 : float
-        Of the epoxy.
+        Density of the epoxy.
     psf_um : float
         Sigma of the point spread function.
     noise_per_cm : float
@@ -69,25 +69,25 @@ class PhantomSettings:
     alumina_um : float
         Thickness of the Al2O3 line, which belongs to the substrate.
     film_um : float
-        Thickness of the resin, with air beyond; 0 when the resin goes on. Only with spheres.
+        Thickness of the resin, with air beyond; 0 when the resin continues. Only with spheres.
     diameter_um, diameter_cv : float
         Mean and coefficient of variation of the lognormal diameters of small domains and voids.
     large_per_mm2 : float
-        Large domains near the substrate, on each mm² of it. Unless 0, one lies wholly inside the scan.
+        Large domains near the substrate, per mm² of it. Unless 0, one lies entirely inside the scan.
     void_ratio : float
-        Share of the resin taken by voids.
+        Volume fraction of voids in the resin.
     gap_um : float
-        Least distance between the surfaces of two objects, and of an object and the substrate. Fillers keep none.
+        Least distance between the surfaces of two objects, and of an object and the substrate. Not kept by fillers.
     elongation : float
-        Longest half axis that an ellipsoid may have, over the radius of the sphere of its volume. 1: all are spheres.
+        Longest half axis of an ellipsoid, relative to the radius of the sphere of its volume. 1: all are spheres.
     touching_ratio : float
-        Share of the small domains that are grown together in pairs. The truth has one object for each pair.
+        Fraction of the small domains that are grown together in pairs. The truth has one object for each pair.
     texture_ratio : float
-        Standard deviation of the matrix's density over its mean; refraction and attenuation follow it.
+        Standard deviation of the density of the matrix over its mean; refraction and attenuation scale with it.
     texture_um : float
         Distance at which the density's autocorrelation has fallen to 1/e.
     filler_ratio : float
-        Share of the resin taken by silica spheres of 0.5 to 1.5 um. They count as matrix.
+        Volume fraction in the resin of silica spheres of 0.5 to 1.5 um. They count as matrix.
     cupping_per_cm : float
         How much brighter the corners of a slice are than the rotation axis, growing as the square of the distance.
     streaks_per_cm : float
@@ -122,7 +122,7 @@ class PhantomSettings:
     streaks_per_cm: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse settings that cannot give the scan they promise."""
+        """Refuse settings that cannot give the scan they describe."""
         limits = {
             "seed": (0, math.inf),
             "energy_kev": (10, 30),
@@ -172,12 +172,12 @@ class PhantomSettings:
 
     @property
     def room_for_large_um(self) -> float:
-        """Side of a scan that holds the largest domain with a voxel to spare on both sides."""
+        """Side of a scan that holds the largest domain with some voxels to spare on both sides."""
         return LARGE_DIAMETERS_UM[1] * self.elongation + 4 * self.voxel_um
 
     @property
     def irregular(self) -> bool:
-        """Whether some objects are no spheres of their own."""
+        """Whether some objects are not separate spheres."""
         return self.elongation > 1 or self.touching_ratio > 0
 
     @classmethod
@@ -189,14 +189,14 @@ class PhantomSettings:
         Parameters
         ----------
         kind : str
-            ``A``: the scan a model is trained on. ``B``: another beamtime, to which it is carried.
+            ``A``: the scan that a model is trained on. ``B``: another beamtime, to which the model is transferred.
             ``C``: the hard one.
         size : tuple of int
             Voxels along (z, y, x).
         seed : int
             Seed of geometry, noise and rings.
         **changes
-            Any other field, to depart from the kind.
+            Any other fields that should differ from the kind.
 
         Raises
         ------
@@ -205,6 +205,6 @@ class PhantomSettings:
         """
         if kind not in KINDS:
             remedy = f"Kinds: {', '.join(KINDS)}."
-            raise ConfigError(Fault("phantom: kind", repr(kind), "there is no such kind of phantom", remedy))
+            raise ConfigError(Fault("phantom: kind", repr(kind), "unknown kind of phantom", remedy))
         z, y, x = size
         return cls(kind=kind, size=(z, y, x), seed=seed, **{**KINDS[kind], **changes})

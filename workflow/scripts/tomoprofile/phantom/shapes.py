@@ -1,4 +1,4 @@
-"""Domains that are no spheres: ellipsoids of any orientation, alone or two grown together."""
+"""Domains that are not spheres: ellipsoids of any orientation, alone or two grown together."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# Two domains share this part of the nearer surface's distance: a neck of about 1.3 um between domains of 3 um.
+# Two domains overlap by this part of the shorter distance to the surface: a neck of about 1.3 um for domains of 3 um.
 _OVERLAP = 0.2
 _UNIT_BALL = np.stack(np.meshgrid(*[(np.arange(21) - 10) / 10.3] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
 _UNIT_BALL = _UNIT_BALL[(_UNIT_BALL**2).sum(axis=1) < 1]
@@ -15,44 +15,44 @@ _UNIT_BALL = _UNIT_BALL[(_UNIT_BALL**2).sum(axis=1) < 1]
 
 @dataclass(frozen=True)
 class Shapes:
-    """What makes ellipsoids of spheres.
+    """The shapes of objects that are not spheres.
 
     Attributes
     ----------
     matrices_um : array (n, 3, 3)
         Each maps the unit ball onto the object, its centre at the origin; columns are the half axes.
     partners : array (n,) of int64
-        Index of the object it is grown together with, -1 without one.
+        Index of the object it is grown together with; -1 when there is none.
     """
 
     matrices_um: NDArray[np.float64]
     partners: NDArray[np.int64]
 
     def holds(self, index: int, offsets_um: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return whether object ``index`` holds points (..., 3), given relative to its centre."""
+        """Return whether object ``index`` contains points (..., 3), given relative to its centre."""
         unit = offsets_um @ np.linalg.inv(self.matrices_um[index]).T
         return (unit**2).sum(axis=-1) < 1
 
 
 def draw_ellipsoids(diameters_um: NDArray[np.float64], elongation: float, rng: np.random.Generator) -> NDArray:
-    """Return ellipsoids (n, 3, 3) with the volumes of spheres, in random directions.
+    """Return ellipsoids (n, 3, 3) in random directions, with the volumes of the given spheres.
 
-    The logarithms of the half axes, over the radius, are a cos(phi + k 120 deg): they add up to 0, which keeps the
+    The logarithms of the half axes over the radius are a cos(phi + k 120 deg): they add up to 0, which preserves the
     volume. phi runs from long to flat shapes, and a from half of log(elongation) to all of it.
 
     Parameters
     ----------
     diameters_um : array (n,)
-        Of the spheres.
+        Diameters of the spheres.
     elongation : float
         Largest half axis over the radius; 1 gives spheres.
     rng : numpy.random.Generator
-        Source of chance.
+        Random source.
     """
     number = len(diameters_um)
     phi = rng.uniform(0, 2 * np.pi, (number, 1)) + 2 * np.pi / 3 * np.arange(3)
     axes = np.exp(np.log(elongation) * rng.uniform(0.5, 1, (number, 1)) * np.cos(phi))
-    # The orthogonal factor of a matrix of normal numbers has no preferred direction; signs do not matter here.
+    # The orthogonal factor of a matrix of normal random numbers has no preferred direction; signs do not matter here.
     directions = np.linalg.qr(rng.standard_normal((number, 3, 3)))[0]
     return directions * (axes * diameters_um[:, None] / 2)[:, None, :]
 
@@ -70,9 +70,9 @@ def grow_together(
     Parameters
     ----------
     first_um, second_um : arrays (n, 3, 3)
-        The two of each pair.
+        The two objects of each pair.
     rng : numpy.random.Generator
-        Source of chance.
+        Random source.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def united(
 ) -> tuple[NDArray[np.float64], float]:
     """Return the centre of mass of two objects grown together, and the diameter of the sphere of their volume.
 
-    What both hold counts once; it is sampled at 4000 points (volumes within 0.3 %).
+    Their overlap counts once; it is sampled at 4000 points (volumes within 0.3 %).
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def united(
     centres_um, diameters_um : arrays (n, 3), (n,)
         Of all objects.
     first, second : int
-        The two.
+        Indices of the two.
     """
     points = _UNIT_BALL @ shapes.matrices_um[second].T + centres_um[second]
     own = points[~shapes.holds(first, points - centres_um[first])]

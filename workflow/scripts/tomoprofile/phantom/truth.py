@@ -1,4 +1,4 @@
-"""What is true of a simulated scan, on its voxels: the objects and the profile a perfect segmentation would give."""
+"""The truth of a simulated scan, on its voxels: the objects and the profile that a perfect segmentation would give."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BIN_UM = 1.0
 
 
 def merge_touching(spheres: Spheres, tallies: NDArray[np.int64], voxel_um: float) -> tuple[Spheres, NDArray[np.int64]]:
-    """Make one object of two domains grown together, as an exact segmentation counts them.
+    """Merge two domains grown together into one object, as an exact segmentation counts them.
 
     Only where their labelled voxels inside the scan are one region under 26-connectivity: a face of the scan can cut
     off the neck between them, and then two objects are seen.
@@ -29,14 +29,14 @@ def merge_touching(spheres: Spheres, tallies: NDArray[np.int64], voxel_um: float
     spheres : Spheres
         All objects, inside and outside the scan.
     tallies : array (n, 10)
-        What was painted of them.
+        What was painted for each.
     voxel_um : float
-        Edge of a voxel.
+        Voxel edge.
 
     Returns
     -------
     Spheres, array (m, 10)
-        The objects, one in the place of the first of two and none with its shape, and their tallies.
+        The objects, with a merged one in the place of its first part, all without shapes, and their tallies.
     """
     shapes = spheres.shapes
     if shapes is None:
@@ -83,11 +83,11 @@ def object_table(
     spheres : Spheres
         All objects, inside and outside the scan.
     tallies : array (n, 10)
-        What was painted of them; of fillers nothing counts.
+        What was painted for each; fillers have none.
     shape : tuple of int
         Voxels of the scan along (z, y, x).
     voxel_um : float
-        Edge of a voxel.
+        Voxel edge.
     plane : Plane
         Resin-facing side of the substrate.
     """
@@ -122,10 +122,10 @@ def profile_table(
 ) -> pd.DataFrame:
     """Return the voxelised profile of a class: the reference, as the target curve has sampling noise.
 
-    The volume ratio is voxels of the class over resin voxels. Resin is everything beyond the substrate, **domains and
-    voids included**: a measurement with the class *domain* alone cannot tell a void from matrix, and has them in its
-    denominator too. ``n_domains`` and the mean diameter are of the objects that touch no face of the scan, by depth of
-    the centroid. The columns are the same for every class.
+    The volume fraction is voxels of the class over resin voxels. Resin is everything beyond the substrate, **domains
+    and voids included**: a measurement with the class *domain* alone cannot tell a void from the matrix, and has voids
+    in its denominator too. ``n_domains`` and the mean diameter are of the objects that touch no face of the scan, by
+    depth of the centroid. The columns are the same for every class.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def profile_table(
     objects : DataFrame
         From :func:`object_table`.
     voxel_um : float
-        Edge of a voxel.
+        Voxel edge.
     plane : Plane
         Resin-facing side of the substrate.
     measured : {"domain", "void"}

@@ -1,8 +1,8 @@
-"""Has the model ever seen a scan like this one? The alarm that asks for a label.
+"""Domain shift: has the model ever seen a scan like this one? The alarm that asks for a label.
 
-A network gives probabilities for anything it is shown. So each scan is compared with those whose labels trained the
-model: voxel size, contrast, rims and noise of its resin (:mod:`~tomoprofile.shift.appearance`), and the network's
-own doubt.
+A network returns probabilities for anything it is shown. So each scan is compared with those whose labels trained the
+model: voxel size, contrast, rims and noise of its resin (:mod:`~tomoprofile.shift.appearance`), and the network's own
+uncertainty.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from ..volume.probability import CERTAIN
 from .appearance import FEATURES, Appearance
 from .seen import Seen, SeenScan
 
-# In spreads between tiles of the scans that trained. On simulated scans, below 2 the volume ratio was within 5 %
-# without a new label and beyond 3 it was wrong by up to a third (docs/decisions.md).
+# In spreads between tiles of the training scans. On simulated scans the volume fraction was within 5 % below 2 without
+# a new label, and wrong by up to a third beyond 3 (docs/decisions.md).
 EDGE, OUTSIDE = 2.0, 3.0
-DOUBT_EDGE, DOUBT_OUTSIDE = 1.4, 1.7  # times the doubt on held-out slices
+DOUBT_EDGE, DOUBT_OUTSIDE = 1.4, 1.7  # times the uncertainty on held-out slices
 DOUBT_FLOOR = 0.02
 VOXELS_EDGE, VOXELS_OUTSIDE = 1.1, 1.3
 LEAST_SPREAD = 0.1
 TAIL = 1.28  # spreads between the middle and the 90th percentile of a normal distribution
 LEAST_TILES = 8
-PARTS = {"low": 10, "middle": 50, "high": 90}  # percentiles over tiles: what few tiles show counts, too
+PARTS = {"low": 10, "middle": 50, "high": 90}  # percentiles over tiles: what only a few tiles show also counts
 MEANING = {
     "power_0.03_0.08": "contrast of coarse structures",
     "power_0.08_0.14": "contrast of domains",
@@ -52,15 +52,15 @@ class Familiarity:
     Attributes
     ----------
     status : {"inside", "edge", "outside", "unknown"}
-        ``outside``: the result must not be trusted before a slice of this scan is labelled.
+        ``outside``: do not trust the result before a slice of this scan is labelled.
     reasons : list of str
         What differs, the worst first.
     departure : float or None
-        The largest difference, in spreads between tiles of the scans that trained; None when those are not known.
+        The largest difference, in spreads between tiles of the training scans; None when those are not known.
     doubt, doubt_seen : float or None
-        Expected share of wrong voxels among those found, here and on held-out slices.
+        Expected fraction of wrong voxels among those found, here and on held-out slices.
     label_slice : int
-        The slice whose label would help most: where the network is least sure, or what differs most.
+        The slice whose label would help most: where the network is least certain, or the scan differs most.
     """
 
     status: Status
@@ -72,7 +72,7 @@ class Familiarity:
 
     @property
     def flag(self) -> str:
-        """The word for it in tables; empty when the scan is inside, or could not be compared."""
+        """The flag for it in tables; empty when the scan is inside, or could not be compared."""
         return {"outside": "outside_model", "edge": "edge_of_model"}.get(self.status, "")
 
     def save(self, path: Path, **more: Any) -> None:
@@ -87,7 +87,7 @@ class Familiarity:
             record = json.loads(path.read_text())
             return cls(**{name: record[name] for name in cls.__dataclass_fields__})
         except (OSError, KeyError, TypeError, ValueError) as error:
-            problem = f"not a record of how well a model knows a scan: {error}"
+            problem = f"not a comparison of a scan with a model: {error}"
             raise InputError(Fault(str(path), "", problem, "Remove it and run the workflow again.")) from None
 
 
@@ -99,7 +99,7 @@ def remember(seen: dict[str, Appearance], probability: list[NDArray[np.uint8]]) 
     seen : dict
         Appearance of each scan that was labelled.
     probability : list of array of uint8
-        Of slices that were held out.
+        Probability of held-out slices.
     """
     scans = {}
     for sample, appearance in seen.items():
@@ -120,7 +120,7 @@ def remember(seen: dict[str, Appearance], probability: list[NDArray[np.uint8]]) 
 
 
 def doubt_of(probability: list[NDArray[np.uint8]]) -> float | None:
-    """Return the expected share of wrong voxels among those found: sum of min(p, 1 - p) over sum of p."""
+    """Return the expected fraction of wrong voxels among those found: sum of min(p, 1 - p) over sum of p."""
     found = sum(float(part.sum(dtype=np.int64)) for part in probability)
     wrong = sum(float(np.minimum(part, CERTAIN - part).sum(dtype=np.int64)) for part in probability)
     return wrong / found if found else None
@@ -134,16 +134,16 @@ def compare(seen: Seen, appearance: Appearance, doubt: float | None, least_sure:
     seen : Seen
         What its bundle remembers.
     appearance : Appearance
-        Of the scan.
+        Appearance of the scan.
     doubt : float or None
-        Of the network on some of its slices; None when it was not asked.
+        Uncertainty of the network on some of its slices; None when it was not computed.
     least_sure : int, optional
-        The slice where the network doubts most.
+        The slice where the network is least certain.
 
     Returns
     -------
     Familiarity
-        Beside the scan it resembles most.
+        Compared with the labelled scan it resembles most.
     """
     same = seen.features == FEATURES
     scans = [scan for scan in seen.scans.values() if same and scan.tiles >= LEAST_TILES]
@@ -161,7 +161,9 @@ def compare(seen: Seen, appearance: Appearance, doubt: float | None, least_sure:
     known = seen.doubt
     if doubt is not None and known is not None:
         times = (doubt + DOUBT_FLOOR) / (known + DOUBT_FLOOR)
-        text = f"the network's doubt ({100 * doubt:.0f} % of what it finds, {100 * known:.0f} % on held-out slices)"
+        text = (
+            f"the network's uncertainty ({100 * doubt:.0f} % of what it finds, {100 * known:.0f} % on held-out slices)"
+        )
         found.append((_grade(times, DOUBT_EDGE, DOUBT_OUTSIDE), text))
     grades = {grade for grade, _ in found}
     status: Status = "outside" if "outside" in grades else "edge" if "edge" in grades else "inside"
@@ -183,7 +185,7 @@ def _departures(scan: SeenScan, appearance: Appearance) -> dict[str, float]:
     worst = np.zeros(len(FEATURES))
     for name, at in PARTS.items():
         away = np.abs(np.percentile(appearance.features, at, 0) - np.asarray(getattr(scan, name)))
-        # The tails of few tiles are less certain than their middle, the more so the longer they are: voids.
+        # The tails over few tiles are less certain than the middle, the more so the longer they are: voids.
         tail = np.abs(np.asarray(getattr(scan, name)) - np.asarray(scan.middle)) / TAIL
         worst = np.maximum(worst, away / np.maximum(spread, tail) / (1 if name == "middle" else 2))
     return dict(zip(FEATURES, worst.tolist(), strict=True))

@@ -1,8 +1,8 @@
-"""How a scan looks: the scale of its grey values, and what noise, rims and contrast do to its spectrum.
+"""The appearance of a scan: the scale of its grey values, and what noise, rims and contrast do to its spectrum.
 
-Only the resin is looked at, in tiles of a few slices, so the result costs seconds for any size of scan. The same
-numbers serve twice: grey values are normalised by the scan's own centre and spread before a network sees them, and the
-spectrum tells whether a network has ever seen the like (:mod:`~tomoprofile.shift.alarm`).
+Only resin counts, in tiles of a few slices, so the result takes seconds for any size of scan. The same numbers serve
+two purposes: grey values are normalised by the scan's own centre and spread before a network sees them, and the
+spectrum shows whether a network has ever seen a similar scan (:mod:`~tomoprofile.shift.alarm`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ RESIN_SHARE = 0.9  # of a tile, for it to count
 
 @dataclass(frozen=True)
 class Appearance:
-    """How the resin of a scan looks.
+    """The appearance of the resin of a scan.
 
     Attributes
     ----------
@@ -47,9 +47,9 @@ class Appearance:
         Median and robust standard deviation of grey values, physical units.
     voxel_size_um : tuple of float
     slices : list of int
-        The slices that were looked at.
+        The slices that were read.
     features : array (tiles, len(FEATURES))
-        Of each tile, in normalised grey: natural logarithm of the power in each band, then quantiles.
+        For each tile, in normalised grey values: natural logarithm of the power in each band, then quantiles.
     """
 
     centre: float
@@ -85,11 +85,11 @@ class Appearance:
         try:
             features = np.asarray(record["features"], float).reshape(-1, len(FEATURES))
             if record["names"] != list(FEATURES):
-                raise ValueError("it describes scans in another way")
+                raise ValueError("it was written by another version")
             edges = record["voxel_size_um"]
             return cls(record["centre"], record["spread"], tuple(edges), record["slices"], features)
         except (KeyError, TypeError, ValueError) as error:
-            problem = f"not a description of how a scan looks: {error}"
+            problem = f"not a description of a scan's appearance: {error}"
             raise InputError(Fault(str(source), "", problem, "Remove it and run the workflow again.")) from None
 
     @classmethod
@@ -98,27 +98,27 @@ class Appearance:
         try:
             record = json.loads(Path(path).read_text())
         except (OSError, ValueError) as error:
-            problem = f"it cannot be read: {error}"
+            problem = f"the file cannot be read: {error}"
             raise InputError(Fault(str(path), "", problem, "Remove it and run the workflow again.")) from None
         return cls.of(record, path)
 
 
 def look_at_scan(volume: Path, interface: Path, out: Path) -> None:
-    """Describe how a scan looks.
+    """Describe the appearance of a scan.
 
     Parameters
     ----------
     volume : Path
         Store of grey values.
     interface : Path
-        ``interface.json``; only voxels beyond the plane are looked at.
+        ``interface.json``; only voxels beyond the plane count.
     out : Path
         ``appearance.json``.
 
     Raises
     ------
     InputError
-        When the resin is constant, holds values that are not numbers, or there is none.
+        When there is no resin, or it is constant or holds NaN or infinite values.
     """
     store, plane = open_store(volume), Plane.load(interface)
     slices = sample_slices(store.shape[0])
@@ -136,7 +136,7 @@ def sample_slices(depth: int) -> list[int]:
 
 
 def like_most(grey: NDArray) -> NDArray[np.bool_]:
-    """Return where a slice (y, x) has the grey of most of it, tile by tile: for want of an interface."""
+    """Return where a slice (y, x) has its most common grey value, tile by tile: used when there is no interface."""
     tile = max(1, min(TILE, *grey.shape) // 2)
     rows, columns = (side // tile * tile for side in grey.shape)
     means = grey[:rows, :columns].reshape(rows // tile, tile, columns // tile, tile).mean(axis=(1, 3))
@@ -154,16 +154,16 @@ def describe(
     voxel_size_um: tuple[float, float, float],
     source: str,
 ) -> Appearance:
-    """Return how slices look.
+    """Return the appearance of slices.
 
     Parameters
     ----------
     grey : list of array (y, x)
         Physical grey values.
     resin : list of array (y, x) of bool
-        What counts.
+        The voxels that count.
     slices : list of int
-        Their indices.
+        Indices of these slices.
     voxel_size_um : tuple of float
     source : str
         Named in errors.
@@ -178,15 +178,13 @@ def describe(
         raise InputError(Fault(source, "", problem, "Correct the column `interface` of the sample sheet."))
     if not np.isfinite(values).all():
         share = 100 * float(1 - np.isfinite(values).mean())
-        problem = f"{share:.3g} % of the resin's grey values are not numbers"
-        raise InputError(
-            Fault(source, "NaN or infinite", problem, "Reconstruct the scan again, or cut these parts off.")
-        )
+        problem = f"{share:.3g} % of the resin's grey values are NaN or infinite"
+        raise InputError(Fault(source, "", problem, "Reconstruct the scan again, or cut these parts off."))
     centre = float(np.median(values))
     spread = float(1.4826 * np.median(np.abs(values - centre)))
     if not spread > 0:
         raise InputError(
-            Fault(source, f"grey {centre:g}", "more than half of the resin is constant", "Look at the scan.")
+            Fault(source, f"grey value {centre:g}", "more than half of the resin is constant", "Check the scan.")
         )
     features = []
     for part, mask in zip(grey, resin, strict=True):

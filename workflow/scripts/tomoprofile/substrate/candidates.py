@@ -1,8 +1,8 @@
-"""Whether a scan shows another edge that could as well be the substrate's.
+"""Whether a scan shows another edge that could equally be that of the substrate.
 
-A fit finds one plane, and fits it well, wherever it is. That it is the only one in question must be looked at by
-itself: a plate at the other end, a bright layer in the resin, a step in the substrate, or resin behind what was taken
-for it.
+A fit finds one plane and fits it well, wherever it is. Whether it is the only candidate must be checked separately:
+there may be a plate at the other end, a bright layer in the resin, a step in the substrate, or resin behind what was
+taken for the substrate.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from . import edges
 
-COMPARABLE = 1 / 3  # of the columns of a scan; less is a defect, which a warning tells
+COMPARABLE = 1 / 3  # of the columns of a scan; less is a defect, which gives a warning
 AWAY_BLOCKS = 2.0  # from the plane, where rims and the edge itself are
 STEP_VOXELS = 1.0
 _THICK = 2  # blocks
@@ -23,7 +23,7 @@ _EXPLAINED = 0.8  # of the columns
 def other_part(
     means: NDArray[np.float32], depth_um: NDArray[np.float64], block_um: float, step: edges.Step
 ) -> tuple[str, float]:
-    """Return which part of the scan contradicts the plane most, and in what share of the columns along the depth.
+    """Return which part of the scan contradicts the plane most, and in what fraction of the columns along the depth.
 
     Parameters
     ----------
@@ -34,15 +34,15 @@ def other_part(
     block_um : float
         Edge of a block along the depth.
     step : Step
-        Levels on both sides.
+        Grey levels on both sides.
     """
     calm = edges.calm(means)
     behind, beyond = depth_um < -AWAY_BLOCKS * block_um, depth_um > AWAY_BLOCKS * block_um
     half = step.contrast / 2
     parts = {
-        "something as bright as the substrate lies in the resin": beyond & (calm > step.resin + half),
-        "something as dark as the resin lies in the substrate": behind & (calm < step.substrate - half),
-        "something far brighter lies behind it, which may be the substrate": behind
+        "there is material as bright as the substrate in the resin": beyond & (calm > step.resin + half),
+        "there is material as dark as the resin in the substrate": behind & (calm < step.substrate - half),
+        "there is much brighter material behind it, which may be the substrate": behind
         & (calm > step.substrate + 2 * half),
     }
     known = np.isfinite(means)
@@ -59,16 +59,16 @@ def other_part(
 def two_planes(
     a_um: edges.Floats, b_um: edges.Floats, edge_um: edges.Floats, tolerance_um: float
 ) -> tuple[float, float] | None:
-    """Return the shares of columns on two planes, when the second has half as many as the first or more; else None.
+    """Return the fractions of columns on two planes if the second has at least half as many as the first; else None.
 
-    Both together must explain most columns: a rough substrate has many planes, none of which says anything.
+    Together they must explain most columns: a rough substrate has many planes, none of which means anything.
 
     Parameters
     ----------
     a_um, b_um, edge_um : arrays (n,)
         See :func:`.edges.column_edges`.
     tolerance_um : float
-        Distance within which a column lies on a plane. A step of twice that would otherwise pass as a tilt.
+        Distance within which a column lies on a plane; with a larger one, a step would pass as a tilt.
     """
     first = edges.fit_sheet(a_um, b_um, edge_um, tolerance_um)
     rest = ~first.agrees

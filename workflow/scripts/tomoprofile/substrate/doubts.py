@@ -1,4 +1,4 @@
-"""What speaks against a plane that was fitted: each doubt looks at one thing and says what is wrong, or nothing."""
+"""Checks of a fitted plane: each doubt examines one aspect and returns the problem, or None."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ END_VOXELS = 5
 
 @dataclass(frozen=True)
 class Fit:
-    """A plane fitted to the edges of columns, and what it was fitted to.
+    """A plane fitted to the edges of columns, with the data it was fitted to.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Fit:
     side : int
         Voxels in a block.
     step : Step
-        Axis, side and levels of the substrate.
+        Axis, side and grey levels of the substrate.
     a_um, b_um, edge_um : arrays (n,)
         See :func:`.edges.column_edges`.
     sheet : Sheet
@@ -50,7 +50,7 @@ class Fit:
 
     @property
     def voxel_um(self) -> float:
-        """Edge of a voxel along the depth."""
+        """Voxel edge along the depth."""
         return self.store.voxel_size_um[self.step.axis]
 
     @property
@@ -68,7 +68,7 @@ Doubt = Callable[[Fit], tuple[str, str] | None]
 
 
 def has_a_step(fit: Fit) -> tuple[str, str] | None:
-    """Doubt a fit when many columns lie on a second plane."""
+    """Reject a fit when many columns lie on a second plane."""
     both = two_planes(fit.a_um, fit.b_um, fit.edge_um, STEP_VOXELS * fit.voxel_um)
     if both is None:
         return None
@@ -80,7 +80,7 @@ def _is_not_flat(fit: Fit) -> tuple[str, str] | None:
     if fit.sheet.agrees.sum() < LEAST_COLUMNS or fit.share < LEAST_AGREEMENT:
         agree = f"{100 * fit.share:.0f} % of {len(fit.edge_um)} columns agree on one"
         needed = f"needed {100 * LEAST_AGREEMENT:.0f} % and {LEAST_COLUMNS} columns"
-        return f"the substrate's edge is no plane: {agree}", needed
+        return f"the substrate's edge is not a plane: {agree}", needed
     if fit.sheet.residual_um > MAX_RESIDUAL_VOXELS * fit.voxel_um:
         return "the substrate's edge deviates too far from a plane", f"{fit.sheet.residual_um:.2f} um"
     return None
@@ -103,7 +103,7 @@ def _lies_at_the_end(fit: Fit) -> tuple[str, str] | None:
 
 
 def may_be_another(fit: Fit) -> tuple[str, str] | None:
-    """Doubt a fit when another part of the scan could be the substrate."""
+    """Reject a fit when another part of the scan could be the substrate."""
     depth_um = edges.depth_of_blocks_um(fit.means.shape, fit.side, fit.plane, fit.store.voxel_size_um)
     doubt, share = other_part(fit.means, depth_um, fit.side * fit.voxel_um, fit.step)
     if share < COMPARABLE:

@@ -1,7 +1,7 @@
-"""Where single columns of a scan pass from the substrate into the resin, and the plane through those points.
+"""Where columns of a scan pass from the substrate into the resin, and the plane through those points.
 
-Two passes over the slices, with one shard in memory at a time. The first finds the axis and the side of the substrate
-and a rough plane in block means; the second looks along that axis, voxel by voxel, near the rough plane only.
+This takes two passes over the slices, with one shard in memory at a time. The first finds the axis and the side of the
+substrate and a rough plane in block means; the second searches along that axis, voxel by voxel, near the rough plane.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..volume.store import Store
 
 COARSE = 192  # blocks along the longest axis at most, so that the memory does not grow with the scan
 COLUMNS = 256  # columns along a lateral axis at most, for the same reason
-COLUMN_VOXELS = 8  # side of a column: averages noise of single voxels away and smears 10 degrees of tilt by 1.4 voxels
+COLUMN_VOXELS = 8  # side of a column: averages out the noise of voxels and smears 10 degrees of tilt by 1.4 voxels
 REACH = 6  # voxels on both sides of an edge that are compared; refraction rims fit in
 TOLERANCE = 3.0  # voxels from the plane within which a column agrees with it
 _TRIALS = 300
@@ -80,9 +80,9 @@ def lateral_axes(axis: int) -> tuple[int, int]:
 
 
 def constant_outside(store: Store) -> float:
-    """Return the value with which a cylindrical reconstruction was filled up to the corners of its slices, or NaN.
+    """Return the value that fills the corners of the slices of a cylindrical reconstruction, or NaN.
 
-    Noise makes 36 equal voxels at the corners of a slice all but impossible where something was reconstructed.
+    Because of noise, 36 equal voxels at the corners of a slice are all but impossible in reconstructed data.
     """
     middle = store.shape[0] // 2
     image = store.read(middle, middle + 1)[0]
@@ -91,7 +91,7 @@ def constant_outside(store: Store) -> float:
 
 
 def block_side(shape: tuple[int, int, int]) -> int:
-    """Return the side in voxels of the blocks in which a scan is first looked at."""
+    """Return the side in voxels of the blocks of the first, coarse pass."""
     return max(4, -(-max(shape) // COARSE))
 
 
@@ -112,7 +112,7 @@ def block_means(store: Store, side: int, outside: float) -> NDArray[np.float32]:
 def means_of_parts(
     parts: Iterable[tuple[int, NDArray]], shape: tuple[int, int, int], side: int, outside: float
 ) -> NDArray[np.float32]:
-    """Return :func:`block_means` of a volume of that shape that comes as (first slice, slices)."""
+    """Return :func:`block_means` of a volume of that shape that is given as parts (first slice, slices)."""
     blocks = tuple(-(-n // side) for n in shape)
     sums, counts = np.zeros(blocks), np.zeros(blocks, np.int32)
     for first, data in parts:
@@ -122,7 +122,7 @@ def means_of_parts(
 
 
 def calm(means: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the median of each block and its 26 neighbours; blocks that were not reconstructed take the nearest."""
+    """Return the median of each block and its 26 neighbours; unreconstructed blocks take the value of the nearest."""
     unknown = np.isnan(means)
     if unknown.any() and not unknown.all():
         nearest = ndimage.distance_transform_edt(unknown, return_distances=False, return_indices=True)
@@ -131,14 +131,14 @@ def calm(means: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def find_step(means: NDArray[np.float32]) -> Step | None:
-    """Return the axis and side of the substrate, which is the brighter, denser part; None when nothing steps.
+    """Return the axis and side of the substrate, which is the brighter, denser part; None when there is no step.
 
-    Of each axis, the mean profile is split where two constants describe it best in the sense of absolute deviations,
-    which the bright and dark rims of refraction contrast cannot dominate.
+    Along each axis, the mean profile is split where two constants fit it best in terms of absolute deviations, which
+    the bright and dark rims of refraction contrast cannot dominate.
     """
     found: tuple[float, int, float, float] | None = None
     for axis in range(3):
-        # Slices wholly outside the reconstruction stay out of the profile.
+        # Slices entirely outside the reconstruction are left out of the profile.
         rows = np.moveaxis(means, axis, 0).reshape(means.shape[axis], -1)
         known = np.isfinite(rows)
         total, number = np.where(known, rows, 0).sum(axis=1, dtype=np.float64), known.sum(axis=1)
@@ -161,10 +161,10 @@ def find_step(means: NDArray[np.float32]) -> Step | None:
 
 
 def rough_sheet(means: NDArray[np.float32], side: int, step: Step, voxel_size_um: tuple[float, float, float]) -> Sheet:
-    """Return the surface at which the columns of block means change best from the one level to the other."""
+    """Return the surface that best separates the two grey levels in the columns of block means."""
     columns = np.moveaxis(means, step.axis, -1)
     middle, half = (step.substrate + step.resin) / 2, step.contrast / 2
-    # Clipping keeps the rims, which are many times higher than the step, from moving the edge.
+    # Clipping prevents the rims, which are many times as high as the step, from moving the edge.
     votes = np.nan_to_num(np.clip((columns - middle) / half, -1, 1))
     votes = votes if step.substrate_first else -votes
     edge = np.concatenate([np.zeros((*votes.shape[:2], 1)), votes.cumsum(axis=-1)], axis=-1).argmax(axis=-1)
@@ -188,9 +188,9 @@ def column_edges(store: Store, step: Step, rough: Sheet, side: int, outside: flo
     store : Store
         The scan.
     step : Step
-        Axis, side and levels.
+        Axis, side and grey levels.
     rough : Sheet
-        Where to look.
+        Where to search.
     side : int
         Voxels in a block of the rough surface.
     outside : float
@@ -199,7 +199,7 @@ def column_edges(store: Store, step: Step, rough: Sheet, side: int, outside: flo
     Returns
     -------
     a_um, b_um, edge_um : arrays (n,)
-        One column each; columns not wholly reconstructed near the edge are left out.
+        One value per column; columns not fully reconstructed near the edge are left out.
     """
     a, b = lateral_axes(step.axis)
     size = store.shape[a], store.shape[b]
@@ -220,7 +220,7 @@ def column_edges(store: Store, step: Step, rough: Sheet, side: int, outside: flo
         start[..., None] + np.arange(length) < store.shape[step.axis]
     )
     wanted = sides[0] * sides[1] * inside
-    # Beyond the ends of the scan its last voxel goes on, so that an edge near them is still seen.
+    # Beyond the ends of the scan the last voxel is repeated, so that an edge near them is still found.
     whole = (counts == wanted).all(axis=-1) & (inside.sum(axis=-1) > 2 * REACH)
     profile = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)[whole]
     index = np.arange(length)[None, :]
@@ -234,19 +234,19 @@ def column_edges(store: Store, step: Step, rough: Sheet, side: int, outside: flo
 
 
 def falling_edge(profile: Floats, least: float) -> Floats:
-    """Return where each profile falls steepest, in voxels from the outer face of its first.
+    """Return where each profile falls most steeply, in voxels from the outer face of its first voxel.
 
     Parameters
     ----------
     profile : array (n, length)
         Grey values, substrate first; longer than ``2 * REACH``.
     least : float
-        Smallest fall that counts: difference of the means over ``REACH`` voxels on both sides.
+        Smallest fall that counts: difference between the means over ``REACH`` voxels on either side.
 
     Returns
     -------
     array (n,)
-        NaN where nothing falls enough.
+        NaN where no fall is large enough.
     """
     n, length = profile.shape
     sums = np.concatenate([np.zeros((n, 1)), profile.cumsum(axis=1)], axis=1)
@@ -277,15 +277,16 @@ def fit_sheet(a_um: Floats, b_um: Floats, edge_um: Floats, tolerance_um: float) 
     Parameters
     ----------
     a_um, b_um, edge_um : arrays (n,)
-        Lateral positions, and position along the depth axis; NaN counts as a point that does not agree.
+        Lateral positions, and position along the depth axis; a NaN counts as a point that does not agree.
     tolerance_um : float
         Distance along the depth axis within which a point agrees.
 
     Returns
     -------
     Sheet
-        ``agrees`` as long as the input; ``residual_um`` is 1.4826 times the median absolute residual of all points that
-        have an edge: the standard deviation when it is Gaussian, and no outlier can hide by being left out.
+        ``agrees`` is as long as the input; ``residual_um`` is 1.4826 times the median absolute residual of all points
+        that have an edge: the standard deviation if residuals are Gaussian. Points that disagree are included, so that
+        outliers cannot hide.
 
     Notes
     -----
@@ -309,7 +310,7 @@ def fit_sheet(a_um: Floats, b_um: Floats, edge_um: Floats, tolerance_um: float) 
     for _ in range(_ROUNDS):
         near = np.abs(edge_um[known] - design @ best) <= reach
         best = np.linalg.lstsq(design[near], edge_um[known][near], rcond=None)[0]
-        # A pit or a lump within the tolerance would tilt the plane; what is far for most of the others stays out.
+        # A pit or lump within the tolerance would tilt the plane; points far off compared with the others are left out.
         spread = 1.4826 * float(np.median(np.abs(edge_um[known] - design @ best)[near]))
         reach = min(tolerance_um, max(_FAR * spread, tolerance_um / 10))
     residual = np.abs(edge_um[known] - design @ best)
@@ -347,7 +348,7 @@ def _add_blocks(data, first, side, outside, sums, counts):  # type: ignore[no-un
 
 
 class _Windows(NamedTuple):
-    """Where columns of voxels are looked at: their axis, their sides, and the first voxel of each along the axis."""
+    """The windows of the columns: their axis, their sides, and the first voxel of each along the axis."""
 
     axis: int
     side_a: int

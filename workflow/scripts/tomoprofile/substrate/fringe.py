@@ -1,9 +1,9 @@
-"""Where exactly the substrate ends under refraction contrast: a model of its fringe, fitted to the mean over the plane.
+"""Where exactly the substrate ends under refraction contrast: a model of its fringes, fitted to the mean profile.
 
-The bright and dark rims of an edge lie on both sides of it, but not evenly: a thin layer on the substrate, such as an
-oxide or a coating, has rims of its own that overlap with those of the edge, and the middle between bright and dark then
-lies beside it. At 50 mm from the detector that is a quarter of a micrometre. The mean over a whole plane has so little
-noise that the overlap can be taken apart.
+The bright and dark rims of an edge lie on either side of it, but not symmetrically: a thin layer on the substrate, such
+as an oxide or a coating, has rims of its own that overlap with those of the edge, which shifts the middle between
+bright and dark. At 50 mm from the detector the shift is a quarter of a micrometre. The mean over a whole plane has so
+little noise that the overlapping fringes can be separated.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from ..volume.plane import Plane
 from ..volume.store import Store
 
 REACH = 16.0  # voxels on both sides of the plane
-STEPS = 8  # samples a voxel: tilt or columns of different height sample between voxels
-MOST_SLICES = 64  # are looked at, spread over the scan: their mean is quiet enough
-MOST_OFFSET = 2.0  # voxels; what lies farther off is another edge
+STEPS = 8  # samples per voxel: tilt or columns of different height sample between voxels
+MOST_SLICES = 64  # are read, spread over the scan: the noise of their mean is low enough
+MOST_OFFSET = 2.0  # voxels; anything farther off is another edge
 LEAST_EXPLAINED = 0.9  # share of the profile's variance that the model must explain
-LAYER_EXPLAINS = 0.5  # share of what an edge alone leaves over that a layer on it must explain to be believed
+LAYER_EXPLAINS = 0.5  # share of the residual of an edge alone that a layer must explain to be accepted
 _LENGTH, _SAMPLES = 96.0, 1536  # voxels and samples of the modelled edge
 # Position of the edge, logarithms of fringe strength and blur, thickness of a layer on the substrate; in voxels.
 _LOW, _HIGH = (-MOST_OFFSET, np.log(0.05), np.log(0.2), 1.0), (MOST_OFFSET, np.log(200.0), np.log(4.0), 8.0)
-_STRENGTHS, _THICKNESSES = (1.0, 4.0, 16.0, 64.0), (1.5, 4.0)  # from which the search starts
+_STRENGTHS, _THICKNESSES = (1.0, 4.0, 16.0, 64.0), (1.5, 4.0)  # starting values of the search
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Fringe:
-    """What was found.
+    """Result of the fit.
 
     Attributes
     ----------
     offset_voxels : float
         Position of the edge, positive toward the resin.
     strength : float
-        pi x wavelength x distance / voxel², by which the fringe spreads; of the model, not a measurement of either.
+        pi x wavelength x distance / voxel², by which the fringes spread; a fit parameter, not a measurement of either.
     explained : float
         Share of the profile's variance that the model explains.
     """
@@ -90,12 +90,12 @@ def mean_profile(store: Store, plane: Plane, voxel_um: float, outside: float) ->
 
 
 def fit_fringe(distance_voxels: Floats, grey: Floats, voxels: Floats) -> Fringe | None:
-    """Fit an edge with a thin layer on it, both in phase and absorption, to a mean profile.
+    """Fit an edge, perhaps with a thin layer on it, in phase and absorption to a mean profile.
 
     Parameters
     ----------
     distance_voxels, grey, voxels : arrays (n,)
-        Of :func:`mean_profile`.
+        Output of :func:`mean_profile`.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def fit_fringe(distance_voxels: Floats, grey: Floats, voxels: Floats) -> Fringe 
     -----
     Each step of phase is imaged as sin χ and each step of absorption as cos χ of the weak-object transfer function, χ =
     πλR q² (Ruhlandt and Salditt, Acta Cryst. A72 (2016) 215), with a Gaussian blur and the width of a voxel. Positions,
-    strength and blur are searched for; the steps' heights follow by linear least squares for each (variable
+    strength and blur are searched; for each trial the heights of the steps follow by linear least squares (variable
     projection, Golub and Pereyra, Inverse Problems 19 (2003) R1).
     """
     if len(grey) < 2 * REACH - 2:
@@ -140,13 +140,14 @@ def _crosses(plane: Plane, z_um: float, y: Floats, x: Floats, voxel_um: float) -
 
 
 def _responses(parameters: Floats, distance: Floats) -> Floats:
-    """Return what one unit of each step looks like, and a constant: array (n, 3), or (n, 5) with a layer."""
+    """Return the response to a unit step of each kind, and a constant: array (n, 3), or (n, 5) with a layer."""
     edge, *layer = parameters[0], *parameters[3:]
     strength, blur = np.exp(parameters[1:3])
     spacing = _LENGTH / _SAMPLES
     frequency = np.fft.rfftfreq(_SAMPLES, spacing)
     transfer = np.exp(-2 * (np.pi * blur * frequency) ** 2) * np.sinc(frequency)
-    behind = (np.arange(_SAMPLES) - _SAMPLES // 2 + 0.5) * spacing  # a running sum is that of the sample's far face
+    # A running sum belongs to the far face of its sample.
+    behind = (np.arange(_SAMPLES) - _SAMPLES // 2 + 0.5) * spacing
     columns = [np.ones_like(distance)]
     for part in (np.sin(strength * frequency**2), np.cos(strength * frequency**2)):
         step = np.cumsum(np.fft.fftshift(np.fft.irfft(part * transfer, _SAMPLES)))

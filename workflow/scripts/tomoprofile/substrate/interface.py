@@ -1,4 +1,4 @@
-"""The plane between substrate and resin: found in the grey values, or taken from the sample sheet."""
+"""The plane between substrate and resin: fitted to the grey values, or taken from the sample sheet."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _REMEDY = (
 
 
 def fit_interface(volume: Path, spec: str, out: Path, resin_out: Path) -> None:
-    """Find the plane from which depth is measured, and what beyond it is resin.
+    """Find the plane from which depth is measured, and the resin beyond it.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def fit_interface(volume: Path, spec: str, out: Path, resin_out: Path) -> None:
         ``slice:N:below``: its inner face, resin at smaller z. ``plane:nz,ny,nx,offset_um``: the points p with
         n . p = offset, normal n of any length pointing into the resin.
     out : Path
-        Receives the plane, ``how``, ``residual_um`` (robust standard deviation of columns, null when given by hand),
+        Receives the plane, ``how``, ``residual_um`` (robust standard deviation of columns, null for a given plane),
         ``n_columns``, ``inlier_fraction``, ``warning``, for fits the grey values of both sides and a map of residuals,
         and how much air lies beyond the plane.
     resin_out : Path
@@ -51,7 +51,7 @@ def fit_interface(volume: Path, spec: str, out: Path, resin_out: Path) -> None:
     ConfigError
         When the plane of the sample sheet leaves no resin in the scan.
     StageError
-        When no plane was found that could be trusted.
+        When no trustworthy plane was found.
     """
     store = open_store(volume)
     try:
@@ -75,7 +75,7 @@ def fit_interface(volume: Path, spec: str, out: Path, resin_out: Path) -> None:
         nz, ny, nx, offset_um = numbers
         plane = Plane.through((nz, ny, nx), offset_um)
     if max(depths.max() for depths in plane.end_depths_um(store.shape, store.voxel_size_um)) <= 0:
-        problem = f"no part of the scan {volume} lies on the side of the resin"
+        problem = f"no part of the scan {volume} lies on the resin side"
         raise ConfigError(Fault("sample sheet: interface", spec, problem, "Reverse the normal or correct the offset."))
     resin, told = find_resin(store, plane, means, side, outside)
     how |= told
@@ -101,21 +101,21 @@ def find_interface(
     outside : float
         See :func:`.edges.constant_outside`.
     doubts : sequence of callables
-        What can speak against a fit: each returns the problem and the value, or None.
+        Checks of a fit: each returns the problem and the value, or None.
 
     Returns
     -------
     plane : Plane
         Its normal points into the resin.
     how : dict
-        What ``interface.json`` tells about the fit.
+        What ``interface.json`` says about the fit.
 
     Raises
     ------
     StageError
-        When there is no contrast, when the columns do not agree on a plane or nearly as well on another, when it is
-        tilted by more than 10 degrees or lies at the very end of the scan, or when another part of the scan could be
-        the substrate: depths from it would be wrong without anybody noticing.
+        When there is no contrast, when the columns do not agree on a plane or agree almost as well on another, when it
+        is tilted by more than 10 degrees or lies at the very end of the scan, or when another part of the scan could be
+        the substrate: depths would be wrong without anyone noticing.
     """
     fit = _fit(store, means, side, outside)
     for doubt in doubts:
@@ -136,10 +136,10 @@ def find_interface(
 def _fit(store: Store, means: NDArray[np.float32], side: int, outside: float) -> Fit:
     step = edges.find_step(means)
     if step is None or step.contrast <= step.noise:
-        raise _refusal(store, "no substrate was found: no end of the scan is brighter than the rest")
+        raise _refusal(store, "no substrate found: neither end of the scan is brighter than the rest along any axis")
     rough = edges.rough_sheet(means, side, step, store.voxel_size_um)
     if not rough.agrees.any():
-        raise _refusal(store, "no substrate was found: its edge lies elsewhere in every column")
+        raise _refusal(store, "no substrate found: its edge lies at a different depth in every column")
     columns = edges.column_edges(store, step, rough, side, outside)
     sheet = edges.fit_sheet(*columns, edges.TOLERANCE * store.voxel_size_um[step.axis])
     return Fit(store, means, side, step, *columns, sheet)
@@ -173,8 +173,7 @@ def residual_map(
 ) -> list[list[float | None]]:
     """Return how far the substrate's edge lies from the plane, positive where it reaches into the resin.
 
-    Means over at most 32 x 32 equal parts of the two axes along the substrate, in their order; None where no edge was
-    found.
+    Means over at most 32 x 32 equal parts of the two lateral axes, in their order; None where no edge was found.
     """
     axes = edges.lateral_axes(plane.axis)
     position: list[Any] = [0.0, 0.0, 0.0]

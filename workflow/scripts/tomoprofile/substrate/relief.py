@@ -1,9 +1,9 @@
-"""A substrate that is rough or curved: its surface from a mask, and the distance of every place from it.
+"""A rough or curved substrate: its surface from a mask, and the distance of every point from it.
 
-The surface is a height above the plane along the substrate, one for each small column of voxels: where substrate ends
-along the depth. Cavities in the substrate and specks in the resin do not move it, because the height is the one that
-contradicts the fewest voxels. A mean over a column of some voxels' side is exact to a fraction of a voxel, as the
-volume below it is. Overhangs cannot be told.
+The surface is a height for each small column of voxels along the depth: where the substrate ends. Cavities in the
+substrate and specks in the resin do not move it, because the height is the one that contradicts the fewest voxels. A
+mean over a column a few voxels wide is exact to a fraction of a voxel, as the volume below it is. Overhangs cannot be
+represented.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from .resin import find_resin
 
 HEIGHTS = 512  # columns along a lateral axis at most, so that the memory does not grow with the scan
 NODES = 128  # along the longest axis at most, for the same reason
-LEAST_VOXELS = 4  # side of a column and distance of nodes
+LEAST_VOXELS = 4  # side of a column and spacing of nodes
 LEAST_KNOWN = 0.5  # of the columns must show where substrate ends
-MOST_DISAGREEING = 0.1  # of the voxels beside the surface, against those of the substrate
-_MARGIN = 0.25  # of each side, by which the surface goes on beyond the scan: perpendiculars may come from there
+MOST_DISAGREEING = 0.1  # voxels that contradict the surface, relative to those of the substrate
+_MARGIN = 0.25  # of each side, by which the surface is extended beyond the scan: perpendiculars may come from there
 _SHARD = 32
 
 
@@ -73,9 +73,9 @@ def enter_substrate(scan: Scan, volume: Path, out: Path, distances_out: Path, re
     Raises
     ------
     InputError
-        When the mask cannot be read or has another shape than its scan.
+        When the mask cannot be read or its shape differs from that of its scan.
     StageError
-        When it shows no body at one end of the scan.
+        When it does not show one body at one end of the scan.
     """
     mask = scan.substrate_mask
     assert mask is not None
@@ -83,12 +83,12 @@ def enter_substrate(scan: Scan, volume: Path, out: Path, distances_out: Path, re
     step = _step_of(reader, where)
     heights, disagreeing = heights_of(reader, where, step, scan.voxel_size_um)
     known = np.isfinite(heights.along_um)
-    remedy = "Export a mask in which the substrate, and nothing else, is not 0."
+    remedy = "Export a mask in which only the substrate is not 0."
     if known.mean() < LEAST_KNOWN:
         problem = "in most columns along the depth the mask does not show where the substrate ends"
-        raise StageError(Fault(where, f"{100 * known.mean():.0f} % of the columns do", problem, remedy))
+        raise StageError(Fault(where, f"{100 * known.mean():.0f} % of the columns show it", problem, remedy))
     if disagreeing > MOST_DISAGREEING:
-        problem = "the mask is no body at one end of the scan: voxels lie outside of it, or holes within"
+        problem = "the mask is not one solid body at one end of the scan: it has holes, or voxels elsewhere"
         raise StageError(Fault(where, f"{100 * disagreeing:.0f} % of its voxels", problem, remedy))
     relief, sheet = relief_of(heights, step, scan.shape, scan.voxel_size_um)
     a_um, b_um = np.meshgrid(heights.a_um, heights.b_um, indexing="ij")
@@ -118,14 +118,14 @@ def enter_substrate(scan: Scan, volume: Path, out: Path, distances_out: Path, re
 def heights_of(
     reader: ScanReader, where: str, step: edges.Step, voxel_size_um: tuple[float, float, float]
 ) -> tuple[Heights, float]:
-    """Return where the substrate ends along the depth, and what share of its voxels contradicts that.
+    """Return where the substrate ends along the depth, and the fraction of its voxels that contradicts this.
 
     Parameters
     ----------
     reader : ScanReader
         The mask.
     where : str
-        It, for messages.
+        The mask, for messages.
     step : Step
         Axis and side of the substrate.
     voxel_size_um : tuple of float
@@ -160,7 +160,7 @@ def relief_of(
 ) -> tuple[Relief, edges.Sheet]:
     """Return the relief with these heights, and how well a plane fits them.
 
-    Distances are exact to the triangles between the heights.
+    Distances to the triangles between the heights are exact.
     """
     a_um, b_um = np.meshgrid(heights.a_um, heights.b_um, indexing="ij")
     known = np.isfinite(heights.along_um)
@@ -171,7 +171,7 @@ def relief_of(
     sheet = edges.Sheet((float(best[0]), float(best[1]), float(best[2])), known.ravel(), residual)
     nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
     deviation = deviation[tuple(nearest)]
-    # Beyond the scan the surface goes on as steep as it was.
+    # Beyond the scan the surface continues with the same slope.
     margin = [max(1, round(_MARGIN * m)) for m in deviation.shape]
     deviation = np.pad(deviation, [(m, m) for m in margin], mode="reflect", reflect_type="odd")
     a_long, b_long = (_longer(at, m) for at, m in zip((heights.a_um, heights.b_um), margin, strict=True))
@@ -206,12 +206,12 @@ def _step_of(reader: ScanReader, where: str) -> edges.Step:
     step = edges.find_step(edges.means_of_parts(parts, reader.shape, side, float("nan")))
     if step is None or step.contrast < 0.5:
         problem = "the mask shows no substrate at one end of the scan"
-        raise InputError(Fault(where, "", problem, "Export a mask in which the substrate, and nothing else, is not 0."))
+        raise InputError(Fault(where, "", problem, "Export a mask in which only the substrate is not 0."))
     return step
 
 
 def _follow(votes: NDArray[np.int32], first: int, cut: Any, best: Any, count: Any) -> None:
-    """Follow the sums of votes along z, from slice to slice."""
+    """Update the sums of votes along z, slice by slice."""
     for z, plane in enumerate(votes, start=first):
         count += plane
         better = count > best
@@ -225,7 +225,7 @@ def _longer(at_um: edges.Floats, margin: int) -> edges.Floats:
 
 @njit(cache=True, nogil=True)
 def _signed_distances(at, vertex, points, sign):  # type: ignore[no-untyped-def]
-    """Return the distance of each place to the triangles around its nearest vertex, negative in the substrate."""
+    """Return the distance of each point to the triangles around its nearest vertex, negative in the substrate."""
     rows, columns = points.shape[0], points.shape[1]
     da, db = points[1, 0, 1] - points[0, 0, 1], points[0, 1, 2] - points[0, 0, 2]
     found = np.empty(len(at))
@@ -238,7 +238,7 @@ def _signed_distances(at, vertex, points, sign):  # type: ignore[no-untyped-def]
                 q, r = points[row, column], points[row + 1, column + 1]
                 least = min(least, _to_triangle(p, q, points[row + 1, column], r))
                 least = min(least, _to_triangle(p, q, points[row, column + 1], r))
-        # The height right above or below, on the same triangles, tells the side.
+        # The height directly above or below, on the same triangles, decides the side.
         u = min(max((p[1] - points[0, 0, 1]) / da, 0.0), rows - 1.0)
         v = min(max((p[2] - points[0, 0, 2]) / db, 0.0), columns - 1.0)
         row, column = min(int(u), rows - 2), min(int(v), columns - 2)

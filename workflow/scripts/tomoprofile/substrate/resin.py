@@ -1,8 +1,8 @@
-"""Which part of a scan is resin at all: reconstructed, and no air.
+"""Which part of a scan is resin: reconstructed, and not air.
 
-A film ends in air, and a cylindrical reconstruction is filled up to the corners of its slices. Both lie beyond the
-substrate and hold no domain, so counting them as resin would thin every domain out. They are found once, in means over
-blocks of voxels, and left out of numerator and denominator alike.
+A film ends in air, and the corners of the slices of a cylindrical reconstruction are filled with a constant. Both lie
+beyond the substrate and hold no domains, so counting them as resin would dilute every result. They are found once, in
+means over blocks of voxels, and left out of numerator and denominator alike.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from ..volume.plane import Plane
 from ..volume.store import Store
 from . import edges
 
-BLOCK_VOXELS = 8  # at least: a block holds several rims of both signs, which cancel
+BLOCK_VOXELS = 8  # at least: a block then holds several rims of both signs, which cancel
 AWAY = 12  # voxels from the substrate whose rims and blur change block means
 SMOOTH_BLOCKS = (2, 3, 4)  # sigma in blocks: rims cancel under a smooth window, and not in a block that cuts them
 SEPARATION = 4.0  # of air and resin, in standard deviations; one population split in two has less than 3
-REGION = 3  # blocks that a region of air is thick at least; domains, voids and rims are not
+REGION = 3  # blocks, the least thickness of a region of air; domains, voids and rims are thinner
 LEAST_NEAR = 0.5  # of the blocks next to the substrate that must be resin
 _NEAR_BLOCKS = 3
-_FILLED = 0.5  # of a ring of voxels, for the ring to lie outside of the reconstruction
+_FILLED = 0.5  # of a ring of voxels, for the ring to lie outside the reconstruction
 _NOWHERE = 1 << 30
 
 
 @dataclass(frozen=True)
 class Resin:
-    """What of a scan beyond the substrate may be resin.
+    """Which part of a scan beyond the substrate may be resin.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Resin:
     air : array (blocks along z, y, x) of bool
         Blocks that are air, or touch it.
     circle : Circle or None
-        In each slice, what was reconstructed; None when all of it was.
+        The reconstructed part of each slice; None when all of it was reconstructed.
     """
 
     side: int
@@ -56,7 +56,7 @@ class Resin:
 
     @classmethod
     def everywhere(cls) -> Resin:
-        """Return that nothing is known to be air or outside."""
+        """Return a resin without any air or outside."""
         return cls(_NOWHERE, np.zeros((1, 1, 1), bool), None)
 
     def is_air(self, z: NDArray[np.int64], y: NDArray[np.int64], x: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -76,7 +76,7 @@ class Resin:
         Raises
         ------
         InputError
-            When it is no such file.
+            When it is not such a file.
         """
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -84,14 +84,14 @@ class Resin:
                 circle = None if math.isnan(radius) else Circle(radius_um=radius, centre_um=(y, x))
                 return cls(int(file["side"]), file["air"].astype(bool), circle)
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            problem = f"it does not say where resin is: {error}"
+            problem = f"not a record of where the resin is: {error}"
             raise InputError(Fault(str(path), "", problem, "Remove it and run the workflow again.")) from None
 
 
 def find_resin(
     store: Store, plane: Plane, means: NDArray[np.float32], side: int, outside: float
 ) -> tuple[Resin, dict[str, Any]]:
-    """Return where air and the outside of a reconstruction are, and what ``interface.json`` tells about it.
+    """Return where air and the outside of a reconstruction are, and what ``interface.json`` says about them.
 
     Parameters
     ----------
@@ -120,22 +120,21 @@ def find_resin(
 def find_air(
     means: NDArray[np.float32], depth_um: NDArray[np.float64], side: int, voxel_um: float
 ) -> tuple[NDArray[np.bool_], dict[str, Any] | None]:
-    """Return which blocks are air, and how clear that is; None where there is none.
+    """Return which blocks are air, and how clearly; None in place of the facts when there is no air.
 
-    The blocks beyond the substrate, smoothed, are split into dark and bright by Otsu's method. The dark ones are air
-    when both groups lie many standard deviations apart, when what lies on the substrate is bright, and as far as they
-    form regions several blocks thick. Blocks that touch air are cut by its surface or hold its rims, and are left out
-    with it.
+    The smoothed blocks beyond the substrate are split into dark and bright by Otsu's method. Dark blocks are air if the
+    two groups lie many standard deviations apart, if the material on the substrate is bright, and if they form regions
+    several blocks thick. Blocks that touch air are cut by its surface or hold its rims, and are left out too.
 
     Parameters
     ----------
     means : array (blocks along z, y, x)
     depth_um : array, same shape
-        Of the centres of blocks.
+        Depth of the centres of blocks.
     side : int
         Voxels in a block.
     voxel_um : float
-        Smallest edge of a voxel.
+        Smallest voxel edge.
     """
     nothing = np.zeros(means.shape, bool)
     beyond = (depth_um > (AWAY + side) * voxel_um) & np.isfinite(means)
@@ -157,8 +156,8 @@ def find_air(
         return nothing, None
     if bright[near].mean() < LEAST_NEAR:
         return nothing, None
-    # Only what is smooth may decide where air ends: single blocks are darker or brighter for the domains in them, and a
-    # border that follows them would leave out the resin with more, or with fewer, domains. Beyond the scan air goes on.
+    # Only smoothed means may decide where air ends: the domains in a single block make it darker or brighter, and a
+    # border that follows them would leave out resin with more, or with fewer, domains. Beyond the scan air continues.
     region = np.ones((REGION,) * 3, bool)
     air = ndimage.binary_opening(np.pad(dark, REGION, mode="edge"), region)[(slice(REGION, -REGION),) * 3]
     if not air.any():
@@ -189,7 +188,7 @@ def reconstructed_circle(store: Store, outside: float) -> Circle | None:
     voxels = np.bincount(ring.ravel())
     share = np.bincount(ring.ravel(), weights=filled.ravel()) / np.maximum(voxels, 1)
     inside = np.flatnonzero((share < _FILLED) & (voxels > 0))
-    # The last ring inside may be cut by the circle; one ring less holds nothing of the outside.
+    # The last ring inside may be cut by the circle; one ring less holds nothing from outside.
     return Circle(radius_um=float(inside[-1] * width), centre_um=centre) if inside.size and inside[-1] else None
 
 

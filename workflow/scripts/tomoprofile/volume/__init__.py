@@ -1,1 +1,1 @@
-"""Raw scans in many formats, and the chunked store every later stage reads."""
+"""Raw scans in many formats, and the chunked store that every later stage reads."""

@@ -1,4 +1,4 @@
-"""From a raw scan to its OME-Zarr store, slab by slab (one job a slab)."""
+"""From a raw scan to its OME-Zarr store, slab by slab (one job per slab)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def create_stores(
     classes : sequence of str
         Names of the measured classes, the channels of the probability and of its uncertainty.
     uncertainty : str or Path, optional
-        Folder of the third, for the spread over test-time flips.
+        Folder of a third store, for the spread over test-time flips.
     """
     grey = GreyScale(scan.grey_slope, scan.grey_offset, scan.grey_unit)
     # The way back from the store's axes to those of the raw file.
@@ -63,18 +63,18 @@ def convert_slab(scan: Scan, volume: str | Path, start: int, stop: int) -> str:
     Returns
     -------
     str
-        SHA-256 of the slab's grey values in C order, by which anyone can show later which raw data a result came from.
+        SHA-256 of the slab's grey values in C order, which later proves which raw data a result came from.
 
     Raises
     ------
     InputError
-        When the raw scan is not what the sheet says, is damaged, or holds values that are not numbers.
+        When the raw scan differs from the sheet, is damaged, or holds NaN or infinite values.
     """
     reader = ScanReader(open_raw(scan.path, scan.format, scan.dataset), scan.slice_axis)
     store = open_store(volume)
     if reader.shape != store.shape:
         got = "x".join(map(str, reader.shape))
-        problem = f"the scan has another shape than the sample sheet says ({'x'.join(map(str, store.shape))})"
+        problem = f"the shape of the scan differs from the sample sheet ({'x'.join(map(str, store.shape))})"
         raise InputError(Fault(scan.path, got, problem, "Run `tomoprofile scan` again."))
     shards = store.shards(start, stop)
     seen = hashlib.sha256()
@@ -93,6 +93,6 @@ def _refuse_missing_values(scan: Scan, first: int, slices: np.ndarray) -> None:
     if bad.any():
         z = first + int(np.flatnonzero(bad)[0])
         count = int((~np.isfinite(slices)).sum())
-        problem = f"grey values are not finite numbers, first in slice {z}"
-        remedy = "Replace them, for instance by the grey of air, before conversion; nothing is guessed here."
-        raise InputError(Fault(scan.path, f"{count} such voxels", problem, remedy))
+        problem = f"grey values are NaN or infinite, first in slice {z}"
+        remedy = "Replace them before conversion, for instance by the grey value of air; tomoprofile does not guess."
+        raise InputError(Fault(scan.path, f"{count} voxels", problem, remedy))

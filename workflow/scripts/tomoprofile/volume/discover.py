@@ -1,4 +1,4 @@
-"""Find scans below a folder and write their sample sheet from headers, so that nobody types a shape."""
+"""Find the scans below a folder and write their sample sheet from headers, so that nobody has to type a shape."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from .readers import DTYPES, ScanReader, open_raw
 def find_scans(folder: str | Path, slice_axis: int = 0, voxel_size_um: float | None = None) -> list[Scan]:
     """Return one row of the sample sheet for each scan below ``folder``.
 
-    What is a scan, each of :data:`.formats.FORMATS` says itself; of a file with several datasets the largest is taken.
-    Files in a known format that hold no 3-D image are named in the log.
+    Each of :data:`.formats.FORMATS` decides what is a scan; of a file with several datasets the largest is taken.
+    Files in a known format without a 3-D image are named in the log.
 
     Parameters
     ----------
     folder : str or Path
         Where to look, at any depth; may itself be a scan.
     slice_axis : int
-        Axis of the raw arrays to use as slice axis.
+        Axis of the raw arrays that becomes the slice axis.
     voxel_size_um : float, optional
-        For scans whose header does not tell their voxel size.
+        For scans whose header does not give a voxel size.
 
     Raises
     ------
     InputError
-        When there is no scan, or the voxel size of one is neither in its header nor given.
+        When there is no scan, or a voxel size is neither in the header nor given.
     """
     folder = Path(folder)
     if not folder.exists():
@@ -52,7 +52,7 @@ def find_scans(folder: str | Path, slice_axis: int = 0, voxel_size_um: float | N
         raise InputError(*faults)
     if not scans:
         remedy = f"Formats: {listed(OF_SCANS.values())}."
-        raise InputError(Fault(str(folder), "", "no scan was found in this folder", remedy))
+        raise InputError(Fault(str(folder), "", "no scan was found in or below this folder", remedy))
     return scans
 
 
@@ -67,7 +67,7 @@ def _candidates(folder: Path) -> list[tuple[Path, str, str]]:
             found.append((path, form.name, datasets[0]))
             parts.update(form.files(path))
         elif form and path.is_file():
-            LOG.info("%s: passed over, it holds no 3-D image", path)
+            LOG.info("%s: skipped, not a 3-D image", path)
     return sorted(found)
 
 
@@ -80,7 +80,7 @@ def _row(path: Path, form: str, dataset: str, slice_axis: int, voxel_size_um: fl
     reader = ScanReader(raw, slice_axis)
     size = reader.voxel_size_um or ((voxel_size_um,) * 3 if voxel_size_um else None)
     if size is None:
-        problem = "the header does not tell the voxel size"
+        problem = "the header does not give the voxel size"
         raise InputError(Fault(str(path), "", problem, "Give it: `tomoprofile scan FOLDER --voxel-size-um 0.5`."))
     grey = raw.grey or GreyScale()
     slices, rows, columns = reader.shape
@@ -103,7 +103,7 @@ def _row(path: Path, form: str, dataset: str, slice_axis: int, voxel_size_um: fl
 
 
 def _unused_name(path: Path, folder: Path, taken: set[str]) -> str:
-    """Name a scan after its path below ``folder``, readable and unlike all others."""
+    """Name a scan after its path below ``folder``, readable and unique."""
     inside = path.relative_to(folder).with_suffix("") if path != folder else Path(path.stem)
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", "_".join(inside.parts)).strip("._-") or "scan"
     unused, number = name, 2

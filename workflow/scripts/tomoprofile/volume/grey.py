@@ -1,6 +1,6 @@
-"""What a stored grey value means: physical units, and the scale of one's own scan that a network sees.
+"""What a stored grey value means: physical units, and the scan's own scale that a network sees.
 
-The one home of both steps, grey -> physical -> normalised, for training, prediction, checks and pictures.
+Training, prediction, checks and pictures all take both steps, grey -> physical -> normalised, from here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class GreyScale:
     unit: str = ""
 
     def physical(self, stored: NDArray[Any], dtype: DTypeLike = np.float32) -> NDArray[Any]:
-        """Return stored grey values in physical units, as floating-point numbers of a type."""
+        """Return stored grey values in physical units, as floating-point numbers of the given type."""
         number = np.dtype(dtype).type
         return stored.astype(dtype, copy=False) * number(self.slope) + number(self.offset)
 
@@ -31,8 +31,8 @@ class GreyScale:
 def normalise(image: NDArray, centre: float, spread: float) -> NDArray[np.float32]:
     """Return grey values in robust standard deviations of the scan, compressed beyond five.
 
-    ``5 asinh(x / 5)``: the fringes of a substrate or a void dwarf those of domains, and cut off they would look the
-    same.
+    ``5 asinh(x / 5)``: the fringes of a substrate or a void dwarf those of domains, and clipped they would all look
+    alike.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ def read_mask(scan: Scan, mask: MaskImage) -> ScanReader:
     reader = ScanReader(open_mask(mask), scan.slice_axis)
     if reader.shape != scan.shape:
         got, expected = ("x".join(map(str, shape)) for shape in (reader.shape, scan.shape))
-        problem = f"the mask has another shape than its scan, which has {expected} (slices x rows x columns)"
+        problem = f"the shape of the mask differs from that of its scan, {expected} (slices x rows x columns)"
         remedy = "Export the mask of the whole scan, uncropped and not resampled"
         if sorted(reader.shape) == sorted(scan.shape):
             remedy += ", and with its axes in the order of the scan's files"
@@ -47,18 +47,18 @@ def foreground(plane: NDArray[Any], where: str, z: int, value: float | None = No
     z : int
         The slice, for messages.
     value : number, optional
-        Foreground of the slices before.
+        Foreground value of the earlier slices.
 
     Returns
     -------
     inside : array (y, x) of bool
     value : number or None
-        The one value beside 0; None when no slice so far has any.
+        The one value other than 0; None when no slice so far has any.
 
     Raises
     ------
     InputError
-        When there is another value than 0 and this one, or something that is no number.
+        When there is a value other than 0 and this one, or a voxel is NaN or infinite.
     """
     inside = not_zero(plane, where, z)
     if not inside.any():
@@ -70,12 +70,12 @@ def foreground(plane: NDArray[Any], where: str, z: int, value: float | None = No
 
 
 def not_zero(plane: NDArray[Any], where: str, z: int) -> NDArray[np.bool_]:
-    """Return which voxels of a slice hold something, whatever it is.
+    """Return which voxels of a slice are not 0.
 
     Raises
     ------
     InputError
-        When something is no number.
+        When a voxel is NaN or infinite.
     """
     _refuse_no_numbers(plane, where, z)
     return plane != 0
@@ -89,7 +89,7 @@ def several_values(where: str, values: set[float], place: str) -> Fault:
         f"When each value is an object, write `instances:{where}` in the column `mask`; when values are classes, "
         f"`classes:{where}`."
     )
-    return Fault(where, got, f"a mask must hold 0 and one other value, this one has more, seen in {place}", remedy)
+    return Fault(where, got, f"a mask must hold 0 and one other value; this one has more, as in {place}", remedy)
 
 
 def instance_ids(plane: NDArray[Any], where: str, z: int) -> NDArray[np.uint32]:
@@ -104,7 +104,7 @@ def instance_ids(plane: NDArray[Any], where: str, z: int) -> NDArray[np.uint32]:
     Raises
     ------
     InputError
-        When a value is no whole number from 0 to 2^32 - 1.
+        When a value is not a whole number from 0 to 2^32 - 1.
     """
     _refuse_no_numbers(plane, where, z)
     wrong = plane < 0
@@ -114,7 +114,7 @@ def instance_ids(plane: NDArray[Any], where: str, z: int) -> NDArray[np.uint32]:
         wrong = wrong | (plane != np.trunc(plane))
     if wrong.any():
         got = f"{plane[wrong][0].item()!r} in slice {z}"
-        problem = f"numbers of objects must be whole, from 0 (background) to {MOST_ID}"
+        problem = f"object numbers must be whole numbers from 0 (background) to {MOST_ID}"
         raise InputError(Fault(where, got, problem, "Export the label volume as 16- or 32-bit unsigned integers."))
     return plane.astype(np.uint32)
 

@@ -60,20 +60,20 @@ class Plane:
 
     @property
     def nodes(self) -> NDArray[np.float32]:
-        """Distances at the nodes of a grid, for those who count voxels in compiled code; a plane has none."""
+        """Distances at the nodes of a grid, for compiled code that counts voxels; a plane has none."""
         return np.zeros((0, 0, 0), np.float32)
 
     @property
     def node_spacing_um(self) -> tuple[float, float, float]:
-        """Distance of these nodes along each axis, the first at the outer corner of voxel (0, 0, 0)."""
+        """Spacing of these nodes along each axis, the first at the outer corner of voxel (0, 0, 0)."""
         return (1.0, 1.0, 1.0)
 
     def end_depths_um(
         self, shape: tuple[int, int, int], voxel_size_um: tuple[float, float, float]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return depths on the two faces of a scan that lie across the depth, the face of the substrate first.
+        """Return depths on the two faces of a scan that the depth axis crosses, the face of the substrate first.
 
-        At corners and nodes: no other point of a face is deeper, or less deep, than all of them.
+        Taken at corners and nodes: no other point of a face is deeper, or less deep, than all of them.
         """
         counts = self.nodes.shape
         ends = [n * edge for n, edge in zip(shape, voxel_size_um, strict=True)]
@@ -95,7 +95,7 @@ class Plane:
         """Write ``interface.json``: the plane, its tilt, and ``how`` it was found."""
         record = {"normal": list(self.normal), "offset_um": self.offset_um, "axis": "zyx"[self.axis]}
         record |= {"tilt_deg": self.tilt_deg, **how}
-        # One line a key: a map of numbers would fill pages.
+        # One line per key: a map of numbers would fill pages.
         lines = (f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in record.items())
         Path(path).write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
@@ -113,10 +113,10 @@ class Plane:
             file = ScanLayout(Path(path).parent).substrate_distance
             distances = np.load(file, allow_pickle=False).astype(np.float32)
             if distances.ndim != 3 or min(distances.shape) < 2 or not np.isfinite(distances).all():
-                raise ValueError(f"{file.name} holds no distances")
+                raise ValueError(f"{file.name} does not hold distances")
             return Relief((nz, ny, nx), offset_um, distances, (dz, dy, dx))
         except (OSError, KeyError, ValueError, TypeError) as error:
-            problem = f"this is no interface file: {error}"
+            problem = f"not an interface file: {error}"
             raise InputError(Fault(str(path), "", problem, _REMEDY)) from None
 
 
@@ -128,9 +128,9 @@ class Relief(Plane):
     ----------
     distances_um : array (nodes along z, y, x) of float32
         Signed distance from the surface at the nodes of a grid, positive in the resin. Between nodes it is interpolated
-        linearly along each axis, beyond the last ones it stays.
+        linearly along each axis; beyond the last ones it stays constant.
     spacing_um : tuple of float
-        Of the nodes along each axis.
+        Spacing of the nodes along each axis.
     """
 
     distances_um: NDArray[np.float32]
@@ -155,7 +155,7 @@ class Relief(Plane):
 
 @njit(cache=True, nogil=True)
 def distance_at(nodes, dz, dy, dx, z, y, x):  # type: ignore[no-untyped-def]
-    """Return the distance at one point, interpolated between nodes: everybody who needs depths calls this."""
+    """Return the distance at one point, interpolated between nodes; all compiled code that needs depths calls this."""
     i, u = _cell(z / dz, nodes.shape[0])
     j, v = _cell(y / dy, nodes.shape[1])
     k, w = _cell(x / dx, nodes.shape[2])

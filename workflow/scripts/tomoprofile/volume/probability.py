@@ -17,7 +17,7 @@ SPREAD = GreyScale(MOST_SPREAD / CERTAIN, 0.0, "standard deviation of probabilit
 
 
 def stored(probability: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Return probabilities of any shape, 0 to 1, as they are stored."""
+    """Return probabilities (0 to 1, any shape) as they are stored."""
     return np.rint(probability * CERTAIN).astype(np.uint8)
 
 
@@ -31,6 +31,6 @@ def threshold_of(level: float) -> int:
     """
     if not 0 < level <= 1:
         remedy = "Give a probability above 0 and at most 1."
-        raise ConfigError(Fault("level", repr(level), "this is no level of probability", remedy))
-    # Rounded first: 0.2 * 255 must be 51 on every machine, not a hair more.
+        raise ConfigError(Fault("level", repr(level), "not a probability level", remedy))
+    # Rounded first: 0.2 * 255 must be exactly 51 on every machine.
     return math.ceil(round(level * CERTAIN, 9))

@@ -1,4 +1,4 @@
-"""Sizes of the levels of a pyramid. Standard library only: the estimates of a run need them."""
+"""Sizes of the levels of a pyramid. Standard library only, because the estimates of a run need them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ COARSEST = 256  # voxels along the longest side of the last level: what a viewer
 
 
 def level_shapes(shape: tuple[int, int, int]) -> list[tuple[int, int, int]]:
-    """Return the shapes of the levels, each half the one before, rounded up, until the longest side is short enough.
+    """Return the shapes of the levels; each is half the previous one, rounded up, until the longest side fits.
 
     Parameters
     ----------
     shape : tuple of int
-        Voxels along (z, y, x), which is the first level.
+        Voxels of the first level along (z, y, x).
     """
     shapes = [shape]
     while max(shapes[-1]) > COARSEST:

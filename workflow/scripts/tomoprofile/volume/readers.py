@@ -1,4 +1,4 @@
-"""Raw scans and masks, read lazily by slices, whatever format they came in."""
+"""Raw scans and masks, read lazily by slices, whatever their format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MASK_KINDS = "buif"
 
 
 def open_raw(path: str | Path, form: str, dataset: str = "") -> RawScan:
-    """Open a raw scan by its format and check that it can be used at all.
+    """Open a raw scan in the given format and check that it can be used at all.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def open_raw(path: str | Path, form: str, dataset: str = "") -> RawScan:
     path = Path(path)
     if form not in OF_SCANS:
         remedy = f"Correct the column `format` of the sample sheet: {', '.join(sorted(OF_SCANS))}."
-        raise InputError(Fault(f"{path} format", repr(form), "there is no such format of raw scans", remedy))
+        raise InputError(Fault(f"{path} format", repr(form), "not a known format of raw scans", remedy))
     if not path.exists():
         raise InputError(
             Fault(str(path), "", "the raw scan does not exist", "Correct the column `path` of the sample sheet.")
@@ -45,12 +45,12 @@ def open_raw(path: str | Path, form: str, dataset: str = "") -> RawScan:
 def open_mask(mask: MaskImage) -> RawScan:
     """Open a mask or a label volume in any of the formats.
 
-    Whole numbers, booleans and floats are taken; whether their values make sense is for the caller to see.
+    Integers, booleans and floats are accepted; whether their values make sense is for the caller to check.
 
     Raises
     ------
     InputError
-        When it is missing, unreadable, not 3-D or of a type without numbers, or an HDF5 file leaves a choice.
+        When it is missing, unreadable, not 3-D or not numeric, or when it is unclear which HDF5 dataset is meant.
     """
     path = Path(mask.path)
     if not path.exists():
@@ -58,11 +58,11 @@ def open_mask(mask: MaskImage) -> RawScan:
         raise InputError(Fault(str(path), "", "the mask does not exist", remedy))
     form = format_of(path)
     if form is None:
-        remedy = f"Export it in one of these: {listed(FORMATS)}."
+        remedy = f"Export it in one of these formats: {listed(FORMATS)}."
         raise InputError(Fault(str(path), path.suffix, "not a known mask format", remedy))
     if mask.dataset and not form.named_datasets:
-        remedy = f"Leave `:{mask.dataset}` out."
-        raise InputError(Fault(mask.place, form.what, "files of this format have no named datasets", remedy))
+        remedy = f"Leave out `:{mask.dataset}`."
+        raise InputError(Fault(mask.place, form.what, "files in this format have no named datasets", remedy))
     raw = form.open(path, mask.dataset)
     if raw.dtype.kind not in _MASK_KINDS:
         remedy = "Export it with whole numbers, such as 8-bit."
@@ -95,7 +95,7 @@ class ScanReader:
 
     @property
     def voxel_size_um(self) -> tuple[float, float, float] | None:
-        """Voxel edges along (z, y, x) in micrometres, when the file tells."""
+        """Voxel edges along (z, y, x) in micrometres, or None when the file does not say."""
         return self._reorder(self.raw.voxel_size_um) if self.raw.voxel_size_um else None
 
     def read(self, start: int, stop: int) -> NDArray[Any]:

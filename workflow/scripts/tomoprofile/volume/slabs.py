@@ -1,7 +1,8 @@
 """Names and borders of slabs and shards along z. Standard library only: the Snakefile imports this.
 
 A *shard* is one file of a Zarr array and holds ``shard_slices`` whole slices. A *slab* is a run of consecutive
-shards: the share of one job. Both are named by their first slice, so that names survive a change of the other.
+shards: what one job processes. Both are named by their first slice, so changing the size of one does not rename the
+other.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ def slab_start(name: str) -> int:
 
 
 def slab_bounds(name: str, n_slices: int, slab_slices: int) -> tuple[int, int]:
-    """Return first slice and one past the last slice of a slab; the last slab may be shorter."""
+    """Return the first slice of a slab and one past its last; the last slab may be shorter."""
     start = slab_start(name)
     return start, min(start + slab_slices, n_slices)
 
@@ -35,5 +36,5 @@ def neighbour_slabs(name: str, n_slices: int, slab_slices: int) -> list[str]:
 
 
 def shard_bounds(start: int, stop: int, shard_slices: int) -> list[tuple[int, int]]:
-    """Return first slice and one past the last slice of every shard in ``[start, stop)``."""
+    """Return the first slice and one past the last of every shard in ``[start, stop)``."""
     return [(z, min(z + shard_slices, stop)) for z in range(start, stop, shard_slices)]

@@ -3,8 +3,8 @@
 One shard is one file with ``shard_slices`` whole slices of one channel. Two writers inside one shard would lose voxels
 silently, so :meth:`Store.write` refuses anything that does not cover whole shards.
 
-A slab that is complete has a record ``slabs/<slab>.json`` in the store, with the size of each of its shards. Zarr reads
-a missing shard as zeros and may read garbage from one that was cut short, so every read compares sizes first.
+A complete slab has a record ``slabs/<slab>.json`` in the store, with the size of each of its shards. Zarr reads a
+missing shard as zeros and may read garbage from a truncated one, so every read compares sizes first.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def create_store(
     attributes: dict[str, Any] | None = None,
     channels: Sequence[str] = (),
 ) -> Store:
-    """Write the metadata of an OME-Zarr image whose shards come later.
+    """Write the metadata of an OME-Zarr image whose shards are written later.
 
-    Shards of a store with the same layout and channels stay: the jobs that own them know whether to write them again,
-    this one does not. All others are removed.
+    Shards of a store with the same layout and channels stay: only the jobs that own them know whether to write them
+    again. All others are removed.
 
     Parameters
     ----------
@@ -62,9 +62,9 @@ def create_store(
     grey : GreyScale, optional
         What the values mean.
     attributes : dict, optional
-        Anything else to remember (provenance).
+        Further metadata (provenance).
     channels : sequence of str, optional
-        Names of the channels of an image that has several values in each voxel, such as one probability a class.
+        Names of the channels of an image that has several values in each voxel, such as one probability per class.
     """
     path = Path(path)
     earlier = _array_metadata(path)
@@ -96,12 +96,12 @@ def create_array(
     compressor: zarr.codecs.BloscCodec | zarr.codecs.ZstdCodec,
     channels: Sequence[str] = (),
 ) -> zarr.Array[Any]:
-    """Write the metadata of an array (z, y, x) or (channel, z, y, x) whose shards come later, each as one file.
+    """Write the metadata of an array (z, y, x) or (channel, z, y, x) whose shards are written later, each as one file.
 
     Parameters
     ----------
     path : Path
-        Folder of the array, which must not hold one yet.
+        Folder of the array, which must not exist yet.
     shape : tuple of int
         Voxels along (z, y, x).
     dtype : dtype
@@ -109,7 +109,7 @@ def create_array(
     shard_slices : int
         Whole slices in a shard.
     compressor : codec
-        What compresses a chunk.
+        Compressor of a chunk.
     channels : sequence of str, optional
         Names of the channels, each in shards of its own; none for an array without that axis.
     """
@@ -125,7 +125,7 @@ def create_array(
         shards=(1,) * several + shards,
         compressors=compressor,
         dimension_names=("c",) * several + ("z", "y", "x"),
-        # Part of the layout: the shards of other classes must not be taken for those of these.
+        # Part of the layout: shards of other classes must not be mistaken for these.
         attributes={"channels": list(channels)} if several else None,
     )
 
@@ -133,7 +133,7 @@ def create_array(
 def ome_metadata(
     name: str, voxel_size_um: tuple[float, float, float], levels: int, channels: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Return the metadata of an OME-Zarr 0.5 image whose arrays ``0``, ``1``, ... are halved again and again.
+    """Return the metadata of an OME-Zarr 0.5 image whose arrays ``0``, ``1``, ... are halved repeatedly.
 
     OME-Zarr measures from the centre of voxel (0, 0, 0): the first voxel of a coarser level, which covers
     several, has its centre farther out.
@@ -170,7 +170,7 @@ def ome_metadata(
 
 
 def discard_stores(stores: Sequence[Path], record: Path) -> None:
-    """Remove stores and write down how many files and bytes that freed."""
+    """Remove stores and record how many files and bytes that freed."""
     files = [path for store in stores for path in store.rglob("*") if path.is_file()]
     freed: dict[str, Any] = {"stores": [store.name for store in stores], "files": len(files)}
     freed["bytes"] = sum(path.stat().st_size for path in files)
@@ -193,7 +193,7 @@ def open_store(path: str | Path, channel: str | None = None) -> Store:
     path : str or Path
         Folder of the store.
     channel : str, optional
-        Which channel to read and write, of a store that has several.
+        Which channel to read and write, in a store that has several.
 
     Raises
     ------
@@ -207,7 +207,7 @@ def open_store(path: str | Path, channel: str | None = None) -> Store:
         raise StoreError(Fault(str(path), "", problem, _MAKE_AGAIN)) from None
     if channel is not None and channel not in store.channels:
         held = f"only {', '.join(store.channels)}" if store.channels else "a single class without a name"
-        problem = f"the store of an earlier run holds {held}"
+        problem = f"the store was written by an earlier run and holds {held}"
         raise StoreError(Fault(str(path), f"class {channel}", problem, _MAKE_AGAIN))
     return store
 
@@ -307,7 +307,7 @@ class Store:
         start : int
             First slice; the first of a shard.
         data : array (z, y, x)
-            Whole slices that end with a shard or with the scan.
+            Whole slices; the last is that of a shard or of the scan.
 
         Raises
         ------
@@ -321,8 +321,8 @@ class Store:
                 Fault(
                     str(self.path),
                     f"slices {start}..{stop - 1}",
-                    f"a write must cover whole shards of {self.shard_slices} slices of the {self.shape[0]}",
-                    "Let `slab_slices` be a multiple of `shard_slices`.",
+                    f"a write must cover whole shards of {self.shard_slices} slices (the scan has {self.shape[0]})",
+                    "Make `slab_slices` a multiple of `shard_slices`.",
                 )
             )
         if data.shape[1:] != self.shape[1:] or data.dtype != self.dtype:
@@ -330,7 +330,7 @@ class Store:
             problem = f"slices must be {self.dtype} {self.shape[1:]}"
             raise StoreError(Fault(str(self.path), got, problem, "Run `tomoprofile scan` again: the raw scan changed."))
         for first, _ in self.shards(start, stop):
-            # Zarr reads a shard before it writes it, even a whole one, and stumbles over one that was damaged.
+            # Zarr reads a shard before it writes it, even a whole one, and fails on a damaged one.
             self.shard_path(first).unlink(missing_ok=True)
         self._array[(*self._index(self._channel), slice(start, stop))] = data
 
@@ -344,7 +344,7 @@ class Store:
         start, stop : int
             Whole shards.
         **facts
-            What else should be known of the slab.
+            Further facts about the slab.
         """
         # Zarr writes no file for a shard of zeros, and reads zeros where there is none: its size is 0.
         paths = {
@@ -359,7 +359,7 @@ class Store:
     def _require_whole(self, start: int, stop: int) -> None:
         touched = range(start - start % self.shard_slices, stop, self.shard_slices)
         unknown = [first for first in touched if first not in self._whole]
-        # A store that came from elsewhere, or that is being written by hand, has no records to compare with.
+        # A store from elsewhere, or one that is written by hand, has no records to compare with.
         if not unknown or not (self.path / "slabs").is_dir():
             return
         recorded: dict[str, tuple[int, Path]] = {}
@@ -378,8 +378,10 @@ class Store:
         if record is None:
             return StoreError(Fault(str(shard), "", "its slab is not complete", "Run the same command again."))
         record.unlink(missing_ok=True)
-        problem = f"the shard was damaged after it was written: {size} bytes were recorded"
-        remedy = f"{record.name} was removed, so the same command writes this slab again, and what depends on it."
+        problem = f"the shard was damaged after it was written: its recorded size is {size} bytes"
+        remedy = (
+            f"{record.name} was removed: run the same command again to rewrite this slab and all that depends on it."
+        )
         return StoreError(Fault(str(shard), f"{found} bytes", problem, remedy))
 
     def iter_shards(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, NDArray[Any]]]:

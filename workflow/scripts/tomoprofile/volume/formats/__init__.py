@@ -1,4 +1,4 @@
-"""The formats of raw scans and masks, one module each; this is the one list of them."""
+"""The formats of raw scans and masks, one module each, and the registry of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from . import hdf5, nifti, tiff_folder, tiff_stack, zarr_image
 from .base import Format
 
-# The first one that matches is taken; a Zarr folder may hold files of any name.
+# The first match is taken; Zarr comes first because such a folder may hold files of any name.
 FORMATS: tuple[Format, ...] = (
     zarr_image.FORMAT,
     tiff_folder.FORMAT,
@@ -25,5 +25,5 @@ def format_of(path: Path, formats: Collection[Format] = FORMATS) -> Format | Non
 
 
 def listed(formats: Collection[Format]) -> str:
-    """Return formats in words, for messages."""
+    """Return the names of formats as text, for messages."""
     return ", ".join(form.what for form in formats)

@@ -1,4 +1,4 @@
-"""What a format is, and what images that are read lazily from one file have in common."""
+"""The definition of a format, and the base class of images that are read lazily from one file."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..grey import GreyScale
 
 
 class RawScan(Protocol):
-    """What each format offers: a 3-D array in file order, its header, and its faults.
+    """What each format provides: a 3-D array in file order, its header, and its faults.
 
-    Grey values leave as they lie in the file, and what they mean travels as :class:`GreyScale`.
+    Grey values are returned as they are in the file; their meaning is given by a :class:`GreyScale`.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class RawScan(Protocol):
     voxel_size_um : tuple of float or None
         Edges along the axes of ``shape``; None when the file does not say.
     grey : GreyScale or None
-        None when the file does not say what grey values mean.
+        None when the file does not say what its grey values mean.
     """
 
     shape: tuple[int, int, int]
@@ -40,38 +40,38 @@ class RawScan(Protocol):
         ...
 
     def faults(self) -> list[Fault]:
-        """Return what is wrong with the data behind the header (truncated files, ...)."""
+        """Return the problems in the data behind the header (truncated files, ...)."""
         ...
 
 
 @dataclass(frozen=True)
 class Format:
-    """One way in which scans or masks lie on disk.
+    """One way in which scans or masks are stored on disk.
 
     Attributes
     ----------
     name : str
-        In the column ``format`` of the sample sheet.
+        Its name in the column ``format`` of the sample sheet.
     what : str
-        For lists of formats.
+        Its name in lists of formats.
     remarks : str
-        What a user must know of it, in Markdown.
+        What a user must know about it, in Markdown.
     matches : callable
-        Whether something is stored in this format, told by its name and, for folders, by what lies in them. A file that
-        has the name and is damaged matches: opening it tells what is wrong.
+        Whether a path is in this format, judged by its name and, for folders, by their content. A damaged file with a
+        matching name does match: opening it then reports the damage.
     open : callable
-        Opens the 3-D image at a path; the second argument is the dataset, empty when nobody named one.
+        Opens the 3-D image at a path; the second argument is the dataset, empty when none was named.
 
-        Raises InputError when it is damaged or holds no 3-D image.
+        Raises InputError when the image is damaged or not 3-D.
     datasets : callable
-        What `tomoprofile scan` takes for scans: the datasets of a path, largest first. A format without datasets has
-        one with the empty name.
+        What `tomoprofile scan` considers to be scans: the datasets of a path, largest first. A format without datasets
+        has a single one with an empty name.
     files : callable
-        Other files that belong to the scan at a path, and are no scans by themselves.
+        Other files that belong to the scan at a path and are not scans by themselves.
     named_datasets : bool
         Whether a path may be followed by the name of a dataset.
     of_scans : bool
-        Whether a raw scan may come in it; a mask may come in all.
+        Whether raw scans may have this format; masks may have any.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Format:
 
 
 class LazyImage:
-    """A 3-D image whose parts are read when they are asked for; see :class:`RawScan`."""
+    """A 3-D image whose parts are read on request; see :class:`RawScan`."""
 
     shape: tuple[int, int, int]
 
@@ -95,7 +95,7 @@ class LazyImage:
         raise NotImplementedError
 
     def faults(self) -> list[Fault]:
-        """Read the last slice: a file that was cut short has none."""
+        """Read the last slice, which a truncated file lacks."""
         try:
             self.read(0, self.shape[0] - 1, self.shape[0])
         except InputError as error:

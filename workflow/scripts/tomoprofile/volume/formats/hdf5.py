@@ -21,7 +21,7 @@ _CHOICES_SHOWN = 5
 
 
 def image_datasets(path: Path, kinds: str) -> list[str]:
-    """Return the paths of all 3-D datasets of a file whose type is of these kinds, largest first."""
+    """Return the paths of all 3-D datasets in a file whose type is one of these kinds, largest first."""
     found: list[tuple[int, str]] = []
 
     def visit(name: str, item: Any) -> None:
@@ -43,7 +43,7 @@ class HDF5Dataset(LazyImage):
             item = file.get(dataset)
             if not isinstance(item, h5py.Dataset) or item.ndim != 3:
                 offers = ", ".join(image_datasets(path, _NUMBERS)) or "none"
-                remedy = f"Datasets that fit: {offers}."
+                remedy = f"The file holds these 3-D datasets: {offers}."
                 raise InputError(Fault(f"{path}", repr(dataset), "there is no 3-D dataset at this path", remedy))
             self.shape: tuple[int, int, int] = item.shape
             self.dtype: np.dtype[Any] = item.dtype
@@ -66,11 +66,11 @@ def _only_dataset(path: Path) -> str:
         return found[0]
     choices = ", ".join(f"`{path}:{dataset}`" for dataset in found[:_CHOICES_SHOWN])
     remedy = (
-        f"Write which one in the sample sheet: {choices}; for a scan, what follows the colon in the column `dataset`."
+        f"Name one in the sample sheet: {choices}; for a scan, write the part after the colon in the column `dataset`."
         if found
         else "Save the image as a 3-D dataset."
     )
-    raise InputError(Fault(str(path), f"{len(found)} 3-D datasets", "it must be clear which dataset is meant", remedy))
+    raise InputError(Fault(str(path), f"{len(found)} 3-D datasets", "it is not clear which dataset is meant", remedy))
 
 
 def _open(path: Path) -> h5py.File:
@@ -85,7 +85,7 @@ def _damaged(path: Path, error: Exception) -> Fault:
 
 
 def _voxel_size(item: h5py.Dataset) -> tuple[float, float, float] | None:
-    """Take the voxel size from the axes of the NXdata group around the dataset, when they are evenly spaced."""
+    """Return the voxel size given by the axes of the NXdata group around the dataset."""
     edges = []
     for name in ("z", "y", "x"):
         axis = item.parent.get(name)
@@ -102,8 +102,8 @@ def _voxel_size(item: h5py.Dataset) -> tuple[float, float, float] | None:
 FORMAT = Format(
     name="hdf5",
     what="HDF5",
-    remarks="`.h5`, `.hdf5`, `.hdf`, `.nx`, `.nxs`; the path of the dataset inside the file is named, unless it holds "
-    "one 3-D dataset only",
+    remarks="`.h5`, `.hdf5`, `.hdf`, `.nx`, `.nxs`; name the path of the dataset inside the file, unless there is only "
+    "one 3-D dataset",
     matches=lambda path: path.name.lower().endswith(_SUFFIXES) and path.is_file(),
     open=HDF5Dataset,
     named_datasets=True,

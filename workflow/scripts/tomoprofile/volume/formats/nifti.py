@@ -1,7 +1,7 @@
 """NIfTI masks, as 3D Slicer, ITK-SNAP and most medical programs save them.
 
-NIfTI has its axes in the order x, y, z; everything here has z, y, x, so the axes are turned round. Position and
-orientation in the header are not looked at: a mask lies on the voxels of its scan.
+NIfTI has its axes in the order x, y, z and tomoprofile in the order z, y, x, so the axes are reversed. Position and
+orientation in the header are ignored: a mask lies on the voxels of its scan.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class NIfTIImage(LazyImage):
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            # Kept open, a compressed file is decompressed once from front to back, not once for each part.
+            # While it stays open, a compressed file is decompressed once from start to end, not once for each part.
             self._image: Any = nibabel.load(path, keep_file_open=True)
             self.dtype: np.dtype[Any] = self._image.get_data_dtype()
         except Exception as error:  # whatever a damaged file makes the decoder raise
@@ -38,13 +38,13 @@ class NIfTIImage(LazyImage):
         if any(n != 1 for n in more) or len(self._image.shape) < 3:
             got = "x".join(map(str, self._image.shape))
             raise InputError(
-                Fault(str(path), got, "the file holds no 3-D image", "Save one channel and one time point.")
+                Fault(str(path), got, "the file does not hold a 3-D image", "Save one channel and one time point.")
             )
         self._more = (0,) * len(more)
         self.shape: tuple[int, int, int] = (z, y, x)
 
     def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
-        """Return the part ``[start, stop)`` along ``axis`` of (z, y, x), header's scaling applied."""
+        """Return the part ``[start, stop)`` along ``axis`` of (z, y, x), with the scaling of the header applied."""
         try:
             return np.asanyarray(self._image.dataobj[(*window(2 - axis, start, stop), *self._more)]).T
         except (OSError, ValueError, EOFError) as error:
@@ -58,8 +58,8 @@ def _damaged(path: Path, error: Exception) -> Fault:
 FORMAT = Format(
     name="nifti",
     what="NIfTI",
-    remarks="`.nii`, `.nii.gz`; its axes x, y, z are turned round to z, y, x. Position and orientation in its "
-    "header are not looked at",
+    remarks="`.nii`, `.nii.gz`; its axes x, y, z are reversed to z, y, x. Position and orientation in the header are "
+    "ignored",
     matches=lambda path: path.name.lower().endswith(_SUFFIXES) and path.is_file(),
     open=lambda path, _: NIfTIImage(path),
     of_scans=False,

@@ -1,4 +1,4 @@
-"""What both forms of TIFF scans have in common: how files are opened, what headers tell, and what damage looks like.
+"""What both kinds of TIFF scans share: opening files, reading headers, and detecting damage.
 
 Headers understood: ImageJ (resolution, spacing, unit) and the two layouts written at SPring-8: 8/16-bit files with
 Artist ``SP-uCT`` and a tab-separated description ``nProj pixelWidth pixDiv pixBase center filter``, where the linear
@@ -22,7 +22,7 @@ _SUFFIXES = (".tif", ".tiff")
 
 
 def is_named_tiff(path: Path) -> bool:
-    """Return whether something has the name of a TIFF file; what is wrong inside it is told when it is opened."""
+    """Return whether a path has the name of a TIFF file; damage is reported when the file is opened."""
     return path.name.lower().endswith(_SUFFIXES)
 
 
@@ -59,7 +59,7 @@ def truncation(path: Path, pages: Any) -> list[Fault]:
 
 
 def header_of(tif: tifffile.TiffFile) -> tuple[tuple[float, float, float] | None, GreyScale | None]:
-    """Return voxel size and grey calibration of a TIFF header, each None when it does not tell."""
+    """Return voxel size and grey calibration of a TIFF header, each None when the header lacks it."""
     page = tif.pages[0]
     tags = page.tags
     text = str(tags["ImageDescription"].value) if "ImageDescription" in tags else ""

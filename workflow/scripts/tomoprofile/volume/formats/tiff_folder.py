@@ -1,4 +1,4 @@
-"""TIFF scans in a folder with one file a slice."""
+"""TIFF scans in a folder with one file per slice."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def slice_files(folder: Path) -> list[Path]:
     Raises
     ------
     InputError
-        When there are none, or numbers are missing or doubled: the order of slices would be a guess.
+        When there are none, or numbers are missing or duplicated: the order of slices would be a guess.
     """
     files = _files(folder)
     if not files:
@@ -39,7 +39,7 @@ def slice_files(folder: Path) -> list[Path]:
             faults.append(Fault(str(path), path.name, "the name has no slice number", remedy))
         elif int(digits[-1]) in numbered:
             other = numbered[int(digits[-1])].name
-            remedy = "Keep one scan in a folder."
+            remedy = "Keep one scan per folder."
             faults.append(Fault(str(path), path.name, f"the slice number is the same as that of {other}", remedy))
         else:
             numbered[int(digits[-1])] = path
@@ -56,14 +56,14 @@ def slice_files(folder: Path) -> list[Path]:
 
 
 class TIFFFolder:
-    """One TIFF file a slice; see :class:`~.base.RawScan`."""
+    """One TIFF file per slice; see :class:`~.base.RawScan`."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder
         self.files = slice_files(folder)
         with open_tiff(self.files[0]) as first:
             if len(first.pages) != 1:
-                remedy = "Name the file itself; as a scan it has the format `tiff_stack`."
+                remedy = "Name the file itself; the format of such a scan is `tiff_stack`."
                 problem = "a slice file must hold one page"
                 raise InputError(Fault(str(self.files[0]), f"{len(first.pages)} pages", problem, remedy))
             page = _page(first, self.files[0])
@@ -91,7 +91,7 @@ class TIFFFolder:
         return image
 
     def faults(self) -> list[Fault]:
-        """Look at every header: same size and type, and all strips inside the file."""
+        """Check every header: same size and type, and all strips inside the file."""
         found: list[Fault] = []
         for file in self.files:
             try:
@@ -107,7 +107,7 @@ class TIFFFolder:
     def _other_kind(self, file: Path, shape: tuple[int, ...], dtype: Any) -> Fault:
         expected = f"{self.dtype} {'x'.join(map(str, self.shape[1:]))}"
         got = f"{dtype} {'x'.join(map(str, shape))}"
-        remedy = "All slices of a scan must have one size and type: remove or redo this one."
+        remedy = "All slices of a scan must have the same size and type: remove or replace this one."
         return Fault(str(file), got, f"this slice differs from the first one ({expected})", remedy)
 
 
@@ -122,7 +122,9 @@ def _page(tif: tifffile.TiffFile, path: Path) -> Any:
 def _shortened(faults: list[Fault], path: Path) -> list[Fault]:
     if len(faults) <= _FAULTS_SHOWN:
         return faults
-    more = Fault(str(path), "", f"{len(faults) - _FAULTS_SHOWN} more files are at fault", "See the first ones.")
+    more = Fault(
+        str(path), "", f"{len(faults) - _FAULTS_SHOWN} more files have the same kind of problem", "See the first ones."
+    )
     return [*faults[:_FAULTS_SHOWN], more]
 
 
@@ -131,7 +133,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _has_series(folder: Path) -> bool:
-    """Return whether two files or more are slices; a folder of stacks, and one with a single picture, are no scan."""
+    """Return whether at least two files are slices; a folder of stacks or with a single image is not a scan."""
     singles = (path for path in _files(folder) if page_count(path) <= 1)
     return len(list(itertools.islice(singles, 2))) == 2
 
@@ -139,7 +141,7 @@ def _has_series(folder: Path) -> bool:
 FORMAT = Format(
     name="tiff_folder",
     what="folder of TIFF slices",
-    remarks="one file a slice, ordered by the last number in its name; no number may be missing",
+    remarks="one file per slice, ordered by the last number in the file name; no number may be missing",
     matches=lambda path: bool(_files(path)),
     open=lambda path, _: TIFFFolder(path),
     datasets=lambda path: [""] if _has_series(path) else [],

@@ -23,7 +23,7 @@ class TIFFStack:
             series = tif.series[0]
             if len(series.shape) != 3:
                 remedy = "Save one channel and one time point as z, y, x."
-                raise InputError(Fault(str(path), f"axes {series.axes}", "the file holds no 3-D grey image", remedy))
+                raise InputError(Fault(str(path), f"axes {series.axes}", "this is not a 3-D grey image", remedy))
             self.shape: tuple[int, int, int] = series.shape
             self.dtype: np.dtype[Any] = series.dtype
             self.voxel_size_um, self.grey = header_of(tif)

@@ -19,7 +19,7 @@ _MARKS = ("zarr.json", ".zarray", ".zgroup")
 class ZarrImage(LazyImage):
     """A 3-D Zarr array, read lazily; see :class:`~.base.RawScan`.
 
-    Of an OME-Zarr image the first, full resolution is taken; axes before z (time, channel) must have length 1.
+    Of an OME-Zarr image the full resolution is taken; axes before z (time, channel) must have length 1.
     """
 
     voxel_size_um: tuple[float, float, float] | None = None
@@ -31,14 +31,14 @@ class ZarrImage(LazyImage):
             self._array = _array_of(path)
         except InputError:
             raise
-        except Exception as error:  # zarr raises a kind of its own for each thing that can be wrong
+        except Exception as error:  # zarr raises a different type for each problem
             problem = f"the folder cannot be read as Zarr: {error}"
             raise InputError(Fault(str(path), "", problem, "Copy it again from its source.")) from None
         *more, z, y, x = (0, 0, 0, *self._array.shape)[-max(3, len(self._array.shape)) :]
         if any(n != 1 for n in more) or len(self._array.shape) < 3:
             got = "x".join(map(str, self._array.shape))
             remedy = "Save one channel and one time point as z, y, x."
-            raise InputError(Fault(str(path), got, "the array is no 3-D image", remedy))
+            raise InputError(Fault(str(path), got, "the array is not a 3-D image", remedy))
         self._more = (0,) * len(more)
         self.shape: tuple[int, int, int] = (z, y, x)
         self.dtype: np.dtype[Any] = np.dtype(self._array.dtype)
@@ -63,14 +63,14 @@ def _array_of(path: Path) -> zarr.Array:
     if len(arrays) == 1:
         return next(iter(arrays.values()))
     inside = ", ".join(f"{path}/{name}" for name in sorted(arrays)) or "none of its own"
-    problem = "this Zarr group is no OME-Zarr image and does not hold just one array"
+    problem = "this Zarr group is not an OME-Zarr image and does not hold exactly one array"
     raise InputError(Fault(str(path), f"{len(arrays)} arrays", problem, f"Name the array itself ({inside})."))
 
 
 FORMAT = Format(
     name="zarr",
     what="Zarr folder",
-    remarks="version 2 or 3: an OME-Zarr image, of which the full resolution is taken, or a bare array; axes before z "
+    remarks="version 2 or 3: an OME-Zarr image, of which the full resolution is used, or a bare array; axes before z "
     "must have length 1",
     matches=lambda path: any((path / name).is_file() for name in _MARKS),
     open=lambda path, _: ZarrImage(path),
