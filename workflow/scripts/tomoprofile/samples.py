@@ -17,7 +17,7 @@ INTERFACE_FORMS = (
     "`auto`, `slice:INDEX`, `slice:INDEX:below`, `plane:nz,ny,nx,offset_um`, `mask:PATH` or `mask:FILE.h5:/DATASET`"
 )
 MASK_FORMS = "`PATH`, `FILE.h5:/DATASET`, or either behind `instances:`"
-BY_HAND = ("interface", "labels", "model", "mask", "group", "time_h")  # columns that no header holds
+BY_HAND = ("interface", "labels", "model", "mask", "group", "time_h")  # columns that no header of a scan can tell
 _INSTANCES = "instances:"
 _DATASET = re.compile(r"(.+\.\w+):(/.+)")
 
@@ -122,7 +122,7 @@ class Scan(BaseModel):
 
     @property
     def substrate_mask(self) -> OwnMask | None:
-        """The given mask of the substrate, or None when the interface is a plane."""
+        """The user's own segmentation of the substrate, or None when the interface is a plane."""
         kind, _, place = self.interface.partition(":")
         return parse_mask(place) if kind == "mask" else None
 
