@@ -1,9 +1,9 @@
-# tomoprofile: `make demo` shows the whole way on a simulated scan, `make test` proves it.
+# tomoprofile: `make demo` runs the whole workflow on a simulated scan, `make test` runs all tests.
 # Needs Python >= 3.11, git and make; everything else is installed into .venv.
 
 PYTHON ?= python3
-# On Linux a plain torch brings the CUDA build, several GB. For a small CPU build set TORCH_INDEX to PyTorch's index
-# of CPU wheels (envs/README.md).
+# On Linux plain torch is the CUDA build of several GB. For a small CPU build set TORCH_INDEX to PyTorch's index of CPU
+# wheels (envs/README.md).
 TORCH_INDEX ?=
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 
@@ -19,18 +19,18 @@ DEMO := snakemake --configfile config/demo/config.yaml --cores $(CORES)
 help:
 	@echo "make demo      simulate a scan, run every stage, compare the result with the truth (about 5 minutes)"
 	@echo "make test      all tests"
-	@echo "make test-slurm  the tests on a real SLURM cluster, which they start; they fail where it cannot be started"
-	@echo "make test-browser  the report in Debian's Chromium; they fail where it cannot be had"
+	@echo "make test-slurm  the tests on a real SLURM cluster, which they start; they fail if it cannot be started"
+	@echo "make test-browser  the tests of the report in Debian's Chromium; they fail if it is not available"
 	@echo "make test-gpu  the tests that need a CUDA device"
-	@echo "make acceptance  the gates on simulated scans, with the true mask and with networks: about an hour"
+	@echo "make acceptance  the acceptance gates on simulated scans, with the true mask and with networks: about an hour"
 	@echo "make lint      ruff, snakefmt and snakemake --lint"
-	@echo "make schema    the schema of the configuration and the tables of config/README.md, from the models"
-	@echo "make bench     benchmarks"
-	@echo "make bench-objects  labels and measures beside cc3d, SimpleITK, scikit-image, PoreSpy: resumable, about an hour"
+	@echo "make schema    write the configuration schema and the tables of config/README.md and docs/outputs.md"
+	@echo "make bench     benchmarks of scale, inference and report"
+	@echo "make bench-objects  labels and measures compared with cc3d, SimpleITK, scikit-image, PoreSpy: resumable, an hour"
 	@echo "make bench-accuracy  errors of every measure against analytic shapes (docs/accuracy.md): about half an hour"
 	@echo "make bench-profile  time and memory of the profile by size and depth: a few minutes"
-	@echo "make bench-coverage  how often intervals hold the truth (docs/benchmarks/coverage.md): about half an hour"
-	@echo "make bench-segmentation  few labels, little time: resumable, hours (benchmarks/segmentation)"
+	@echo "make bench-coverage  how often intervals contain the truth (docs/benchmarks/coverage.md): about half an hour"
+	@echo "make bench-segmentation  segmentation with few labels and few steps: resumable, hours (benchmarks/segmentation)"
 
 env: $(INSTALLED)
 
@@ -55,7 +55,7 @@ demo: $(INSTALLED)
 	@echo
 	@echo "Report: $(CURDIR)/results/demo/phantom_A/report.html"
 
-# The cluster's tests mostly wait for its queue, so they run beside the others, and are shown after them.
+# The cluster tests mostly wait for the queue, so they run alongside the others; their output is shown afterwards.
 test: $(INSTALLED)
 	@log=$$(mktemp); pytest tests/slurm > $$log 2>&1 & slurm=$$!; trap 'kill $$slurm' INT TERM; \
 	pytest -m "not gpu" --ignore tests/slurm; others=$$?; \
@@ -96,14 +96,14 @@ bench: $(INSTALLED)
 	python benchmarks/inference.py
 	python -m benchmarks.report
 
-# The peers have an environment of their own; what the project needs has the same versions there.
+# The peers have a separate environment; shared packages have the same versions there.
 $(BENCH)/installed: envs/bench.txt envs/lock.txt
 	$(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/python -m pip install --quiet -r envs/bench.txt
 	$(BENCH)/bin/python -m pip check
 	@touch $@
 
-# DATA: folder of the real scans, left out without it.
+# DATA: folder of real scans; without it they are left out.
 bench-objects bench-accuracy: export PYTHONPATH := workflow/scripts
 bench-objects: $(BENCH)/installed
 	for section in peers stage depth; do \

@@ -1,8 +1,8 @@
 """tomoprofile: from raw X-ray CT scans and a few labelled slices to depth profiles of domains.
 
     snakemake                 everything, up to results/index.html
-    snakemake pick            only as far as the slices that a person should label
-    snakemake check           only the check of configuration, sheet and every input
+    snakemake pick            stop after proposing slices to label
+    snakemake check           only check the configuration, the sheet and every input
 
 The stages, in the order of the data, are the files of workflow/rules/.
 """
@@ -46,7 +46,7 @@ wildcard_constraints:
 
 
 rule all:
-    """The page of the beamtime, and the tables and the page of each scan."""
+    """Everything: the page of the beamtime, and the tables and the page of each scan."""
     default_target: True
     input:
         LAYOUT.index,
@@ -56,13 +56,13 @@ rule all:
 
 
 rule pick:
-    """The slices that a person should label, for each scan with a folder for labels."""
+    """Propose slices to label, for each scan with a folder for labels."""
     input:
         [LAYOUT.scan(name).to_label.table for name, scan in SCANS.items() if scan.labels and not scan.mask],
 
 
 rule check:
-    """Open every input and report every fault at once."""
+    """Open every input and report every problem at once."""
     input:
         expand(SCAN.check, sample=SCANS),
 
@@ -73,7 +73,7 @@ onstart:
         require(findings)
         refuse_double_run(Path.cwd(), on_cluster=workflow.non_local_exec)
     except TomoprofileError as error:
-        raise WorkflowError(f"Nothing was begun.\n{error}") from None
+        raise WorkflowError(f"Nothing was started.\n{error}") from None
     begin_run(CONFIG, list(SCANS.values()), snakemake.__version__)
     (needs,) = [finding.message for finding in findings if (finding.sample, finding.item) == ("-", "needs")]
     print(f"Estimate: {needs}", flush=True)
@@ -82,7 +82,7 @@ onstart:
 onsuccess:
     end_run(LAYOUT.results)
     if LAYOUT.index.exists():
-        print(f"\nDone. Open {LAYOUT.index}\n`tomoprofile status {LAYOUT.results}` tells what each scan took.\n")
+        print(f"\nDone. Open {LAYOUT.index}\n`tomoprofile status {LAYOUT.results}` shows what each scan took.\n")
     else:
         proposed = LAYOUT.scan("SAMPLE").to_label.folder
         print(f"\nDone. Slices to label, if any: {proposed}. After labelling, run `snakemake`.\n")
@@ -93,6 +93,6 @@ onerror:
     print(f"\n{status_text(run, read_status(run))}\n")
     write_index_of_unfinished_run()
     print(
-        "Not finished. Fix the cause and run the same command again: finished work is kept, and interrupted jobs start "
-        "again. Snakemake's own log, named in the last line below, tells of jobs that could not even start.\n"
+        "Not finished. Fix the cause and run the same command again: finished work is kept, interrupted jobs restart. "
+        "Snakemake's own log, named in the last line below, lists jobs that could not even start.\n"
     )

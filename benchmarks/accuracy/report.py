@@ -16,13 +16,13 @@ from .trials import CUBIC, OBLONG, OBLONG_SHAPES, RADII
 INTRODUCTION = """# Accuracy of the measures
 
 `make bench-accuracy`. Errors against shapes whose true values are known: spheres, ellipsoids, cylinders and cubes at
-random places and, but for spheres, in random orientations; a voxel is inside when its centre is. The size of a shape
-is the diameter of the sphere of equal volume, in voxels (of oblong voxels: in their short edge). Up to 6 voxels each
-number is of 200 realisations, up to 12 of 100, up to 20 of 40, beyond of 20. What a scan adds (noise, blur, a level
-that is not the right one) is not in these numbers; docs/outputs.md says how to see the effect of the level.
+random positions and, except for spheres, in random orientations; a voxel is inside when its centre is. The size of a
+shape is the diameter of the sphere of equal volume, in voxels (for oblong voxels: in their short edge). Up to 6 voxels
+each number is from 200 realisations, up to 12 from 100, up to 20 from 40, beyond that from 20. Errors that a scan adds
+(noise, blur, a wrong level) are not included; docs/outputs.md says how to see the effect of the level.
 
-Columns in pixels and counts have no entry: they are exact. The true axes are those of the ellipsoid of equal second
-moments, the true smallest Feret diameter is the least width.
+Columns in pixels and counts are not listed, because they are exact. The true axes are those of the ellipsoid of equal
+second moments, the true smallest Feret diameter is the least width.
 """
 FIGURES = {"sphere": "accuracy-sphere.svg", "ellipsoid 1:2:3": "accuracy-ellipsoid.svg"}
 NEVER = float("inf")
@@ -39,7 +39,7 @@ def write_report(results: dict[str, Any], page: Path) -> None:
     """
     errors = Errors(results["records"])
     told = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
-    text = [INTRODUCTION, f"Beside {told}.\n" if told else "", _trust(errors), _beside(errors)]
+    text = [INTRODUCTION, f"Compared with {told}.\n" if told else "", _trust(errors), _beside(errors)]
     if importlib.util.find_spec("matplotlib"):
         from .plots import write_plot
 
@@ -60,8 +60,8 @@ def _trust(errors: Errors) -> str:
     ]
     text = (
         f"## From which size a column can be trusted\n\nDiameter in voxels from which |mean error| + standard deviation"
-        f" stays below {LIMIT:g} %; the worst shape of a group counts. Smaller objects still count right on average"
-        " where the mean error is small: see the tables below. `no size`: not even the largest that was tried, of"
+        f" stays below {LIMIT:g} %; the worst shape of a group counts. Smaller objects are still correct on average"
+        " where the mean error is small: see the tables below. `no size`: not even the largest size tried, of"
         f" {2 * errors.largest:g} voxels.\n"
     )
     return f"{text}\n{_table(['column', *GROUPS], rows)}"
@@ -83,7 +83,7 @@ def _beside(errors: Errors) -> str:
         for column in COLUMNS
     ]
     head = ["column", *(f"{group}: {method}" for group in groups for method in METHODS)]
-    text = "The same of other programs; `-` where they do not have the measure.\n"
+    text = "The same for other programs; `-` where they lack the measure.\n"
     return f"{text}\n{_table(head, rows)}"
 
 

@@ -1,6 +1,6 @@
-"""Where everything lies below the results folder, and in a folder of truth: each name stands here once.
+"""The names of all files below the results folder and in a folder of truth, each defined once.
 
-Every path is a :class:`~pathlib.Path`, also with a wildcard for a name, as rules have it:
+Every path is a :class:`~pathlib.Path`, also with a wildcard for a name, as in rules:
 ``Layout("results").scan("{sample}").zones``.
 Standard library only: the Snakefile imports this.
 """
@@ -20,7 +20,7 @@ class Layout:
     check, run, index, comparison : Path
         What the check found, the record of the last run, the page of the beamtime and its table.
     logs, benchmarks : Path
-        Folders with one file a job.
+        Folders with one file per job.
     """
 
     def __init__(self, results: str | Path) -> None:
@@ -100,7 +100,7 @@ class ScanLayout:
         self.report = folder / "report.html"
         self.provenance = folder / "provenance.json"
         self.discarded = folder / "discarded.json"
-        # Only while the job works: what its helpers on other nodes say.
+        # Output of the job's workers on other nodes; exists only while it runs.
         self.measure_workers = folder / "objects" / "workers"
         self.profile_workers = folder / "profile_workers"
 
@@ -114,12 +114,12 @@ class ScanLayout:
 
     @property
     def stores(self) -> tuple[StoreLayout, ...]:
-        """The stores that ``keep: minimal`` removes in the end; a scan need not have all of them."""
+        """The stores that ``keep: minimal`` removes at the end; a scan need not have all of them."""
         return self.volume, self.probability, self.uncertainty, self.instances
 
     @property
     def products(self) -> tuple[Path, ...]:
-        """What a finished scan has, each made again when it is lost."""
+        """The files of a finished scan; each is made again when it is lost."""
         return self.domains, self.profile, self.zones, self.baselines, self.report
 
 
@@ -148,7 +148,7 @@ class StoreLayout:
 
 
 class ToLabelLayout:
-    """The slices of a scan that a person should label.
+    """The slices of a scan that are proposed for labelling.
 
     Attributes
     ----------
@@ -191,7 +191,7 @@ class BundleLayout:
 
 
 class TruthLayout:
-    """What is true of a simulated scan; a folder of its own beside the raw scan.
+    """The truth of a simulated scan, in a separate folder beside the raw scan.
 
     Attributes
     ----------
@@ -219,5 +219,5 @@ class TruthLayout:
 
 
 def _job(rule: str, target: tuple[str, ...], ending: str) -> Path:
-    # Jobs of the whole beamtime have no folder of their own.
+    # Jobs for the whole beamtime have no separate folder.
     return Path(rule, f"{'.'.join(target)}.{ending}") if target else Path(f"{rule}.{ending}")

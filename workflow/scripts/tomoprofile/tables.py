@@ -37,7 +37,7 @@ DIAMETERS = (
 OF_MODEL = ("outside_model", "edge_of_model")  # flags of a scan unlike those its model has seen
 GIVEN_MASK = "given_mask"
 
-_REMEDY = "Remove it and run the workflow again; docs/outputs.md lists the columns of a table of your own."
+_REMEDY = "Remove it and run the workflow again; for a table of your own, docs/outputs.md lists the columns."
 _GREY = "grey_unit"  # stands for the unit of the grey values of a scan
 _ENDS = {"_lo": "lower", "_hi": "upper"}
 _REASONS = pa.dictionary(pa.int32(), pa.string())
@@ -46,7 +46,7 @@ _RAISED = str.maketrans({"^": None, "2": "²", "3": "³"})
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a row is doubtful, as it stands in a column ``flag``.
+    """Why a row is doubtful, as given in a column ``flag``.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class Table:
         facts: Mapping[str, Any] | None = None,
         grey_unit: str = "",
     ) -> None:
-        """Write a table that appears whole or not at all.
+        """Write a table that appears complete or not at all.
 
         Parameters
         ----------

@@ -87,4 +87,4 @@ def _rows(path: Path) -> list[tuple[int, str]]:
             return [(int(row["slice"]), Path(row["file"]).stem) for row in csv.DictReader(file, delimiter="\t")]
     except (OSError, KeyError, ValueError, TypeError) as error:
         problem = f"not a list of slices with the columns `slice` and `file`: {error!r}"
-        raise InputError(Fault(str(path), "", problem, "Give the table of proposed slices, slices.tsv.")) from None
+        raise InputError(Fault(str(path), "", problem, "Run the workflow up to its target `pick`.")) from None
