@@ -1,6 +1,9 @@
 """The jobs and files that estimates count are those that the workflow would make."""
 
+from pathlib import Path
+
 import pytest
+from model_facts import write_bundle
 from project import Project
 
 from tomoprofile.config import read_config
@@ -12,6 +15,7 @@ MODELS = {
     "continued": {"method": "unet", "base": "models/earlier"},
     "earlier": {"method": "bundle", "bundle": "models/earlier"},
     "threshold": {"method": "otsu"},
+    "several": {"method": "unet", "classes": {"background": 0, "domain": 1, "void": 2}, "measure": ["domain", "void"]},
 }
 SCANS = {
     "unet": {"labels": "labels"},
@@ -21,6 +25,9 @@ SCANS = {
     "otsu": {"model": "threshold"},
     "mask": {"mask": "mask.tif"},
     "instances": {"mask": "instances:objects.tif"},
+    "several": {"model": "several", "labels": "labels"},
+    "map": {"model": "several", "mask": "classes:map.tif"},
+    "both": {"model": "several", "mask": "instances:objects.tif;classes:map.tif"},
     "relief": {"model": "threshold", "interface": "mask:substrate.tif"},
 }
 RARE = {"objects": {"label_volume": True}, "predict": {"flips": True}, "keep": "minimal"}
@@ -46,7 +53,9 @@ def jobs_of_workflow(said):
 
 
 @pytest.mark.parametrize("settings", [{}, RARE], ids=["defaults", "rare"])
-def test_planned_jobs_and_outputs_are_those_of_the_workflow(tmp_path, settings):
+def test_planned_jobs_and_outputs_are_those_of_the_workflow(tmp_path, settings, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where the earlier model lies
+    write_bundle(Path(MODELS["earlier"]["bundle"]))
     project = Project(tmp_path)
     settings = settings | {"store": {"shard_slices": 16, "slab_slices": 32}, "models": MODELS}
     project.configure(**settings)
@@ -58,7 +67,7 @@ def test_planned_jobs_and_outputs_are_those_of_the_workflow(tmp_path, settings):
     would = jobs_of_workflow(project.dry_run())
     assert named <= would
     assert sorted(rule for rule, _, _ in would - named) == [
-        *["collect_labels"] * 2,
-        *["fine_tune"] * 2,
+        *["collect_labels"] * 3,
+        *["fine_tune"] * 3,
         "report_beamtime",
     ]
