@@ -26,7 +26,7 @@ class Project:
         """Write config/config.yaml."""
         path = self.folder / "config" / "config.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump(config))
+        path.write_text(yaml.safe_dump(config, sort_keys=False))  # of classes the first is the background
 
     def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the environment in the working folder."""

@@ -19,29 +19,42 @@ from tomoprofile.phantom.files import write_scan, write_truth
 from tomoprofile.phantom.geometry import DOMAIN, VOID
 from tomoprofile.phantom.scan import PhantomSettings, simulate
 from tomoprofile.samples import COLUMNS
+from tomoprofile.tables import of_class
 
 SIZE = (256, 256, 256)
 TILT_DEG = 1.0
 KINDS = {"B": 11, "C": 12}  # seeds
+CLASSES = {"domain": 1, "void": 2}  # values in the map of classes
+OF_CLASS = {"domain": {"A1", "A2", "A3", "A4", "A5", "A7", "A8"}, "void": {"A1", "A2", "A8"}}  # gates
+JUDGED = ("domains", "profile", "zones", "breakpoints")  # tables that the gates read
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """Scans of the kinds B and C with the true mask, from the true plane and from the fitted one; and wrong ones."""
+    """Scans of the kinds B and C with the true mask, from the true plane and from the fitted one; and wrong ones.
+
+    Domains and voids are measured in one run, but for the scan whose mask tells no classes.
+    """
     project = Project(tmp_path_factory.mktemp("acceptance"))
     # A true mask has no noise: what a face of the scan leaves of a domain counts, however little.
     project.configure(
         objects={"min_voxels": 1},
         profile={"bin_um": 1.0},
-        models={"default": {"method": "unet"}, "otsu": {"method": "otsu"}},
+        models={
+            "default": {"method": "unet", "classes": {"resin": 0, **CLASSES}, "measure": list(CLASSES)},
+            "otsu": {"method": "otsu"},
+        },
     )
     for kind, seed in KINDS.items():
         phantom = simulate(PhantomSettings.of_kind(kind, SIZE, seed, tilt_deg=TILT_DEG))
         write_scan(phantom, project.folder / "raw" / kind, "tiff_folder_f32")
         write_truth(phantom, project.folder / "truth" / kind)
-        for name, value in ((kind, DOMAIN), (f"{kind}_void", VOID)):
-            mask = (phantom.labels == value).astype("uint8")
-            tifffile.imwrite(project.folder / f"{name}.tif", mask, photometric="minisblack")
+        in_map = np.zeros(256, "uint8")
+        in_map[[DOMAIN, VOID]] = CLASSES["domain"], CLASSES["void"]
+        tifffile.imwrite(project.folder / f"{kind}.tif", in_map[phantom.labels], photometric="minisblack")
+        if kind == "B":
+            mask = (phantom.labels == DOMAIN).astype("uint8")
+            tifffile.imwrite(project.folder / "B_domain.tif", mask, photometric="minisblack")
         project.planes = getattr(project, "planes", {}) | {kind: phantom.plane}
     project.tomoprofile("scan", "raw")
     sheet = project.folder / "config/samples.tsv"
@@ -49,14 +62,15 @@ def finished(tmp_path_factory):
     rows = []
     for kind in KINDS:
         plane = ",".join(str(part) for part in (*project.planes[kind].normal, project.planes[kind].offset_um))
-        own = {"mask": f"{kind}.tif"}
-        rows.append(scans[kind] | own | {"sample": f"{kind}_exact", "interface": f"plane:{plane}"})
-        rows.append(scans[kind] | own | {"sample": f"{kind}_auto"})
-        void = {"sample": f"{kind}_void", "mask": f"{kind}_void.tif", "interface": f"plane:{plane}"}
-        rows.append(scans[kind] | void)
+        own = scans[kind] | {"mask": f"classes:{kind}.tif"}
+        rows.append(own | {"sample": f"{kind}_exact", "interface": f"plane:{plane}"})
+        rows.append(own | {"sample": f"{kind}_auto"})
+        if kind == "B":
+            alone = {"sample": "B_alone", "mask": "B_domain.tif", "interface": f"plane:{plane}"}
+            rows.append(scans["B"] | alone)
     # Depth as people count it: slices from where the substrate ends, here along y, at the corner looked at first.
     flat = project.planes["B"].offset_um / project.planes["B"].normal[1]
-    rows.append(scans["B"] | {"mask": "B.tif", "sample": "B_slices", "interface": f"plane:0,1,0,{flat}"})
+    rows.append(scans["B"] | {"mask": "B_domain.tif", "sample": "B_slices", "interface": f"plane:0,1,0,{flat}"})
     rows.append(scans["B"] | {"model": "otsu", "sample": "B_otsu"})
     lines = ["\t".join(row[name] for name in COLUMNS) for row in rows]
     sheet.write_text("\n".join(["\t".join(COLUMNS), *lines]) + "\n")
@@ -69,33 +83,33 @@ def found(project, sample, tolerances, files=None, measured="domain"):
     return gates(project.folder / "truth" / kind, files or project.results.scan(sample), tolerances, measured)
 
 
-def missed(project, sample, tolerances, files=None):
-    return {gate.name for gate in found(project, sample, tolerances, files) if not gate.ok}
+def missed(project, sample, tolerances, files=None, measured="domain"):
+    return {gate.name for gate in found(project, sample, tolerances, files, measured) if not gate.ok}
 
 
+@pytest.mark.parametrize("measured", OF_CLASS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_true_mask_and_true_plane_are_exact(finished, kind):
-    all_gates = found(finished, f"{kind}_exact", EXACT)
+def test_true_mask_and_true_plane_are_exact(finished, kind, measured):
+    all_gates = found(finished, f"{kind}_exact", EXACT, measured=measured)
     print(*all_gates, sep="\n")
-    assert {gate.name for gate in all_gates} >= {"A1", "A2", "A3", "A4", "A5", "A7", "A8"}
+    assert {gate.name for gate in all_gates} >= OF_CLASS[measured]
     assert not [str(gate) for gate in all_gates if not gate.ok]
 
 
+@pytest.mark.parametrize("measured", OF_CLASS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_true_mask_and_fitted_plane(finished, kind):
-    all_gates = found(finished, f"{kind}_auto", TRUE_MASK)
+def test_true_mask_and_fitted_plane(finished, kind, measured):
+    all_gates = found(finished, f"{kind}_auto", TRUE_MASK, measured=measured)
     print(*all_gates, sep="\n")
     assert not [str(gate) for gate in all_gates if not gate.ok]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_voids_are_exact_and_no_domains(finished, kind):
-    all_gates = found(finished, f"{kind}_void", EXACT, measured="void")
-    print(*all_gates, sep="\n")
-    assert {gate.name for gate in all_gates} >= {"A1", "A2", "A8"}
-    assert not [str(gate) for gate in all_gates if not gate.ok]
-    domains = found(finished, f"{kind}_exact", EXACT, measured="void")
-    assert {gate.name for gate in domains if not gate.ok} >= {"A1", "A2", "A8"}
+@pytest.mark.parametrize("table", ["domains", "profile", "zones", "breakpoints", "correlation", "sizes"])
+def test_a_class_is_measured_beside_another_as_it_is_alone(finished, table):
+    both, alone = (getattr(finished.results.scan(f"B_{name}"), table) for name in ("exact", "alone"))
+    found, expected = of_class(pd.read_parquet(both), "domain"), pd.read_parquet(alone)
+    words = dict.fromkeys(expected.select_dtypes("category"), str)
+    pd.testing.assert_frame_equal(found.astype(words), expected.astype(words), check_exact=True)
 
 
 def test_sphericity_was_among_the_gates(finished):
@@ -110,17 +124,53 @@ def test_a_threshold_fails(finished):
     assert missed(finished, "B_otsu", TRUE_MASK) >= {"A1", "A5"}
 
 
+def exact_tables(finished, folder):
+    """Return the tables of the exact scan B by the place of their copy, which lies in a folder with its plane."""
+    exact, copy = finished.results.scan("B_exact"), ScanLayout(folder)
+    shutil.copy(exact.interface, folder)
+    return {getattr(copy, name): pd.read_parquet(getattr(exact, name)) for name in JUDGED}
+
+
 @pytest.fixture
 def copy(finished, tmp_path):
-    """Tables of the exact scan B, to be spoilt."""
-    exact = finished.results.scan("B_exact")
-    for path in (exact.domains, exact.profile, exact.zones, exact.breakpoints, exact.interface):
-        shutil.copy(path, tmp_path)
+    """Tables of the domains of the exact scan B, to be spoilt."""
+    for path, table in exact_tables(finished, tmp_path).items():
+        of_class(table, "domain").to_parquet(path)
     return ScanLayout(tmp_path)
 
 
 def test_an_unspoilt_copy_passes(finished, copy):
     assert not missed(finished, "B_exact", EXACT, copy)
+
+
+def test_classes_that_are_mixed_up_fail(finished, tmp_path):
+    for path, table in exact_tables(finished, tmp_path).items():
+        swapped = table["class"].astype(str).map({"domain": "void", "void": "domain"})
+        table.assign(**{"class": swapped}).to_parquet(path)
+    for measured, wrong in OF_CLASS.items():
+        assert missed(finished, "B_exact", TRUE_MASK, ScanLayout(tmp_path), measured) >= wrong - {"A4", "A7"}
+
+
+def test_rows_of_all_classes_together_fail(finished, tmp_path):
+    """The mutant: the class of a row is not looked at."""
+    for measured in OF_CLASS:
+        for path, table in exact_tables(finished, tmp_path).items():
+            table.assign(**{"class": measured}).to_parquet(path)
+        assert missed(finished, "B_exact", TRUE_MASK, ScanLayout(tmp_path), measured) >= {"A1", "A2"}
+
+
+def test_voids_counted_as_domains_fail(finished, tmp_path):
+    """The mutant: whatever is no resin is a domain; void voxels and void objects among them."""
+    tables = exact_tables(finished, tmp_path)
+    files = ScanLayout(tmp_path)
+    for path in (files.profile, files.zones):
+        domains, voids = (of_class(tables[path], name) for name in ("domain", "void"))
+        domains["domain_um3"] += voids["domain_um3"]
+        tables[path] = domains.assign(volume_ratio=domains["domain_um3"] / domains["resin_um3"])
+    tables[files.domains] = tables[files.domains].assign(**{"class": "domain"})
+    for path, table in tables.items():
+        of_class(table, "domain").to_parquet(path)
+    assert missed(finished, "B_exact", TRUE_MASK, files) >= {"A1", "A2"}
 
 
 def test_leaving_cut_objects_out_fails(finished, copy):
