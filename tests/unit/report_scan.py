@@ -19,7 +19,7 @@ from tomoprofile.baselines.table import write_baselines
 from tomoprofile.config import ObjectsConfig, ProfileConfig
 from tomoprofile.domains.table import Level, Segmented, measure_domains
 from tomoprofile.files import temporary_folder
-from tomoprofile.phantom.geometry import DOMAIN, VOID
+from tomoprofile.phantom.geometry import VOID
 from tomoprofile.phantom.scan import Phantom, PhantomSettings, simulate
 from tomoprofile.profile.depth import ProfileInputs, ProfileTables, profile_depth
 from tomoprofile.report.outlines import draw_outlines
@@ -121,8 +121,8 @@ def shares_of(phantom: Phantom, kind: Kind) -> dict[str, np.ndarray]:
     """Return how much of each voxel every measured class fills; a given mask says all or nothing."""
     if not kind.given:
         return {"domain": phantom.occupancy}
-    labels = {"domain": DOMAIN} | ({kind.voids: VOID} if kind.voids else {})
-    return {name: (phantom.labels == label).astype(float) for name, label in labels.items()}
+    voids = {kind.voids: (phantom.labels == VOID).astype(float)} if kind.voids else {}
+    return {"domain": (phantom.occupancy >= 0.5).astype(float)} | voids
 
 
 def to_stored(share: np.ndarray) -> np.ndarray:

@@ -133,6 +133,7 @@ const drawScene = (place) => {
 
   const draw = (n, sharpness, colours) => {
     const [wide, high] = [place.clientWidth, place.clientHeight];
+    if (!wide || !high) return;  // while a window changes its size the page may have none for a moment
     const scale = pixels();
     const at = axes();
     [canvas.width, canvas.height] = [Math.round(wide * sharpness), Math.round(high * sharpness)];
