@@ -335,6 +335,22 @@ def test_poor_scans_open_without_complaint(browser, scans, tmp_path, kind):
         found.assert_clean()
 
 
+def test_the_figures_of_each_class_are_its_own(browser, scans, tmp_path):
+    report_sample(scans("two classes"), "Title", tmp_path / "report.html")
+    with opened(browser, tmp_path / "report.html") as found:
+        page = found.page
+        for name in ("domain", "void"):
+            page.wait_for_selector(f"#scene-{name}[data-still]")
+            assert page.locator(f"#plot-profile-{name} .ytitle").count() == 1
+        page.locator('[data-shows=median][data-plot="plot-profile-void"]').check()
+        shown = "name => document.getElementById(name).data.filter(trace => trace.meta && trace.visible).length"
+        assert page.evaluate(shown, "plot-profile-void") == 1
+        assert page.evaluate(shown, "plot-profile-domain") == 0
+        assert not overflows(page)
+        shots(page, "two_classes")
+        found.assert_clean()
+
+
 def test_a_hundred_thousand_domains(browser, scan, tmp_path):
     out = tmp_path / "report.html"
     report_sample(write_crowded(scan, tmp_path), "Crowded", out)
