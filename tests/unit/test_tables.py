@@ -46,7 +46,10 @@ def bends(**columns):
 def domains(**columns):
     """Return the columns of one domain, as arrays."""
     fields = [field for field in DOMAINS.schema if field.name not in ("flag", "label")]
-    values = {field.name: ["domain"] if field.name == "class" else np.ones(1, field.type.to_pandas_dtype()) for field in fields}
+    values = {
+        field.name: ["domain"] if field.name == "class" else np.ones(1, field.type.to_pandas_dtype())
+        for field in fields
+    }
     return values | {"flag": ["small_for_axes"]} | columns
 
 

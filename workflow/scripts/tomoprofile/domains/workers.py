@@ -140,7 +140,7 @@ def workers_of(slurm_workers: int, threads: int, mem_mb: int, folder: Path) -> I
         yield DaskWorkers(lambda count: _slurm_cluster(count, each_mb, folder), slurm_workers)
     elif threads > 1:
         with _script_not_run_again():
-            yield DaskWorkers(_local_cluster, threads, _SHARDS_A_PROCESS)
+            yield DaskWorkers(local_cluster, threads, _SHARDS_A_PROCESS)
     else:
         yield Here()
 
@@ -160,7 +160,8 @@ def _script_not_run_again() -> Iterator[None]:
             main.__file__ = file
 
 
-def _local_cluster(processes: int) -> Any:
+def local_cluster(processes: int) -> Any:
+    """Start a cluster of processes of this machine."""
     from distributed import LocalCluster, Security
 
     # The scheduler of jobs bounds the memory: a second guard would kill workers that are within it.
