@@ -14,8 +14,9 @@ from numpy.typing import DTypeLike, NDArray
 from scipy.spatial import ConvexHull, QhullError
 
 from .axes import covariance, principal_axes
-from .feret import feret_of_components, feret_of_points, members_of, outline_points
+from .feret import feret_of_components, feret_of_points
 from .forest import number_roots
+from .outline import members_of, outline_points
 from .pores import OUTSIDE, pores_of, unite_pores
 from .runs import Int32, Int64, RowRuns, stack
 from .sums import Sums, Values, add_geometry, add_values
