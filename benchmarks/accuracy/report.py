@@ -1,4 +1,4 @@
-"""The page of accuracy: first from which size a column can be trusted, then the errors."""
+"""The page on accuracy: first the size from which each column can be trusted, then the errors."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .trials import CUBIC, OBLONG, OBLONG_SHAPES, RADII
 INTRODUCTION = """# Accuracy of the measures
 
 `make bench-accuracy`. Errors against shapes whose true values are known: spheres, ellipsoids, cylinders and cubes at
-random places and, but for spheres, in random orientations; a voxel is inside when its centre is. The size of a shape
-is the diameter of the sphere of equal volume, in voxels (of oblong voxels: in their short edge). Up to 6 voxels each
-number is of 200 realisations, up to 12 of 100, up to 20 of 40, beyond of 20. What a scan adds (noise, blur, a level
-that is not the right one) is not in these numbers; docs/outputs.md says how to see the effect of the level.
+random positions and, except for spheres, in random orientations; a voxel is inside when its centre is. The size of a
+shape is the diameter of the sphere of equal volume in voxels (for oblong voxels: in units of their short edge). Each
+number is from 200 realisations up to 6 voxels, 100 up to 12, 40 up to 20, and 20 beyond. Errors that a scan adds
+(noise, blur, a wrong threshold) are not included; docs/outputs.md says how to see the effect of the threshold.
 
-Columns in pixels and counts have no entry: they are exact. The true axes are those of the ellipsoid of equal second
-moments, the true smallest Feret diameter is the least width.
+Columns in voxels and counts have no entry: they are exact. The true axes are those of the ellipsoid of equal second
+moments; the true smallest Feret diameter is the least width.
 """
 FIGURES = {"sphere": "accuracy-sphere.svg", "ellipsoid 1:2:3": "accuracy-ellipsoid.svg"}
 NEVER = float("inf")
@@ -39,7 +39,7 @@ def write_report(results: dict[str, Any], page: Path) -> None:
     """
     errors = Errors(results["records"])
     told = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
-    text = [INTRODUCTION, f"Beside {told}.\n" if told else "", _trust(errors), _beside(errors)]
+    text = [INTRODUCTION, f"Compared with {told}.\n" if told else "", _trust(errors), _beside(errors)]
     if importlib.util.find_spec("matplotlib"):
         from .plots import write_plot
 
@@ -59,9 +59,9 @@ def _trust(errors: Errors) -> str:
         if errors.line("sphere", OURS, column)
     ]
     text = (
-        f"## From which size a column can be trusted\n\nDiameter in voxels from which |mean error| + standard deviation"
-        f" stays below {LIMIT:g} %; the worst shape of a group counts. Smaller objects still count right on average"
-        " where the mean error is small: see the tables below. `no size`: not even the largest that was tried, of"
+        f"## Size from which a column can be trusted\n\nDiameter in voxels from which |mean error| + standard deviation"
+        f" stays below {LIMIT:g} %; the worst shape of a group counts. Smaller objects are still right on average where"
+        " the mean error is small: see the tables below. `no size`: not even at the largest size tried,"
         f" {2 * errors.largest:g} voxels.\n"
     )
     return f"{text}\n{_table(['column', *GROUPS], rows)}"
@@ -83,7 +83,7 @@ def _beside(errors: Errors) -> str:
         for column in COLUMNS
     ]
     head = ["column", *(f"{group}: {method}" for group in groups for method in METHODS)]
-    text = "The same of other programs; `-` where they do not have the measure.\n"
+    text = "The same for other programs; `-` where they lack the measure.\n"
     return f"{text}\n{_table(head, rows)}"
 
 
