@@ -1,4 +1,4 @@
-"""``python -m benchmarks.accuracy`` makes the trials that are missing and writes docs/accuracy.{md,json}."""
+"""``python -m benchmarks.accuracy`` runs the trials that are missing and writes docs/accuracy.{md,json}."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
     parser.add_argument("--radii", type=float, nargs="+", default=RADII, help="in voxels")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="folder of page, figures and results")
-    parser.add_argument("--report", action="store_true", help="only write the page of what there is")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="folder for the page, figures and results")
+    parser.add_argument("--report", action="store_true", help="only write the page, from existing results")
     given = parser.parse_args(arguments)
     log_to_terminal()
-    # Convex hulls of bodies of a few voxels are flat, which scikit-image says every time.
+    # Bodies of a few voxels have flat convex hulls, about which scikit-image warns every time.
     warnings.filterwarnings("ignore", module="skimage")
     if not given.report:
         work_through(plan(given.radii), given.docs / "accuracy.json")

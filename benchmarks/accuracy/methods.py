@@ -1,4 +1,4 @@
-"""What each program says of one body: the columns it has, under our names."""
+"""What each program reports for one body: the columns it has, under our names."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def ours(body: Body, edges: Edges) -> Found:
 
 
 def skimage(body: Body, edges: Edges) -> Found:
-    """Return what regionprops has, the surface being that of marching cubes.
+    """Return what regionprops has, with the surface of marching cubes.
 
-    The longest and the shortest axis have a property; the middle one has none. The Feret diameter needs the convex
-    image and all pairs of its vertices: it is left out beyond 10,000 voxels, and of flat bodies, which have none.
+    There are properties for the longest and shortest axis, but none for the middle one. The Feret diameter needs the
+    convex image and all pairs of its vertices: it is left out beyond 10,000 voxels and for flat bodies, which lack it.
     """
     region = regionprops(body.astype(np.uint8), spacing=edges)[0]
     vertices, faces, _, _ = marching_cubes(np.pad(body, 1).astype(np.float32), 0.5, spacing=edges)
@@ -52,9 +52,9 @@ def skimage(body: Body, edges: Edges) -> Found:
 
 
 def porespy(body: Body, edges: Edges) -> Found | None:
-    """Return the surface of regionprops_3D, a mesh of the smoothed voxels; it knows cubic voxels only.
+    """Return the surface of regionprops_3D, a mesh of the smoothed voxels; it supports only cubic voxels.
 
-    It has no surface for some bodies of a few voxels, whose smoothed image is nowhere 0; they are left out.
+    Some bodies of a few voxels have no surface, as their smoothed image is nowhere 0; they are left out.
     """
     from porespy.metrics import regionprops_3D
 

@@ -20,11 +20,11 @@ STYLES = {  # Okabe and Ito (2008), and a marker for each
     "SimpleITK": ("#E69F00", "D"),
 }
 PANELS = ("surface_um2", "sphericity", "axis_1_um", "axis_3_um", "feret_max_um", "feret_min_um")
-SPAN = 20.0  # percent shown: what lies beyond is in the JSON
+SPAN = 20.0  # percent shown; larger errors are in the JSON file
 
 
 def write_plot(path: Path, title: str, errors: Errors, shape: str) -> None:
-    """Write mean and standard deviation of the errors of one shape of cubic voxels, one panel a column.
+    """Write mean and standard deviation of the errors of one shape of cubic voxels, one panel per column.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The page of accuracy: first from which size a column can be trusted, then the errors."""
+"""The page on accuracy: first the size from which each column can be trusted, then the errors."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ INTRODUCTION = """# Accuracy of the measures
 
 `make bench-accuracy`. Errors against shapes whose true values are known: spheres, ellipsoids, cylinders and cubes at
 random positions and, except for spheres, in random orientations; a voxel is inside when its centre is. The size of a
-shape is the diameter of the sphere of equal volume, in voxels (for oblong voxels: in their short edge). Up to 6 voxels
-each number is from 200 realisations, up to 12 from 100, up to 20 from 40, beyond that from 20. Errors that a scan adds
-(noise, blur, a wrong level) are not included; docs/outputs.md says how to see the effect of the level.
+shape is the diameter of the sphere of equal volume in voxels (for oblong voxels: in units of their short edge). Each
+number is from 200 realisations up to 6 voxels, 100 up to 12, 40 up to 20, and 20 beyond. Errors that a scan adds
+(noise, blur, a wrong threshold) are not included; docs/outputs.md says how to see the effect of the threshold.
 
-Columns in pixels and counts are not listed, because they are exact. The true axes are those of the ellipsoid of equal
-second moments, the true smallest Feret diameter is the least width.
+Columns in voxels and counts have no entry: they are exact. The true axes are those of the ellipsoid of equal second
+moments; the true smallest Feret diameter is the least width.
 """
 FIGURES = {"sphere": "accuracy-sphere.svg", "ellipsoid 1:2:3": "accuracy-ellipsoid.svg"}
 NEVER = float("inf")
@@ -59,9 +59,9 @@ def _trust(errors: Errors) -> str:
         if errors.line("sphere", OURS, column)
     ]
     text = (
-        f"## From which size a column can be trusted\n\nDiameter in voxels from which |mean error| + standard deviation"
-        f" stays below {LIMIT:g} %; the worst shape of a group counts. Smaller objects are still correct on average"
-        " where the mean error is small: see the tables below. `no size`: not even the largest size tried, of"
+        f"## Size from which a column can be trusted\n\nDiameter in voxels from which |mean error| + standard deviation"
+        f" stays below {LIMIT:g} %; the worst shape of a group counts. Smaller objects are still right on average where"
+        " the mean error is small: see the tables below. `no size`: not even at the largest size tried,"
         f" {2 * errors.largest:g} voxels.\n"
     )
     return f"{text}\n{_table(['column', *GROUPS], rows)}"

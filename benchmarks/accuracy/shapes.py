@@ -1,4 +1,4 @@
-"""Analytic shapes: their true measures, and their voxels at random places and orientations.
+"""Analytic shapes: their true measures, and their voxels at random positions and orientations.
 
 A voxel is inside when its centre is. The size of a shape is the radius of the sphere of equal volume.
 """
@@ -65,9 +65,9 @@ class Shape:
         }
 
     def voxels(self, radius: float, edges: Edges, rng: np.random.Generator) -> NDArray[np.bool_]:
-        """Return the voxels of the body at a random place and orientation, one empty voxel around them.
+        """Return the voxels of the body at a random position and orientation, with a margin of one empty voxel.
 
-        Thin bodies may fall apart; then their largest piece (26-connected) is returned.
+        Thin bodies may fall apart; then the largest piece (26-connected) is returned.
 
         Parameters
         ----------

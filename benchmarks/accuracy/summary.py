@@ -11,7 +11,7 @@ from .trials import CUBIC, OBLONG, OBLONG_SHAPES
 LIMIT = 5.0  # percent
 ELLIPSOIDS = tuple(name for name in SHAPES if name.startswith("ellipsoid"))
 CYLINDERS = tuple(name for name in SHAPES if name.startswith("cylinder"))
-# What a user may have: shapes, of which the worst counts, and voxel edges.
+# What a user may have: shapes, the worst of which counts, and voxel edges.
 GROUPS = {
     "spheres": (("sphere",), CUBIC),
     "ellipsoids up to 1:3": (ELLIPSOIDS, CUBIC),
@@ -28,7 +28,7 @@ class Errors:
     Attributes
     ----------
     largest : float
-        Largest radius that was tried, in voxels.
+        Largest radius tried, in voxels.
     """
 
     def __init__(self, records: list[dict[str, Any]]) -> None:
@@ -39,13 +39,13 @@ class Errors:
         self.largest = max((record["radius"] for record in records), default=0.0)
 
     def line(self, shape: str, method: str, column: str, edges: tuple[float, ...] = CUBIC) -> Line:
-        """Return (radius, mean, standard deviation) in the order of size."""
+        """Return (radius, mean, standard deviation) in order of size."""
         return sorted(self._lines.get((shape, method, column, tuple(edges)), []))
 
     def trusted_from(self, group: str, method: str, column: str) -> float | None:
         """Return the smallest diameter in voxels from which |mean| + standard deviation stays below :data:`LIMIT`.
 
-        The worst shape of the group counts. Infinity when it is never so; None when a shape was not measured.
+        The worst shape of the group counts. Infinity when it never does; None when a shape was not measured.
         """
         shapes, edges = GROUPS[group]
         worst = 0.0

@@ -1,4 +1,4 @@
-"""The plan, and the errors of every method on one shape of one size; what is finished is never computed twice."""
+"""The plan, and the errors of every method on one shape of one size; no finished trial is run again."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def plan(radii: Iterable[float] = RADII) -> Iterator[Trial]:
 
 
 def errors(trial: Trial) -> list[Record]:
-    """Return mean and standard deviation of the errors of one trial, in percent, one record a method and column.
+    """Return mean and standard deviation of the errors of one trial, in percent, one record per method and column.
 
-    All methods see the same voxels. The seed is that of the trial, so that the order of trials does not matter.
+    All methods see the same voxels. The seed depends on the trial alone, so the order of trials does not matter.
     """
     shape, truth = SHAPES[trial.shape], SHAPES[trial.shape].truth(trial.radius)
     rng = np.random.default_rng(zlib.crc32(trial.key.encode()))
@@ -90,7 +90,7 @@ def errors(trial: Trial) -> list[Record]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what is compared."""
+    """Return the versions of the other programs."""
     return {name: version(PACKAGES[name]) for name in available() if name != OURS}
 
 
@@ -100,7 +100,7 @@ def read_results(path: Path) -> dict[str, Any]:
 
 
 def write_results(path: Path, results: dict[str, Any]) -> None:
-    """Write results, one record a line."""
+    """Write results, one record per line."""
     records = ",\n".join(json.dumps(record) for record in results["records"])
     head = json.dumps({"versions": results["versions"], "trials": results["trials"]})[:-1]
     with whole_file(path) as partial:
@@ -108,16 +108,16 @@ def write_results(path: Path, results: dict[str, Any]) -> None:
 
 
 def work_through(trials: Iterable[Trial], path: Path) -> None:
-    """Make the trials that are missing and keep each as it ends.
+    """Run the trials that are missing and save each as it ends.
 
     Raises
     ------
     SystemExit
-        When earlier trials were made with other versions or other programs: their errors do not belong together.
+        When earlier trials were run with other versions or other programs, so that their errors are not comparable.
     """
     results = read_results(path)
     if results["trials"] and results["versions"] != versions():
-        raise SystemExit(f"{path} was made with {results['versions']} and not {versions()}: remove it and begin again")
+        raise SystemExit(f"{path} was made with {results['versions']}, not {versions()}: remove it and start again")
     results["versions"] = versions()
     for trial in trials:
         if trial.key not in results["trials"]:

@@ -1,1 +1,1 @@
-"""Objects: labels and measures of every domain, ours beside what people use today."""
+"""Objects: labels and measures of every domain, ours compared with what people use today."""

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.objects peers|stage|depth`` measures what is missing; ``... report`` writes what there is."""
+"""``python -m benchmarks.objects peers|stage|depth`` runs what is missing; ``... report`` only writes the page."""
 
 from __future__ import annotations
 
@@ -20,19 +20,23 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.objects", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    texts = ("in memory, beside peers", "from stores to the table", "memory against depth, and a million domains")
+    texts = (
+        "in memory, compared with peers",
+        "from stores to the table",
+        "memory against depth, and a million domains",
+    )
     for section, text in zip(SECTIONS, texts, strict=True):
         command = commands.add_parser(section, help=text)
         command.add_argument("--repeats", type=int, default=REPEATS)
-        command.add_argument("--data", type=Path, help="folder of the real scans; they are left out without it")
+        command.add_argument("--data", type=Path, help="folder of the real scans, which are left out without it")
         command.add_argument("--depths", type=int, nargs="+", default=DEPTHS, help="slices of the scans of `depth`")
-    commands.add_parser("report", help="write the page of what there is")
+    commands.add_parser("report", help="write the page from existing results")
     for command in commands.choices.values():
         command.add_argument(
-            "--side", type=int, default=SIDE, help="voxels; other than the default: a trial, kept apart"
+            "--side", type=int, default=SIDE, help="voxels; another value than the default is a trial, kept apart"
         )
         command.add_argument("--work", type=Path, default=HERE / "work", help="folder for scans")
-        command.add_argument("--docs", type=Path, help="folder of results and page (of trials: in --work)")
+        command.add_argument("--docs", type=Path, help="folder for results and page (trials: in --work)")
     one = commands.add_parser("one", help="make one measurement in this process")
     one.add_argument("cell")
     one.add_argument("inputs", type=Path)

@@ -17,7 +17,7 @@ KILOBYTE = 1024
 def measure(work: Callable[[], int]) -> dict[str, Any]:
     """Return what ``work`` costs.
 
-    Inputs must be in memory and compilers warm: what is there before does not count.
+    Inputs must be in memory and compiled functions warm: what is there before does not count.
 
     Parameters
     ----------
@@ -27,9 +27,9 @@ def measure(work: Callable[[], int]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``cpu_s`` (user and system, of all threads and of processes that it started and ended), ``wall_s``,
-        ``peak_bytes`` (highest resident memory of this process during the work less that before), ``peak_from`` (who
-        told it) and ``objects``.
+        ``cpu_s`` (user and system, of all threads and of child processes that have ended), ``wall_s``,
+        ``peak_bytes`` (highest resident memory of this process during the work minus that before), ``peak_from`` (its
+        source) and ``objects``.
     """
     gc.collect()
     peak_from = _forget_peak()
@@ -53,9 +53,9 @@ def _cpu_seconds() -> float:
 
 
 def _forget_peak() -> str:
-    """Set the kernel's mark of the highest resident memory to what is resident now; tells where to read it later.
+    """Reset the kernel's record of the highest resident memory; return where to read it later.
 
-    Where the mark cannot be reset (not Linux, or a closed /proc), ``ru_maxrss`` counts from the start of the process.
+    Where it cannot be reset (not Linux, or a closed /proc), ``ru_maxrss`` counts from the start of the process.
     """
     try:
         Path("/proc/self/clear_refs").write_text("5")

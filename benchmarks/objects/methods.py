@@ -1,6 +1,6 @@
-"""The methods that are compared: each labels and measures one scan, and returns the number of objects.
+"""The methods compared: each labels and measures one scan, and returns the number of objects.
 
-Everything that a method needs is imported when it is made, so that neither imports nor its warm-up are measured.
+Everything that a method needs is imported when it is made, so that neither imports nor warm-up are measured.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Method:
     needs : tuple of str
         Modules.
     part : int
-        Side of the central cube that is measured instead of the whole scan, for what would take hours; 0: all of it.
+        Side of the central cube that is measured where the whole scan would take hours; 0: the whole scan.
     """
 
     title: str
@@ -84,7 +84,7 @@ def _cc3d_simpleitk() -> Work:
     def work(mask: Mask, grey: Grey) -> int:
         labels, count = cc3d.connected_components(mask, connectivity=26, binary_image=True, return_N=True)
         image, values = SimpleITK.GetImageFromArray(labels), SimpleITK.GetImageFromArray(grey)
-        # Shape and grey values in one pass, which is faster than the two filters one after the other.
+        # Shape and grey values in one pass, which is faster than two filters in turn.
         measure = SimpleITK.LabelIntensityStatisticsImageFilter()
         measure.ComputePerimeterOn()
         measure.Execute(image, values)
@@ -142,7 +142,7 @@ def _dask_image() -> Work:
 
 
 def _floor() -> Work:
-    # The sum of 8-byte words: nothing that looks at every voxel can be faster.
+    # The sum of 8-byte words: nothing that reads every voxel can be faster.
     return lambda mask, _: int(mask.reshape(-1)[: mask.size // 8 * 8].view(np.uint64).sum() < 0)
 
 

@@ -1,4 +1,4 @@
-"""What is measured: cells, each one measurement in a process of its own."""
+"""What is measured: cells, each of which is one measurement in a process of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .methods import METHODS
 from .volumes import TITLES as SCANS
 
 SIDE, REPEATS = 768, 5
-DEPTHS = (256, 768, 1536, 7168)  # slices; the last makes 4.2 gigavoxels and a million domains of kind `s`
+DEPTHS = (256, 768, 1536, 7168)  # slices; the last gives 4.2 gigavoxels and a million domains of kind `s`
 SECTIONS = ("peers", "stage", "depth")
 
 
@@ -25,7 +25,7 @@ class Cell:
     side, depth : int
         Voxels of the scan; real ones have their own.
     threads : int
-        Processes of the stage; everything else has one.
+        Processes of the stage; all else has one.
     repeat : int
     """
 
@@ -59,7 +59,7 @@ def key_of(record: dict[str, Any]) -> str:
 
 
 def plan(section: str, side: int, repeats: int, depths: tuple[int, ...]) -> Iterator[list[Cell]]:
-    """Yield the cells of one scan after the other; the methods take turns, so that what else runs falls on all."""
+    """Yield the cells of one scan after the other; the methods take turns, so that other load affects all alike."""
     if section == "peers":
         for scan in SCANS:
             yield [

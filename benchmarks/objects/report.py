@@ -1,4 +1,4 @@
-"""The page: medians, spread and ratios of what has been measured, and what has not."""
+"""The page: medians, spread and ratios of what has been measured, and a note of what has not."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from .volumes import TITLES as SCANS
 
 INTRODUCTION = """# Objects
 
-`make bench-objects`. Labels and measures of every domain, 26-connected, ours beside what people use today. Each
-measurement in a fresh process, methods in turns, one thread. CPU time is user + system of the work alone: without
-imports, without making the input, compilers warm. Memory is the highest resident set during the work less that
-before, so inputs do not count. Medians; in brackets least .. most. Ratios are claims, absolute times are context.
+`make bench-objects`. Labels and measures of every domain, 26-connected, ours compared with what people use today. Each
+measurement runs in a fresh process, methods in turn, on one thread. CPU time is user + system time of the work alone,
+without imports, input and compilation. Memory is the highest resident set during the work minus that before, so inputs
+do not count. Numbers are medians, with the range in brackets. The ratios are the claim; absolute times are context.
 
 The methods do not measure the same: ours gives every column of domains.parquet (docs/outputs.md); what the others give
-stands beside their names. Peers get the mask ready made; ours thresholds a probability. Values that SimpleITK holds are
-not read out label by label, which would take more time. A method marked * has seen only the central cube of {parts}
-voxels, because the whole would take hours: its time is scaled by voxels.
+is listed with their names. Peers get a ready-made mask; ours thresholds a probability. Values that SimpleITK holds are
+not read out label by label, which would take longer. A method marked * has seen only the central cube of {parts}
+voxels, because the whole scan would take hours: its time is scaled by voxels.
 """
 NOT_RUN = "not run"
 Record = dict[str, Any]
@@ -43,7 +43,7 @@ def write_report(records: list[Record], page: Path) -> None:
     by_section = defaultdict(list)
     for record in records:
         by_section[record["section"]].append(record)
-    text += [_goals(by_section["peers"]), "## In memory, beside peers\n"]
+    text += [_goals(by_section["peers"]), "## In memory, compared with peers\n"]
     text += [_peers(scan, [r for r in by_section["peers"] if r["scan"] == scan]) for scan in SCANS]
     text += ["## From stores to the table\n", _stage(by_section["stage"])]
     text += ["## Depth: memory, and a million domains\n", _depth(by_section["depth"])]
@@ -105,8 +105,8 @@ def _peers(scan: str, records: list[Record]) -> str:
             ]
         )
     whole = next(iter(groups.values()))[0]["whole_voxels"]
-    told = "" if len(counts) == 1 else f"\n**The methods do not agree on the number of objects: {sorted(counts)}.**\n"
-    columns = ["method", "CPU s", "Mvoxel / CPU-s", "wall s", "extra byte / voxel", "objects", "CPU, times ours"]
+    told = "" if len(counts) == 1 else f"\n**The methods disagree on the number of objects: {sorted(counts)}.**\n"
+    columns = ["method", "CPU s", "Mvoxel / CPU-s", "wall s", "extra bytes / voxel", "objects", "CPU relative to ours"]
     return f"{head}\n{whole / 1e6:.0f} megavoxels.\n{told}\n{_table(columns, rows)}"
 
 
@@ -119,7 +119,7 @@ GOALS = (
 
 
 def _goals(records: list[Record]) -> str:
-    """Return the table of the goals; what misses its goal is bold."""
+    """Return the table of goals; numbers that miss theirs are bold."""
     by_scan = {scan: {} for scan in SCANS}
     for record in records:
         by_scan[record["scan"]].setdefault(record["method"], []).append(record)
@@ -135,14 +135,14 @@ def _goals(records: list[Record]) -> str:
         rows.append([goal, *cells])
     slabs = f"slabs of {SLICES} slices at least 0.8 of the speed of one shot"
     rows.append([slabs])
-    memory = ["at most 0.25 byte a voxel beyond the input, one shot"]
+    memory = ["at most 0.25 byte per voxel beyond the input, one shot"]
     for scan in scans:
         found = by_scan[scan]
         ratio = _cpu(found[OURS]) / _cpu(found["ours-slabs"]) if "ours-slabs" in found else None
         rows[-1].append("-" if ratio is None else _judged(ratio, 0.8))
         bytes_a_voxel = _median(found[OURS], "peak_bytes") / found[OURS][0]["voxels"]
         memory.append(f"{bytes_a_voxel:.2f}" if bytes_a_voxel <= 0.25 else f"**{bytes_a_voxel:.2f}**")
-    return "Goals; bold misses its goal.\n\n" + _table(["goal", *scans], [*rows, memory])
+    return "Goals; numbers in bold miss theirs.\n\n" + _table(["goal", *scans], [*rows, memory])
 
 
 def _judged(value: float, least: float) -> str:
@@ -167,10 +167,10 @@ def _stage(records: list[Record]) -> str:
                     f"{_median(found, 'cpu_s') / _median(decode, 'cpu_s'):.2f}" if decode else "-",
                 ]
             )
-    columns = ["scan", "work", "CPU s", "wall s", "peak memory, MB", "CPU against decoding"]
+    columns = ["scan", "work", "CPU s", "wall s", "peak memory, MB", "CPU relative to decoding"]
     text = (
         "The stage reads both stores once, compressed as the workflow writes them. Goal: at most 1.5 times decoding.\n"
-        "Processes of their own start, import and end within these times.\n"
+        "The times include the start, imports and end of further processes.\n"
     )
     return f"{text}\n{_table(columns, rows)}"
 
@@ -196,10 +196,10 @@ def _depth(records: list[Record]) -> str:
             ]
         )
     columns = [
-        *("scan", "slices", "gigavoxels", "domains", "CPU s", "wall s", "CPU against decoding"),
-        *("peak memory, MB", "byte / voxel"),
+        *("scan", "slices", "gigavoxels", "domains", "CPU s", "wall s", "CPU relative to decoding"),
+        *("peak memory, MB", "bytes / voxel"),
     ]
-    text = "The stage from stores to domains.parquet, one process, one run each; shards of 64 slices."
+    text = "The stage from stores to domains.parquet: one process, one run each, shards of 64 slices."
     return f"{text}\n\n{_table(columns, rows)}"
 
 

@@ -31,12 +31,12 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Setting:
-    """Where things are.
+    """Where scans and results are.
 
     Attributes
     ----------
     work : Path
-        Folder of the scans, which are removed when they are done with.
+        Folder of the scans, which are removed after use.
     results : Path
         JSON file of the results.
     data : Path or None
@@ -54,14 +54,14 @@ def read_records(results: Path) -> list[Record]:
 
 
 def write_records(results: Path, records: Iterable[Record]) -> None:
-    """Write results, one a line."""
+    """Write results, one per line."""
     lines = ",\n".join(json.dumps(record) for record in sorted(records, key=key_of))
     with whole_file(results) as partial:
         partial.write_text('{"runs": [\n' + lines + "\n]}\n")
 
 
 def work_through(scans: Iterable[list[Cell]], setting: Setting) -> int:
-    """Make the measurements that are missing, scan by scan; returns how many failed."""
+    """Make the measurements that are missing, scan by scan; return how many failed."""
     failed = 0
     for cells in scans:
         done = {key_of(record) for record in read_records(setting.results)}
@@ -77,18 +77,18 @@ def work_through(scans: Iterable[list[Cell]], setting: Setting) -> int:
 
 
 def _not_here(cell: Cell, setting: Setting) -> str:
-    """Return why a measurement cannot be made, and say it loudly."""
+    """Return why a measurement cannot be made, and log a warning."""
     reason = METHODS[cell.method].missing if cell.section == "peers" else ""
     reason = reason and f"not installed: {reason}"
     if cell.scan in volumes.REAL and (setting.data is None or not (setting.data / volumes.REAL[cell.scan]).is_file()):
-        reason = "no real scans; give their folder with --data"
+        reason = "the real scans are missing; give their folder with --data"
     if reason and not cell.repeat:
         LOG.warning("SKIPPED %s: %s", cell.key, reason)
     return reason
 
 
 def _once(folder: Path, make: Callable[[Path], None]) -> None:
-    """Let a folder appear whole or not at all."""
+    """Make a folder that appears complete or not at all."""
     if not folder.is_dir():
         partial = folder.with_name(f".partial-{folder.name}")
         shutil.rmtree(partial, ignore_errors=True)
@@ -120,7 +120,7 @@ def _run(cell: Cell, inputs: Path, results: Path) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """One thread for every library, in every process."""
+    """Return variables that limit every library in every process to one thread."""
     paths = os.pathsep.join(filter(None, (str(ROOT / "workflow/scripts"), os.environ.get("PYTHONPATH"))))
     limits = dict.fromkeys(ONE_THREAD, "1")
     return os.environ | limits | {"PYTHONPATH": paths}

@@ -1,4 +1,4 @@
-"""Makes one measurement in this process and prints it: the last line of the output is JSON."""
+"""Make one measurement in this process and print it: the last line of the output is JSON."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def write_stores(folder: Path, name: str, depth: int, side: int) -> None:
 
 
 def stage(folder: Path, processes: int = 1) -> int:
-    """Run the stage at one level; returns the number of domains."""
+    """Run the stage at one level; return the number of domains."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
         level = Level({CLASS: 0.5}, Path(out) / "objects.parquet", Path(out) / "domains.parquet")
         scan, conditions = Segmented(folder / PROBABILITY, folder / GREY), ObjectsConfig(min_voxels=1)
@@ -55,7 +55,7 @@ def decode(folder: Path) -> int:
 
 
 def make(method: str, folder: Path, processes: int) -> Callable[[], int]:
-    """Return the work on the stores of a folder, the compilers of this process warm; those of others start cold."""
+    """Return the work on the stores of a folder, compiled in this process but not in those that it starts."""
     work: dict[str, Callable[[Path, int], int]] = {"decode": lambda place, _: decode(place), "stage": stage}
     with tempfile.TemporaryDirectory() as tiny:
         write_stores(Path(tiny), "s", 2 * SHARD, 32)

@@ -32,14 +32,14 @@ RADII = {"a": (3.0, 12.0), "s": (2.0, 4.0)}
 
 @dataclass(frozen=True)
 class Spheres:
-    """Spheres of random radius at random places, 4 % of the voxels; any slices of a scan of any depth can be had alone.
+    """Spheres of random radius at random places, 4 % of the voxels; any slices of a scan can be made alone.
 
     Attributes
     ----------
     depth, side : int
         Slices, and rows and columns, in voxels.
     smallest, largest : float
-        Radii in voxels, equally frequent between.
+        Radii in voxels, uniformly distributed between them.
     seed : int
     """
 
@@ -60,11 +60,11 @@ class Spheres:
 
     @cached_property
     def reach(self) -> int:
-        """Blocks that a sphere may reach into beyond its own."""
+        """Number of blocks beyond its own that a sphere may reach into."""
         return -(-int(np.ceil(self.largest)) // BLOCK)
 
     def slab(self, start: int, stop: int) -> NDArray[np.uint8]:
-        """Return probabilities (uint8, 0 or 255) of slices [start, stop), whole spheres of whichever slab."""
+        """Return probabilities (uint8, 0 or 255) of slices [start, stop); spheres cross the ends of slabs."""
         image = np.zeros((stop - start, self.side, self.side), np.uint8)
         last_block = (self.depth - 1) // BLOCK
         blocks = range(max(0, start // BLOCK - self.reach), min(last_block, (stop - 1) // BLOCK + self.reach) + 1)
@@ -85,7 +85,7 @@ def _draw(image: NDArray[np.uint8], centre: tuple[float, float, float], radius: 
 
 
 def noisy(side: int, seed: int) -> NDArray[np.uint8]:
-    """Return probabilities (uint8, 0 or 255) of a mask that no one has cleaned."""
+    """Return probabilities (uint8, 0 or 255) of a mask that nobody has cleaned."""
     rng = np.random.default_rng(seed)
     field = ndimage.gaussian_filter(rng.standard_normal((side,) * 3, np.float32), NOISE_SIGMA, mode="wrap")
     level = NormalDist(0, float(field.std())).inv_cdf(1 - COVERED)
@@ -96,7 +96,7 @@ def noisy(side: int, seed: int) -> NDArray[np.uint8]:
 
 
 def grey_beside(probability: NDArray[np.uint8], seed: int) -> NDArray[np.uint16]:
-    """Return grey values: two greys and noise, slice by slice."""
+    """Return grey values: two grey levels and noise, slice by slice."""
     grey = np.empty(probability.shape, np.uint16)
     rng = np.random.default_rng(seed)
     for image, mask in zip(grey, probability, strict=True):
@@ -120,7 +120,7 @@ def volume(name: str, side: int, data: Path | None) -> tuple[NDArray[np.uint8], 
     Raises
     ------
     FileNotFoundError
-        When a real scan is not there.
+        When a real scan is missing.
     """
     if name in RADII:
         probability = Spheres(side, side, *RADII[name], seed=1).slab(0, side)

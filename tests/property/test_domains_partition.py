@@ -18,7 +18,7 @@ from tomoprofile.config import ObjectsConfig
 from tomoprofile.domains import parts, table
 from tomoprofile.domains.axes import covariance
 from tomoprofile.domains.objects import iter_runs, read_objects_metadata
-from tomoprofile.domains.sums import Sums
+from tomoprofile.domains.sums import Sums, Values
 from tomoprofile.domains.surface import DIRECTIONS, crofton_surface
 from tomoprofile.domains.table import Level, Segmented, measure_array, measure_domains
 from tomoprofile.domains.touching import PROBABILITY
@@ -162,12 +162,12 @@ def test_two_partitions_give_the_same_bits(tmp_path_factory, scan, one, other):
 @given(scan=scans(), cuts=st.lists(st.integers(0, 9)), order=st.randoms())
 def test_parts_may_be_joined_in_any_order(scan, cuts, order):
     probability, grey, connectivity, _ = scan
-    grid = parts.Grid(probability.shape[1], EDGES, connectivity, 1, grey.dtype, np.int64(2**15))
+    grid = parts.Grid(EDGES, connectivity, 1, grey.dtype, np.int64(2**15))
     bounds = sorted({0, len(probability), *(cut for cut in cuts if cut < len(probability))})
 
     def part(start, stop):
-        values = grey[start:stop], probability[start:stop]
-        return parts.part_of(table.extract_runs(values[1], 128), grid, start, values=values)[0]
+        values = Values(grey[start:stop], probability[start:stop])
+        return parts.part_of(table.extract_runs(values.probability, 128), grid, start, values=values)[0]
 
     waiting = [part(*bound) for bound in pairwise(bounds)]
     while len(waiting) > 1:
@@ -226,8 +226,8 @@ def wrong_table(monkeypatch, target, name, mutant, *, slices=4, connectivity=26,
 def test_mutant_without_stitching_finds_more_objects(monkeypatch):
     link_seam = parts.link_seam
 
-    def apart(both, ny, connectivity, component, parent, tally, _):
-        link_seam(both, ny, connectivity, component, parent, tally, True)
+    def apart(both, connectivity, component, parent, tally, _):
+        link_seam(both, connectivity, component, parent, tally, True)
 
     found, right = wrong_table(monkeypatch, parts, "link_seam", apart)
     assert len(found["voxels"]) > 1.18 * len(right["voxels"])
@@ -259,15 +259,15 @@ def test_mutant_that_merges_by_faces_only_splits_diagonal_objects(tmp_path, monk
     assert len(analyse(tmp_path, probability, grey, 4)[0]) == 1
     assert len(analyse(tmp_path, probability, grey, 4, connectivity=6)[0]) == 2
     link_seam = parts.link_seam
-    monkeypatch.setattr(parts, "link_seam", lambda both, ny, _, *rest: link_seam(both, ny, 6, *rest))
+    monkeypatch.setattr(parts, "link_seam", lambda both, _, *rest: link_seam(both, 6, *rest))
     assert len(analyse(tmp_path, probability, grey, 4)[0]) == 2
 
 
 def test_mutant_without_tallies_across_seams_has_another_surface_and_topology(monkeypatch):
     link_seam = parts.link_seam
 
-    def uncounted(both, ny, connectivity, component, parent, tally, given):
-        link_seam(both, ny, connectivity, component, parent, tally.copy(), given)
+    def uncounted(both, connectivity, component, parent, tally, given):
+        link_seam(both, connectivity, component, parent, tally.copy(), given)
 
     found, right = wrong_table(monkeypatch, parts, "link_seam", uncounted)
     cut = right["bbox_z_start"] // 4 < (right["bbox_z_stop"] - 1) // 4
@@ -281,7 +281,7 @@ def test_mutant_that_forgets_diagonal_contacts_under_6_has_another_surface(monke
     mask = np.zeros((9, 5, 6), bool)
     mask[1:, 1, 1] = mask[1:, 2, 2] = mask[8, 1, 2] = True
     image = np.where(mask, 255, 0).astype("uint8"), np.zeros(mask.shape, "uint8")
-    settle = partial(wrong_table, monkeypatch, parts, "_settle_contacts", connectivity=6, image=image)
+    settle = partial(wrong_table, monkeypatch, parts, "settle_contacts", connectivity=6, image=image)
     found, right = settle(lambda contacts, *_: contacts[:0])
     assert len(found["voxels"]) == len(right["voxels"]) == 1
     assert found["surface_um2"][0] > 1.02 * right["surface_um2"][0]
@@ -308,9 +308,9 @@ def test_cavities_belong_to_the_domain_around_them(monkeypatch):
 
 
 def test_mutant_that_measures_feret_diameters_of_pieces_is_too_short(monkeypatch):
-    settle = parts._settle_points
+    settle = parts.settle_points
     found, right = wrong_table(
-        monkeypatch, parts, "_settle_points", lambda part, is_open, grid: settle(part, 0 * is_open, grid)
+        monkeypatch, parts, "settle_points", lambda part, is_open, grid: settle(part, 0 * is_open, grid)
     )
     assert (found["feret_max_um"] < 0.95 * right["feret_max_um"]).sum() > 10
 

@@ -28,9 +28,9 @@ def test_slurm_jobs_give_the_bytes_of_one_node(project, undisturbed):
     assert project.tables("a") == undisturbed.tables("a")
     (asking,) = project.submitted(said, "measure_domains")
     log = project.results.log("measure_domains", "a").read_text()
-    assert "2 SLURM jobs asked for" in log
+    assert "2 SLURM jobs requested" in log
     assert "dashboard: http" in log
-    assert "2 SLURM jobs asked for" in project.results.log("profile_depth", "a").read_text()
+    assert "2 SLURM jobs requested" in project.results.log("profile_depth", "a").read_text()
     jobs = worker_jobs(project.cluster).keys() - earlier.keys()
     assert len(jobs) == 4, "two for the domains, and two for the profile"
     partition = project.cluster.accounted(asking, "Partition")

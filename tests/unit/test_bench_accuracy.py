@@ -95,7 +95,7 @@ def test_a_tiny_plan_makes_a_page_and_goes_on_where_it_stopped(tmp_path):
     report.write_report(both, tmp_path / "accuracy.md")
     page = (tmp_path / "accuracy.md").read_text()
     assert "| `surface_um2` | scikit-image |" in page
-    assert "From which size" in page
+    assert "Size from which a column can be trusted" in page
     both["versions"]["scikit-image"] = "0.0"
     trials.write_results(path, both)
     with pytest.raises(SystemExit, match="remove it and begin again"):

@@ -13,8 +13,7 @@ import pytest
 from domains_scan import measure
 from scipy import ndimage
 
-from tomoprofile.domains import workers
-from tomoprofile.domains.workers import DaskWorkers, Here, workers_of
+from tomoprofile.domains.workers import DaskWorkers, Here, local_cluster, workers_of
 from tomoprofile.errors import StageError
 
 
@@ -61,7 +60,7 @@ class Words:
 
 def test_a_lost_process_costs_its_tasks_only(tmp_path):
     items = list(range(9))
-    found = DaskWorkers(workers._local_cluster, 2).reduce(Words(tmp_path), items, add)
+    found = DaskWorkers(local_cluster, 2).reduce(Words(tmp_path), items, add)
     assert found == "0 1 2 3 4 5 6 7 8 ", "joined in order"
     calls = [(tmp_path / str(item)).stat().st_size for item in items]
     assert calls[5] == 2
@@ -79,7 +78,7 @@ class Deadly(Words):
 
 def test_workers_that_die_again_and_again_are_an_error_that_says_what_to_do(tmp_path):
     with pytest.raises(StageError, match="mem_mb"):
-        DaskWorkers(workers._local_cluster, 1).reduce(Deadly(tmp_path), [0, 1, 2], add)
+        DaskWorkers(local_cluster, 1).reduce(Deadly(tmp_path), [0, 1, 2], add)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 8])

@@ -1,4 +1,4 @@
-"""A forest of labels that are one: union-find in an array whose roots are the smallest labels of their trees."""
+"""Union-find: a forest of equivalent labels in an array, whose roots are the smallest labels of their trees."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numba import njit
 
 @njit(cache=True, nogil=True)
 def root(parent: Any, label: Any) -> Any:
-    """Return the root of a label; the way to it is halved."""
+    """Return the root of a label, and halve the path to it."""
     while parent[label] != label:
         parent[label] = parent[parent[label]]
         label = parent[label]
@@ -18,7 +18,7 @@ def root(parent: Any, label: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def unite(parent: Any, one: Any, other: Any) -> Any:
-    """Make two labels one; return their root."""
+    """Make two labels equivalent; return their root."""
     one, other = root(parent, one), root(parent, other)
     if one < other:
         parent[other] = one
@@ -31,7 +31,7 @@ def unite(parent: Any, one: Any, other: Any) -> Any:
 def number_roots(parent: Any) -> Any:
     """Replace each label by the rank of its root among roots; return how many roots there are.
 
-    Roots are smaller than what depends on them, so one pass does.
+    Roots are smaller than the labels below them, so one pass is enough.
     """
     n_roots = 0
     for label in range(len(parent)):
@@ -45,6 +45,6 @@ def number_roots(parent: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def renumber(labels: Any, numbers: Any) -> None:
-    """Replace each label by its number, in place: runs are many, and a second array of them would cost memory."""
+    """Replace each label by its number, in place: there are many runs, and a second array would cost memory."""
     for i in range(len(labels)):
         labels[i] = numbers[labels[i]]

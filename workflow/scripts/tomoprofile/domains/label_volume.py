@@ -1,7 +1,7 @@
-"""The label volume: the domains of an objects file as voxels in an OME-Zarr pyramid, to look at them in a viewer.
+"""The label volume: the domains of an objects file as voxels in an OME-Zarr pyramid, for viewers.
 
-Slices stream through all levels at once. One shard is in memory, and for every coarser level one of its shards, each a
-quarter of the one before.
+Slices stream through all levels at once. One shard of each level is in memory, each a quarter of the size of the one
+before.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..volume.slabs import shard_bounds
 from ..volume.store import create_array, ome_metadata
 from .objects import ObjectsMetadata, Runs, iter_runs, read_objects_metadata
 
-# Labels repeat as whole numbers; with their bytes or bits apart they take twice the room.
+# Labels repeat as whole numbers: shuffling their bytes or bits would double the size.
 COMPRESSOR = zarr.codecs.ZstdCodec(level=1)
 
 Shards = Iterator[tuple[int, NDArray[Any]]]  # first slice, labels (z, y, x) of whole slices; valid until the next
@@ -32,9 +32,9 @@ Shards = Iterator[tuple[int, NDArray[Any]]]  # first slice, labels (z, y, x) of 
 def write_label_volume(objects: Path, image: str, shard_slices: int, out: Path) -> None:
     """Write the domains of a scan as labels that OME-Zarr viewers show.
 
-    0 is background. The domains of the first class have their ``domain_id``, those of each further class follow on:
-    what must be subtracted is in the metadata (``classes``, ``first_label`` - 1). Where domains of two classes overlap,
-    those of the later class are shown.
+    0 is background. The labels of the first class are its ``domain_id``; those of each further class follow on, and
+    ``first_label`` - 1 in the metadata (``classes``) is what to subtract from them. Where domains of two classes
+    overlap, those of the later class are shown.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ def write_label_volume(objects: Path, image: str, shard_slices: int, out: Path) 
     image : str
         Store of the grey values as seen from ``out``, for viewers (``../volume.ome.zarr``).
     shard_slices : int
-        Whole slices in a shard; odd numbers are made even, so that no pair of slices is divided.
+        Whole slices in a shard; odd numbers are rounded up, so that no pair of slices is divided.
     out : Path
-        Folder of the store (``*.ome.zarr``); it appears when it is whole, in the place of an earlier one.
+        Folder of the store (``*.ome.zarr``); it appears once it is complete, in place of an earlier one.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def write_label_volume(objects: Path, image: str, shard_slices: int, out: Path) 
         # Drawing the shards of the coarsest level pulls all the others through.
         for _ in shards:
             pass
-        # Last: without it the folder is no image.
+        # Last: without it the folder is not an image.
         zarr.create_group(str(folder), zarr_format=3, attributes=_attributes(out.name, classes, image, len(shapes)))
     LOG.info("%d domains as %s in %d levels", n_domains, np.dtype(dtype), len(shapes))
 
@@ -142,10 +142,10 @@ def _paint(labels: Any, z: Any, y: Any, x_start: Any, x_stop: Any, domain_id: An
 
 @njit(cache=True, nogil=True)
 def _halve(fine: Any, coarse: Any) -> None:
-    """Give each block of 2 x 2 x 2 voxels, fewer at the far faces, one of its labels: docs/decisions.md.
+    """Give each block of 2 x 2 x 2 voxels, fewer at the far faces, one of its labels (docs/decisions.md).
 
-    A block is foreground from three of eight voxels on, whatever their domains; its most frequent domain counts, of
-    equally frequent ones the first.
+    A block is foreground when at least three of its eight voxels are, whatever their domains. It then gets its most
+    frequent domain, the first of equally frequent ones.
     """
     nz, ny, nx = fine.shape
     found = np.zeros(8, fine.dtype)

@@ -1,11 +1,12 @@
 """Measures of domains, derived once from their merged sums.
 
-Every formula works row by row on whole numbers, so that equal sums give equal measures whatever the partition.
+Every formula works row by row from whole numbers, so equal sums give equal measures whatever the partition.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from scipy.spatial import cKDTree
 from ..volume.grey import GreyScale
 from ..volume.plane import Plane
 from ..volume.probability import CERTAIN
+from .axes import covariance, principal_axes
+from .objects import ObjectsMetadata
 from .sums import Sums
 from .surface import crofton_surface
 from .touching import CAVITIES, EULER, PROBABILITY
@@ -23,22 +26,70 @@ Float = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
 
 # Diameters in voxels from which mean error and spread together stay within 5 % for round and elongated domains
-# (docs/accuracy.md). For oblong voxels the edge of a cube of equal volume counts.
+# (docs/accuracy.md). For oblong voxels the unit is the edge of a cube of equal volume.
 TRUSTED_FROM = {"small_for_surface": 4, "small_for_axes": 8}
 
 
-def flags(sums: Sums, of_model: str) -> list[str]:
+@dataclass(frozen=True)
+class Frame:
+    """What the domains of a scan are measured against: the same for all rows of its tables.
+
+    Attributes
+    ----------
+    plane : Plane
+        Where depth is measured from.
+    grey : GreyScale
+        Meaning of the grey values.
+    reference : int or float
+        What the grey sums are relative to.
+    is_mask : bool
+        Whether the probabilities are those of a mask, so that the confidence is unknown, NaN.
+    flag : str
+        Why the measures of all domains are doubtful; empty when they are not.
+    """
+
+    plane: Plane
+    grey: GreyScale
+    reference: np.int64 | np.float64
+    is_mask: bool = False
+    flag: str = ""
+
+    def columns(self, sums: Sums, metadata: ObjectsMetadata) -> Columns:
+        """Return the columns of the domains of one class; only flag, size and place where the sums tell no more."""
+        edges = metadata.voxel_size_um
+        columns: Columns = {
+            "domain_id": np.arange(1, len(sums) + 1),
+            "class": np.full(len(sums), metadata.name, object),
+            "flag": np.array(flags(sums, self.flag) if sums.detailed else [self.flag] * len(sums), object),
+            **size(sums, edges),
+            **place(sums, edges, self.plane),
+            **border(sums, metadata.shape, self.plane),
+        }
+        if sums.detailed:
+            axes = principal_axes(covariance(sums, edges))
+            columns |= surface(sums, axes, edges)
+            columns |= shape(axes, self.plane)
+            columns |= extent(sums)
+            columns |= topology(sums)
+            columns |= nearest(columns)
+            columns |= values(sums, self.grey, self.reference)
+            if self.is_mask:
+                columns["confidence"] = np.full(len(sums), np.nan)
+        return columns
+
+
+def flags(sums: Sums, of_scan: str) -> list[str]:
     """Return for each domain why some of its measures are doubtful, reasons joined by ``;``.
 
     Parameters
     ----------
     sums : Sums
-    of_model : str
+    of_scan : str
         Reason that holds for the whole scan; empty when there is none.
     """
     diameter = np.cbrt(6 * sums.voxels / math.pi)
-    reasons = [name for name in (of_model,) if name]
-    # Few different ones: made once, and then looked up.
+    reasons = [name for name in (of_scan,) if name]
+    # There are few different ones: each is made once and then looked up.
     words = [";".join([*reasons, *list(TRUSTED_FROM)[skipped:]]) for skipped in range(len(TRUSTED_FROM) + 1)]
     skipped = np.searchsorted(list(TRUSTED_FROM.values()), diameter, side="right")
     return [words[number] for number in skipped]
@@ -89,7 +140,7 @@ def shape(axes: tuple[Float, Float], plane: Plane) -> Columns:
     """Return semi-axes, elongation, flatness and the tilt of the longest axis against the plane's normal.
 
     A semi-axis is sqrt(5 lambda), lambda being an eigenvalue of the covariance: that of the ellipsoid with the same
-    covariance. The tilt of a domain without a longest axis (a sphere) has no meaning.
+    covariance. The tilt of a domain without a longest axis (a sphere) is meaningless.
     """
     values, vectors = axes
     first, second, third = np.sqrt(5 * values).T
@@ -106,7 +157,7 @@ def shape(axes: tuple[Float, Float], plane: Plane) -> Columns:
 
 
 def extent(sums: Sums) -> Columns:
-    """Return the Feret diameters, the largest and the smallest width of the hull (:mod:`.feret`)."""
+    """Return the Feret diameters: the largest and the smallest width of the hull (:mod:`.feret`)."""
     return {"feret_max_um": sums.feret[:, 0], "feret_min_um": sums.feret[:, 1]}
 
 
@@ -119,7 +170,7 @@ def topology(sums: Sums) -> Columns:
 
 
 def nearest(columns: Columns) -> Columns:
-    """Return the distance of each centroid to the nearest other one; NaN of a domain that is alone."""
+    """Return the distance of each centroid to the nearest other one; NaN for a domain that is alone."""
     centroids = np.column_stack([columns[f"centroid_{axis}_um"] for axis in "zyx"])
     if len(centroids) < 2:
         return {"nearest_um": np.full(len(centroids), np.nan)}
@@ -144,7 +195,7 @@ def values(sums: Sums, grey: GreyScale, reference: np.int64 | np.float64) -> Col
     mean = sums.grey[:, 0] / voxels
     variance = np.maximum(squares / voxels - mean**2, 0)  # rounding may leave a hair below 0
     ends = np.sort(grey.slope * (sums.grey_range + reference) + grey.offset, axis=1)
-    if sums.grey.dtype.kind == "f":  # a domain with a voxel that is no number has no grey values
+    if sums.grey.dtype.kind == "f":  # a domain with a voxel that is NaN or infinite has no grey values
         ends = np.where(np.isfinite(mean)[:, None], ends, np.nan)
         mean, variance = (np.where(np.isfinite(mean), values, np.nan) for values in (mean, variance))
     return {
@@ -159,8 +210,8 @@ def values(sums: Sums, grey: GreyScale, reference: np.int64 | np.float64) -> Col
 def border(sums: Sums, shape: tuple[int, int, int], plane: Plane) -> Columns:
     """Return which domains touch a face of the scan, and their Miles-Lantuejoul weights.
 
-    The weight undoes that large domains are cut more often. Along an axis of n voxels, a box of b voxels has
-    n - b - 1 places where it touches neither end, so that nothing of it can be missing, against n places in all: the
+    The weight corrects for large domains being cut more often. Along an axis of n voxels, a box of b voxels has
+    n - b - 1 places where it touches neither end, so that nothing of it can be missing, out of n places in all. The
     weight is the product of n / (n - b - 1) over the two axes along the substrate, and 0 for domains that touch one of
     the four faces across them (Miles 1974; Lantuejoul 1980). A domain that touches a face along the direction of depth
     keeps its weight and is on the border.

@@ -1,7 +1,7 @@
-"""The objects file: runs of foreground with their class and domain, one Parquet row group a class and shard.
+"""The objects file: runs of foreground with their class and domain, one Parquet row group per class and shard.
 
-Classes follow each other, each from its first slice to its last. Readers rely on that order and on row groups that
-belong to one class and end with a slice, not on the shards of any store: the file of another program fits as well.
+Classes follow each other, each from its first slice to its last. Readers rely on that order, and on row groups that
+belong to one class and end with a slice, but not on the shards of any store: another program may write the file.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Runs:
         return len(self.z)
 
     def at(self, part: Any) -> Runs:
-        """Return some of the runs, chosen as numpy does it."""
+        """Return some of the runs, chosen by a numpy index."""
         return Runs(*(getattr(self, name)[part] for name in COLUMNS))
 
 
@@ -92,7 +92,7 @@ _OF_CLASS = ("level", "n_domains")
 
 
 def facts_of(classes: Iterable[ObjectsMetadata]) -> dict[str, Any]:
-    """Return what a table says of how voxels became the domains of each class."""
+    """Return what the metadata of a table say about how voxels became the domains of each class."""
     every = list(classes)
     facts: dict[str, Any] = {name: getattr(every[0], name) for name in _OF_SCAN}
     return facts | {"classes": {one.name: {name: getattr(one, name) for name in _OF_CLASS} for one in every}}
@@ -155,7 +155,7 @@ def read_runs(objects: Path, group: int, metadata: ObjectsMetadata) -> Runs:
     group : int
         Row group.
     metadata : ObjectsMetadata
-        What the file says of the class.
+        What the file says about the class.
 
     Raises
     ------
@@ -171,13 +171,15 @@ def read_runs(objects: Path, group: int, metadata: ObjectsMetadata) -> Runs:
     bad = _first_fault(runs.z, runs.y, runs.x_start, runs.x_stop, runs.domain_id, metadata.shape, metadata.n_domains)
     if bad >= 0:
         got = ", ".join(f"{name}={getattr(runs, name)[bad]}" for name in COLUMNS)
-        problem = f"run {bad} of row group {group} is outside the scan, out of order, not maximal, or of no domain"
+        problem = (
+            f"run {bad} of row group {group} is outside the scan, out of order, not maximal, or not of a known domain"
+        )
         raise InputError(Fault(str(objects), got, problem, _REMEDY))
     return runs
 
 
 def iter_runs(objects: Path, metadata: ObjectsMetadata) -> Iterator[Runs]:
-    """Yield the runs of a class, one row group after the other; one is in memory at a time.
+    """Yield the runs of a class, one row group after the other, with one in memory at a time.
 
     Raises
     ------
@@ -193,27 +195,27 @@ def iter_runs(objects: Path, metadata: ObjectsMetadata) -> Iterator[Runs]:
 
 
 def refuse_split_slice(objects: Path, last_z: int, first_z: int) -> None:
-    """Raise an :class:`InputError` when a row group does not begin after the slice with which the one before ended."""
+    """Raise an :class:`InputError` unless a row group begins after the last slice of the one before."""
     if first_z <= last_z:
         problem = "row groups must end with a slice and follow each other along z"
         raise InputError(Fault(str(objects), f"slice {first_z} after {last_z}", problem, _REMEDY))
 
 
 def write_objects(out: Path, classes: Sequence[tuple[ObjectsMetadata, Iterable[Runs]]]) -> None:
-    """Write an objects file, one row group a class and shard, which may be empty.
+    """Write an objects file, one row group per class and shard, which may be empty.
 
     Parameters
     ----------
     out : Path
-        The file; it appears when it is whole.
+        The file; it appears once it is complete.
     classes : sequence of tuple
-        Of each class how voxels became domains, and its runs of each shard in the order of z; one shard is in memory
-        at a time.
+        For each class, how voxels became domains, and its runs shard by shard in the order of z; one shard is in
+        memory at a time.
 
     Raises
     ------
     StageError
-        When there are too many runs for one row group: that is noise and no segmentation.
+        When there are too many runs for one row group: that is noise, not a segmentation.
     """
     facts = facts_of(one for one, _ in classes) | {"units": units_of(OBJECTS.schema)}
     schema = OBJECTS.schema.with_metadata(encoded(facts))
@@ -229,8 +231,8 @@ def write_objects(out: Path, classes: Sequence[tuple[ObjectsMetadata, Iterable[R
         for number, (_, shards) in enumerate(classes):
             for runs in shards:
                 if len(runs) > _MOST_RUNS:
-                    problem = f"a shard holds more than {_MOST_RUNS} runs of foreground: this is noise"
-                    remedy = "Look at the segmentation of this scan."
+                    problem = f"a shard holds more than {_MOST_RUNS} runs of foreground, as only noise does"
+                    remedy = "Check the segmentation of this scan."
                     raise StageError(Fault(str(out), str(len(runs)), problem, remedy))
                 of_class = pa.DictionaryArray.from_arrays(pa.array(np.full(len(runs), number, np.int32)), names)
                 arrays = [of_class, *(pa.array(getattr(runs, name)) for name in COLUMNS)]
@@ -239,7 +241,7 @@ def write_objects(out: Path, classes: Sequence[tuple[ObjectsMetadata, Iterable[R
 
 @njit(cache=True, nogil=True)
 def _first_fault(z: Any, y: Any, x_start: Any, x_stop: Any, domain_id: Any, shape: Any, n_domains: Any) -> Any:
-    """Return the first run that must not be used as an index, -1 when all are fine."""
+    """Return the first run that must not be used as an index, -1 when there is none."""
     nz, ny, nx = shape
     for run in range(len(z)):
         inside = 0 <= z[run] < nz and 0 <= y[run] < ny and 0 <= x_start[run] < x_stop[run] <= nx

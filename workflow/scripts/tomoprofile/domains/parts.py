@@ -1,7 +1,7 @@
 """A part of a scan: components of consecutive slices with their sums, and how two parts become one.
 
-Joining is associative: whichever way the parts of a scan are cut and joined, the same components come out with the same
-sums. What lies wholly inside a part is final there; only what its first or last slice cuts can change.
+Joining is associative: however the parts of a scan are cut and joined, the same components come out with the same sums.
+What lies wholly inside a part is final there; only what its first or last slice cuts can change.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from numpy.typing import DTypeLike, NDArray
 from scipy.spatial import ConvexHull, QhullError
 
 from .axes import covariance, principal_axes
-from .feret import feret_of_components, feret_of_points, outline_points, sort_by_component
+from .feret import feret_of_components, feret_of_points
 from .forest import number_roots
+from .outline import members_of, outline_points
 from .pores import OUTSIDE, pores_of, unite_pores
 from .runs import Int32, Int64, RowRuns, stack
-from .sums import Sums, add_geometry, add_values
+from .sums import Sums, Values, add_geometry, add_values
 from .touching import CAVITIES, TALLIES, components_of, diagonal_pairs, link_seam, tally_instances
 
-MOST_POINTS = 1024  # of one component, before all but the corners of its hull go
+MOST_POINTS = 1024  # of one component, before only the corners of its hull are kept
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,6 @@ class Grid:
 
     Attributes
     ----------
-    ny : int
-        Rows in a slice.
     voxel_size_um : tuple of float
         Voxel edges along (z, y, x).
     connectivity : int
@@ -39,12 +38,11 @@ class Grid:
     grey_dtype : dtype
         Type of the grey values.
     min_voxels : int
-        Smaller objects will be dropped in the end, and the costly measures of those that are whole are left out.
+        Smaller objects are dropped in the end, so the costly measures of those that are whole are left out.
     reference : int or float
         What grey sums are relative to.
     """
 
-    ny: int
     voxel_size_um: tuple[float, float, float]
     connectivity: int
     min_voxels: int
@@ -88,7 +86,7 @@ class Part:
     contacts : int64 array (contacts, 4)
         Under 6: pairs of voxels between two components that may become one; both components, direction, number.
     labels : list of int array
-        For each shard the component of each of the components that it began with.
+        For each shard, the component that each of its first components has become.
     instances : uint32 array (components,) or None
         The label of each component where labels were given.
     """
@@ -105,12 +103,7 @@ class Part:
 
 
 def part_of(
-    runs: RowRuns,
-    grid: Grid,
-    start: int,
-    *,
-    values: tuple[NDArray[Any], NDArray[np.uint8]] | None = None,
-    label: NDArray[np.uint32] | None = None,
+    runs: RowRuns, grid: Grid, start: int, *, values: Values | None = None, label: NDArray[np.uint32] | None = None
 ) -> tuple[Part, Int32]:
     """Return the part that a stack of slices is.
 
@@ -121,8 +114,8 @@ def part_of(
     grid : Grid
     start : int
         Its first slice.
-    values : (array, uint8 array), optional
-        Grey values and stored probabilities (z, y, x) of the slices; without them only size and place are measured.
+    values : Values, optional
+        Grey values and probabilities of the slices; without them only size and place are measured.
     label : uint32 array (runs,), optional
         Given labels: runs of equal label are one component, and nothing else is.
 
@@ -132,99 +125,108 @@ def part_of(
     component : int32 array (runs,)
         The component of each run, as numbered in the part.
     """
-    detailed, ny = values is not None, grid.ny
     instances = None
     if label is None:
-        component, tally = components_of(runs, ny, grid.connectivity, counted=detailed)
+        component, tally = components_of(runs, grid.connectivity, counted=values is not None)
     else:
         instances, component = _by_first(label)
-        tally = tally_instances(runs, ny, component, len(instances))
+        tally = tally_instances(runs, component, len(instances))
     count = len(tally)
-    sums = Sums.empty(count, grid.grey_dtype, detailed)
-    add_geometry(sums, runs, ny, start, component)
-    depth = (len(runs.row_ptr) - 1) // ny
-    ends = [runs.slices(0, 1, ny), runs.slices(depth - 1, depth, ny)]
+    sums = Sums.empty(count, grid.grey_dtype, values is not None)
+    add_geometry(sums, runs, start, component)
+    ends = [runs.slices(0, 1), runs.slices(runs.nz - 1, runs.nz)]
     is_open = np.full(count, instances is not None)
     for _, place in ends:
         is_open[component[place]] = True
-    pore, owner = np.zeros(len(component), np.int32), np.full(1, -1, np.int64)
+
+    pore, pores = np.zeros(len(component), np.int32), np.full(1, -1, np.int64)
     points, point_owner, contacts = np.empty((0, 3), np.int32), np.empty(0, np.int64), np.empty((0, 4), np.int64)
     if values is not None:
         sums.tally = tally
-        add_values(sums, runs, component, *values, grid.reference)
+        add_values(sums, runs, component, values, grid.reference)
         if grid.connectivity == 6 and instances is None:
-            contacts = diagonal_pairs(runs, ny, component, 0, sums.tally, is_open)
-        pore, first_run = pores_of(runs, ny, grid.connectivity)
-        owner = np.append(owner, component[first_run[1:]])
-        order, first = sort_by_component(component, count)
+            contacts = diagonal_pairs(runs, component, 0, sums.tally, is_open)
+        pore, first_run = pores_of(runs, grid.connectivity)
+        pores = np.append(pores, component[first_run[1:]])
+        members = members_of(runs, component, count)
         _, axes = principal_axes(covariance(sums, grid.voxel_size_um))
-        edges = np.array(grid.voxel_size_um)
         whole = ~is_open & (sums.voxels >= grid.min_voxels)
-        sums.feret[:] = feret_of_components(runs, ny, order, first, whole, axes, edges)
-        opened = np.flatnonzero(is_open)
-        found = outline_points(runs, ny, start, order, first, opened)
-        if found:
-            points = np.concatenate(found)
-            point_owner = np.repeat(opened, [len(some) for some in found])
+        sums.feret[:] = feret_of_components(members, whole, axes, np.array(grid.voxel_size_um))
+        points, point_owner = outline_points(members, start, np.flatnonzero(is_open))
     faces = [Face(end, component[place].astype(np.int64), pore[place].astype(np.int64)) for end, place in ends]
-    part = Part(sums, *faces, owner, points, point_owner, contacts, [np.arange(count)], instances)
+    part = Part(sums, *faces, pores, points, point_owner, contacts, [np.arange(count)], instances)
     return _settle_pores(part), component
 
 
 def join(upper: Part, lower: Part, grid: Grid) -> Part:
     """Return two parts as one, ``lower`` beginning where ``upper`` ends."""
-    ny, n_upper = grid.ny, len(upper.sums)
-    sums = upper.sums.beside(lower.sums)
-    parent = np.arange(len(sums))
-    given = upper.instances is not None
-    if given:
-        _, one, other = np.intersect1d(upper.instances, lower.instances, return_indices=True)
-        parent[n_upper + other] = one
+    n_upper = len(upper.sums)
     both = stack(upper.bottom.runs, lower.top.runs)
-    component = parent[np.concatenate([upper.bottom.component, lower.top.component + n_upper])]
-    tally = sums.tally if upper.sums.detailed else np.zeros((len(sums), TALLIES), np.int64)
-    link_seam(both, ny, grid.connectivity, component, parent, tally, given)
-    count = number_roots(parent)
-    if count < len(sums):
-        sums = sums.gathered(parent)
-    faces = [
-        replace(upper.top, component=parent[upper.top.component]),
-        replace(lower.bottom, component=parent[lower.bottom.component + n_upper]),
-    ]
-    labels = [parent[label] for label in upper.labels] + [parent[label + n_upper] for label in lower.labels]
+    sums, number = _join_components(upper, lower, both, grid)
     instances = None
-    if given:
-        instances = np.empty(count, np.uint32)
-        instances[parent] = np.concatenate([upper.instances, lower.instances])
-    is_open = np.full(count, given)
+    if upper.instances is not None:
+        instances = np.empty(len(sums), np.uint32)
+        instances[number] = np.concatenate([upper.instances, lower.instances])
+    faces = [
+        replace(upper.top, component=number[upper.top.component]),
+        replace(lower.bottom, component=number[lower.bottom.component + n_upper]),
+    ]
+    is_open = np.full(len(sums), instances is not None)
     for face in faces:
         is_open[face.component] = True
+
     contacts = np.concatenate([upper.contacts, lower.contacts + np.array([n_upper, n_upper, 0, 0])])
-    contacts[:, :2] = parent[contacts[:, :2]]
-    if upper.sums.detailed and grid.connectivity == 6 and not given:
-        across = diagonal_pairs(both, ny, parent[component], ny, sums.tally, is_open)
-        contacts = _settle_contacts(np.concatenate([contacts, across]), sums, is_open)
-    # Pores of the lower part follow those of the upper one; the outside is number 0 in both.
+    contacts[:, :2] = number[contacts[:, :2]]
+    if sums.detailed and grid.connectivity == 6 and instances is None:
+        component = number[np.concatenate([upper.bottom.component, lower.top.component + n_upper])]
+        across = diagonal_pairs(both, component, both.ny, sums.tally, is_open)
+        contacts = settle_contacts(np.concatenate([contacts, across]), sums, is_open)
+
+    top, bottom, pores = _join_pores(upper, lower, both, grid)
+    pores[1:] = number[pores[1:]]
+    faces = [replace(face, pore=pore) for face, pore in zip(faces, (top, bottom), strict=True)]
+    points = np.concatenate([upper.points, lower.points])
+    point_owner = number[np.concatenate([upper.point_owner, lower.point_owner + n_upper])]
+    labels = [number[label] for label in upper.labels] + [number[label + n_upper] for label in lower.labels]
+    joined = Part(sums, *faces, pores, points, point_owner, contacts, labels, instances)
+    return settle_points(_settle_pores(joined), is_open, grid)
+
+
+def _join_components(upper: Part, lower: Part, both: RowRuns, grid: Grid) -> tuple[Sums, Int64]:
+    """Return the sums of the components of two parts, and for each component of either part its number among them."""
+    n_upper = len(upper.sums)
+    sums = upper.sums.beside(lower.sums)
+    parent = np.arange(len(sums))
+    if upper.instances is not None:
+        _, one, other = np.intersect1d(upper.instances, lower.instances, return_indices=True)
+        parent[n_upper + other] = one
+    component = parent[np.concatenate([upper.bottom.component, lower.top.component + n_upper])]
+    tally = sums.tally if sums.detailed else np.zeros((len(sums), TALLIES), np.int64)
+    link_seam(both, grid.connectivity, component, parent, tally, upper.instances is not None)
+    count = number_roots(parent)
+    return sums.gathered(parent) if count < len(sums) else sums, parent
+
+
+def _join_pores(upper: Part, lower: Part, both: RowRuns, grid: Grid) -> tuple[Int64, Int64, Int64]:
+    """Return the pores of the gaps of the top and of the bottom face, and the owner of each pore.
+
+    Owners are numbered over the components of both parts. Pores of the lower part follow those of the upper one; the
+    outside is number 0 in both.
+    """
     shift = len(upper.pores) - 1
-    moved = [np.where(face.pore > 0, face.pore + shift, OUTSIDE) for face in (lower.top, lower.bottom)]
+    seam, bottom = (np.where(face.pore > 0, face.pore + shift, OUTSIDE) for face in (lower.top, lower.bottom))
     number = np.arange(shift + len(lower.pores))
     if upper.sums.detailed:
-        unite_pores(both, ny, grid.connectivity, np.concatenate([upper.bottom.pore, moved[0]]), number)
+        unite_pores(both, grid.connectivity, np.concatenate([upper.bottom.pore, seam]), number)
     number_roots(number)
-    roots = np.unique(number, return_index=True)[1]  # a root comes before what hangs from it
-    owner = np.concatenate([upper.pores, lower.pores[1:] + n_upper])[roots]
-    owner[1:] = parent[owner[1:]]
-    faces[0] = replace(faces[0], pore=number[upper.top.pore])
-    faces[1] = replace(faces[1], pore=number[moved[1]])
-    points = np.concatenate([upper.points, lower.points])
-    point_owner = parent[np.concatenate([upper.point_owner, lower.point_owner + n_upper])]
-    joined = Part(sums, *faces, owner, points, point_owner, contacts, labels, instances)
-    return _settle_points(_settle_pores(joined), is_open, grid)
+    roots = np.unique(number, return_index=True)[1]  # a root comes before all that depends on it
+    owner = np.concatenate([upper.pores, lower.pores[1:] + len(upper.sums)])[roots]
+    return number[upper.top.pore], number[bottom], owner
 
 
 def finish(part: Part, grid: Grid) -> Part:
-    """Return a part that is a whole scan, when nothing is cut any more: what its ends leave open stays so."""
-    return _settle_points(part, np.zeros(len(part.sums), bool), grid)
+    """Return the part that is a whole scan: nothing will be joined to its faces any more."""
+    return settle_points(part, np.zeros(len(part.sums), bool), grid)
 
 
 def _by_first(label: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], Int32]:
@@ -236,8 +238,8 @@ def _by_first(label: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], Int32]:
     return labels[order], rank[place]
 
 
-def _settle_contacts(contacts: Int64, sums: Sums, is_open: NDArray[np.bool_]) -> Int64:
-    """Add pairs whose components have become one; drop those of components that cannot any more."""
+def settle_contacts(contacts: Int64, sums: Sums, is_open: NDArray[np.bool_]) -> Int64:
+    """Count the pairs whose components have become one; drop those of components that can no longer do so."""
     one, other, direction, pairs = contacts.T
     same = one == other
     np.add.at(sums.tally, (one[same], direction[same]), pairs[same])
@@ -245,7 +247,7 @@ def _settle_contacts(contacts: Int64, sums: Sums, is_open: NDArray[np.bool_]) ->
 
 
 def _settle_pores(part: Part) -> Part:
-    """Count pores that no face cuts as cavities of their owners, and number the others anew."""
+    """Count the pores that no face cuts as cavities of their owners, and renumber the others."""
     kept = np.zeros(len(part.pores), bool)
     kept[OUTSIDE] = True
     for face in (part.top, part.bottom):
@@ -257,8 +259,8 @@ def _settle_pores(part: Part) -> Part:
     return replace(part, top=top, bottom=bottom, pores=part.pores[kept])
 
 
-def _settle_points(part: Part, is_open: NDArray[np.bool_], grid: Grid) -> Part:
-    """Measure the Feret diameters of components that are whole now, and thin out the points of large ones."""
+def settle_points(part: Part, is_open: NDArray[np.bool_], grid: Grid) -> Part:
+    """Measure the Feret diameters of components that are now whole, and thin out the points of large ones."""
     if not len(part.points):
         return part
     order = np.argsort(part.point_owner, kind="stable")

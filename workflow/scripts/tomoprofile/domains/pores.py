@@ -1,9 +1,9 @@
-"""Cavities: background that a domain shuts in. One tells that only the rim of a domain was segmented.
+"""Cavities: background that a domain encloses. They reveal that only the rim of a domain was segmented.
 
-Background is connected by faces where objects are by edges and corners (26), and the other way round (6). Only gaps
-between two runs of one row can belong to a cavity; everything else of the background is outside, and so is whatever
-reaches it. A cavity belongs to the domain left of its first voxel in raster order: that domain encloses it, because
-what lies inside the cavity has background of the cavity before it.
+The background is 6-connected where objects are 26-connected, and the other way round. Only gaps between two runs of one
+row can belong to a cavity; all other background is outside, and so is whatever touches it. A cavity belongs to the
+domain left of its first voxel in raster order. That domain encloses it: before anything that lies inside the cavity
+comes background of the cavity.
 """
 
 from __future__ import annotations
@@ -17,17 +17,15 @@ from numpy.typing import NDArray
 from .forest import number_roots, renumber, unite
 from .runs import Int32, Int64, RowRuns, reach_of
 
-OUTSIDE = 0  # the pore that is none
+OUTSIDE = 0  # the number of the background that no domain encloses
 
 
-def pores_of(runs: RowRuns, ny: int, connectivity: int) -> tuple[Int32, Int64]:
-    """Find what background the runs of a stack of slices shut in along z, y and x; its two ends count as shut.
+def pores_of(runs: RowRuns, connectivity: int) -> tuple[Int32, Int64]:
+    """Find the background that the runs of a stack of slices enclose; the two ends of the stack count as closed.
 
     Parameters
     ----------
     runs : RowRuns
-    ny : int
-        Rows in a slice.
     connectivity : int
         Of the objects.
 
@@ -40,9 +38,8 @@ def pores_of(runs: RowRuns, ny: int, connectivity: int) -> tuple[Int32, Int64]:
     """
     node = np.arange(1, len(runs.x_start) + 1, dtype=np.int32)
     parent = np.arange(len(node) + 1, dtype=np.int32)
-    _open_ends(*runs, ny, node, parent)
-    reach = 1 - reach_of(connectivity)
-    _unite_gaps(*runs, ny, reach, 0, node, parent)
+    _open_ends(runs, node, parent)
+    _unite_gaps(runs, 1 - reach_of(connectivity), 0, node, parent)
     count = number_roots(parent)
     renumber(node, parent)
     owner = np.full(count, -1, np.int64)
@@ -50,14 +47,15 @@ def pores_of(runs: RowRuns, ny: int, connectivity: int) -> tuple[Int32, Int64]:
     return node, owner
 
 
-def unite_pores(both: RowRuns, ny: int, connectivity: int, node: NDArray[Any], parent: NDArray[Any]) -> None:
+def unite_pores(both: RowRuns, connectivity: int, node: NDArray[Any], parent: NDArray[Any]) -> None:
     """Unite pores across the seam between two slices; parameters as in :func:`~.touching.link_seam`."""
-    _unite_gaps(*both, ny, 1 - reach_of(connectivity), ny, node, parent)
+    _unite_gaps(both, 1 - reach_of(connectivity), both.ny, node, parent)
 
 
 @njit(cache=True, nogil=True)
-def _open_ends(row_ptr: Any, x_start: Any, x_stop: Any, ny: Any, node: Any, parent: Any) -> None:
-    """Gaps of the first and last row of a slice are outside, and so is what is behind the last run of any row."""
+def _open_ends(runs: Any, node: Any, parent: Any) -> None:
+    """Open the gaps of the first and last row of each slice, and what is behind the last run of any row."""
+    row_ptr, x_start, x_stop, ny = runs
     for row in range(len(row_ptr) - 1):
         edge = row % ny in (0, ny - 1)
         for run in range(row_ptr[row], row_ptr[row + 1]):
@@ -73,14 +71,16 @@ def _first_runs(pore: Any, owner: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _unite_row_gaps(
-    a: Any, a_end: Any, b: Any, b_end: Any, x_start: Any, x_stop: Any, reach: Any, node: Any, parent: Any
-) -> None:
+def _unite_row_gaps(runs: Any, earlier: Any, later: Any, reach: Any, node: Any, parent: Any) -> None:
     """Unite the background of two rows where it touches.
 
     The background of a row with m runs has m + 1 parts: before the first, the gaps, and behind the last run.
     """
-    n_a, n_b = a_end - a, b_end - b
+    row_ptr, x_start, x_stop, _ = runs
+    a, b = row_ptr[earlier], row_ptr[later]
+    n_a, n_b = row_ptr[earlier + 1] - a, row_ptr[later + 1] - b
+    if max(n_a, n_b) <= 1:  # no gaps
+        return
     i = j = 0
     while i <= n_a and j <= n_b:
         # Both ends of a row are endless: beyond the scan is outside as well.
@@ -100,18 +100,14 @@ def _unite_row_gaps(
 
 
 @njit(cache=True, nogil=True)
-def _unite_gaps(
-    row_ptr: Any, x_start: Any, x_stop: Any, ny: Any, reach: Any, first_row: Any, node: Any, parent: Any
-) -> None:
+def _unite_gaps(runs: Any, reach: Any, first_row: Any, node: Any, parent: Any) -> None:
     """Unite the gaps of ``first_row`` and later rows with those of earlier rows that they touch."""
-    for row in range(first_row, len(row_ptr) - 1):
+    ny = runs.ny
+    for row in range(first_row, len(runs.row_ptr) - 1):
         y = row % ny
-        a, a_end = row_ptr[row], row_ptr[row + 1]
-        if y > 0 and first_row == 0 and max(a_end - a, a - row_ptr[row - 1]) > 1:
-            _unite_row_gaps(row_ptr[row - 1], a, a, a_end, x_start, x_stop, reach, node, parent)
+        if y > 0 and first_row == 0:
+            _unite_row_gaps(runs, row - 1, row, reach, node, parent)
         if row < ny:
             continue
         for other in range(row - ny - min(reach, y), row - ny + min(reach, ny - 1 - y) + 1):
-            b, b_end = row_ptr[other], row_ptr[other + 1]
-            if max(a_end - a, b_end - b) > 1:
-                _unite_row_gaps(b, b_end, a, a_end, x_start, x_stop, reach, node, parent)
+            _unite_row_gaps(runs, other, row, reach, node, parent)

@@ -1,7 +1,7 @@
 """Runs of foreground in a stack of slices.
 
-A *run* is a stretch ``[x_start, x_stop)`` of foreground on one row (z, y). A segmented scan is a few per cent
-foreground, so runs take a small part of the memory and of the time that voxels would.
+A *run* is a stretch ``[x_start, x_stop)`` of foreground on one row (z, y). Only a few per cent of a segmented scan is
+foreground, so runs take a fraction of the memory and time that voxels would.
 
 Rows are numbered ``(z - z_first) * ny + y``; the runs of row r are those from ``row_ptr[r]`` up to ``row_ptr[r + 1]``.
 """
@@ -27,26 +27,35 @@ class RowRuns(NamedTuple):
         First run of each row.
     x_start, x_stop : int32 array (runs,)
         First voxel, and one past the last.
+    ny : int
+        Rows in a slice.
     """
 
     row_ptr: Int64
     x_start: Int32
     x_stop: Int32
+    ny: int
 
-    def slices(self, first: int, stop: int, ny: int) -> tuple[RowRuns, slice]:
+    @property
+    def nz(self) -> int:
+        """Number of slices."""
+        return (len(self.row_ptr) - 1) // self.ny
+
+    def slices(self, first: int, stop: int) -> tuple[RowRuns, slice]:
         """Return the runs of the slices ``[first, stop)`` of this stack, and where they lie among all."""
-        row_ptr = self.row_ptr[first * ny : stop * ny + 1]
+        row_ptr = self.row_ptr[first * self.ny : stop * self.ny + 1]
         part = slice(int(row_ptr[0]), int(row_ptr[-1]))
-        return RowRuns(row_ptr - row_ptr[0], self.x_start[part].copy(), self.x_stop[part].copy()), part
+        return RowRuns(row_ptr - row_ptr[0], self.x_start[part].copy(), self.x_stop[part].copy(), self.ny), part
 
 
 def stack(upper: RowRuns, lower: RowRuns) -> RowRuns:
-    """Return two stacks as one, ``lower`` having the larger z."""
+    """Return two stacks as one; ``lower`` has the larger z."""
     row_ptr = np.concatenate([upper.row_ptr, lower.row_ptr[1:] + upper.row_ptr[-1]])
     return RowRuns(
         row_ptr,
         np.concatenate([upper.x_start, lower.x_start]),
         np.concatenate([upper.x_stop, lower.x_stop]),
+        upper.ny,
     )
 
 
@@ -63,11 +72,11 @@ def extract_runs(probability: NDArray[np.uint8], threshold: int) -> RowRuns:
     nz, ny, _ = probability.shape
     row_ptr = np.zeros(nz * ny + 1, np.int64)
     x_start, x_stop = _find_runs(probability, np.uint8(threshold), row_ptr)
-    return RowRuns(row_ptr, x_start, x_stop)
+    return RowRuns(row_ptr, x_start, x_stop, ny)
 
 
 def instance_runs(instances: NDArray[np.uint32]) -> tuple[RowRuns, NDArray[np.uint32]]:
-    """Return the runs of equal labels, 0 being none, and the label of each.
+    """Return the runs of equal labels and the label of each; label 0 is background.
 
     Parameters
     ----------
@@ -81,7 +90,7 @@ def instance_runs(instances: NDArray[np.uint32]) -> tuple[RowRuns, NDArray[np.ui
     x_start, x_stop = (np.empty(row_ptr[-1], np.int32) for _ in range(2))
     label = np.empty(row_ptr[-1], np.uint32)
     _find_instances(instances, row_ptr, x_start, x_stop, label)
-    return RowRuns(row_ptr, x_start, x_stop), label
+    return RowRuns(row_ptr, x_start, x_stop, ny), label
 
 
 def reach_of(connectivity: int) -> int:
@@ -91,9 +100,9 @@ def reach_of(connectivity: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _find_runs(probability: Any, threshold: Any, row_ptr: Any) -> Any:
-    """Write where the runs of each row begin, and return starts and stops of all.
+    """Write where the runs of each row begin, and return the starts and stops of all of them.
 
-    Changes along a row are marked first, which the compiler makes vectors of, and then looked for eight at a time.
+    Changes along a row are marked first, in a loop that the compiler vectorises, and then looked for eight at a time.
     """
     nz, ny, nx = probability.shape
     n_words = (nx + 7) // 8
@@ -112,7 +121,7 @@ def _find_runs(probability: Any, threshold: Any, row_ptr: Any) -> Any:
             for word in range(n_words):
                 if words[word]:
                     for x in range(8 * word, 8 * word + 8):
-                        edges[k] = x  # written before it is known to be one
+                        edges[k] = x  # written before it is known to be an edge: no branch
                         k += change[x]
             edges[k] = nx
             if found + nx > len(x_start):
@@ -134,7 +143,7 @@ def _longer(array: Any, used: Any, more: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def _find_instances(instances: Any, row_ptr: Any, x_start: Any, x_stop: Any, label: Any) -> None:
-    """Count the runs of each row when there is no room for them, else write them."""
+    """Count the runs of each row when the arrays are empty, else write them."""
     nz, ny, nx = instances.shape
     counting = len(x_start) == 0
     k = 0

@@ -1,14 +1,13 @@
 """Sums over the voxels of components and domains.
 
 Sums form a monoid: adding those of any parts of a scan gives those of the scan, bit for bit, because they are
-integers. Along a run every moment has a closed form, so that only grey values and probabilities are looked up voxel by
-voxel.
+integers. Every moment has a closed form along a run; only grey values and probabilities are looked up voxel by voxel.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -25,9 +24,9 @@ _NOWHERE = np.iinfo(np.int32).max
 def grey_reference(dtype: DTypeLike, typical: float) -> np.int64 | np.float64:
     """Return the value that grey sums are relative to: the middle of an integer type, or a typical value of floats.
 
-    So the squares of 16-bit values stay below 2^30 and their unsigned sums hold 2^34 voxels, and squares of floats
-    differ little from their mean. The type of the reference is the type of the sums: those of floats depend in their
-    last bits on the order of the parts.
+    The squares of 16-bit values then stay below 2^30, so that their unsigned sums hold 2^34 voxels, and sums of squares
+    of floats lose no digits to a large mean. The sums have the type of the reference; the last bits of float sums
+    depend on the order of the parts.
     """
     kind = np.dtype(dtype)
     if kind.kind == "f":
@@ -47,16 +46,16 @@ class Sums:
     box : int32 array (components, 6)
         z, y, x of the first voxel, then of one past the last.
     tally : int64 array (components, 16)
-        Pairs of voxels (p, p + k) for each of :data:`~.surface.DIRECTIONS`, the Euler number, cavities that are known
-        to be closed, and the sum of stored probabilities (255 = 1).
+        Pairs of voxels (p, p + k) for each of :data:`~.surface.DIRECTIONS`, the Euler number, the cavities known to be
+        closed, and the sum of stored probabilities (255 = 1).
     grey : int64 or float64 array (components, 2)
-        Sums of grey and of its square, relative to :func:`grey_reference`; the square is to be read as unsigned.
+        Sums of grey and of its square, relative to :func:`grey_reference`; read the square as unsigned.
     grey_range : int64 or float64 array (components, 2)
         Smallest and largest grey value, relative to the reference.
     feret : float64 array (components, 2)
-        Largest and smallest Feret diameter in micrometres of those that are whole; NaN of the others.
+        Largest and smallest Feret diameter in micrometres of components that are whole; NaN of the others.
 
-    Only moments and boxes are there of the levels that bracket the calibrated one; the others have no columns then.
+    For the levels that bracket the calibrated one there are only moments and boxes; the other arrays have no columns.
     """
 
     moments: Int64
@@ -68,7 +67,7 @@ class Sums:
 
     @classmethod
     def empty(cls, count: int, grey_dtype: DTypeLike, detailed: bool) -> Sums:
-        """Return the sums of ``count`` components without voxels, only moments and boxes unless ``detailed``."""
+        """Return the sums of ``count`` components without voxels; only moments and boxes unless ``detailed``."""
         kind = grey_reference(grey_dtype, 0).dtype
         lowest, highest = (-np.inf, np.inf) if kind.kind == "f" else (np.iinfo(kind).min, np.iinfo(kind).max)
         return cls(
@@ -94,13 +93,13 @@ class Sums:
         return len(self.moments)
 
     def rows(self, chosen: Any) -> Sums:
-        """Return some of the components; these themselves when a mask chooses all."""
+        """Return some of the components; this object itself when a mask chooses all."""
         if isinstance(chosen, np.ndarray) and chosen.dtype == bool and chosen.all():
             return self
         return Sums(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
     def beside(self, other: Sums) -> Sums:
-        """Return the components of both, those of ``other`` behind."""
+        """Return the components of both, those of ``other`` last."""
         return Sums(*(np.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)))
 
     def gathered(self, number: Int64) -> Sums:
@@ -121,7 +120,7 @@ class Sums:
         return merged
 
     def refuse_overflow(self, shape: tuple[int, int, int], where: str) -> None:
-        """Raise an error when a domain is so large that a sum may not have fitted in 64 bits.
+        """Raise an error when a domain is so large that one of its sums may have overflowed 64 bits.
 
         The limits are 2^63 / n^2 voxels, n being the longest side of the scan (2^39 for 4096 slices), and 2^34 voxels
         for the squares of 16-bit grey values.
@@ -134,35 +133,47 @@ class Sums:
         largest = int(self.voxels.max(initial=0))
         limit = min(2**63 // max(shape) ** 2, 2**34)
         if largest >= limit:
-            problem = f"a domain has {limit} voxels or more; its sums do not fit in 64 bits"
-            remedy = "This is no domain: look at the segmentation, or crop the substrate."
+            problem = f"a domain has {limit} voxels or more, so its sums may not fit in 64 bits"
+            remedy = "This is probably not a domain: check the segmentation, or crop the substrate."
             raise StageError(Fault(where, f"{largest} voxels", problem, remedy))
 
 
-def add_geometry(sums: Sums, runs: RowRuns, ny: int, start: int, component: Any) -> None:
+class Values(NamedTuple):
+    """What is looked up voxel by voxel in a stack of slices.
+
+    Attributes
+    ----------
+    grey : array (z, y, x)
+        Stored grey values.
+    probability : uint8 array (z, y, x)
+        Stored probabilities, 255 = 1.
+    """
+
+    grey: NDArray[Any]
+    probability: NDArray[np.uint8]
+
+
+def add_geometry(sums: Sums, runs: RowRuns, start: int, component: Any) -> None:
     """Add moments and boxes of runs; ``start`` is the first slice of the stack."""
-    _add_geometry(*runs, ny, start, component, sums.moments, sums.box)
+    _add_geometry(runs, start, component, sums.moments, sums.box)
 
 
-def add_values(
-    sums: Sums, runs: RowRuns, component: Any, volume: NDArray[Any], probability: NDArray[np.uint8], reference: Any
-) -> None:
-    """Add grey values and probabilities (z, y, x) of the runs' voxels.
+def add_values(sums: Sums, runs: RowRuns, component: Any, values: Values, reference: Any) -> None:
+    """Add grey values, relative to ``reference``, and probabilities of the runs' voxels.
 
     Raises
     ------
     ValueError
         When the arrays do not fit the runs.
     """
-    if volume.shape != probability.shape or volume.shape[0] * volume.shape[1] != len(runs.row_ptr) - 1:
+    if values.grey.shape != values.probability.shape or values.grey.shape[:2] != (runs.nz, runs.ny):
         raise ValueError("grey values, probabilities and runs are of different slices")
-    _add_values(*runs, component, volume, reference, probability, sums.grey, sums.grey_range, sums.tally)
+    _add_values(runs, component, values, reference, (sums.grey, sums.grey_range, sums.tally))
 
 
 @njit(cache=True, nogil=True)
-def _add_geometry(
-    row_ptr: Any, x_start: Any, x_stop: Any, ny: Any, start: Any, component: Any, moments: Any, box: Any
-) -> None:
+def _add_geometry(runs: Any, start: Any, component: Any, moments: Any, box: Any) -> None:
+    row_ptr, x_start, x_stop, ny = runs
     for row in range(len(row_ptr) - 1):
         z, y = np.int64(start + row // ny), np.int64(row % ny)
         for run in range(row_ptr[row], row_ptr[row + 1]):
@@ -191,21 +202,20 @@ def _add_geometry(
 
 
 @njit(cache=True, nogil=True)
-def _add_values(
-    row_ptr: Any, x_start: Any, x_stop: Any, component: Any, volume: Any, reference: Any, probability: Any,
-    grey: Any, grey_range: Any, tally: Any,
-) -> None:  # fmt: skip
-    ny = volume.shape[1]
+def _add_values(runs: Any, component: Any, values: Any, reference: Any, sums: Any) -> None:
+    """Add to the sums of grey values, their ranges and the tallies."""
+    row_ptr, x_start, x_stop, ny = runs
+    grey, grey_range, tally = sums
     for row in range(len(row_ptr) - 1):
         if row_ptr[row] == row_ptr[row + 1]:
             continue
-        values, certain = volume[row // ny, row % ny], probability[row // ny, row % ny]
+        on_row, certain = values.grey[row // ny, row % ny], values.probability[row // ny, row % ny]
         for run in range(row_ptr[row], row_ptr[row + 1]):
             owner = component[run]
-            first = values[x_start[run]] - reference
+            first = on_row[x_start[run]] - reference
             total, squares, low, high, sure = reference - reference, reference - reference, first, first, np.int64(0)
             for x in range(x_start[run], x_stop[run]):
-                value = values[x] - reference
+                value = on_row[x] - reference
                 total += value
                 squares += value * value
                 low = min(low, value)

@@ -1,16 +1,16 @@
 """Surface from counted chords: the Crofton formula in the 13 directions of neighbouring voxels.
 
-The mean over all directions of the area that a body hides, counted once for each chord, is a quarter of its surface
+The area of a body's shadow, counted once for each chord and averaged over all directions, is a quarter of its surface
 (Cauchy, Crofton). Along the direction k from a voxel to a neighbour, chords are chains of voxels: an object of V voxels
 with P_k pairs (p, p + k) has chi_k = V - P_k of them, and each stands for an area v / d_k, where v is the volume of a
 voxel and d_k the length of the step. So S = 4 sum_k c_k (v / d_k) chi_k, where c_k is the share of the sphere that is
 nearer to direction k than to any other (Legland, Kieu, Devaux 2007, Image Analysis & Stereology 26, 83).
 
-Short chords near the outline fall between voxels: one of length l is met with probability min(1, l / d_k) only, so that
+Short chords near the outline fall between voxels: one of length l is met only with probability min(1, l / d_k), so that
 small bodies would read low (a sphere by 0.167 / r^2, 4 % at a radius of 2 voxels). What an ellipsoid loses has a closed
-form, and every body is given back what the ellipsoid of its volume and covariance loses. With its longest chord L and
-its shadow A = 3 V / (2 L) along a step d, the area of chords shorter than d is missed by
-A d^2 / (3 L^2) where d <= L, and by A (1 - 2 L / (3 d)) where even the longest chord may be missed.
+form, and every body is corrected for what the ellipsoid of its volume and covariance loses. With its longest chord L
+and its shadow A = 3 V / (2 L) along a step d, the area that is missed is A d^2 / (3 L^2) where d <= L, and
+A (1 - 2 L / (3 d)) where even the longest chord may be missed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import SphericalVoronoi
 
-# (z, y, x); of each pair of opposite steps the one that goes forward in raster order.
+# (z, y, x): of each pair of opposite steps, the one that goes forward in raster order.
 DIRECTIONS: tuple[tuple[int, int, int], ...] = (
     (0, 0, 1),
     (0, 1, -1), (0, 1, 0), (0, 1, 1),
@@ -30,7 +30,7 @@ DIRECTIONS: tuple[tuple[int, int, int], ...] = (
 
 
 def direction_weights(voxel_size_um: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Return the share of the sphere of each direction, exact for any voxel edges.
+    """Return the share of the sphere that belongs to each direction, exact for any voxel edges.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ def crofton_surface(
 ) -> NDArray[np.float64]:
     """Return the surface of objects in square micrometres.
 
-    How far it can be trusted is in docs/accuracy.md. Planes of voxels read 7 % low and sharp edges low as well. Of what
-    the border of the scan cuts, the face of the cut counts too.
+    Its accuracy is in docs/accuracy.md: planes of voxels read 7 % low, and sharp edges read low as well. The face along
+    which the border of the scan cuts an object counts as surface.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def crofton_surface(
     shares = direction_weights(voxel_size_um)
     voxel = np.prod(voxel_size_um)
     values, vectors = axes
-    # Added one direction after the other: a matrix product may order the terms by the number of objects.
+    # One direction after the other: the order of the terms in a matrix product may depend on the number of objects.
     surface = np.zeros(len(voxels))
     for k, length in enumerate(lengths):
         z, y, x = steps[k] / length

@@ -21,12 +21,12 @@ from ..volume.grey import GreyScale
 from ..volume.plane import Plane
 from ..volume.probability import threshold_of
 from ..volume.store import Store, open_store
-from . import measures
-from .axes import covariance, principal_axes
+from .measures import Columns, Frame
 from .objects import ObjectsMetadata, Runs, facts_of, write_objects
 from .parts import Grid, Part, finish, join, part_of
-from .runs import Int64, RowRuns, extract_runs, instance_runs
-from .sums import Sums, grey_reference
+from .runs import Int64, extract_runs, instance_runs
+from .sums import Sums, Values, grey_reference
+from .waiting import Key, WaitingRuns
 from .workers import Here, Workers
 
 
@@ -41,10 +41,10 @@ class Segmented:
     volume : Path
         Store of grey values.
     instances : Path or None
-        Store of given labels (uint32, 0 none): each label is a domain, whatever touches it and however many pieces it
-        has. Its number is in the column ``label``.
+        Store of given labels (uint32, 0 is background): each label is a domain, whatever touches it and however many
+        pieces it has. The column ``label`` tells its label.
     is_mask : bool
-        Whether a mask was given: its 0 and 1 are no probabilities, so the confidence is unknown, NaN.
+        Whether a mask was given: its 0 and 1 are not probabilities, so the confidence is unknown, NaN.
     """
 
     probability: Path
@@ -60,24 +60,21 @@ class Segmented:
 
 @dataclass(frozen=True)
 class Level:
-    """A level of probability, and the files that its objects go to.
+    """A level of probability, and the files for its objects.
 
     Attributes
     ----------
     probability : dict of str to float
-        By class: voxels with this probability or more are foreground; above 0 and at most 1.
+        By class, above 0 and at most 1: voxels with this probability or more are foreground.
     objects : Path
         Objects file: runs with their domain.
     table : Path
-        One row a domain (docs/outputs.md).
+        One row per domain (docs/outputs.md).
     """
 
     probability: Mapping[str, float]
     objects: Path
     table: Path
-
-
-Key = tuple[str, str]  # class and level
 
 
 @dataclass(frozen=True)
@@ -90,14 +87,42 @@ class Inputs:
     thresholds : dict of dict
         By class and level, the smallest value of the foreground.
     grid : Grid
-    folder : Path
-        Where runs wait for the numbers of their domains.
+    waiting : WaitingRuns
     """
 
     scan: Segmented
     thresholds: dict[str, dict[str, int]]
     grid: Grid
-    folder: Path
+    waiting: WaitingRuns
+
+
+@dataclass(frozen=True)
+class Found:
+    """The domains of one class at one level, numbered.
+
+    Attributes
+    ----------
+    key : (str, str)
+        Class and level.
+    metadata : ObjectsMetadata
+    sums : Sums
+        Of each domain.
+    numbers : list of int64 array
+        For each shard the domain of each of its components, 0 for none.
+    label : int64 array or None
+        Of each domain, where labels were given.
+    """
+
+    key: Key
+    metadata: ObjectsMetadata
+    sums: Sums
+    numbers: list[Int64]
+    label: Int64 | None
+
+    def runs(self, waiting: WaitingRuns, starts: Sequence[int]) -> Iterator[Runs]:
+        """Yield the runs of each shard."""
+        for start, number in zip(starts, self.numbers, strict=True):
+            yield waiting.take(self.key, start, number)
 
 
 def measure_domains(
@@ -111,8 +136,8 @@ def measure_domains(
 ) -> dict[str, int]:
     """Find the objects of a scan, class by class at several levels of probability, and measure them.
 
-    Both stores are read once. Integer columns, and those derived from integers, do not depend on how the scan is cut
-    into shards, nor on who measures them. Grey values of float scans may differ in their last digits.
+    Both stores are read once. Integer columns, and those derived from integers, depend neither on how the scan is cut
+    into shards nor on who measures them. Grey values of float scans may differ in their last digits.
 
     Parameters
     ----------
@@ -120,23 +145,23 @@ def measure_domains(
     interface : Path
         The substrate plane (``interface.json``).
     levels : dict of Level
-        The one called ``calibrated`` gets all columns, the others those of size and place, which a boundary band needs.
+        The one called ``calibrated`` gets all columns; the others get only size and place, as the boundary band needs.
     objects : ObjectsConfig
         Connectivity, and how small an object may be.
     workers : Workers, optional
-        Who measures the shards; without any, this process.
+        Who measures the shards; by default this process.
     familiarity : Path, optional
-        ``familiarity.json``; every domain of a scan unlike those its model has seen is flagged.
+        ``familiarity.json``; all domains are flagged when the scan is unlike those its model has seen.
 
     Returns
     -------
     dict
-        Domains of each class at the calibrated level.
+        Number of domains of each class at the calibrated level.
 
     Raises
     ------
     ConfigError
-        When a level makes no sense.
+        When a level is not above 0 and at most 1.
     InputError
         When the interface cannot be trusted, the stores have different shapes, or an object of a label volume lies in
         two classes.
@@ -151,24 +176,27 @@ def measure_domains(
     grey = open_store(scan.volume)
     grid = _grid(scan, grey, classes, objects)
     shards = open_store(scan.probability, classes[0]).shards()
-    of_model = Familiarity.load(familiarity).flag if familiarity else ""
+    flag = Familiarity.load(familiarity).flag if familiarity else ""
+    frame = Frame(plane, grey.grey, grid.reference, scan.is_mask, flag)
     with temporary_folder(levels[CALIBRATED].objects) as folder:
-        inputs = Inputs(scan, thresholds, grid, folder)
+        inputs = Inputs(scan, thresholds, grid, WaitingRuns(folder, grey.shape[1]))
         parts = (workers or Here()).reduce(partial(_measure_shard, inputs), shards, partial(_join_all, grid))
         for level, of in levels.items():
             found = [_numbered(inputs, (name, level), of, parts[name, level], grey.shape) for name in classes]
-            write_objects(of.objects, [(one.metadata, one.runs(folder, shards)) for one in found])
-            _write_table(level, of.table, found, scan, plane, grey.grey, grid, of_model)
-            for one in found:
-                told = (scan.probability.parent.name, one.metadata.n_domains, one.metadata.name, of.probability)
-                LOG.info("%s: %d objects of class %s at probability %.3f", *told[:3], told[3][told[2]])
+            starts = [start for start, _ in shards]
+            write_objects(of.objects, [(one.metadata, one.runs(inputs.waiting, starts)) for one in found])
+            _refuse_shared_labels(found, scan)
+            _write_table(of.table, found, frame)
+            for of_class in (one.metadata for one in found):
+                told = (scan.probability.parent.name, of_class.n_domains, of_class.name, of_class.level)
+                LOG.info("%s: %d objects of class %s at probability %.3f", *told)
             if level == CALIBRATED:
                 counts = {one.metadata.name: one.metadata.n_domains for one in found}
     return counts
 
 
 def _grid(scan: Segmented, grey: Store, classes: Sequence[str], objects: ObjectsConfig) -> Grid:
-    """Return what all parts of a scan share, after a look at whether its stores belong together."""
+    """Return what all parts of a scan share, after checking that its stores belong together."""
     others = [open_store(scan.probability, name) for name in classes]
     others += [open_store(scan.instances)] if scan.instances else []
     for store in others:
@@ -177,27 +205,10 @@ def _grid(scan: Segmented, grey: Store, classes: Sequence[str], objects: Objects
             raise InputError(Fault(str(store.path), str(store.shape), problem, "Run the workflow again."))
     middle = grey.shape[0] // 2
     reference = _reference(grey.dtype, grey.read(middle, middle + 1))
-    edges = grey.voxel_size_um
-    return Grid(grey.shape[1], edges, objects.connectivity, objects.min_voxels, grey.dtype, reference)
+    return Grid(grey.voxel_size_um, objects.connectivity, objects.min_voxels, grey.dtype, reference)
 
 
-@dataclass(frozen=True)
-class _Class:
-    """The domains of one class at one level, numbered."""
-
-    key: Key
-    metadata: ObjectsMetadata
-    sums: Sums
-    numbers: list[Int64]  # the domain of each component of each shard
-    label: Int64 | None  # of objects that came with a number
-
-    def runs(self, folder: Path, shards: Sequence[tuple[int, int]]) -> Iterator[Runs]:
-        """Yield the runs of each shard."""
-        for (start, _), number in zip(shards, self.numbers, strict=True):
-            yield _load(folder, self.key, start, self.metadata.shape[1], number)
-
-
-def _numbered(inputs: Inputs, key: Key, level: Level, part: Part, shape: tuple[int, int, int]) -> _Class:
+def _numbered(inputs: Inputs, key: Key, level: Level, part: Part, shape: tuple[int, int, int]) -> Found:
     name, grid = key[0], inputs.grid
     part = finish(part, grid)
     domain_id = number_domains(part.sums, grid.min_voxels)
@@ -207,7 +218,7 @@ def _numbered(inputs: Inputs, key: Key, level: Level, part: Part, shape: tuple[i
         name, float(level.probability[name]), grid.connectivity, grid.min_voxels, shape, grid.voxel_size_um, len(sums)
     )
     label = None if part.instances is None else part.instances[domain_id > 0].astype(np.int64)
-    return _Class(key, metadata, sums, [domain_id[components] for components in part.labels], label)
+    return Found(key, metadata, sums, [domain_id[components] for components in part.labels], label)
 
 
 def measure_array(
@@ -220,13 +231,13 @@ def measure_array(
     min_voxels: int = 1,
     plane: Plane | None = None,
     slices: int | None = None,
-) -> measures.Columns:
+) -> Columns:
     """Return the columns of the table of domains of an array in memory.
 
     Parameters
     ----------
     probability : uint8 array (z, y, x)
-        Probability of being a domain, 255 = 1; a mask of 0 and 255 for example.
+        Probability of being a domain, 255 = 1; for example a mask of 0 and 255.
     grey : array (z, y, x)
     voxel_size_um : tuple of float
         Voxel edges along (z, y, x).
@@ -235,32 +246,26 @@ def measure_array(
     plane : Plane, optional
         Where depth is measured from; by default the face z = 0.
     slices : int, optional
-        Cut into parts of so many slices, which makes no difference.
+        Cut into parts of so many slices, which does not change the result.
     """
-    grid = Grid(
-        probability.shape[1],
-        voxel_size_um,
-        connectivity,
-        min_voxels,
-        grey.dtype,
-        _reference(grey.dtype, grey[len(grey) // 2]),
-    )
+    reference = _reference(grey.dtype, grey[len(grey) // 2])
+    grid = Grid(voxel_size_um, connectivity, min_voxels, grey.dtype, reference)
     step = slices or len(probability)
     bounds = [(start, min(start + step, len(probability))) for start in range(0, len(probability), step)]
 
     def measure(bound: tuple[int, int]) -> Part:
-        values = grey[slice(*bound)], probability[slice(*bound)]
-        return part_of(extract_runs(values[1], threshold_of(level)), grid, bound[0], values=values)[0]
+        values = Values(grey[slice(*bound)], probability[slice(*bound)])
+        return part_of(extract_runs(values.probability, threshold_of(level)), grid, bound[0], values=values)[0]
 
     part = finish(Here().reduce(measure, bounds, partial(join, grid=grid)), grid)
     sums = part.sums.rows(number_domains(part.sums, min_voxels) > 0)
     shape = probability.shape
     metadata = ObjectsMetadata("domain", level, connectivity, min_voxels, shape, voxel_size_um, len(sums))
-    return _columns(sums, metadata, plane or Plane((1.0, 0.0, 0.0), 0.0), GreyScale(), grid)
+    return Frame(plane or Plane((1.0, 0.0, 0.0), 0.0), GreyScale(), reference).columns(sums, metadata)
 
 
 def number_domains(sums: Sums, min_voxels: int) -> Int64:
-    """Return the domain of each component: 1..n by first voxel in raster order, 0 for smaller ones."""
+    """Return the domain of each component: 1..n by first voxel in raster order, 0 for those that are too small."""
     large = sums.voxels >= min_voxels
     return np.where(large, np.cumsum(large), 0)
 
@@ -271,7 +276,7 @@ def _reference(dtype: Any, typical: NDArray[Any]) -> np.int64 | np.float64:
 
 
 def _measure_shard(inputs: Inputs, shard: tuple[int, int]) -> dict[Key, Part]:
-    """Measure the slices of one shard, each class at each level, and leave its runs in the folder."""
+    """Measure the slices of one shard, each class at each level, and let its runs wait."""
     start, stop = shard
     scan = inputs.scan
     grey = open_store(scan.volume).read(start, stop)
@@ -281,90 +286,35 @@ def _measure_shard(inputs: Inputs, shard: tuple[int, int]) -> dict[Key, Part]:
         certain = open_store(scan.probability, name).read(start, stop)
         label = None
         if instances is not None:
-            # One class needs no look at which it is: that saves a pass over the voxels.
+            # With one class there is no need to look which it is: that saves a pass over the voxels.
             own = instances if len(inputs.thresholds) == 1 else np.where(certain > 0, instances, 0)
             runs, label = instance_runs(own)
         for level, threshold in thresholds.items():
             if label is None:
                 runs = extract_runs(certain, threshold)
-            detail = (grey, certain) if level == CALIBRATED else None
-            parts[name, level], component = part_of(runs, inputs.grid, start, values=detail, label=label)
-            for kind, array in (*runs._asdict().items(), ("component", component)):
-                np.save(_waiting(inputs.folder, (name, level), start, kind), array, allow_pickle=False)
+            values = Values(grey, certain) if level == CALIBRATED else None
+            parts[name, level], component = part_of(runs, inputs.grid, start, values=values, label=label)
+            inputs.waiting.put((name, level), start, runs, component)
     return parts
-
-
-def _waiting(folder: Path, key: Key, start: int, kind: str) -> Path:
-    """Return the file in which runs of a shard wait for the numbers of their domains."""
-    name, level = key
-    return folder / f"{name}_{level}_{start}_{kind}.npy"
 
 
 def _join_all(grid: Grid, upper: dict[Key, Part], lower: dict[Key, Part]) -> dict[Key, Part]:
     return {key: join(upper[key], lower[key], grid) for key in upper}
 
 
-def _load(folder: Path, key: Key, start: int, ny: int, domain_id: Int64) -> Runs:
-    """Return the runs of the shard that begins at slice ``start``, without those of dropped objects."""
-    kinds = (*RowRuns._fields, "component")
-    row_ptr, x_start, x_stop, component = (np.load(_waiting(folder, key, start, kind)) for kind in kinds)
-    row = np.repeat(np.arange(len(row_ptr) - 1, dtype=np.int32), np.diff(row_ptr))
-    runs = Runs(start + row // ny, row % ny, x_start, x_stop, domain_id[component])
-    return runs.at(runs.domain_id > 0)
-
-
-def _columns(sums: Sums, metadata: ObjectsMetadata, plane: Plane, grey: GreyScale, grid: Grid) -> measures.Columns:
-    edges = metadata.voxel_size_um
-    columns: measures.Columns = {
-        "domain_id": np.arange(1, len(sums) + 1),
-        "class": np.full(len(sums), metadata.name, object),
-        **measures.size(sums, edges),
-        **measures.place(sums, edges, plane),
-        **measures.border(sums, metadata.shape, plane),
-    }
-    if sums.detailed:
-        axes = principal_axes(covariance(sums, edges))
-        columns |= measures.surface(sums, axes, edges)
-        columns |= measures.shape(axes, plane)
-        columns |= measures.extent(sums)
-        columns |= measures.topology(sums)
-        columns |= measures.nearest(columns)
-        columns |= measures.values(sums, grey, grid.reference)
-    return columns
-
-
-def _rows(one: _Class, scan: Segmented, plane: Plane, grey: GreyScale, grid: Grid, of_model: str) -> measures.Columns:
-    """Return the columns of a class, with those that depend on how the scan was segmented."""
-    columns = _columns(one.sums, one.metadata, plane, grey, grid)
-    if scan.is_mask and "confidence" in columns:
-        columns["confidence"] = np.full(one.metadata.n_domains, np.nan)
-    if one.label is not None:
-        columns["label"] = one.label
-    detailed = one.key[1] == CALIBRATED
-    flags = measures.flags(one.sums, of_model) if detailed else [of_model] * one.metadata.n_domains
-    return columns | {"flag": np.array(flags, object)}
-
-
-def _write_table(
-    level: str,
-    out: Path,
-    found: Sequence[_Class],
-    scan: Segmented,
-    plane: Plane,
-    grey: GreyScale,
-    grid: Grid,
-    of_model: str,
-) -> None:
+def _write_table(out: Path, found: Sequence[Found], frame: Frame) -> None:
     """Write the table of domains of all classes, one class after the other."""
-    _refuse_shared_labels(found, scan)
-    parts = [_rows(one, scan, plane, grey, grid, of_model) for one in found]
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    rows = [frame.columns(one.sums, one.metadata) for one in found]
+    for columns, one in zip(rows, found, strict=True):
+        if one.label is not None:
+            columns["label"] = one.label
+    together = {name: np.concatenate([columns[name] for columns in rows]) for name in rows[0]}
     facts = facts_of(one.metadata for one in found)
-    facts["interface"] = {"normal": plane.normal, "offset_um": plane.offset_um}
-    (DOMAINS if level == CALIBRATED else BAND).write(out, columns, facts, grey.unit)
+    facts["interface"] = {"normal": frame.plane.normal, "offset_um": frame.plane.offset_um}
+    (DOMAINS if found[0].sums.detailed else BAND).write(out, together, facts, frame.grey.unit)
 
 
-def _refuse_shared_labels(found: Sequence[_Class], scan: Segmented) -> None:
+def _refuse_shared_labels(found: Sequence[Found], scan: Segmented) -> None:
     """Raise an :class:`InputError` when an object of a label volume lies in two classes."""
     if len(found) < 2 or any(one.label is None for one in found):
         return

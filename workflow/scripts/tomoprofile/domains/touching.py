@@ -1,4 +1,4 @@
-"""Which runs touch: components, and all that only touching tells of them.
+"""Which runs touch: components, and all that only touching reveals about them.
 
 A run meets earlier runs in four rows: beside it in its slice (y - 1), and above it (y - 1, y, y + 1 of slice z - 1).
 One visit unites what touches, counts the pairs of neighbouring voxels in the 13 directions of
@@ -12,7 +12,7 @@ One visit unites what touches, counts the pairs of neighbouring voxels in the 13
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -25,14 +25,12 @@ EULER, CAVITIES, PROBABILITY, TALLIES = 13, 14, 15, 16
 _NOWHERE = np.iinfo(np.int32).max
 
 
-def components_of(runs: RowRuns, ny: int, connectivity: int, counted: bool = True) -> tuple[Int32, Int64]:
+def components_of(runs: RowRuns, connectivity: int, counted: bool = True) -> tuple[Int32, Int64]:
     """Find the components of a stack of slices.
 
     Parameters
     ----------
     runs : RowRuns
-    ny : int
-        Rows in a slice.
     connectivity : int
         6: voxels touch by faces; 26: also by edges and corners.
     counted : bool
@@ -49,8 +47,10 @@ def components_of(runs: RowRuns, ny: int, connectivity: int, counted: bool = Tru
     label = np.full(len(runs.x_start), -1, np.int32)
     # As many as there could be; the system hands out only the memory that is written to.
     parent, tally = np.empty(len(label), np.int32), np.zeros((len(label), TALLIES), np.int64)
-    link = _link if connectivity == 6 else _link_all if counted else _link_only
-    count = link(*runs, ny, reach_of(connectivity), 0, False, label, parent, tally)
+    if connectivity == 6:
+        count = _link(runs, _Rule(reach_of(connectivity), 0, False), label, parent, tally)
+    else:
+        count = (_link_all if counted else _link_only)(runs, label, parent, tally)
     parent = parent[:count]
     numbers = parent.copy()
     n_components = number_roots(numbers)
@@ -61,24 +61,20 @@ def components_of(runs: RowRuns, ny: int, connectivity: int, counted: bool = Tru
     return label, merged
 
 
-def tally_instances(runs: RowRuns, ny: int, component: Int32, n_components: int) -> Int64:
+def tally_instances(runs: RowRuns, component: Int32, n_components: int) -> Int64:
     """Return the tally (components, 16) of runs whose components are given; those of others may touch them."""
     tally = np.zeros((n_components, TALLIES), np.int64)
-    _link(*runs, ny, 1, 0, True, component, np.empty(0, np.int32), tally)
+    _link(runs, _Rule(1, 0, True), component, np.empty(0, np.int32), tally)
     return tally
 
 
-def link_seam(
-    both: RowRuns, ny: int, connectivity: int, component: Int64, parent: Int64, tally: Int64, given: bool
-) -> None:
+def link_seam(both: RowRuns, connectivity: int, component: Int64, parent: Int64, tally: Int64, given: bool) -> None:
     """Unite components across the seam between two slices, and count what the seam adds.
 
     Parameters
     ----------
     both : RowRuns
         The last slice of a part and the slice that follows it.
-    ny : int
-        Rows in a slice.
     connectivity : int
     component : int64 array (runs,)
         Component of each run, numbered over both parts.
@@ -89,19 +85,19 @@ def link_seam(
     given : bool
         Whether components are given by labels: then nothing is united, and only equal ones count.
     """
-    _link(*both, ny, 1 if given else reach_of(connectivity), ny, given, component, parent, tally)
+    reach = 1 if given else reach_of(connectivity)
+    _link(both, _Rule(reach, both.ny, given), component, parent, tally)
 
 
-def diagonal_pairs(runs: RowRuns, ny: int, component: Any, first_row: int, pairs: Int64, keep: Any) -> Int64:
+def diagonal_pairs(runs: RowRuns, component: Any, first_row: int, pairs: Int64, keep: Any) -> Int64:
     """Add the pairs that 6-connected components form over edges and corners alone.
 
     Parameters
     ----------
     runs : RowRuns
-    ny : int
     component : int array (runs,)
     first_row : int
-        Rows before it are looked at from later ones only.
+        Earlier rows only count as neighbours of later ones.
     pairs : int64 array (components, 16)
         Tally to add to when both runs belong to one component.
     keep : bool array (components,)
@@ -112,11 +108,53 @@ def diagonal_pairs(runs: RowRuns, ny: int, component: Any, first_row: int, pairs
     int64 array (contacts, 4)
         For pairs between two different components of ``keep``: both components, direction, pairs.
     """
-    nothing = np.empty((0, 4), np.int64)
-    count = _diagonals(*runs, ny, first_row, component, pairs, keep, nothing, False)
-    contacts = np.empty((count, 4), np.int64)
-    _diagonals(*runs, ny, first_row, component, pairs, keep, contacts, True)
-    return contacts
+    return _diagonals(runs, first_row, component, pairs, keep)
+
+
+class _Rule(NamedTuple):
+    """Which runs are visited, and what touching means for them.
+
+    Attributes
+    ----------
+    reach : int
+        1 when runs that share only an edge or corner touch, else 0.
+    first_row : int
+        With 0 every run is visited and gets a label, a new one where it touches nothing before. Otherwise runs have
+        their labels, those from this row on are visited, and only what crosses the seam above the row counts.
+    given : bool
+        Labels are given: nothing is united, and only runs of equal label belong together.
+    """
+
+    reach: int
+    first_row: int
+    given: bool
+
+
+class _Labels(NamedTuple):
+    """The label of each run, and whether only runs of equal label belong together."""
+
+    of: Any
+    given: Any
+
+
+class _Run(NamedTuple):
+    """The run that is visited: its first voxel, one past its last, and its label."""
+
+    low: Any
+    high: Any
+    label: Any
+
+
+class _Near(NamedTuple):
+    """The runs ``[first, stop)`` of each earlier row whose closed boxes touch that of a run.
+
+    ``w`` is the row beside it in its slice; ``nw``, ``n`` and ``ne`` lie above it, at y - 1, y and y + 1.
+    """
+
+    w: Any
+    nw: Any
+    n: Any
+    ne: Any
 
 
 @njit(cache=True, nogil=True)
@@ -126,21 +164,128 @@ def _add_rows(rows: Any, target: Any, out: Any) -> None:
             out[target[row], column] += rows[row, column]
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _add_pairs(tally: Any, k: Any, a0: Any, a1: Any, b0: Any, b1: Any) -> None:
-    """Add the pairs of an earlier run a and a later run b; steps along x by -1, 0, 1 are directions k, k + 1, k + 2."""
-    tally[k] += max(0, min(a1, b1 + 1) - max(a0, b0 + 1))
-    tally[k + 1] += max(0, min(a1, b1) - max(a0, b0))
-    tally[k + 2] += max(0, min(a1, b1 - 1) - max(a0, b0 - 1))
+@njit(cache=True, nogil=True)
+def _link(runs: Any, rule: Any, label: Any, parent: Any, tally: Any) -> Any:
+    return _visit(runs, rule, True, label, parent, tally)
 
 
 @njit(cache=True, nogil=True)
-def _unite_touched(
-    parent: Any, label: Any, own: Any, other: Any, stop: Any, x_start: Any, x_stop: Any, low: Any, high: Any, reach: Any
-) -> Any:
-    """Unite a run's label, -1 while it has none, with those of the runs ``[other, stop)`` that it touches."""
-    for touched in range(other, stop):
-        if reach or (x_start[touched] < high and low < x_stop[touched]):
+def _link_all(runs: Any, label: Any, parent: Any, tally: Any) -> Any:
+    """Link all runs under 26, the usual case: a third faster, as the compiler knows the rule."""
+    return _visit(runs, _Rule(1, 0, False), True, label, parent, tally)
+
+
+@njit(cache=True, nogil=True)
+def _link_only(runs: Any, label: Any, parent: Any, tally: Any) -> Any:
+    """Do so without counting anything: for the levels of the band."""
+    return _visit(runs, _Rule(1, 0, False), False, label, parent, tally)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _visit(runs: Any, rule: Any, counted: Any, label: Any, parent: Any, tally: Any) -> Any:
+    """Visit the runs that the rule names; return how many labels were made."""
+    n_labels = 0
+    row_ptr, labels = runs.row_ptr, _Labels(label, rule.given)
+    across = rule.first_row > 0
+    for row in range(rule.first_row, len(row_ptr) - 1):
+        w, nw, n, ne = _rows_before(row_ptr, runs.ny, row)
+        for run in range(row_ptr[row], row_ptr[row + 1]):
+            low, high = runs.x_start[run], runs.x_stop[run]
+            w, nw = _skip(runs, w, low), _skip(runs, nw, low)
+            n, ne = _skip(runs, n, low), _skip(runs, ne, low)
+            near = _Near(_up_to(runs, w, high), _up_to(runs, nw, high), _up_to(runs, n, high), _up_to(runs, ne, high))
+            own = np.int64(label[run])
+            if not rule.given:
+                own = np.int64(root(parent, own)) if across else np.int64(-1)
+                if not across:
+                    own = _unite_touched(runs, _Run(low, high, own), near.w, rule.reach, label, parent)
+                own = _unite_touched(runs, _Run(low, high, own), near.n, rule.reach, label, parent)
+                if rule.reach:
+                    own = _unite_touched(runs, _Run(low, high, own), near.nw, 1, label, parent)
+                    own = _unite_touched(runs, _Run(low, high, own), near.ne, 1, label, parent)
+                if own < 0:
+                    own = np.int64(n_labels)
+                    parent[own] = own
+                    n_labels += 1
+                if not across:
+                    label[run] = own
+            if counted:
+                this = _Run(low, high, own)
+                mine = tally[own]
+                euler = np.int64(0)
+                if not across:
+                    mine[0] += high - low - 1
+                    euler += 1 - _tally_pairs(runs, labels, this, near.w, rule.reach, 1, mine)
+                euler -= _tally_pairs(runs, labels, this, near.n, rule.reach, 7, mine)
+                if rule.reach:
+                    euler -= _tally_pairs(runs, labels, this, near.nw, 1, 10, mine)
+                    euler -= _tally_pairs(runs, labels, this, near.ne, 1, 4, mine)
+                if _at_most_one_each(near):
+                    # The usual case: what each row has in common with this run tells all.
+                    parts = _Near(
+                        _common(runs, labels, this, near.w),
+                        _common(runs, labels, this, near.nw),
+                        _common(runs, labels, this, near.n),
+                        _common(runs, labels, this, near.ne),
+                    )
+                    euler += _common_points(parts, rule.reach)
+                else:
+                    if rule.reach:
+                        euler += _triples(runs, labels, this, near)
+                    found = _quadruples(runs, labels, this, near, rule.reach)
+                    euler += -found if rule.reach else found
+                mine[EULER] += euler
+    return n_labels
+
+
+@njit(cache=True, nogil=True)
+def _rows_before(row_ptr: Any, ny: Any, row: Any) -> Any:
+    """Return the runs ``[first, stop)`` of the rows w, nw, n and ne of a row; none where there is no such row."""
+    y = row % ny
+    here = row_ptr[row]
+    w = nw = n = ne = (here, here)
+    if y > 0:
+        w = (row_ptr[row - 1], here)
+    above = row - ny
+    if above >= 0:
+        n = (row_ptr[above], row_ptr[above + 1])
+        if y > 0:
+            nw = (row_ptr[above - 1], n[0])
+        if y + 1 < ny:
+            ne = (n[1], row_ptr[above + 2])
+    return w, nw, n, ne
+
+
+@njit(cache=True, nogil=True)
+def _skip(runs: Any, some: Any, low: Any) -> Any:
+    """Return runs without those that end before ``low``."""
+    first, stop = some
+    while first < stop and runs.x_stop[first] < low:
+        first += 1
+    return first, stop
+
+
+@njit(cache=True, nogil=True)
+def _up_to(runs: Any, some: Any, high: Any) -> Any:
+    """Return runs without those that begin behind ``high``."""
+    first, end = some
+    stop = first
+    while stop < end and runs.x_start[stop] <= high:
+        stop += 1
+    return first, stop
+
+
+@njit(cache=True, nogil=True)
+def _belongs(labels: Any, run: Any, this: Any) -> Any:
+    return (labels.of[run] == this.label) | (not labels.given)
+
+
+@njit(cache=True, nogil=True)
+def _unite_touched(runs: Any, this: Any, some: Any, reach: Any, label: Any, parent: Any) -> Any:
+    """Unite a run's label, -1 while it has none, with those of the runs that it touches; return the label."""
+    own = this.label
+    for touched in range(some[0], some[1]):
+        if reach or (runs.x_start[touched] < this.high and this.low < runs.x_stop[touched]):
             if own < 0:
                 own = np.int64(root(parent, label[touched]))
             elif label[touched] != own:
@@ -148,237 +293,133 @@ def _unite_touched(
     return own
 
 
-@njit(cache=True, nogil=True)
-def _common(
-    x_start: Any, x_stop: Any, low: Any, high: Any, other: Any, stop: Any, given: Any, label: Any, own: Any
-) -> Any:
-    """Return the common part of ``[low, high]`` and the run ``other``; an empty one when there is none."""
-    if other == stop or (given and label[other] != own):
-        return np.int32(_NOWHERE), np.int32(-1)
-    return max(low, x_start[other]), min(high, x_stop[other])
-
-
-@njit(cache=True, nogil=True)
-def _triples(
-    x_start: Any, x_stop: Any, low: Any, high: Any, b: Any, b_end: Any, c: Any, c_end: Any,
-    given: Any, label: Any, own: Any,
-) -> Any:  # fmt: skip
-    """Count the triples of closed runs with a common point: ``[low, high]``, one of b and one of c."""
-    count = 0
-    for one in range(b, b_end):
-        if given and label[one] != own:
-            continue
-        start, stop = max(low, x_start[one]), min(high, x_stop[one])
-        for other in range(c, c_end):
-            if max(start, x_start[other]) <= min(stop, x_stop[other]) and not (given and label[other] != own):
-                count += 1
-    return count
-
-
-@njit(cache=True, nogil=True)
-def _quadruples(
-    x_start: Any, x_stop: Any, low: Any, high: Any, b: Any, b_end: Any, c: Any, c_end: Any, d: Any, d_end: Any,
-    reach: Any, given: Any, label: Any, own: Any,
-) -> Any:  # fmt: skip
-    """Count quadruples of runs with a common point (reach 1) or voxel (reach 0)."""
-    count = 0
-    for one in range(b, b_end):
-        if given and label[one] != own:
-            continue
-        start1, stop1 = max(low, x_start[one]), min(high, x_stop[one])
-        for two in range(c, c_end):
-            if given and label[two] != own:
-                continue
-            start2, stop2 = max(start1, x_start[two]), min(stop1, x_stop[two])
-            if start2 >= stop2 + reach:
-                continue
-            for three in range(d, d_end):
-                start, stop = max(start2, x_start[three]), min(stop2, x_stop[three])
-                if start < stop + reach and not (given and label[three] != own):
-                    count += 1
-    return count
-
-
 @njit(cache=True, nogil=True, inline="always")
-def _visit(
-    row_ptr: Any, x_start: Any, x_stop: Any, ny: Any, reach: Any, first_row: Any, given: Any, counted: Any,
-    label: Any, parent: Any, tally: Any,
-) -> Any:  # fmt: skip
-    """Visit every run of ``first_row`` and later rows; return how many labels were made.
+def _tally_pairs(runs: Any, labels: Any, this: Any, some: Any, reach: Any, k: Any, mine: Any) -> Any:
+    """Count pairs of voxels with the runs of an earlier row that touch; return how many runs do."""
+    touching = 0
+    for other in range(some[0], some[1]):
+        x_start, x_stop = runs.x_start[other], runs.x_stop[other]
+        if _belongs(labels, other, this) and (reach or (x_start < this.high and this.low < x_stop)):
+            _add_pairs(mine, k, (x_start, x_stop), (this.low, this.high))
+            touching += 1
+    return touching
 
-    With ``first_row`` 0 runs get labels, new ones where they touch nothing before. Otherwise runs have theirs, and only
-    what crosses the seam above ``first_row`` counts.
-    """
-    n_labels = 0
-    across = first_row > 0
-    for row in range(first_row, len(row_ptr) - 1):
-        a_end = row_ptr[row + 1]
-        y = row % ny
-        # The first run of each earlier row that can still touch: w beside; nw, n, ne above.
-        w = w_end = nw = nw_end = n = n_end = ne = ne_end = row_ptr[row]
-        if y > 0:
-            w = row_ptr[row - 1]
-        if row >= ny:
-            n, n_end = row_ptr[row - ny], row_ptr[row - ny + 1]
-            nw = nw_end = n
-            ne = ne_end = n_end
-            if y > 0:
-                nw = row_ptr[row - ny - 1]
-            if y + 1 < ny:
-                ne_end = row_ptr[row - ny + 2]
-        for run in range(row_ptr[row], a_end):
-            low, high = x_start[run], x_stop[run]
-            while w < w_end and x_stop[w] < low:
-                w += 1
-            while nw < nw_end and x_stop[nw] < low:
-                nw += 1
-            while n < n_end and x_stop[n] < low:
-                n += 1
-            while ne < ne_end and x_stop[ne] < low:
-                ne += 1
-            w_stop, nw_stop, n_stop, ne_stop = w, nw, n, ne
-            while w_stop < w_end and x_start[w_stop] <= high:
-                w_stop += 1
-            while nw_stop < nw_end and x_start[nw_stop] <= high:
-                nw_stop += 1
-            while n_stop < n_end and x_start[n_stop] <= high:
-                n_stop += 1
-            while ne_stop < ne_end and x_start[ne_stop] <= high:
-                ne_stop += 1
-            own = np.int64(label[run])
-            if not given:
-                own = np.int64(root(parent, own)) if across else np.int64(-1)
-                if not across:
-                    own = _unite_touched(parent, label, own, w, w_stop, x_start, x_stop, low, high, reach)
-                own = _unite_touched(parent, label, own, n, n_stop, x_start, x_stop, low, high, reach)
-                if reach:
-                    own = _unite_touched(parent, label, own, nw, nw_stop, x_start, x_stop, low, high, reach)
-                    own = _unite_touched(parent, label, own, ne, ne_stop, x_start, x_stop, low, high, reach)
-                if own < 0:
-                    own = np.int64(n_labels)
-                    parent[own] = own
-                    n_labels += 1
-                if not across:
-                    label[run] = own
-            if not counted:
+
+@njit(cache=True, nogil=True)
+def _add_pairs(tally: Any, k: Any, a: Any, b: Any) -> None:
+    """Add the pairs of an earlier run a and a later run b; steps along x by -1, 0, 1 are directions k, k + 1, k + 2."""
+    tally[k] += max(0, min(a[1], b[1] + 1) - max(a[0], b[0] + 1))
+    tally[k + 1] += max(0, min(a[1], b[1]) - max(a[0], b[0]))
+    tally[k + 2] += max(0, min(a[1], b[1] - 1) - max(a[0], b[0] - 1))
+
+
+@njit(cache=True, nogil=True)
+def _at_most_one_each(near: Any) -> Any:
+    w, nw, n, ne = near
+    return max(w[1] - w[0], nw[1] - nw[0], n[1] - n[0], ne[1] - ne[0]) <= 1
+
+
+@njit(cache=True, nogil=True)
+def _common_points(parts: Any, reach: Any) -> Any:
+    """Return what triples and quadruples of a run and one of each row add, given what they have in common with it."""
+    (w0, w1), (nw0, nw1), (n0, n1), (ne0, ne1) = parts
+    if not reach:
+        return np.int64(max(w0, nw0, n0) < min(w1, nw1, n1))
+    triples = np.int64(max(n0, nw0) <= min(n1, nw1)) + (max(n0, ne0) <= min(n1, ne1))
+    triples += np.int64(max(w0, nw0) <= min(w1, nw1)) + (max(w0, n0) <= min(w1, n1))
+    return triples - np.int64(max(w0, nw0, n0) <= min(w1, nw1, n1))
+
+
+@njit(cache=True, nogil=True)
+def _common(runs: Any, labels: Any, this: Any, some: Any) -> Any:
+    """Return the common part of this run and the first of some; an empty one when there is none."""
+    first, stop = some
+    if first == stop:
+        return np.int32(_NOWHERE), np.int32(-1)
+    start, end = max(this.low, runs.x_start[first]), min(this.high, runs.x_stop[first])
+    return (start, end) if _belongs(labels, first, this) else (np.int32(_NOWHERE), np.int32(-1))
+
+
+@njit(cache=True, nogil=True)
+def _triples(runs: Any, labels: Any, this: Any, near: Any) -> Any:
+    """Count the triples of closed runs with a common point: this one and those of two rows that touch each other."""
+    count = 0
+    for b, c in ((near.nw, near.n), (near.ne, near.n), (near.w, near.nw), (near.w, near.n)):
+        for one in range(b[0], b[1]):
+            if not _belongs(labels, one, this):
                 continue
-            mine = tally[own]
-            euler = 0
-            if not across:
-                mine[0] += high - low - 1
-                euler += 1
-                for other in range(w, w_stop):
-                    if given and label[other] != own:
-                        continue
-                    if reach or (x_start[other] < high and low < x_stop[other]):
-                        _add_pairs(mine, 1, x_start[other], x_stop[other], low, high)
-                        euler -= 1
-            for other in range(n, n_stop):
-                if given and label[other] != own:
-                    continue
-                if reach or (x_start[other] < high and low < x_stop[other]):
-                    _add_pairs(mine, 7, x_start[other], x_stop[other], low, high)
-                    euler -= 1
-            if reach:
-                for other in range(nw, nw_stop):
-                    if not given or label[other] == own:
-                        _add_pairs(mine, 10, x_start[other], x_stop[other], low, high)
-                        euler -= 1
-                for other in range(ne, ne_stop):
-                    if not given or label[other] == own:
-                        _add_pairs(mine, 4, x_start[other], x_stop[other], low, high)
-                        euler -= 1
-            if max(w_stop - w, nw_stop - nw, n_stop - n, ne_stop - ne) <= 1:
-                # The usual case: at most one run in each row, so that its common part with this one tells all.
-                w0, w1 = _common(x_start, x_stop, low, high, w, w_stop, given, label, own)
-                nw0, nw1 = _common(x_start, x_stop, low, high, nw, nw_stop, given, label, own)
-                n0, n1 = _common(x_start, x_stop, low, high, n, n_stop, given, label, own)
-                if reach:
-                    ne0, ne1 = _common(x_start, x_stop, low, high, ne, ne_stop, given, label, own)
-                    euler += (max(n0, nw0) <= min(n1, nw1)) + (max(n0, ne0) <= min(n1, ne1))
-                    euler += (max(w0, nw0) <= min(w1, nw1)) + (max(w0, n0) <= min(w1, n1))
-                    euler -= max(w0, nw0, n0) <= min(w1, nw1, n1)
-                else:
-                    euler += max(w0, nw0, n0) < min(w1, nw1, n1)
-            else:
-                if reach:
-                    euler += _triples(x_start, x_stop, low, high, nw, nw_stop, n, n_stop, given, label, own)
-                    euler += _triples(x_start, x_stop, low, high, ne, ne_stop, n, n_stop, given, label, own)
-                    euler += _triples(x_start, x_stop, low, high, w, w_stop, nw, nw_stop, given, label, own)
-                    euler += _triples(x_start, x_stop, low, high, w, w_stop, n, n_stop, given, label, own)
-                found = _quadruples(
-                    x_start, x_stop, low, high, w, w_stop, nw, nw_stop, n, n_stop, reach, given, label, own
-                )
-                euler += -found if reach else found
-            mine[EULER] += euler
-    return n_labels
+            start, stop = max(this.low, runs.x_start[one]), min(this.high, runs.x_stop[one])
+            for other in range(c[0], c[1]):
+                meet = max(start, runs.x_start[other]) <= min(stop, runs.x_stop[other])
+                count += meet and _belongs(labels, other, this)
+    return count
 
 
 @njit(cache=True, nogil=True)
-def _link(
-    row_ptr: Any, x_start: Any, x_stop: Any, ny: Any, reach: Any, first_row: Any, given: Any,
-    label: Any, parent: Any, tally: Any,
-) -> Any:  # fmt: skip
-    return _visit(row_ptr, x_start, x_stop, ny, reach, first_row, given, True, label, parent, tally)
+def _quadruples(runs: Any, labels: Any, this: Any, near: Any, reach: Any) -> Any:
+    """Count the quadruples of this run and one each of w, nw and n with a common point (reach 1) or voxel (reach 0)."""
+    count = 0
+    for one in range(near.w[0], near.w[1]):
+        if not _belongs(labels, one, this):
+            continue
+        start1, stop1 = max(this.low, runs.x_start[one]), min(this.high, runs.x_stop[one])
+        for two in range(near.nw[0], near.nw[1]):
+            start2, stop2 = max(start1, runs.x_start[two]), min(stop1, runs.x_stop[two])
+            if start2 >= stop2 + reach or not _belongs(labels, two, this):
+                continue
+            for three in range(near.n[0], near.n[1]):
+                start, stop = max(start2, runs.x_start[three]), min(stop2, runs.x_stop[three])
+                count += start < stop + reach and _belongs(labels, three, this)
+    return count
 
 
 @njit(cache=True, nogil=True)
-def _link_all(
-    row_ptr: Any, x_start: Any, x_stop: Any, ny: Any, _reach: Any, _first_row: Any, _given: Any,
-    label: Any, parent: Any, tally: Any,
-) -> Any:  # fmt: skip
-    """Do so for most of the runs there are, under 26; a third faster, as the compiler knows what is asked."""
-    return _visit(row_ptr, x_start, x_stop, ny, 1, 0, False, True, label, parent, tally)
-
-
-@njit(cache=True, nogil=True)
-def _link_only(
-    row_ptr: Any, x_start: Any, x_stop: Any, ny: Any, _reach: Any, _first_row: Any, _given: Any,
-    label: Any, parent: Any, tally: Any,
-) -> Any:  # fmt: skip
-    """Do so, and count nothing: for the levels of the band."""
-    return _visit(row_ptr, x_start, x_stop, ny, 1, 0, False, False, label, parent, tally)
-
-
-@njit(cache=True, nogil=True)
-def _diagonals(
-    row_ptr: Any, x_start: Any, x_stop: Any, ny: Any, first_row: Any, component: Any, pairs: Any, keep: Any,
-    contacts: Any, final: Any,
-) -> Any:  # fmt: skip
-    """Add pairs of one component in the ``final`` call; write or only count the contacts of different ones."""
-    found = 0
-    across = first_row > 0
+def _diagonals(runs: Any, first_row: Any, component: Any, pairs: Any, keep: Any) -> Any:
+    """Add the pairs of one component, and return the contacts of different ones."""
+    row_ptr, x_start, x_stop, ny = runs
+    contacts, found = np.empty((64, 4), np.int64), 0
     pair = np.zeros(3, np.int64)
     for row in range(first_row, len(row_ptr) - 1):
-        y = row % ny
-        for side in range(4):  # beside; above y - 1, y, y + 1
-            if side == 0:
-                if across or y == 0:
-                    continue
-                other_row, k = row - 1, 1
-            else:
-                if row < ny or y + side - 2 < 0 or y + side - 2 >= ny:
-                    continue
-                other_row, k = row - ny + side - 2, 7 - 3 * (side - 2)
-            q, q_end = row_ptr[other_row], row_ptr[other_row + 1]
+        for side in range(4):
+            other_row, k = _row_beside(row, side, ny, first_row)
+            if other_row < 0:
+                continue
+            q, q_end = row_ptr[other_row], runs.row_ptr[other_row + 1]
             for run in range(row_ptr[row], row_ptr[row + 1]):
                 low, high, own = x_start[run], x_stop[run], component[run]
-                while q < q_end and x_stop[q] < low:
-                    q += 1
-                other = q
-                while other < q_end and x_start[other] <= high:
+                q, _ = _skip(runs, (q, q_end), low)
+                _, stop = _up_to(runs, (q, q_end), high)
+                for other in range(q, stop):
+                    its = component[other]
                     by_faces = side % 2 == 0 and x_start[other] < high and low < x_stop[other]
-                    same = component[other] == own
-                    if not by_faces and (same or (keep[own] and keep[component[other]])):
-                        pair[:] = 0
-                        _add_pairs(pair, 0, x_start[other], x_stop[other], low, high)
-                        for step in range(3):
-                            if pair[step] and same and final:
-                                pairs[own, k + step] += pair[step]
-                            elif pair[step] and not same:
-                                if final:
-                                    contacts[found, 0], contacts[found, 1] = own, component[other]
-                                    contacts[found, 2], contacts[found, 3] = k + step, pair[step]
-                                found += 1
-                    other += 1
-    return found
+                    if by_faces or (its != own and not (keep[own] and keep[its])):
+                        continue
+                    pair[:] = 0
+                    _add_pairs(pair, 0, (x_start[other], x_stop[other]), (low, high))
+                    if its == own:
+                        pairs[own, k : k + 3] += pair
+                        continue
+                    if found + 3 > len(contacts):
+                        longer = np.empty((2 * len(contacts), 4), np.int64)
+                        longer[:found] = contacts[:found]
+                        contacts = longer
+                    for step in range(3):
+                        if pair[step]:
+                            contacts[found, 0], contacts[found, 1] = own, its
+                            contacts[found, 2], contacts[found, 3] = k + step, pair[step]
+                            found += 1
+    return contacts[:found].copy()
+
+
+@njit(cache=True, nogil=True)
+def _row_beside(row: Any, side: Any, ny: Any, first_row: Any) -> Any:
+    """Return an earlier row and the first of its three directions; -1 where there is none.
+
+    Side 0 lies beside in the slice, sides 1 to 3 above at y - 1, y and y + 1. With a first row, only what lies across
+    the seam counts.
+    """
+    y = row % ny
+    if side == 0:
+        return (row - 1 if first_row == 0 and y > 0 else -1), 1
+    above = y + side - 2
+    return (row - ny + side - 2 if row >= ny and 0 <= above < ny else -1), 7 - 3 * (side - 2)

@@ -1,7 +1,7 @@
 """Who measures the shards of a scan: this process, processes of this machine, or jobs on a SLURM cluster.
 
-Dask's scheduler runs whatever it is sent, so whoever reaches its port could act as the user. All its connections are
-encrypted and need certificates that are made for one run and forgotten after it.
+Dask's scheduler runs whatever it is sent, so anyone who reaches its port could act as the user. All its connections are
+therefore encrypted and need certificates that are made for one run and discarded after it.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _PATIENCE_S = 3600.0
 
 
 class Workers(Protocol):
-    """Something that measures parts; they are joined as a tree in the process that asks."""
+    """Whoever measures the parts of a scan, which are joined as a tree in the process that asks for them."""
 
     def reduce(
         self, measure: Callable[[Item], Result], items: Sequence[Item], join: Callable[[Result, Result], Result]
     ) -> Result:
-        """Return ``measure`` of all items joined in their order; at least one item."""
+        """Return ``measure`` of all items, joined in their order; there must be at least one item."""
         ...
 
 
 class Here:
-    """The process that asks: one item after the other, in the memory of one and of what is joined."""
+    """The process itself: one item after the other, with one of them and what is joined in memory."""
 
     def reduce(
         self, measure: Callable[[Item], Result], items: Sequence[Item], join: Callable[[Result, Result], Result]
@@ -47,8 +47,8 @@ class Here:
 
 
 def _joined(parts: Iterable[Result], count: int, join: Callable[[Result, Result], Result]) -> Result:
-    """Join parts as they come, as a tree: always two of the same size, so that nothing is copied often."""
-    waiting: list[tuple[int, Result]] = []  # with the number of parts in each; few, of ever smaller trees
+    """Join parts as they come, as a tree: always two of the same size, so that little is copied."""
+    waiting: list[tuple[int, Result]] = []  # trees and the number of parts in each; few, and ever smaller
     for part in progress(parts, count, "shards measured"):
         waiting.append((1, part))
         while len(waiting) > 1 and waiting[-1][0] == waiting[-2][0]:
@@ -65,18 +65,19 @@ def _join_last(waiting: list[tuple[int, Any]], join: Callable[[Any, Any], Any]) 
 
 
 class DaskWorkers:
-    """Workers of a Dask cluster, which is started when there is something to share.
+    """Workers of a Dask cluster, which is started only when there is something to share.
 
-    A worker that is lost costs its tasks only: they run again elsewhere.
+    When a worker is lost, only its tasks run again.
 
     Parameters
     ----------
     start : callable
-        Returns a cluster of so many workers.
+        Returns a cluster of a given number of workers.
     most : int
-        Workers, at the most.
+        Largest number of workers.
     least_items : int
-        Items that are worth a worker, which takes seconds to start; with less than two workers there is no cluster.
+        Number of items that justify a worker, which takes seconds to start; with fewer than two workers there is no
+        cluster.
     """
 
     def __init__(self, start: Callable[[int], Any], most: int, least_items: int = 1) -> None:
@@ -90,7 +91,7 @@ class DaskWorkers:
         Raises
         ------
         StageError
-            When workers die again and again, or none comes.
+            When workers die repeatedly, or none starts.
         """
         count = min(self._most, len(items) // self._least_items)
         if count < 2 and self._most > 1:
@@ -104,16 +105,16 @@ class DaskWorkers:
                 parts = client.map(measure, items, pure=False)
                 return _joined(_fetched(parts), len(parts), join)
             except KilledWorker as error:
-                remedy = "Look at the workers' logs; give the rule more memory (`mem_mb`) or fewer threads."
-                raise StageError(Fault("Dask", "", f"workers died again and again: {error}", remedy)) from None
+                remedy = "Read the logs of the workers; give the rule more memory (`mem_mb`) or fewer threads."
+                raise StageError(Fault("Dask", "", f"workers died repeatedly: {error}", remedy)) from None
             except TimeoutError:
-                remedy = "Look at the queue (`squeue`), or set `objects.slurm_workers: 0`."
-                problem = f"no worker came within {_PATIENCE_S / 60:g} minutes"
+                remedy = "Check the queue (`squeue`), or set `objects.slurm_workers: 0`."
+                problem = f"no worker started within {_PATIENCE_S / 60:g} minutes"
                 raise StageError(Fault("objects.slurm_workers", "", problem, remedy)) from None
 
 
 def _fetched(parts: list[Any]) -> Iterator[Any]:
-    """Yield results in order, each sent once; joined by the workers, sums would travel at every level of the tree."""
+    """Yield results in order, each sent once: joined by the workers, sums would travel at every level of the tree."""
     while parts:
         part = parts.pop(0)
         yield part.result()
@@ -127,11 +128,12 @@ def workers_of(slurm_workers: int, threads: int, mem_mb: int, folder: Path) -> I
     Parameters
     ----------
     slurm_workers : int
-        SLURM jobs to share the work, in the partition and account of this job; 0 for processes of this machine.
+        Number of SLURM jobs that share the work, in the partition and account of this job; 0 for processes of this
+        machine.
     threads : int
-        Processes of this machine, and no more; 1 for this one alone.
+        Largest number of processes of this machine; 1 for this process alone.
     mem_mb : int
-        Memory of this job in megabytes, which its processes share; a SLURM worker gets what one of them would.
+        Memory of this job in megabytes, which its processes share; a SLURM worker gets as much as one of them.
     folder : Path
         For the logs and certificates of SLURM workers; all nodes must see it.
     """
@@ -140,16 +142,16 @@ def workers_of(slurm_workers: int, threads: int, mem_mb: int, folder: Path) -> I
         yield DaskWorkers(lambda count: _slurm_cluster(count, each_mb, folder), slurm_workers)
     elif threads > 1:
         with _script_not_run_again():
-            yield DaskWorkers(_local_cluster, threads, _SHARDS_A_PROCESS)
+            yield DaskWorkers(local_cluster, threads, _SHARDS_A_PROCESS)
     else:
         yield Here()
 
 
 @contextmanager
 def _script_not_run_again() -> Iterator[None]:
-    """Keep new processes from running the script they are started from, as a rule's script has no guard against it.
+    """Keep new processes from running the script that starts them: the script of a rule has no `__main__` guard.
 
-    What `multiprocessing` runs again is the file of `__main__`; without a file it is left alone.
+    `multiprocessing` runs the file of `__main__` again, unless `__main__` has no file.
     """
     main = sys.modules["__main__"]
     file = main.__dict__.pop("__file__", None)
@@ -160,10 +162,11 @@ def _script_not_run_again() -> Iterator[None]:
             main.__file__ = file
 
 
-def _local_cluster(processes: int) -> Any:
+def local_cluster(processes: int) -> Any:
+    """Start a cluster of processes of this machine."""
     from distributed import LocalCluster, Security
 
-    # The scheduler of jobs bounds the memory: a second guard would kill workers that are within it.
+    # The job scheduler limits the memory: a second limit would kill workers that keep to the first.
     return LocalCluster(
         n_workers=processes,
         threads_per_worker=1,
@@ -198,12 +201,12 @@ def _slurm_cluster(jobs: int, each_mb: int, folder: Path) -> Any:
         scheduler_options={"dashboard_address": ":0"},
     )
     cluster.scale(jobs=jobs)
-    LOG.info("%d SLURM jobs asked for", jobs)
+    LOG.info("%d SLURM jobs requested", jobs)
     return cluster
 
 
 def _minutes_left() -> str:
-    """Return as a time for SLURM how long this job may still run: its workers need no more."""
+    """Return how long this job may still run, as a time for SLURM: its workers need no longer."""
     end = float(os.environ.get("SLURM_JOB_END_TIME", time.time() + 14400))
     minutes = max(_LEAST_MINUTES, int((end - time.time()) / 60))
     return f"{minutes // 60:02d}:{minutes % 60:02d}:00"
