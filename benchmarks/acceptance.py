@@ -86,6 +86,8 @@ HARD = Tolerances(0.2, 0.75, 0.08, 2, 5, 0.9, 1)
 CARRIED_UNLABELLED = Tolerances(0.4, 1, 0.2, 5, 5, 0.97, 1)
 CARRIED_LABELLED = Tolerances(0.2, 0.75, 0.1, 2, 5, 0.97, 1)
 TEXTURED = Tolerances(0.4, 1, 0.2, 5, 5, 0.9, 1)
+# Voids take up a twentieth of what domains do, and there are a few dozen of them: 5 % of the fraction, 2 in 50.
+VOIDS = Tolerances(0.01, 0.05, 0.05, 4, 3, 0.97, 0)
 
 
 @dataclass(frozen=True)

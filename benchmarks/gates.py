@@ -11,7 +11,7 @@ import math
 import os
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,12 @@ from benchmarks.acceptance import (
     HARD,
     SIMPLE,
     TEXTURED,
+    VOIDS,
     Gate,
     Tolerances,
     gates,
 )
+from tomoprofile.config import UNetConfig
 from tomoprofile.layout import Layout, TruthLayout
 from tomoprofile.logs import LOG, log_to_terminal
 from tomoprofile.phantom.annotator import annotate
@@ -39,6 +41,7 @@ RESULTS = Layout("results")  # as the folder of a column sees it
 OUT = ROOT / "docs" / "benchmarks"
 BIN = Path(sys.executable).parent
 SIZE = (256, 256, 256)
+CLASSES = {"background": 0, "domain": 1, "void": 2}
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Column:
         How near to the truth it must come.
     base : str
         Column whose model is used as it is, or fine-tuned when there are labels; or `otsu`.
+    voids : bool
+        Whether voids are labelled and measured beside the domains.
     settings : dict
         Departures of the scan from its kind.
     """
@@ -66,6 +71,7 @@ class Column:
     seed: int
     tolerances: Tolerances
     base: str = ""
+    voids: bool = False
     settings: dict[str, float] = field(default_factory=dict)
 
 
@@ -77,6 +83,7 @@ COLUMNS = (
     Column("C, 3 labels", "C", 3, 24, TEXTURED),
     Column("hard A (noise 27), 3 labels", "A", 3, 25, HARD, settings={"noise_per_cm": 27.0}),
     Column("simple B, 1 label", "B", 1, 23, SIMPLE),
+    Column("B, domains and voids, 3 labels", "B", 3, 26, SIMPLE, voids=True),
     Column("Otsu on B", "B", 0, 23, SIMPLE, "otsu"),
 )
 
@@ -113,6 +120,9 @@ def gates_of(column: Column, folder: Path) -> list[Gate]:
     """Return the gates of a column, and whether the alarm for unlike scans rang where it must (A10)."""
     files = Layout(folder / RESULTS.results).scan("scan")
     found = gates(folder / "truth", files, column.tolerances)
+    if column.voids:
+        of_voids = gates(folder / "truth", files, VOIDS, "void")
+        found += [replace(gate, what=f"voids: {gate.what}") for gate in of_voids]
     if files.familiarity.exists():
         status = Familiarity.load(files.familiarity).status
         # Only the bundle that was used as it is meets a scan of another beamtime.
@@ -135,6 +145,8 @@ def run(column: Column, work: Path) -> None:
         write_scan(phantom, folder / "raw" / "scan", "tiff_folder_f32")
         write_truth(phantom, truth)
     model: dict[str, Any] = {"method": "unet"}
+    if column.voids:
+        model |= {"classes": CLASSES, "measure": ["domain", "void"]}
     if column.base == "otsu":
         model = {"method": "otsu"}
     elif column.base:
@@ -146,11 +158,12 @@ def run(column: Column, work: Path) -> None:
         "profile": {"bin_um": 1.0},
     }
     (folder / "config").mkdir(parents=True, exist_ok=True)
-    (folder / "config/config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "config/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     command(folder, "tomoprofile", "scan", "raw", *(["--labels", "labels"] if column.labels else []))
     if column.labels:
         command(folder, "snakemake", "pick")
-        annotate(truth, folder / RESULTS.scan("scan").to_label.table, folder / "labels/scan")
+        labelled = folder / RESULTS.scan("scan").to_label.table
+        annotate(truth, labelled, folder / "labels/scan", CLASSES if column.voids else UNetConfig().classes)
     command(folder, "snakemake", str(RESULTS.scan("scan").report))
 
 
