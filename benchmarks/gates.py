@@ -93,7 +93,8 @@ def main() -> None:
     work = Path(sys.argv[1] if len(sys.argv) > 1 else "gates").absolute()
     wanted = sys.argv[2:]
     log_to_terminal()
-    found: dict[str, list[dict[str, Any]]] = {}
+    # A column that is not in WORK keeps what the page says of it.
+    found: dict[str, list[dict[str, Any]]] = json.loads((OUT / "gates.json").read_text())
     for column in COLUMNS:
         done = work / slug(column.name) / "gates.json"
         if not done.exists() and (not wanted or column.name in wanted):
@@ -104,6 +105,7 @@ def main() -> None:
             done.write_text(json.dumps(rows, indent=1) + "\n")
         if done.exists():
             found[column.name] = json.loads(done.read_text())
+    found = {column.name: found[column.name] for column in COLUMNS if column.name in found}
     (OUT / "gates.json").write_text(json.dumps(found, indent=1) + "\n")
     (OUT / "gates.md").write_text(page(found))
     missed = [
