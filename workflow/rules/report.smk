@@ -106,6 +106,6 @@ rule report_beamtime:
         scans=[scan.model_dump(mode="json", exclude={"interface", "labels"}) for scan in SCANS.values()],
         segmenters=[str(SEGMENTERS[sample].path) for sample in SCANS],
         title=CONFIG.report.title,
-        algorithm_version=2,
+        algorithm_version=3,
     script:
         "../scripts/report_beamtime.py"
