@@ -98,5 +98,5 @@ def test_a_tiny_plan_makes_a_page_and_goes_on_where_it_stopped(tmp_path):
     assert "Size from which a column can be trusted" in page
     both["versions"]["scikit-image"] = "0.0"
     trials.write_results(path, both)
-    with pytest.raises(SystemExit, match="remove it and begin again"):
+    with pytest.raises(SystemExit, match="remove it and start again"):
         trials.work_through(plan, path)
