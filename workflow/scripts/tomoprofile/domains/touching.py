@@ -183,7 +183,10 @@ def _link_only(runs: Any, label: Any, parent: Any, tally: Any) -> Any:
 
 @njit(cache=True, nogil=True, inline="always")
 def _visit(runs: Any, rule: Any, counted: Any, label: Any, parent: Any, tally: Any) -> Any:
-    """Visit the runs that the rule names; return how many labels were made."""
+    """Visit the runs that the rule names: find what each touches, unite, count; return how many labels were made.
+
+    In one function, as steps of their own cost a tenth more.
+    """
     n_labels = 0
     row_ptr, labels = runs.row_ptr, _Labels(label, rule.given)
     across = rule.first_row > 0
@@ -222,13 +225,9 @@ def _visit(runs: Any, rule: Any, counted: Any, label: Any, parent: Any, tally: A
                     euler -= _tally_pairs(runs, labels, this, near.ne, 1, 4, mine)
                 if _at_most_one_each(near):
                     # The usual case: what each row has in common with this run tells all.
-                    parts = _Near(
-                        _common(runs, labels, this, near.w),
-                        _common(runs, labels, this, near.nw),
-                        _common(runs, labels, this, near.n),
-                        _common(runs, labels, this, near.ne),
-                    )
-                    euler += _common_points(parts, rule.reach)
+                    beside, west = _common(runs, labels, this, near.w), _common(runs, labels, this, near.nw)
+                    above, east = _common(runs, labels, this, near.n), _common(runs, labels, this, near.ne)
+                    euler += _common_points(_Near(beside, west, above, east), rule.reach)
                 else:
                     if rule.reach:
                         euler += _triples(runs, labels, this, near)
