@@ -220,9 +220,9 @@ def test_a_set_for_the_whole_scan_counts_slices_from_1(tmp_path):
         ([polygon([(1, 1)], "dot", kind=ROI_TYPE.POINT)], "a_z1.zip", TWO, ["'dot'", "point"]),
         ([box(ROI_TYPE.RECT, 1, 1, 5, 5, subtype=ROI_SUBTYPE.TEXT, name="T")], "a_z1.zip", TWO, ["'T'", "text"]),
         ([square(90, 1, 3, name="far")], "a_z1.zip", TWO, ["'far'", "covers no voxel"]),
-        ([square(1, 1, 3, name="viod-1")], "a_z1.zip", THREE, ["'viod-1'", "begins with no class", "void"]),
+        ([square(1, 1, 3, name="viod-1")], "a_z1.zip", THREE, ["'viod-1'", "does not begin with a class", "void"]),
         ([box(ROI_TYPE.RECT, 1, 1, 5, 5, group=3)], "a_z1.zip", THREE, ["group 3", "no class with this index"]),
-        ([], "a_z1.zip", TWO, ["holds no ROI"]),
+        ([], "a_z1.zip", TWO, ["contains no ROI"]),
     ],
 )
 def test_outlines_that_are_no_labels(tmp_path, rois, file, classes, told):
@@ -264,8 +264,8 @@ def test_a_volume_labels_the_slices_with_any_value(tmp_path, compression):
 @pytest.mark.parametrize(
     ("volume", "told"),
     [
-        (np.zeros((5, 20, 24), "uint8"), ["5x20x24", "6x20x24", "another size than the scan"]),
-        (np.zeros(SHAPE[1:], "uint8"), ["does not say of which slice", "NAME_z00123.tif"]),
+        (np.zeros((5, 20, 24), "uint8"), ["5x20x24", "6x20x24", "differs in size from the scan"]),
+        (np.zeros(SHAPE[1:], "uint8"), ["does not say which slice", "NAME_z00123.tif"]),
         (np.full(SHAPE, 9, "uint8"), ["scan.tif z00000", "got 9"]),
     ],
 )
@@ -289,4 +289,4 @@ def test_faults_of_all_files_are_told_at_once(tmp_path):
     tifffile.imwrite(tmp_path / "a_z00001.tif", np.full(SHAPE[1:], 9, "uint8"))
     tifffile.imwrite(tmp_path / "a_z00099.tif", blob().astype("uint8"))
     roiwrite(tmp_path / "all.zip", [square(1, 1, 3)])
-    fails(tmp_path, "got 9", "slice 99 is outside the scan (0..5)", "do not say on which slice")
+    fails(tmp_path, "got 9", "slice 99 is outside the scan (0..5)", "do not say which slice")

@@ -226,7 +226,7 @@ def test_nothing_labelled_says_what_to_do(scan):
 
 def test_no_domain_in_any_label(scan):
     labelled = scan.label("blank", (8, 40), change=np.zeros_like)
-    with pytest.raises(InputError, match="no label file that trains contains a domain"):
+    with pytest.raises(InputError, match="no label file used for training contains a domain"):
         collect_labels([labelled], UNetConfig(guard_slices=4), scan.folder / "t.npz")
 
 

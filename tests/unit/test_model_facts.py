@@ -84,7 +84,7 @@ def test_a_level_that_is_none_is_refused(tmp_path, level, before):
         (lambda record: record["measured"]["domain"]["calibration"].update(slope="steep"), "calibration.slope"),
         (lambda record: record.pop("seen"), "it lacks seen"),
         (lambda record: record.update(classes=["background", "void"]), "the network measures void, not domain"),
-        (lambda record: record.update(classes=["background"]), "tells 2 classes apart, 1 are named"),
+        (lambda record: record.update(classes=["background"]), "has 2 classes, 1 are named"),
         (lambda record: record.update(measured={}), "measured"),
         (lambda record: record["network"].update(measured=[0]), "network.measured.0"),
         (lambda record: record["network"].update(measured=[1, 1]), "measures domain, domain, not domain"),

@@ -58,12 +58,12 @@ def test_a_card_shows_every_picture_that_it_wrote_and_what_the_dice_hides(tmp_pa
     assert set(re.findall(r"\]\((\S+\.png)\)", text)) == {path.name for path in written[1:]}
     assert [path.name for path in written[1:]] == ["learning_curve.png", "reliability.png", "held_out_1.png"]
     told = facts_of(item).measured["domain"].held_out
-    assert f"Dice {told.dice:.3f} (95 % within these slices" in text
+    assert f"Dice {told.dice:.3f} (95 % interval within these slices" in text
     last = told.sizes[-1]
     assert f"| 16 and more | 1 | 0 % | - | {100 * last.interior_recall:.0f} % | 0 |" in text
     assert "Interiors are missed in domains of 16 µm and more" in text
     assert "fewer than 5 held-out domains (8 to 16 µm, 16 µm and more)" in text
-    assert re.search(r"worst part\s+and not a typical one", text)
+    assert re.search(r"worst part,\s+not a typical one", text)
 
 
 def test_each_of_several_classes_has_its_own_scores_and_pictures(tmp_path):
@@ -79,13 +79,13 @@ def test_each_of_several_classes_has_its_own_scores_and_pictures(tmp_path):
     assert [path.name for path in written[1:]] == names
     text = written[0].read_text()
     assert set(re.findall(r"\]\((\S+\.png)\)", text)) == set(names)
-    assert "probability of\nbeing void, domain, one probability each." in text
-    assert "- `void`: Errors are unknown" in text
+    assert "probability of being void, domain (one probability each)." in text
+    assert "- `void`: The accuracy is unknown" in text
     assert "- `void`: Decision level: 0.410 (not calibrated)" in text
     assert f"- `domain`: On held-out slices: Dice {known.held_out.dice:.3f}" in text
     assert "- `void`: No labelled domain was held out" in text
     assert "- `domain`: Interiors are missed in domains of 16 µm and more" in text
-    assert text.count("Another voxel size") == 1
+    assert text.count("A different voxel size") == 1
     assert text.index("## Held-out slices: void") < text.index("## Held-out slices: domain")
 
 
@@ -93,7 +93,7 @@ def test_nothing_held_out_is_said_and_not_drawn(tmp_path):
     written = write_card(tmp_path, "default", facts_of(), CardPictures())
     assert [path.name for path in written] == ["README.md", "learning_curve.png"]
     text = written[0].read_text()
-    assert "Errors are unknown" in text
+    assert "accuracy is unknown because" in text
     assert "the model's accuracy is unknown" in text
     assert "By size" not in text
     assert len(write_card(tmp_path / "b", "default", facts_of(learning_curve=[]), CardPictures())) == 1
@@ -103,8 +103,8 @@ def test_scores_of_labels_without_any_domain_make_a_card(tmp_path):
     nothing = np.zeros((50, 50), np.uint8)
     item = HeldOutSlice("a z0", nothing * 1.0, nothing, nothing)
     text = write_card(tmp_path, "default", facts_of(item), CardPictures({"domain": [item]}))[0].read_text()
-    assert "Errors are unknown" in text
-    assert "no pair of labelled and found outlines" in text
+    assert "accuracy is unknown because" in text
+    assert "No slice has both labelled and found outlines" in text
 
 
 def test_scores_that_are_unknown_are_left_out_of_the_headline():

@@ -1,4 +1,4 @@
-"""Take a scan's own mask for its segmentation."""
+"""Accept a given mask as the segmentation of its scan."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Compare a scan with those its model has seen; export the slice to label when it is unlike them."""
+"""Compare a scan with those its model has seen; export the slice to label if it is unlike them."""
 
 from pathlib import Path
 

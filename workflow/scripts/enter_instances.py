@@ -1,4 +1,4 @@
-"""Write one slab of a scan's own label volume: its objects, and a probability of 0 or 1 of each class."""
+"""Write one slab of a given label volume: its objects, and a probability of 0 or 1 of each class."""
 
 from pathlib import Path
 

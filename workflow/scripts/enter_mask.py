@@ -1,4 +1,4 @@
-"""Write one slab of a scan's own mask as a probability of 0 or 1 of each class."""
+"""Write one slab of a given mask as a probability of 0 or 1 of each class."""
 
 from pathlib import Path
 

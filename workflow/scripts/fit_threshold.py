@@ -1,4 +1,4 @@
-"""Find Otsu's threshold in the resin of one scan."""
+"""Find Otsu's threshold of the resin of one scan."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Export a few slices of a scan for a person to label."""
+"""Export a few slices of a scan for labelling."""
 
 from pathlib import Path
 

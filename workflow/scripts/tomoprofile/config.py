@@ -77,7 +77,7 @@ class PickConfig(Section):
 
 
 class AugmentConfig(Section):
-    """What training varies in its crops; amounts in robust standard deviations of the scan's grey values."""
+    """Random variations of training crops; amounts in robust standard deviations of the scan's grey values."""
 
     scale: float = Field(
         0.15, ge=0, le=1, description="Nearer or farther by up to this much (natural logarithm), in three crops of ten."
@@ -92,7 +92,7 @@ class AugmentConfig(Section):
         0.3,
         ge=0,
         le=10,
-        description="Most noise added; its power rises with spatial frequency, as that of a reconstruction does.",
+        description="Largest amplitude of added noise; its power rises with spatial frequency, as in a reconstruction.",
     )
     rings: float = Field(0.2, ge=0, le=10, description="Largest amplitude of rings, in three crops of ten.")
     gain: float = Field(0.7, ge=0, le=2, description="Contrast changes by up to this much (natural logarithm).")
@@ -101,12 +101,12 @@ class AugmentConfig(Section):
         0.15,
         ge=0,
         le=1,
-        description="Share of domains turned into voids: 5 to 15 times the contrast, and background. Only with two"
-        " classes, and where domains have similar contrast.",
+        description="Share of domains turned into voids: 5 to 15 times the contrast, labelled background. Only with"
+        " two classes, and where domains have similar contrast.",
     )
     invert: bool = Field(
         False,
-        description="Also dark for bright, where domains may refract more or less than the matrix.",
+        description="Also exchange dark and bright, where domains may refract more or less than the matrix.",
     )
 
 
@@ -142,7 +142,7 @@ class UNetConfig(Section):
         "domains, profile and zones. Empty: the class called `domain`, else the second.",
     )
     neighbours: int = Field(
-        1, ge=0, le=3, description="Slices above and below that the network sees beside the slice itself."
+        1, ge=0, le=3, description="Slices above and below that the network sees in addition to the slice itself."
     )
     input_scale: int = Field(
         2, ge=1, le=4, description="Enlargement of the input: the smallest domain should cover about 6 pixels."
@@ -152,32 +152,32 @@ class UNetConfig(Section):
         description="Channels of the five decoder steps, deepest first; slim: `[64, 48, 32, 16, 16]`, wide: `[256,"
         " 128, 64, 32, 16]`.",
     )
-    steps: int = Field(300, ge=1, le=100_000, description="Optimiser steps at most.")
-    batch: int = Field(4, ge=1, le=256, description="Crops in one step.")
+    steps: int = Field(300, ge=1, le=100_000, description="Maximum number of optimiser steps.")
+    batch: int = Field(4, ge=1, le=256, description="Crops per step.")
     crop: int = Field(
         128,
         ge=32,
         le=1024,
         multiple_of=16,
-        description="Side of a training crop in voxels; times `input_scale`, a size that the encoder can halve.",
+        description="Side of a training crop in voxels; the encoder must be able to halve `crop` x `input_scale`.",
     )
     learning_rate: float = Field(
         2e-3, gt=0, le=0.1, description="Peak of the learning rate; a pretrained encoder gets a quarter of it."
     )
     schedule: Literal["one_cycle", "cosine"] = Field(
         "one_cycle",
-        description="Course of the learning rate. `one_cycle`: it rises for a fifth of the steps and falls; "
+        description="Learning-rate schedule. `one_cycle`: it rises for a fifth of the steps, then falls; "
         "`cosine`: it falls from the first step.",
     )
     freeze_share: float = Field(
-        0.1, ge=0, le=1, description="Share of the steps during which a pretrained encoder is kept as it is."
+        0.1, ge=0, le=1, description="Share of the steps during which a pretrained encoder is frozen."
     )
     balance: float = Field(
         0.5,
         ge=0,
         le=1,
         description="Share of crops centred on a labelled class, each class equally often, so that rare domains "
-        "are seen.",
+        "are learned.",
     )
     average: float = Field(
         0.98,
@@ -186,8 +186,8 @@ class UNetConfig(Section):
         description="Decay of the running average of weights that becomes the model; it spans at most a tenth of "
         "the steps.",
     )
-    check_steps: int = Field(50, ge=1, description="Steps between looks at the held-out slices; the best look is kept.")
-    patience: int = Field(4, ge=1, description="Looks without progress after which training stops.")
+    check_steps: int = Field(50, ge=1, description="Steps between evaluations on held-out slices; the best is kept.")
+    patience: int = Field(4, ge=1, description="Evaluations without improvement after which training stops.")
     augment: AugmentConfig = AugmentConfig()
     guard_slices: int = Field(
         16, ge=0, description="Labelled slices nearer than this to a held-out one are not used for training."
@@ -205,7 +205,7 @@ class UNetConfig(Section):
     def _weights_come_with_a_package(self) -> UNetConfig:
         if self.base == "imagenet" and self.encoder not in PACKAGED_WEIGHTS:
             raise ValueError(
-                f"ImageNet weights of {self.encoder} come with no package; set `base: none`, an earlier bundle, or one "
+                f"ImageNet weights of {self.encoder} are not in a package; set `base: none`, an earlier bundle, or one "
                 f"of the encoders {', '.join(PACKAGED_WEIGHTS)}"
             )
         return self
@@ -217,7 +217,7 @@ class UNetConfig(Section):
         if doubled:
             raise ValueError(f"two classes have the same value {doubled[0]} in label files")
         if any(name.lower().startswith("ignore") for name in names):
-            raise ValueError("a class cannot be called `ignore`: that is how voxels without a class are marked")
+            raise ValueError("a class cannot be called `ignore`: it marks voxels without a class")
         if len({name.lower() for name in names}) < len(names):
             raise ValueError("two classes have names that differ only in upper and lower case")
         for name in self.measure:
@@ -230,7 +230,7 @@ class UNetConfig(Section):
 
 
 class BundleConfig(Section):
-    """A model of an earlier run, used as it is: without labels, and every scan is compared with those it has seen."""
+    """A model of an earlier run, used without further training; every scan is compared with those it has seen."""
 
     method: Literal["bundle"] = "bundle"
     bundle: str = Field(
@@ -242,7 +242,7 @@ class BundleConfig(Section):
 
 
 class PredictConfig(Section):
-    """How the network is computed; whatever is chosen, the mask is the same within rounding."""
+    """How the network is computed; the mask is the same within rounding for every choice."""
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto`: a GPU if there is one; `cpu`; `cuda`.")
     engine: Literal["auto", "torch", "openvino"] = Field(
@@ -269,7 +269,7 @@ class PredictConfig(Section):
         if self.precision == "float16" and self.device == "cpu":
             raise ValueError("precision=float16 is for GPUs; on a CPU use bfloat16 or float32")
         if self.engine == "openvino" and self.device == "cuda":
-            raise ValueError("engine=openvino computes on CPUs; set device to auto or cpu")
+            raise ValueError("engine=openvino runs on CPUs only; set device to auto or cpu")
         return self
 
 

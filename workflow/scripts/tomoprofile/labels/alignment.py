@@ -1,4 +1,4 @@
-"""Do labels fit the slices they are said to be of? Grey values ask, so it works before anything is trained.
+"""Check whether labels fit the slices they claim to show, from grey values alone, so before any training.
 
 In refraction contrast the interior of a domain looks like the matrix. But grey values depend on the distance from a
 true boundary, rims and all: bands of signed distance explain 0.6-0.75 of their variance for the right slice of the
@@ -17,10 +17,10 @@ from scipy import ndimage
 
 from .classes import DOMAIN, IGNORE
 
-REACH = 3  # slices on both sides
-SLICES = 12  # of many labelled ones so many are looked at, spread evenly
-_BAND = 6  # voxels on both sides of a boundary
-_VOXELS = 200_000  # of a slice with more near boundaries a regular part is looked at: memory stays small
+REACH = 3  # slices on either side
+SLICES = 12  # most labelled slices used, spread evenly
+_BAND = 6  # voxels on either side of a boundary
+_VOXELS = 200_000  # a slice with more voxels near boundaries is subsampled regularly, to save memory
 _LEAST_DOMAINS = 8
 _LEAST_EXPLAINED = 0.15
 _LEAST_GAIN = 0.05
@@ -42,17 +42,17 @@ _SQUARE_FLIPS: dict[str, Flip] = {
 
 @dataclass(frozen=True)
 class Evidence:
-    """What grey values say about the place of labels.
+    """What grey values say about the position of labels.
 
     Attributes
     ----------
     explained : dict
         Share of the grey variance near boundaries that the signed distance explains, 0 to 1; by offset in slices, and
-        by name for mirrored and turned labels.
+        by name for mirrored and rotated labels.
     t : dict
-        Mean gain of a domain against the labels as they are, in standard errors over domains, by the same keys.
+        Mean gain per domain over the labels as they are, in standard errors over domains, by the same keys.
     domains : int
-        Domains that were looked at.
+        Number of domains used.
     """
 
     explained: dict[int | str, float]
@@ -61,7 +61,7 @@ class Evidence:
 
 
 def spread(slices: Iterable[int], most: int = SLICES) -> list[int]:
-    """Return at most so many of the slices, spread evenly."""
+    """Return at most ``most`` of the slices, spread evenly."""
     order = sorted(slices)
     places = np.unique(np.linspace(0, len(order) - 1, min(most, len(order))).round().astype(int))
     return [order[place] for place in places]
@@ -74,7 +74,7 @@ def slice_offset(
     measured: int = DOMAIN,
     most: int = SLICES,
 ) -> tuple[int | str, Evidence]:
-    """Return where labels fit best: how many slices further along z, or how they are mirrored or turned; 0 is right.
+    """Return where labels fit best: how many slices further along z, or how they are mirrored or rotated; 0 is correct.
 
     For each candidate the grey values within 6 voxels of the labelled boundaries are explained by their mean in bands
     of signed distance, one profile for all labelled slices. A candidate is preferred to the labels as they are only
@@ -91,9 +91,9 @@ def slice_offset(
     masks : dict
         Class indices by slice index.
     measured : int
-        Index of the class whose boundaries are looked at.
+        Index of the class whose boundaries are used.
     most : int
-        Of many labelled slices so many are looked at, spread evenly.
+        Most labelled slices to use, spread evenly.
 
     Returns
     -------
@@ -142,7 +142,7 @@ class _Sample:
 
 @dataclass(frozen=True)
 class _Near:
-    """Voxels near the boundaries of a slice; ``domains`` counts those of earlier slices, too."""
+    """Voxels near the boundaries of a slice; ``domains`` includes those of earlier slices."""
 
     at: tuple[NDArray[np.intp], ...]
     band: NDArray[np.intp]
@@ -151,7 +151,7 @@ class _Near:
 
     def sample(self, plane: NDArray[Any]) -> _Sample:
         grey = plane[self.at].astype(float)
-        # The fringes of a substrate are a hundred times those of a domain.
+        # The fringes of a substrate are a hundred times as strong as those of a domain.
         return _Sample(np.clip(grey, *np.percentile(grey, (2, 98))), self.band, self.domain)
 
 
@@ -178,7 +178,7 @@ def _bands(distance: NDArray[np.float64]) -> NDArray[np.intp]:
 
 
 def _unexplained(samples: list[_Sample], domains: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return for each domain the squares left by the profile of all, and the squares there were."""
+    """Return the residual and the total sum of squares of each domain; the profile is that of all domains."""
     band = np.concatenate([part.band for part in samples])
     grey = np.concatenate([part.grey for part in samples])
     domain = np.concatenate([part.domain for part in samples])

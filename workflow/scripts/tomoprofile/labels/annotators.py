@@ -1,4 +1,4 @@
-"""Several people labelled the same slice: what they agree on, and how much."""
+"""Slices labelled by several people: their majority, and how well they agree."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ class _Masks(Protocol):
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well masks of one slice agree.
+    """How well the masks of one slice agree.
 
     Attributes
     ----------
     dice : float or None
-        Mean Dice coefficient over all pairs and measured classes; None where no pair marked any.
+        Mean Dice coefficient over all pairs and measured classes; None where nobody marked a domain.
     disagree : float or None
-        Share of the voxels that at least two people labelled on which not all of them agree; None where there are none.
+        Share of the voxels that at least two people labelled on which they disagree; None where there are none.
     """
 
     dice: float | None
     disagree: float | None
 
     def __str__(self) -> str:
-        """For people: ``Dice 0.91 between pairs, 2.3 % of the voxels in dispute``."""
+        """In words: ``Dice 0.91 between pairs, 2.3 % of the voxels in dispute``."""
         dice = "no domain marked" if self.dice is None else f"Dice {self.dice:.2f} between pairs"
         dispute = "" if self.disagree is None else f", {100 * self.disagree:.1f} % of the voxels in dispute"
         return dice + dispute
 
 
 def consensus(masks: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Return what more than half of those who labelled a voxel say; ignored where there is no such majority.
+    """Return the class that more than half of those who labelled a voxel chose; ignored without such a majority.
 
     Parameters
     ----------
     masks : list of array (y, x) of uint8
-        Class indices, 255 where somebody did not decide. A voxel that one person alone decided is theirs.
+        Class indices, 255 where somebody did not decide. A voxel labelled by only one person keeps that label.
     """
     stack = np.stack(masks)
     voters = (stack != IGNORE).sum(axis=0)
@@ -57,14 +57,14 @@ def consensus(masks: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 def agreement(masks: list[NDArray[np.uint8]], measured: Sequence[int] = (DOMAIN,)) -> Agreement:
-    """Return how well masks of one slice agree; voxels that one of a pair ignored do not count for that pair.
+    """Return how well masks of one slice agree; voxels that either person ignored do not count for that pair.
 
     Parameters
     ----------
     masks : list of array (y, x) of uint8
         Class indices, 255 ignored.
     measured : sequence of int
-        Indices of the classes whose Dice coefficient is told.
+        Indices of the classes whose Dice coefficient is computed.
     """
     dice = []
     for (one, other), index in product(combinations(masks, 2), measured):

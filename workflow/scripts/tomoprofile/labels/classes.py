@@ -1,6 +1,6 @@
 """The classes of a model: their names, their values in label files, and which of them are measured.
 
-Light on purpose (standard library only): the Snakefile imports it.
+Standard library only: the Snakefile imports it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from ..config import ModelConfig, UNetConfig
 from ..samples import OwnMask
 
-# What masks hold inside the library, whatever the values in label files: the index of the class. In a mask of one
-# class, DOMAIN is that class.
+# Inside the library masks hold the index of the class, whatever the values in label files. In a mask of one class,
+# DOMAIN is that class.
 BACKGROUND, DOMAIN, IGNORE = 0, 1, 255
 
 
@@ -26,7 +26,7 @@ class Classes:
     values : tuple of int
         In label files.
     measured : tuple of str
-        Names of the classes that are measured, in the order in which they are told everywhere.
+        Names of the classes that are measured, in the order used everywhere.
     """
 
     names: tuple[str, ...]
@@ -42,7 +42,7 @@ class Classes:
 
     @classmethod
     def of(cls, model: ModelConfig | None) -> Classes:
-        """Return the classes of a model; of one that learns from no labels, those that a U-Net has by default."""
+        """Return the classes of a model; without labels to learn from, those that a U-Net has by default."""
         learns = model if isinstance(model, UNetConfig) else UNetConfig()
         return cls.named(learns.classes, learns.measure)
 
@@ -54,7 +54,7 @@ class Classes:
 
     @property
     def background(self) -> str:
-        """Name of the class that is not looked at."""
+        """Name of the class that is never measured."""
         return self.names[0]
 
     @property

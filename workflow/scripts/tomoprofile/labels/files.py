@@ -1,4 +1,4 @@
-"""Find label files and what they are by their names. Standard library only: the Snakefile imports this."""
+"""Find label files, and what they contain from their names. Standard library only: the Snakefile imports this."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class LabelFile:
     Attributes
     ----------
     z : int or None
-        Slice index, read from the name: never from the order of files. None: the file itself says for which slices.
+        Slice index, read from the name, never from the order of files. None: the file itself names its slices.
     path : Path
     annotator : str
         Name of the folder below the labels folder; empty for files of the labels folder itself.
@@ -38,9 +38,9 @@ class LabelFile:
 
 
 def find_label_files(folder: str | Path) -> list[LabelFile]:
-    """Return the label files of a folder and of its sub-folders, one an annotator; none when it does not exist.
+    """Return the label files of a folder and its subfolders, one per annotator; none if it does not exist.
 
-    ``*_z00123.tif``, ``.zip`` and ``.roi`` are of one slice, other names of the whole scan. Hidden files and other
+    ``*_z00123.tif``, ``.zip`` and ``.roi`` belong to one slice, other names to the whole scan. Hidden files and other
     endings are left out. Sorted by annotator and slice; files of the whole scan come last.
     """
     folder = Path(folder)

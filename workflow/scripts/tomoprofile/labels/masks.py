@@ -1,4 +1,4 @@
-"""Labels as people have them: masks, ImageJ outlines and label volumes become class indices by slice."""
+"""Labels as people make them: masks, ImageJ outlines and label volumes become class indices by slice."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Annotator:
 
 
 def merge(annotators: Mapping[str, Annotator]) -> dict[int, Mask]:
-    """Return one mask a slice: the only one, or what the majority says."""
+    """Return one mask per slice: the only one, or the majority of several."""
     by_slice: dict[int, list[Mask]] = {}
     for person in annotators.values():
         for z, mask in person.masks.items():
@@ -52,11 +52,11 @@ def read_annotators(folder: str | Path, shape: tuple[int, int, int], classes: Cl
     Parameters
     ----------
     folder : str or Path
-        See :func:`~tomoprofile.labels.files.find_label_files`; none are found when it is missing.
+        See :func:`~tomoprofile.labels.files.find_label_files`; none are found if it is missing.
     shape : tuple of int
         Voxels of the scan along (z, y, x).
     classes : Classes
-        Outlines that name no class have the first one that is measured.
+        Outlines without a class get the first measured one.
 
     Raises
     ------
@@ -118,13 +118,13 @@ def _read_mask(path: Path, shape: tuple[int, int]) -> NDArray[Any]:
         mask = mask[0]
     if mask.shape != tuple(shape):
         got = "x".join(map(str, mask.shape))
-        problem = f"the label file has another size than the slices of the scan ({shape[0]}x{shape[1]})"
+        problem = f"the label file differs in size from the slices of the scan ({shape[0]}x{shape[1]})"
         raise InputError(Fault(str(path), got, problem, "Export the mask at the size of the slice that was proposed."))
     return mask
 
 
 def _labelled_pages(path: Path, shape: tuple[int, int, int]) -> Iterable[tuple[int, NDArray[Any]]]:
-    """Yield the slices of a label volume that hold any value but 0; one slice is in memory at a time."""
+    """Yield the slices of a label volume that are not all 0; one slice is in memory at a time."""
     try:
         with tifffile.TiffFile(path) as tif:
             _require_grey(tif.pages[0], path)
@@ -146,7 +146,7 @@ def _labelled_pages(path: Path, shape: tuple[int, int, int]) -> Iterable[tuple[i
 
 
 def _classes_of(mask: NDArray[Any], classes: Classes, where: str) -> tuple[Mask, set[int]]:
-    """Return class indices and the values there were."""
+    """Return class indices and the values found."""
     index_of = classes.index_of_value
     values, places = np.unique(mask, return_inverse=True)
     strange = [value for value in values.tolist() if value not in index_of]
@@ -172,7 +172,7 @@ def _filled(file: LabelFile, shape: tuple[int, int, int], classes: Classes) -> d
                 'In Fiji tick ROI Manager > More > Options > Associate "Show All" ROIs with slices, '
                 "draw on the stack, or save the ROIs of one slice as NAME_z00123.zip."
             )
-            raise InputError(Fault(str(file.path), got, "these ROIs do not say on which slice they lie", remedy))
+            raise InputError(Fault(str(file.path), got, "these ROIs do not say which slice they belong to", remedy))
         for outline in outlines:
             by_slice.setdefault(outline.z or 0, []).append(outline)
     else:
@@ -180,7 +180,7 @@ def _filled(file: LabelFile, shape: tuple[int, int, int], classes: Classes) -> d
         if len(places) > 1:
             got = "positions " + ", ".join(str(z + 1) for z in places[:_SHOWN])
             remedy = "Save the ROIs of the whole scan under a name without `_z`."
-            raise InputError(Fault(str(file.path), got, "the file of one slice holds ROIs of several", remedy))
+            raise InputError(Fault(str(file.path), got, "the file of one slice contains ROIs of others", remedy))
         by_slice[file.z] = outlines
     found, faults = {}, []
     for z, drawn in by_slice.items():
@@ -219,8 +219,8 @@ def _require_grey(page: Any, path: Path) -> None:
         kind = "RGB"
     else:
         return
-    problem = "a label file must be a grey image, whose values are the classes; this one has colours"
-    remedy = "In Fiji choose Image > Lookup Tables > Grays, then Image > Type > 8-bit; look at the values; save again."
+    problem = "a label file must be a grey image whose values are the classes; this one is in colour"
+    remedy = "In Fiji choose Image > Lookup Tables > Grays, then Image > Type > 8-bit; check the values; save again."
     raise InputError(Fault(str(path), kind, problem, remedy))
 
 
@@ -228,9 +228,9 @@ def _no_volume(path: Path, got: tuple[int, ...], shape: tuple[int, int, int]) ->
     size = "x".join(map(str, got))
     if len(got) < 3 or set(got[:-2]) == {1}:
         remedy = "End its name with the slice index: NAME_z00123.tif."
-        return Fault(str(path), size, "the name of a mask does not say of which slice it is", remedy)
-    problem = f"the label volume has another size than the scan ({'x'.join(map(str, shape))}; slices x rows x columns)"
-    return Fault(str(path), size, problem, "Save labels of the whole scan, or one mask a slice: NAME_z00123.tif.")
+        return Fault(str(path), size, "the name of the mask does not say which slice it shows", remedy)
+    problem = f"the label volume differs in size from the scan ({'x'.join(map(str, shape))}; slices x rows x columns)"
+    return Fault(str(path), size, problem, "Save labels of the whole scan, or one mask per slice: NAME_z00123.tif.")
 
 
 def _unreadable(path: Path, error: Exception) -> Fault:
@@ -239,7 +239,7 @@ def _unreadable(path: Path, error: Exception) -> Fault:
 
 
 def _are_fiji_masks(seen: set[int], classes: Classes) -> bool:
-    # With ignored voxels and background alone nothing was marked: these are binary masks as Fiji writes them.
+    # If only background and 255 occur, no domain was marked: these are binary masks as Fiji writes them.
     return seen == {0, IGNORE} and IGNORE not in classes.values and classes.values[0] == 0
 
 

@@ -1,7 +1,7 @@
-"""Outlines drawn in ImageJ or Fiji, filled: ``.roi`` files and ROI Manager's ``.zip`` sets.
+"""Fill outlines drawn in ImageJ or Fiji: ``.roi`` files and ``.zip`` sets of the ROI Manager.
 
-ImageJ puts corners of voxels at whole numbers; a voxel belongs to an outline that holds its centre. Files are read by
-``roifile``, which decodes bytes and never unpickles.
+ImageJ puts corners of voxels at whole numbers; a voxel belongs to an outline that contains its centre. Files are read
+by ``roifile``, which decodes bytes and never unpickles.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from .classes import Classes
 
 _AREAS = (ROI_TYPE.POLYGON, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED, ROI_TYPE.RECT, ROI_TYPE.OVAL)
 _NO_AREAS = (ROI_SUBTYPE.TEXT, ROI_SUBTYPE.ARROW, ROI_SUBTYPE.IMAGE)
-_LARGEST = 256 * 2**20  # bytes of one outline; more is no outline
+_LARGEST = 256 * 2**20  # bytes; no outline is larger
 
 
 @dataclass(frozen=True)
 class Outline:
-    """An outline and where it lies.
+    """An outline and its position.
 
     Attributes
     ----------
     name : str
-        As the ROI Manager shows it.
+        As shown in the ROI Manager.
     group : int
         ImageJ's group; 0 is none.
     z : int or None
@@ -51,7 +51,7 @@ def read_outlines(path: Path) -> list[Outline]:
     Raises
     ------
     InputError
-        When it cannot be read or holds no ROI.
+        When it cannot be read or contains no ROI.
     """
     try:
         outlines = [_outline(name, ImagejRoi.frombytes(data)) for name, data in _entries(path)]
@@ -60,12 +60,12 @@ def read_outlines(path: Path) -> list[Outline]:
         raise InputError(Fault(str(path), "", f"the file cannot be read as ImageJ ROIs: {error}", remedy)) from None
     if not outlines:
         remedy = "Add outlines to the ROI Manager (key T), then More > Save."
-        raise InputError(Fault(str(path), "", "the file holds no ROI", remedy))
+        raise InputError(Fault(str(path), "", "the file contains no ROI", remedy))
     return outlines
 
 
 def fill(outline: Outline, shape: tuple[int, int], path: Path) -> NDArray[np.bool_]:
-    """Return the voxels whose centres an outline holds.
+    """Return the voxels whose centres lie inside an outline.
 
     Parameters
     ----------
@@ -100,20 +100,20 @@ def fill(outline: Outline, shape: tuple[int, int], path: Path) -> NDArray[np.boo
 def class_of(outline: Outline, classes: Classes, path: Path) -> int | None:
     """Return the class index of an outline, or None for one called ``ignore``.
 
-    The beginning of its name decides (``void-3``), then its group (the index of the class), else it is measured.
+    The start of its name decides (``void-3``), then its group (the index of the class); else it is measured.
 
     Parameters
     ----------
     outline : Outline
     classes : Classes
-        With several measured ones, the first of them.
+        Of several measured classes, the first is the default.
     path : Path
         Its file, for messages.
 
     Raises
     ------
     InputError
-        With more than two classes, when a name or a group belongs to none of them.
+        With more than two classes, when a name or a group matches none of them.
     """
     if outline.name.lower().startswith("ignore"):
         return None
@@ -128,11 +128,11 @@ def class_of(outline: Outline, classes: Classes, path: Path) -> int | None:
             return outline.group
         got, problem = f"group {outline.group}", "there is no class with this index"
     elif re.match("[A-Za-z]", outline.name):
-        got, problem = "", "the name begins with no class"
+        got, problem = "", "the name does not begin with a class"
     else:
         return measured
     known = ", ".join([*names, "ignore"])
-    remedy = f"Rename it so that it begins with one of {known}, or set its group to the index of a class."
+    remedy = f"Rename it to begin with one of {known}, or set its group to the index of a class."
     raise InputError(Fault(f"{path} ROI {outline.name!r}", got, problem, remedy))
 
 

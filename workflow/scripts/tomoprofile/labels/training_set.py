@@ -1,4 +1,4 @@
-"""The training set of a model: labelled slices with their neighbours, split by slab with a guard gap."""
+"""The training set of a model: labelled slices with their neighbours; one end in z is held out, behind a guard gap."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ class LabelledSlice:
     sample : str
     z : int
     held_out : bool
-        Kept from training, to measure and calibrate.
+        Kept out of training, for scores and calibration.
     image : array (2 k + 1, y, x) of float32
-        The slice between its neighbours, normalised by its scan's own centre and spread.
+        The slice between its neighbours, normalised by the centre and spread of its scan.
     label : array (y, x) of uint8
         Class indices, 255 ignored.
     """
@@ -75,16 +75,16 @@ class LabelledSlice:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Labelled slices and what the model must remember of them.
+    """Labelled slices and the facts about them that the model must record.
 
     Attributes
     ----------
     slices : list of LabelledSlice
     seen : dict
-        How each labelled scan looks.
+        Appearance of each labelled scan.
     voxel_size_um : tuple of float
     facts : dict
-        Where labels came from: scans, digests, split, agreement of annotators.
+        Origin of the labels: scans, digests, split, agreement of annotators.
     """
 
     slices: list[LabelledSlice]
@@ -111,7 +111,7 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
     Raises
     ------
     StageError
-        When nothing is labelled yet; says which files to make.
+        When nothing is labelled yet; the message says which files to make.
     InputError
         When a label file is wrong, or none contains a domain.
     """
@@ -138,7 +138,7 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
         for z in labelled:
             gap = min((abs(z - other) for other in held_out), default=config.guard_slices)
             if z not in held_out and gap < config.guard_slices:
-                LOG.warning("%s: slice %d is %d slices from a held-out one and does not train", scan.sample, z, gap)
+                LOG.warning("%s: slice %d is not used for training, %d slices from a held-out one", scan.sample, z, gap)
                 continue
             stack = store.read_padded(z - config.neighbours, z + config.neighbours + 1)
             image = store.grey.physical(stack)
@@ -151,14 +151,14 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
     if voxel_size is None:
         raise StageError(*(_nothing_labelled(scan) for scan in scans))
     if all(item.held_out for item in slices):
-        # Training on them all the same would make held-out scores a lie.
-        problem = f"every labelled slice is nearer than {config.guard_slices} slices to a held-out one"
+        # Training on them anyway would make the held-out scores meaningless.
+        problem = f"every labelled slice is held out, or within {config.guard_slices} slices of a held-out one"
         remedy = "Label slices farther apart, or lower `guard_slices` of the model."
         raise StageError(Fault("models: guard_slices", str(config.guard_slices), problem, remedy))
     for name, index in zip(classes.measured, classes.indices, strict=True):
         if not any((item.label == index).any() for item in slices if not item.held_out):
             where = ", ".join(str(scan.labels) for scan in scans)
-            problem = f"no label file that trains contains a {name}"
+            problem = f"no label file used for training contains a {name}"
             raise InputError(Fault(where, "", problem, f"Mark every {name} with {classes.value(name)}."))
     facts["annotators"] = summary(names, shared, classes.indices)
     facts["training"] = [f"{item.sample} z{item.z:05d}" for item in slices if not item.held_out]
@@ -170,10 +170,10 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
 def choose_held_out(labelled: dict[int, NDArray[np.uint8]], measured: Sequence[int] = (DOMAIN,)) -> set[int]:
     """Return the slices to hold out: one in five, at least one when there are two or more, all at one end in z.
 
-    At an end, so that the guard gap costs as few training slices as can be; never random slices, whose neighbours would
-    be in the training set. Of the two ends the one without which every measured class can still be learned, then the
-    one with the smaller domains, each beside the largest of its class: what is rare must be seen to be learned, and a
-    large domain near the substrate may be in one labelled slice only.
+    At an end, so that the guard gap costs as few training slices as possible; never random slices, whose neighbours
+    would be in the training set. The end is chosen so that every measured class can still be learned, then for smaller
+    domains relative to the largest of their class: rare domains must be in the training set to be learned, and a large
+    domain near the substrate may appear in only one labelled slice.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def choose_held_out(labelled: dict[int, NDArray[np.uint8]], measured: Sequence[i
     everywhere = np.maximum(np.max(list(largest.values()), axis=0), 1)
 
     def loss(end: list[int]) -> tuple[int, float]:
-        """Return how many classes would not be learned if an end were held out, and how large its domains are."""
+        """Return how many classes could not be learned if an end were held out, and how large its domains are."""
         left = np.max([largest[z] for z in order if z not in end], axis=0)
         mine = np.max([largest[z] for z in end], axis=0)
         return int(np.count_nonzero((left == 0) & (mine > 0))), float((mine / everywhere).max())
@@ -214,7 +214,7 @@ def _check_grey(image: NDArray[np.float32], where: str) -> None:
 def _check_one_scale(scan: LabelledScan, edges: tuple[float, ...], others: tuple[float, ...]) -> None:
     if not np.allclose(edges, others, rtol=0.02):
         got, known = ("x".join(f"{edge:g}" for edge in sizes) for sizes in (edges, others))
-        problem = f"the scan {scan.sample} has other voxels than the first labelled one of its model ({known} um)"
+        problem = f"the voxel size of {scan.sample} differs from the first labelled scan of its model ({known} um)"
         remedy = "Give scans of different voxel size different models in the sample sheet."
         raise InputError(Fault(str(scan.volume), f"{got} um", problem, remedy))
 
@@ -263,6 +263,6 @@ def _nothing_labelled(scan: LabelledScan) -> Fault:
     remedy = (
         f"Mark the domains in the images of {proposed} and save each mask under the same name into {scan.labels} "
         "(docs/labelling.md shows how); then run the same command again. "
-        "`tomoprofile prelabel` makes masks to begin with."
+        "`tomoprofile prelabel` makes masks to start from."
     )
     return Fault(str(scan.labels), "", problem, remedy)

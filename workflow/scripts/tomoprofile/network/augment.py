@@ -1,7 +1,7 @@
-"""What may differ between scans of one kind of sample, done to crops of labelled slices.
+"""Augmentation: crops of labelled slices, varied as scans of one kind of sample differ.
 
-A crop is varied as another scan would show it: turned where the plane allows it, nearer or farther, with wider or
-narrower rims, more noise of the spectrum that reconstruction gives, rings, another gain. Grey values are in robust
+A crop is varied as another scan would show it: rotated where the plane allows it, larger or smaller, with wider or
+narrower rims, more noise with the spectrum of a reconstruction, rings, a different gain. Grey values are in robust
 standard deviations of the scan.
 """
 
@@ -15,7 +15,7 @@ from ..config import AugmentConfig
 from ..labels.classes import BACKGROUND, DOMAIN, IGNORE
 from ..volume.grey import compress, expand
 
-OFTEN = 0.3  # share of crops that are scaled or get rings: every one would blur the smallest domains
+OFTEN = 0.3  # share of crops that are scaled or get rings; doing so to all would blur the smallest domains
 VOID_CONTRAST = (5.0, 15.0)  # times that of a domain: air against water in epoxy, PHYSICS_AND_METRICS 1
 VOID_REACH = 6.0  # voxels of rim that grow with it
 SPECTRUM_KNOTS = np.array([0.0, 0.06, 0.12, 0.25, 0.71])  # cycles per voxel; the corner of a crop is 0.71
@@ -34,13 +34,12 @@ def vary(
     Parameters
     ----------
     image : array (channels, y, x) of float32
-        Normalised; at least ``crop`` on a side. What is larger is scaled down to ``crop``, or smaller up: see
-        :func:`window_side`.
+        Normalised; at least ``crop`` on each side. It is scaled to ``crop``, see :func:`window_side`.
     label : array (y, x) of uint8
     crop : int
         Side of the result.
     square : bool
-        Whether voxels are as wide as they are high: only then may the plane be turned by a quarter.
+        Whether voxels are square in the plane: only then may it be rotated by 90 degrees.
     config : AugmentConfig
     rng : numpy.random.Generator
     """
@@ -68,7 +67,7 @@ def vary(
 
 
 def window_side(crop: int, largest: int, config: AugmentConfig, rng: np.random.Generator) -> int:
-    """Return the side of the window to cut, so that scaled to ``crop`` it is nearer or farther than it was.
+    """Return the side of the window to cut, so that scaling it to ``crop`` enlarges or shrinks it.
 
     Parameters
     ----------
@@ -83,7 +82,7 @@ def window_side(crop: int, largest: int, config: AugmentConfig, rng: np.random.G
 def _resized(
     image: NDArray[np.float32], label: NDArray[np.uint8], crop: int
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Scale a square window to ``crop``; a voxel of the label takes the nearest value, so nothing is invented."""
+    """Scale a square window to ``crop``; label voxels take the nearest value, so that no new one arises."""
     side = image.shape[1]
     place = (np.arange(crop) + 0.5) * side / crop - 0.5
     low = np.clip(np.floor(place).astype(int), 0, side - 2)
@@ -97,10 +96,10 @@ def _resized(
 def _with_voids(
     image: NDArray[np.float32], label: NDArray[np.uint8], config: AugmentConfig, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Turn some domains into voids: the same shape with several times the contrast, and background.
+    """Turn some domains into voids: the same shape with several times the contrast, labelled background.
 
-    Air refracts and absorbs like a domain of the same sign, only more, so a network that has not seen voids takes them
-    for domains. Grey values are smoothed before they are amplified, or the noise would tell.
+    Air refracts and absorbs like a domain of the same sign, only more, so a network that has never seen voids mistakes
+    them for domains. Grey values are smoothed before they are amplified, or the noise would give them away.
     """
     parts, count = ndimage.label(label == DOMAIN)
     chosen = np.flatnonzero(rng.random(count) < config.voids) + 1
@@ -115,7 +114,7 @@ def _with_voids(
 
 
 def _filtered(image: NDArray[np.float32], config: AugmentConfig, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Change rims and noise: a smooth random transfer function, then noise of the spectrum of a reconstruction.
+    """Change rims and noise: a smooth random transfer function, then noise with the spectrum of a reconstruction.
 
     Rims grow with the distance to the detector and with the density difference, by a factor that rises with spatial
     frequency (PHYSICS: sin of pi lambda R q^2), and the detector blurs them; a smooth random curve covers both. Noise
@@ -146,6 +145,6 @@ def _rings(crop: int, amplitude: float, rng: np.random.Generator) -> NDArray[np.
 def padded(
     image: NDArray[np.float32], label: NDArray[np.uint8], side: int
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Return a slice that is at least ``side`` on each side; what was added is ignored."""
+    """Return a slice padded to at least ``side`` on each side; the padding is labelled ignored."""
     missing = [(0, max(side - edge, 0)) for edge in label.shape]
     return np.pad(image, [(0, 0), *missing], mode="edge"), np.pad(label, missing, constant_values=IGNORE)

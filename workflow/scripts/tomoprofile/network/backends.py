@@ -1,4 +1,4 @@
-"""Which engines of prediction are installed. Standard library only: it is asked before anything heavy is loaded."""
+"""Which prediction engines are installed. Standard library only: needed before anything heavy is loaded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def openvino_is_there() -> bool:
 
 
 def engine_faults(predict: PredictConfig) -> list[Fault]:
-    """Return what hinders the engine of prediction that is asked for."""
+    """Return why the requested prediction engine cannot be used."""
     if predict.engine != "openvino" or openvino_is_there():
         return []
     remedy = "Install it (`pip install openvino`, pinned in envs/lock.txt), or set `predict.engine: auto`."

@@ -1,6 +1,6 @@
 """A model as a MONAI bundle: weights, metadata, inference configuration, model card.
 
-Reading takes plain data only: weights without pickles that run code, JSON that is never evaluated.
+Only plain data are read: weights without pickles, which could run code, and JSON that is never evaluated.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from .unet import SliceNetwork
 # MONAI's own, by name; nothing is fetched from there.
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 PACKAGES = ("efficientnet-lite-pytorch",)
-FILES = BundleLayout("").files  # as seen from its folder
+FILES = BundleLayout("").files  # relative to its folder
 
 
 def write_bundle(out: Path, network: SliceNetwork, facts: ModelFacts, pictures: CardPictures) -> None:
-    """Write a bundle; the metadata come last, so a bundle with metadata is whole.
+    """Write a bundle; the metadata come last, so a bundle with metadata is complete.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def write_bundle(out: Path, network: SliceNetwork, facts: ModelFacts, pictures: 
     network : SliceNetwork
     facts : ModelFacts
     pictures : CardPictures
-        What the model card shows.
+        Pictures of the model card.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
@@ -67,7 +67,7 @@ def _replace(out: Path, scratch: Path) -> None:
 
 
 def _metadata(facts: ModelFacts) -> dict[str, Any]:
-    """Return what MONAI asks of a bundle, and the facts."""
+    """Return what MONAI requires of a bundle, and the facts."""
     return {
         "schema": SCHEMA,
         "version": __version__,
@@ -85,7 +85,7 @@ def _metadata(facts: ModelFacts) -> dict[str, Any]:
 
 
 def _data_format(facts: ModelFacts) -> dict[str, Any]:
-    """Return what goes in and what comes out: one logit for two classes, else one each."""
+    """Return the formats of input and output: one logit for two classes, else one for each class."""
     names = facts.classes
     channels = {"0": names[1]} if len(names) == 2 else {str(index): name for index, name in enumerate(names)}
     plain = {"spatial_shape": ["*", "*"], "dtype": "float32", "is_patch_data": True}
@@ -135,7 +135,7 @@ def load_network(bundle: Path) -> SliceNetwork:
     Raises
     ------
     InputError
-        When weights are missing, hold anything but tensors, or do not fit.
+        When weights are missing, contain anything but tensors, or do not fit.
     """
     facts = read_facts(bundle)
     weights = BundleLayout(bundle).weights

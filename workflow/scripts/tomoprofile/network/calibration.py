@@ -1,4 +1,4 @@
-"""Probability and decision level that held-out slices confirm."""
+"""Calibrate probability and decision level on the held-out slices."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .facts import Calibration, MeasuredClass
 from .slices import SlicePredictor
 from .unet import SliceNetwork
 
-LEVELS = (0.3, 0.7)  # a calibrated level outside the boundary band would not be believable
+LEVELS = (0.3, 0.7)  # a calibrated level outside the boundary band would be implausible
 BINS, REACH = 1200, 12.0
 SLOPES, OFFSETS = (0.2, 3.0), (-4.0, 4.0)
 
@@ -35,14 +35,14 @@ def calibrate(
     Returns
     -------
     dict
-        By name of the class: what the slices say of it, without scores, and its calibrated probability on each
+        By name of the class: its calibration, without scores, and its calibrated probability on each
         held-out slice (arrays (y, x) of uint8; 255 is certain).
     """
     classes = Classes.of(config)
     held_out = training.part(held_out=True)
     if not held_out:
         LOG.warning(
-            "nothing was held out: the decision level is not calibrated and errors are unknown; label more slices"
+            "nothing was held out: the decision level is not calibrated and the accuracy is unknown; label more slices"
         )
         logits: list[NDArray[np.float32]] = []
     else:
@@ -75,7 +75,7 @@ def _calibrate_class(
 def fit_probability(
     logits: list[NDArray[np.float32]], slices: list[LabelledSlice], measured: int
 ) -> tuple[float, float]:
-    """Return slope and offset on logits that make labelled slices most likely (Platt scaling).
+    """Return the slope and offset on logits of highest likelihood on labelled slices (Platt scaling).
 
     Logits are binned, so the cost does not grow with the slices. Half a pseudo-voxel of both classes in the middle bin
     keeps the slope finite where the classes do not overlap.
@@ -112,7 +112,7 @@ def fit_probability(
 def equal_area_level(
     probability: list[NDArray[np.uint8]], slices: list[LabelledSlice], measured: int
 ) -> tuple[float, bool]:
-    """Return the level at which as much area is found as was labelled, and whether it had to be clipped."""
+    """Return the level at which the found area equals the labelled area, and whether it had to be clipped."""
     chance = np.concatenate([part[item.label != IGNORE] for part, item in zip(probability, slices, strict=True)])
     labelled = sum(int((item.label == measured).sum()) for item in slices)
     # Voxels at or above each stored value 1 ... 255; the level lies half a step below the best.
@@ -121,7 +121,7 @@ def equal_area_level(
     level = float(np.clip(wanted, *LEVELS))
     if level != wanted:
         LOG.warning(
-            "the level of equal area is %.2f, outside %.1f..%.1f: the labels may be drawn too wide or tight",
+            "the level of equal area is %.2f, outside %.1f..%.1f: the outlines may be drawn too wide or too tight",
             wanted,
             *LEVELS,
         )

@@ -17,19 +17,19 @@ _CURVE = "learning_curve.png"
 
 TEMPLATE = """# Model {name}
 
-A 2-D U-Net ({encoder} encoder, started from `{base}`) that gives each voxel of an X-ray CT scan the probability of
-being {what}. It looks at {in_channels} neighbouring slices at a time.
+A 2-D U-Net ({encoder} encoder, initial weights: `{base}`) that predicts for each voxel of an X-ray CT scan the
+probability of being {what}. Its input is {in_channels} neighbouring slices at a time.
 
 - Trained on: {training}
 - Held out: {held_out}
 {scores}
-- Voxels: {voxels} µm; grey values are normalised by median and robust standard deviation of each scan's resin
+- Voxels: {voxels} µm; grey values are normalised by the median and robust standard deviation of each scan's resin
 
 {sections}## When not to trust it
 
 {warnings}
 
-## Learning conditions
+## Training settings
 
 {conditions}
 """
@@ -37,7 +37,7 @@ being {what}. It looks at {in_channels} neighbouring slices at a time.
 
 @dataclass(frozen=True)
 class CardPictures:
-    """What the card draws besides numbers.
+    """What the card shows besides numbers.
 
     Attributes
     ----------
@@ -54,16 +54,16 @@ def write_card(folder: Path, name: str, facts: ModelFacts, pictures: CardPicture
     Parameters
     ----------
     folder : Path
-        The bundle's ``docs`` folder; made when it is missing.
+        The bundle's ``docs`` folder; created if missing.
     name : str
-        Of the model.
+        Name of the model.
     facts : ModelFacts
     pictures : CardPictures
 
     Returns
     -------
     tuple of Path
-        ``README.md``, which comes last on disk, and the PNG files that it shows, each smaller than 300 kB.
+        ``README.md``, which is written last, and the PNG files that it shows, each smaller than 300 kB.
     """
     folder.mkdir(parents=True, exist_ok=True)
     drawn: dict[str, str] = {}
@@ -83,7 +83,7 @@ def write_card(folder: Path, name: str, facts: ModelFacts, pictures: CardPicture
 
 
 def model_card(name: str, facts: ModelFacts, pictures: dict[str, str] | None = None) -> str:
-    """Return the Markdown text of a model's card from what its bundle knows.
+    """Return the Markdown text of a model's card from the facts in its bundle.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def model_card(name: str, facts: ModelFacts, pictures: dict[str, str] | None = N
         in_channels=facts.network.in_channels,
         training=", ".join(facts.labels.training),
         held_out=", ".join(facts.labels.held_out) or "nothing",
-        what="a domain" if len(parts) == 1 else f"{', '.join(facts.measured)}, one probability each",
+        what="a domain" if len(parts) == 1 else f"{', '.join(facts.measured)} (one probability each)",
         scores="\n".join(f"- {part.told}{line}" for part in parts for line in _summary(part.measured)),
         voxels=" x ".join(f"{edge:g}" for edge in facts.voxel_size_um),
         sections="".join(f"{part}\n\n" for part in sections),
@@ -113,14 +113,14 @@ def model_card(name: str, facts: ModelFacts, pictures: dict[str, str] | None = N
 
 @dataclass(frozen=True)
 class _Part:
-    """What the card says of one measured class; where there is one only, it needs no name.
+    """What the card says about one measured class; a class on its own is not named.
 
     Attributes
     ----------
     name : str
     measured : MeasuredClass
     alone : bool
-        Whether there is no other.
+        Whether it is the only measured class.
     """
 
     name: str
@@ -129,22 +129,22 @@ class _Part:
 
     @property
     def told(self) -> str:
-        """How its lines begin."""
+        """Prefix of its lines."""
         return "" if self.alone else f"`{self.name}`: "
 
     @property
     def heading(self) -> str:
-        """How its headings end."""
+        """Suffix of its headings."""
         return "" if self.alone else f": {self.name}"
 
     @property
     def reliability(self) -> str:
-        """File of the picture of its reliability."""
+        """File name of its reliability diagram."""
         return f"reliability{self._ending}.png"
 
     @property
     def slices(self) -> list[str]:
-        """Files of the pictures of held-out slices."""
+        """File names of the pictures of its held-out slices."""
         return [f"held_out{self._ending}_{number}.png" for number in range(1, _MOST_SLICES + 1)]
 
     @property
@@ -158,13 +158,13 @@ def _parts(facts: ModelFacts) -> Iterator[_Part]:
 
 
 def _summary(measured: MeasuredClass) -> tuple[str, str]:
-    calibrated = "equal area on held-out slices" if measured.calibrated else "not calibrated"
+    calibrated = "equal area on the held-out slices" if measured.calibrated else "not calibrated"
     return _headline(measured.held_out), f"Decision level: {measured.level:.3f} ({calibrated})"
 
 
 def _headline(scores: HeldOutScores | None) -> str:
     if scores is None or scores.dice is None:
-        return "Errors are unknown, because no labelled domain was held out"
+        return "The accuracy is unknown because no labelled domain was held out"
     parts = [f"Dice {scores.dice:.3f}{_interval(scores)}"]
     each = {
         "IoU": scores.iou,
@@ -180,7 +180,7 @@ def _interval(scores: HeldOutScores) -> str:
     interval = scores.dice_interval
     if interval is None:
         return ""
-    return f" (95 % within these slices {interval.low:.3f} to {interval.high:.3f}, {interval.n_tiles} tiles)"
+    return f" (95 % interval within these slices {interval.low:.3f} to {interval.high:.3f}, {interval.n_tiles} tiles)"
 
 
 def _held_out_sections(part: _Part, pictures: dict[str, str]) -> list[str]:
@@ -190,19 +190,19 @@ def _held_out_sections(part: _Part, pictures: dict[str, str]) -> list[str]:
     if slices:
         parts.append(f"## Held-out slices{part.heading}")
         for name in slices:
-            parts += [f"![Held-out slice: labelled, found, right and wrong]({name})", pictures[name]]
+            parts += [f"![Held-out slice: labelled, found, correct and wrong]({name})", pictures[name]]
     if scores is None:
         return parts
     parts += [f"## By size of the labelled domain{part.heading}", _size_table(scores), _boundary(scores)]
     told = scores.reliability
     every, unsure = (
-        "not known" if error is None else f"{error:.3f}"
+        "unknown" if error is None else f"{error:.3f}"
         for error in (told.expected_calibration_error, told.expected_calibration_error_unsure)
     )
     return [
         *parts,
-        f"## Is a probability what it says?{part.heading.removeprefix(':')}",
-        f"![Labelled share of voxels against probability]({part.reliability})",
+        f"## Are the probabilities calibrated?{part.heading.removeprefix(':')}",
+        f"![Labelled fraction of voxels against probability]({part.reliability})",
         f"Expected calibration error {every} over all voxels, most of which are certain background, and {unsure} "
         "over those between 0.1 and 0.9.",
     ]
@@ -222,9 +222,9 @@ def _size_table(scores: HeldOutScores) -> str:
     objects = scores.objects
     note = (
         "Whole domains in the plane, by the diameter of the circle of equal area; *found*: at least half of the area; "
-        "*size bias*: median of found over labelled diameter - 1, of matched domains; *interior found*: voxels deeper "
-        f"than {scores.conditions.interior_um:g} µm in a domain; *false*: found domains of that size with less than "
-        "half of their area labelled."
+        "*size bias*: median of found / labelled diameter - 1 over matched domains; *interior found*: share of voxels "
+        f"more than {scores.conditions.interior_um:g} µm inside a domain; *false*: found domains of that size with "
+        "less than half of their area labelled."
     )
     if objects.f1 is not None:
         note += (
@@ -238,31 +238,32 @@ def _size_table(scores: HeldOutScores) -> str:
 def _boundary(scores: HeldOutScores) -> str:
     told = scores.boundary_um
     if told.mean is None:
-        return "There is no pair of labelled and found outlines to compare."
+        return "No slice has both labelled and found outlines to compare."
     return (
-        f"Found and labelled outlines are {told.mean:.2f} µm apart on average, and within {told.p95:.2f} µm for "
-        f"95 % of their voxels."
+        f"Found and labelled outlines are {told.mean:.2f} µm apart on average, and within {told.p95:.2f} µm of each "
+        f"other for 95 % of their voxels."
     )
 
 
 def _curve_section(pictures: dict[str, str]) -> list[str]:
     if _CURVE not in pictures:
         return []
-    return ["## Learning", f"![Loss, and Dice of held-out slices where measured, against step]({_CURVE})"]
+    return ["## Training", f"![Loss, and Dice of the held-out slices where measured, against step]({_CURVE})"]
 
 
 def _warnings(parts: list[_Part]) -> list[str]:
-    """Return what this model's own record gives reason to doubt, then what is true of every model."""
+    """Return what this model's own scores warn of, then what holds for every model."""
     lines = [f"{part.told}{line}" for part in parts for line in _own_warnings(part.measured.held_out)]
     if any(part.measured.held_out and part.measured.held_out.dice is not None for part in parts):
         lines.append(
-            "The held-out slices come from the scans that the model was trained on, and helped to choose its decision "
-            "level: another scan is usually segmented worse."
+            "The held-out slices come from the scans the model was trained on, and were used to choose its decision "
+            "level: on other scans the model usually performs worse."
         )
     lines.append(
-        "Another voxel size, distance, energy, noise or sample looks different to the network. Every scan is compared "
-        "with those it was trained on, and flagged when it looks unlike them; small differences still cost accuracy, "
-        "so look at the contours in its report. One new labelled slice of such a scan mends the model within minutes."
+        "A different voxel size, detector distance, energy, noise level or sample changes what the network sees. Every "
+        "scan is compared with those it was trained on, and flagged when it looks unlike them; even small differences "
+        "reduce accuracy, so check the contours in its report. Label one new slice of such a scan to retrain the "
+        "model within minutes."
     )
     return lines
 
@@ -273,16 +274,16 @@ def _own_warnings(scores: HeldOutScores | None) -> list[str]:
         lines.append("No labelled domain was held out: the model's accuracy is unknown. Label more slices.")
     if scores is not None:
         lines += _doubted_sizes(scores.sizes)
-        lines.append("The scores say nothing of domains larger than those in the table.")
+        lines.append("The scores do not cover domains larger than those in the table.")
     return lines
 
 
 def _doubted_sizes(sizes: tuple[SizeScores, ...]) -> list[str]:
     lines = []
     if few := ", ".join(_name(row) for row in sizes if row.n_labelled < _FEW_OBJECTS):
-        lines.append(f"Sizes with fewer than {_FEW_OBJECTS} held-out domains ({few}) are hardly tested.")
+        lines.append(f"Sizes with fewer than {_FEW_OBJECTS} held-out domains ({few}) are barely tested.")
     if hollow := ", ".join(_name(row) for row in sizes if _is_hollow(row)):
-        lines.append(f"Interiors are missed in domains of {hollow}: their volume is too small in every table.")
+        lines.append(f"Interiors are missed in domains of {hollow}: their volume is underestimated in every table.")
     return lines
 
 

@@ -1,7 +1,7 @@
 """Small charts as images: axes with ticks and titles, lines, dots and bars, on white.
 
-Drawn three times as large and reduced, which smooths lines and letters. Letters are those inside Pillow, which every
-machine has; they are ASCII, so micrometres are written um.
+Drawn at three times the size and reduced, which smooths lines and letters. The font is the one built into Pillow, so
+no machine lacks it; it is ASCII only, so micrometres are written um.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Point = tuple[float, float]
 
 
 class Canvas:
-    """A white picture of ``width`` x ``height`` pixels; positions from its upper left corner."""
+    """A white picture of ``width`` x ``height`` pixels; positions are from its upper left corner."""
 
     def __init__(self, width: int, height: int) -> None:
         self.size = (width, height)
@@ -38,7 +38,7 @@ class Canvas:
         self._draw.text((at[0] * _ZOOM, at[1] * _ZOOM), words, colour, ImageFont.load_default(size * _ZOOM), anchor)
 
     def upright(self, at: Point, words: str, size: int = 13, colour: str = INK) -> None:
-        """Write words that read upwards, their middle at ``at``."""
+        """Write words that read upwards, centred at ``at``."""
         font = ImageFont.load_default(size * _ZOOM)
         left, top, right, bottom = (round(value) for value in font.getbbox(words))
         mask = Image.new("L", (right - left + 4, bottom - top + 4))
@@ -67,7 +67,7 @@ class Canvas:
         self.image.paste(big, (round(corner[0] * _ZOOM), round(corner[1] * _ZOOM)))
 
     def save(self, path: Path) -> None:
-        """Write a PNG of less than :data:`MOST_BYTES`, with fewer colours where that is needed."""
+        """Write a PNG of less than :data:`MOST_BYTES`, with fewer colours where needed."""
         small = self.image.resize(self.size, Image.Resampling.BOX)
         for colours in _COLOURS:
             buffer = io.BytesIO()
@@ -101,7 +101,7 @@ class Axes:
         return left + across * (right - left), bottom - up * (bottom - top)
 
     def frame(self, x_title: str, y_title: str, y_ticks: Sequence[tuple[float, str]] | None = None) -> None:
-        """Draw grid, ticks and titles; an empty title of x leaves out its numbers, too."""
+        """Draw grid, ticks and titles; an empty title of x also omits its numbers."""
         (left, top), (right, bottom) = self.corner, self.opposite
         for value in ticks(*self.x):
             place = self.at(value, self.y[0])[0]

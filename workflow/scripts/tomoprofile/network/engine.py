@@ -1,4 +1,4 @@
-"""What computes the network: PyTorch on a CPU or GPU, or OpenVINO on a CPU; the same logits within rounding."""
+"""Engines that compute the network: PyTorch on a CPU or GPU, or OpenVINO on a CPU; the same logits within rounding."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Engine(Protocol):
     name, precision : str
         For the records.
     device : torch.device
-        Where windows are wanted and logits arrive.
+        Device of windows and logits.
     """
 
     name: str
@@ -43,19 +43,19 @@ class Engine(Protocol):
 
 
 def make_engine(network: SliceNetwork, settings: PredictConfig, threads: int) -> Engine:
-    """Return what computes a network as the settings say.
+    """Return the engine that computes a network according to the settings.
 
     Parameters
     ----------
     network : SliceNetwork
     settings : PredictConfig
     threads : int
-        CPU threads, and no more.
+        Most CPU threads to use.
 
     Raises
     ------
     InputError
-        When the device or the engine that was asked for is not there.
+        When the requested device or engine is not available.
     """
     torch.set_num_threads(threads)
     device = choose_device() if settings.device == "auto" else torch.device(settings.device)
@@ -73,7 +73,7 @@ def make_engine(network: SliceNetwork, settings: PredictConfig, threads: int) ->
 
 
 class TorchEngine:
-    """PyTorch, on the device and in the precision that are given."""
+    """PyTorch, on the given device in the given precision."""
 
     name = "torch"
 
@@ -81,14 +81,14 @@ class TorchEngine:
         self.device, self._precision = device, precision
         self.precision = str(precision).removeprefix("torch.")
         self.network = folded(network).to(device, memory_format=torch.channels_last)
-        # Autocast would convert weights again in every call; everything else it decides layer by layer.
+        # Autocast would convert weights again in every call; it decides the rest layer by layer.
         for layer in self.network.modules():
             if isinstance(layer, nn.Conv2d):
                 layer.to(precision)
         self.most: int | None = None  # windows that fit into the memory of the GPU, once that is known
 
     def logits(self, windows: torch.Tensor) -> torch.Tensor:
-        """Return logits; when the GPU's memory is full, of half as many windows at a time from then on."""
+        """Return logits; when the GPU's memory is full, from then on in half as many windows at a time."""
         return halving(self._compute, windows, self)
 
     @torch.inference_mode()
@@ -101,7 +101,7 @@ class TorchEngine:
 def folded(network: SliceNetwork) -> SliceNetwork:
     """Return a copy for inference whose batch norms are part of the convolutions before them; exact to rounding.
 
-    Which convolution a batch norm follows is seen by looking on while an example passes.
+    Which convolution a batch norm follows is observed as an example passes through.
     """
     network = copy.deepcopy(network).cpu().eval().requires_grad_(False)
     names = {layer: name for name, layer in network.named_modules()}
@@ -135,7 +135,7 @@ def folded(network: SliceNetwork) -> SliceNetwork:
 def halving(
     compute: Callable[[torch.Tensor], torch.Tensor], windows: torch.Tensor, engine: TorchEngine
 ) -> torch.Tensor:
-    """Compute windows in as large batches as fit, and remember how large that is.
+    """Compute windows in batches as large as fit, and remember that size.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def halving(
         except torch.OutOfMemoryError as error:
             if most == 1:
                 side = windows.shape[-1]
-                problem = f"the GPU has no memory for one window of {side} voxels: {str(error).splitlines()[0]}"
+                problem = f"one window of {side} voxels does not fit into GPU memory: {str(error).splitlines()[0]}"
                 remedy = "Lower `window` of the model, or use a GPU with more memory."
                 raise StageError(Fault("models: window", str(side), problem, remedy)) from None
             engine.most = most // 2
@@ -164,7 +164,7 @@ class OpenVinoEngine:
     device = torch.device("cpu")
 
     def __init__(self, network: SliceNetwork, precision: str, threads: int) -> None:
-        # Without its telemetry module OpenVINO uses a stub of its own: nothing of a beamtime may be told to anyone.
+        # Without its telemetry module OpenVINO uses a stub of its own: no data about a beamtime may leave the site.
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
         import openvino
 
@@ -193,7 +193,7 @@ class OpenVinoEngine:
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
         with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
-            # Sizes become constants of the trace, which is right: it is used for windows of this shape alone.
+            # Sizes become constants of the trace, which is correct: it is used only for windows of this shape.
             warnings.simplefilter("ignore", torch.jit.TracerWarning)
             traced = torch.jit.trace(self._network, torch.zeros(shape), check_trace=False)
         reader = FrontEndManager().load_by_framework("pytorch")

@@ -1,6 +1,6 @@
-"""What a model bundle says of its model. Light on purpose: it is asked before anything heavy is loaded.
+"""What a model bundle records about its model. No heavy imports: it is read before anything heavy is loaded.
 
-The section ``tomoprofile`` of ``configs/metadata.json``; :func:`read_facts` refuses what a run could not trust.
+The section ``tomoprofile`` of ``configs/metadata.json``; :func:`read_facts` rejects what a run could not trust.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..shift.seen import Remembered, Seen
 
 
 class DiceInterval(Remembered):
-    """Where the Dice of these slices lies, from their tiles."""
+    """Interval of the Dice of these slices, from their tiles."""
 
     low: float
     high: float
@@ -70,7 +70,7 @@ class Decile(Remembered):
 
 
 class Reliability(Remembered):
-    """Whether a probability is what it says."""
+    """How well probabilities are calibrated."""
 
     deciles: tuple[Decile, ...]
     expected_calibration_error: float | None
@@ -78,7 +78,7 @@ class Reliability(Remembered):
 
 
 class ScoreConditions(Remembered):
-    """What the scores were taken from, and how."""
+    """How the scores were computed, and from what."""
 
     level: float
     n_slices: int
@@ -91,7 +91,7 @@ class ScoreConditions(Remembered):
 class HeldOutScores(Remembered):
     """Scores on labelled slices that training never saw; a ratio of nothing to nothing is None.
 
-    :func:`~tomoprofile.network.scores.score_slices` makes them and says what each is.
+    :func:`~tomoprofile.network.scores.score_slices` computes them and defines each.
     """
 
     dice: float | None
@@ -110,7 +110,7 @@ class HeldOutScores(Remembered):
 
 
 class Calibration(Remembered):
-    """What makes a logit a probability: sigmoid(slope * logit + offset) (Platt 1999)."""
+    """Turns a logit into a probability: sigmoid(slope * logit + offset) (Platt 1999)."""
 
     slope: float = Field(strict=True)
     offset: float = Field(strict=True)
@@ -118,12 +118,12 @@ class Calibration(Remembered):
 
 
 class MeasuredClass(Remembered):
-    """What held-out slices say of the probability of one measured class."""
+    """Calibration and held-out scores of one measured class."""
 
     level: float = Field(
         gt=0, lt=1, strict=True, description="Voxels with this probability or more belong to the class."
     )
-    calibrated: bool = Field(description="False: nothing was held out; the level is 0.5, and no accuracy is known.")
+    calibrated: bool = Field(description="False: nothing was held out; the level is 0.5, the accuracy unknown.")
     calibration: Calibration
     held_out: HeldOutScores | None = Field(description="Scores on held-out slices; none without a labelled domain.")
 
@@ -137,7 +137,7 @@ class NetworkFacts(Remembered):
     decoder_channels: tuple[int, ...] = Field(description="Channels of the decoder steps, deepest first.")
     classes: int = Field(ge=2, description="Classes of the labels, background included.")
     measured: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        min_length=1, description="Indices of the measured classes; the background is none of them."
+        min_length=1, description="Indices of the measured classes, never the background."
     )
 
 
@@ -145,7 +145,7 @@ class LabelFacts(Remembered):
     """Where the labels came from."""
 
     labels: dict[str, str] = Field(description="SHA-256 of each label file.")
-    training: tuple[str, ...] = Field(description="Scan and slice of those that trained.")
+    training: tuple[str, ...] = Field(description="Scan and slice of those used for training.")
     held_out: tuple[str, ...] = Field(description="Scan and slice of those that were held out.")
     annotators: dict[str, Any] = Field({}, description="Who labelled, and how well they agree.")
 
@@ -159,7 +159,7 @@ class CurvePoint(Remembered):
 
 
 class ModelFacts(Remembered):
-    """What a bundle knows of its model."""
+    """What a bundle records about its model."""
 
     network: NetworkFacts
     window: int = Field(ge=1, description="Largest side in voxels of the windows of prediction.")
@@ -167,7 +167,7 @@ class ModelFacts(Remembered):
     classes: tuple[str, ...] = Field(description="Names of the classes by index.")
     measured: dict[str, MeasuredClass] = Field(min_length=1, description="The classes that are measured, by name.")
     seen: Seen
-    conditions: dict[str, Any] = Field(description="The settings it was trained with, and the seed; for people.")
+    conditions: dict[str, Any] = Field(description="Settings and seed of the training; for information.")
     base: str = Field(description="Weights that training began with.")
     labels: LabelFacts
     learning_curve: tuple[CurvePoint, ...] = ()
@@ -175,7 +175,7 @@ class ModelFacts(Remembered):
     @model_validator(mode="after")
     def _classes_are_those_of_the_network(self) -> ModelFacts:
         if self.network.classes != len(self.classes):
-            raise ValueError(f"the network tells {self.network.classes} classes apart, {len(self.classes)} are named")
+            raise ValueError(f"the network has {self.network.classes} classes, {len(self.classes)} are named")
         named = tuple(self.classes[index] for index in self.network.measured if index < len(self.classes))
         if named != tuple(self.measured):
             raise ValueError(f"the network measures {', '.join(named) or 'nothing'}, not {', '.join(self.measured)}")
@@ -183,7 +183,7 @@ class ModelFacts(Remembered):
 
     @property
     def neighbours(self) -> int:
-        """Slices above and below that the network sees beside the slice itself."""
+        """Slices above and below that the network sees in addition to the slice itself."""
         return self.network.in_channels // 2
 
     @property
@@ -197,12 +197,12 @@ class ModelFacts(Remembered):
 
 
 def read_facts(bundle: str | Path) -> ModelFacts:
-    """Return what a bundle knows of its model.
+    """Return what a bundle records about its model.
 
     Raises
     ------
     InputError
-        When it is not a bundle of this version or the one before, or holds values that no model can have.
+        When it is not a bundle of this version or the one before, or contains values that no model can have.
     """
     path = BundleLayout(bundle).metadata
     try:
@@ -217,7 +217,7 @@ def read_facts(bundle: str | Path) -> ModelFacts:
 
 
 def of_one_class(record: dict[str, Any]) -> dict[str, Any]:
-    """Return today's facts of a bundle that was made when a model measured one class and had no name for it."""
+    """Return the current facts of an older bundle, whose model measured a single class without a name."""
     network, index = record["network"], record["network"]["measured"]
     measured = {
         "level": record["decision_level"],
@@ -240,7 +240,7 @@ _REMEDY = (
 
 
 def _faults(path: Path, items: list[Any]) -> list[Fault]:
-    """Return what is wrong with the facts of a bundle: one fault for all that is missing, else one a value."""
+    """Return what is wrong with the facts of a bundle: one fault for all missing keys, else one per value."""
     keys = {".".join(map(str, item["loc"])): item for item in items}
     missing = [key for key, item in keys.items() if item["type"] == "missing"]
     if missing:

@@ -33,14 +33,14 @@ def fine_tune(training_set: Path, config: UNetConfig, seed: int, out: Path, thre
     """Train a model and write its bundle.
 
     A checkpoint ``<out>.checkpoint.pt`` beside the bundle lets a run that was killed continue; the result is that of an
-    unbroken run.
+    uninterrupted run.
 
     Parameters
     ----------
     training_set : Path
         Written by :func:`~tomoprofile.labels.training_set.collect_labels`.
     config : UNetConfig
-        Learning conditions, all recorded in the bundle.
+        Training settings, all recorded in the bundle.
     seed : int
     out : Path
         Folder of the bundle.
@@ -89,7 +89,7 @@ def network_facts(config: UNetConfig) -> NetworkFacts:
 
 
 def initial_network(config: UNetConfig) -> SliceNetwork:
-    """Return the network training begins with.
+    """Return the network that training begins with.
 
     Raises
     ------
@@ -109,16 +109,16 @@ def initial_network(config: UNetConfig) -> SliceNetwork:
 
 
 def _differences(config: UNetConfig, wanted: NetworkFacts, base: ModelFacts) -> list[Fault]:
-    """Return what hinders training from starting with the weights of a bundle."""
+    """Return why training cannot start from the weights of a bundle."""
     faults = []
     keys = {"encoder": "encoder", "decoder_channels": "decoder_channels", "in_channels": "neighbours"}
     for name, key in keys.items():
         if getattr(base.network, name) != getattr(wanted, name):
-            problem = f"the base {config.base} has another {key}: {name} is {getattr(base.network, name)}"
+            problem = f"the base {config.base} has a different {key}: {name} is {getattr(base.network, name)}"
             remedy = f"Set `{key}` to that of the base, or choose another `base`."
             faults.append(Fault(f"models: {key}", str(getattr(wanted, name)), problem, remedy))
     if base.classes != tuple(config.classes):
-        problem = f"the base {config.base} tells other classes apart: {', '.join(base.classes)}"
+        problem = f"the base {config.base} has different classes: {', '.join(base.classes)}"
         remedy = "Name the same classes in the same order, or choose another `base`."
         faults.append(Fault("models: classes", ", ".join(config.classes), problem, remedy))
     return faults
@@ -127,7 +127,7 @@ def _differences(config: UNetConfig, wanted: NetworkFacts, base: ModelFacts) -> 
 def _scored(
     calibrated: dict[str, tuple[MeasuredClass, Probabilities]], training: TrainingSet, classes: Classes
 ) -> dict[str, MeasuredClass]:
-    """Return what is known of each measured class, with its scores on the held-out slices."""
+    """Return the facts about each measured class, with its scores on the held-out slices."""
     held_out, known = training.part(held_out=True), {}
     for index, (name, (measured, probability)) in zip(classes.indices, calibrated.items(), strict=True):
         scores: dict[str, Any] | None = None
@@ -143,12 +143,12 @@ def _scored(
 
 
 def _shown(calibrated: dict[str, tuple[MeasuredClass, Probabilities]]) -> Probabilities:
-    """Return the probabilities of all measured classes on the held-out slices, from which doubt is taken."""
+    """Return the probabilities of all measured classes on the held-out slices, which give the doubt."""
     return [part for _, probability in calibrated.values() for part in probability]
 
 
 def _looked_at(trainer: Trainer, network: SliceNetwork, training: TrainingSet) -> Probabilities:
-    """Return the probability of slices that trained, for want of others."""
+    """Return the probability of training slices, for lack of others."""
     network.eval()
     windows = Windows(training.slices, Classes.of(trainer.config), network.reduction)
     return [stored(channel) for image, _ in windows for channel in trainer.probability(network, image)]
@@ -157,7 +157,7 @@ def _looked_at(trainer: Trainer, network: SliceNetwork, training: TrainingSet) -
 def _pictures(
     held_out: list[LabelledSlice], calibrated: dict[str, tuple[MeasuredClass, Probabilities]], config: UNetConfig
 ) -> dict[str, tuple[HeldOutSlice, ...]]:
-    """Return what the card draws of each measured class."""
+    """Return what the card shows of each measured class."""
     drawn = {}
     for index, (name, (_, probability)) in zip(Classes.of(config).indices, calibrated.items(), strict=True):
         drawn[name] = tuple(
@@ -177,12 +177,12 @@ def _tell_missing_classes(held_out: list[LabelledSlice], config: UNetConfig) -> 
     if missing:
         where = ", ".join(f"{item.sample} z{item.z:05d}" for item in held_out)
         LOG.warning(
-            "the held-out slices (%s) show no %s: how well it is told apart is unknown; label a slice that does",
+            "the held-out slices (%s) show no %s: the accuracy for it is unknown; label a slice that does",
             where,
             " and no ".join(missing),
         )
 
 
 def _alone(label: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
-    """Return a mask of one class, ignored voxels kept."""
+    """Return a mask of one class with ignored voxels kept."""
     return np.where(label == IGNORE, IGNORE, np.where(label == index, DOMAIN, BACKGROUND)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""What training minimises: soft Dice plus cross-entropy over the voxels that are labelled."""
+"""The loss that training minimises: soft Dice plus cross-entropy over the voxels that are labelled."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ..labels.classes import DOMAIN, IGNORE
 def masked_loss(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
     """Return soft Dice plus cross-entropy over the voxels that are not ignored (Milletari et al. 2016 for Dice).
 
-    Dice is the mean over the classes beside the background that occur among the labels of the batch, so a rare class
-    counts as much as a frequent one, and one that is absent counts nothing.
+    Dice is the mean over the foreground classes that occur in the labels of the batch, so a rare class counts as much
+    as a frequent one, and an absent one does not count.
 
     Parameters
     ----------

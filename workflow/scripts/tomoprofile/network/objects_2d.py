@@ -17,7 +17,7 @@ _EIGHT = np.ones((3, 3), bool)
 
 @dataclass(frozen=True)
 class SliceObjects:
-    """The objects of a slice; those that touch its border or voxels that are not known are not whole.
+    """The objects of a slice; those that touch its border or unlabelled voxels are not whole.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class SliceObjects:
         Voxels of each that are found, or labelled.
     labelled_whole, found_whole : bool arrays (objects,)
     found_judged : bool array (objects,)
-        Whole, and less than half on labelled objects that are cut: only these can be false objects.
+        Whole, and less than half of it on cut labelled objects: only these can be false objects.
     overlap : int64 array (pairs, 3)
         Labelled object, found object (from 0) and the voxels they share.
     """
@@ -54,7 +54,7 @@ def slice_objects(truth: Mask, found: Mask, known: Mask, edges: tuple[float, flo
     Parameters
     ----------
     truth, found, known : bool arrays (y, x)
-        What is labelled, what is found, and where the label is known; both masks lie within it.
+        Labelled mask, found mask, and where the label is known; both masks lie within the latter.
     edges : tuple of float
         Voxel edges along (y, x) in micrometres.
     """
@@ -91,7 +91,7 @@ def matched_pairs(objects: SliceObjects, least_iou: float) -> tuple[Int64, Int64
     order = np.argsort(-iou, kind="stable")
     order = order[iou[order] >= least_iou]
     mine, its, iou = mine[order], its[order], iou[order]
-    # From one half on an object has one partner, save two halves of exactly one half each: the first counts.
+    # From one half on, an object has one partner, except two of exactly one half each: the first counts.
     once = np.zeros(len(mine), bool)
     used: tuple[set[int], set[int]] = set(), set()
     for pair, (a, b) in enumerate(zip(mine.tolist(), its.tolist(), strict=True)):

@@ -1,6 +1,6 @@
-"""Pictures of the model card: learning curve, reliability, and held-out slices with what is right and wrong.
+"""Pictures of the model card: learning curve, reliability, and held-out slices with correct and wrong voxels.
 
-Labelled is amber and found is magenta, as in the reports; colour-blind people tell the two apart.
+Labelled is amber and found is magenta, as in the reports; colour-blind people can distinguish them.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from .facts import CurvePoint, Reliability
 LABELLED, FOUND, RIGHT, UNKNOWN = "#f59b00", "#ff00ff", "#6b7f94", "#a8d5ef"
 _PANEL = 352
 _WINDOW_VOXELS = 176  # side of the enlarged part
-_GREYS = 48  # more would only be noise, and a large file
+_GREYS = 48  # more would only store noise, in a large file
 _PERCENTILES = (0.5, 99.5)
 _SMOOTH_POINTS = 9
 
 
 @dataclass(frozen=True)
 class HeldOutSlice:
-    """A labelled slice that the training never saw.
+    """A labelled slice that training never saw.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ def draw_learning_curve(curve: Sequence[CurvePoint], out: Path) -> None:
 
 
 def draw_reliability(reliability: Reliability, out: Path) -> None:
-    """Draw the labelled share of voxels against the probability that the network gave them, and how many they are.
+    """Draw the labelled share of voxels against their predicted probability, and the number of voxels.
 
     Parameters
     ----------
@@ -100,13 +100,13 @@ def draw_reliability(reliability: Reliability, out: Path) -> None:
     upper.line(points, BLUE, 2.4)
     for point in points:
         canvas.dot(upper.at(*point), 4, BLUE)
-    canvas.text((76, 12), "On the diagonal a probability is what it says", 13, INK)
+    canvas.text((76, 12), "On the diagonal, probabilities are calibrated", 13, INK)
     top = max(1, math.ceil(math.log10(max((row.n for row in rows), default=10))))
     lower = Axes(canvas, (76, 412), (440, 522), (0.0, 1.0), (0.0, float(top)))
     step = max(1, math.ceil(top / 4))
     lower.frame("probability", "voxels (log)", [(float(n), f"1e{n}") for n in range(0, top + 1, step)])
     for row in rows:
-        high = max(math.log10(row.n), 0.04 * top)  # a single voxel is seen, too
+        high = max(math.log10(row.n), 0.04 * top)  # so that a single voxel is visible
         left, up = lower.at(row.from_, high)
         right, down = lower.at(row.to, 0.0)
         canvas.box((left + 2, up), (right - 2, down), fill=BLUE)
@@ -114,7 +114,7 @@ def draw_reliability(reliability: Reliability, out: Path) -> None:
 
 
 def draw_slice(item: HeldOutSlice, level: float, edges: tuple[float, float], out: Path) -> str:
-    """Draw a slice, and its worst part with labelled outlines, found outlines, and what is right and wrong.
+    """Draw a slice, and its worst part with labelled outlines, found outlines, and correct and wrong voxels.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def draw_slice(item: HeldOutSlice, level: float, edges: tuple[float, float], out
     stored = threshold_of(level)
     known, truth, found = item.label != IGNORE, item.label == DOMAIN, item.probability >= stored
     rows, columns = _worst_window(known & (truth != found), edges)
-    black, white = np.percentile(item.grey[rows, columns], _PERCENTILES)  # the substrate would take up the scale
+    black, white = np.percentile(item.grey[rows, columns], _PERCENTILES)  # the substrate would dominate the grey scale
     grey = np.clip((item.grey - black) / (white - black if white > black else 1.0), 0, 1)
     part = (rows, columns)
     high, wide = (rows.stop - rows.start) * edges[0], (columns.stop - columns.start) * edges[1]
@@ -161,7 +161,7 @@ def draw_slice(item: HeldOutSlice, level: float, edges: tuple[float, float], out
         for outline in find_contours(np.pad(image, 1), edge):
             points = (outline - 0.5) / image.shape * panel[::-1]
             canvas.line([(place[0] + x, place[1] + y) for y, x in points.tolist()], colour, 1.6)
-    _title(canvas, places[3], "(d) right and wrong")
+    _title(canvas, places[3], "(d) correct and wrong")
     canvas.paste(_verdict(grey[part], known[part], truth[part], found[part], panel), places[3])
     bar = _bar(wide)
     left, low = places[1][0] + 10, places[1][1] + panel[1] - 12
@@ -172,8 +172,8 @@ def draw_slice(item: HeldOutSlice, level: float, edges: tuple[float, float], out
     canvas.save(out)
     wrong = int(np.count_nonzero((known & (truth != found))[part]))
     return (
-        f"{item.name}. The box is where most voxels are wrong, {wrong} in {high:.0f} x {wide:.0f} µm: the worst part "
-        "and not a typical one."
+        f"{item.name}. The box is where most voxels are wrong, {wrong} in {high:.0f} x {wide:.0f} µm: the worst part, "
+        "not a typical one."
     )
 
 
@@ -185,7 +185,7 @@ def _worst_window(wrong: NDArray[np.bool_], edges: tuple[float, float]) -> tuple
     h, w = size
     inside = sums[h:, w:] - sums[:-h, w:] - sums[h:, :-w] + sums[:-h, :-w]
     best = np.argwhere(inside == inside.max())
-    row, column = best[len(best) // 2]  # of many windows with the same voxels, one in their middle
+    row, column = best[len(best) // 2]  # of many windows with the same voxels, the middle one
     return slice(int(row), int(row) + h), slice(int(column), int(column) + w)
 
 
@@ -204,7 +204,7 @@ def _image(grey: NDArray[Any], size: tuple[int, int]) -> Image.Image:
 def _verdict(
     grey: NDArray[Any], known: NDArray[np.bool_], truth: NDArray[np.bool_], found: NDArray[np.bool_], size: Any
 ) -> Image.Image:
-    """Return the faded slice with right, missed, false and unknown voxels in their colours."""
+    """Return the faded slice with correct, missed, false and unlabelled voxels in their colours."""
     picture = np.asarray(_image(0.75 + 0.25 * grey, size)).copy()
     for mask, colour in (
         (truth & found, RIGHT),
@@ -227,7 +227,7 @@ def _legend(canvas: Canvas, y: float) -> None:
         ("right", RIGHT),
         ("labelled, not found", LABELLED),
         ("found, not labelled", FOUND),
-        ("not known, does not count", UNKNOWN),
+        ("unlabelled, not counted", UNKNOWN),
     ):
         canvas.box((x, y), (x + 14, y + 14), fill=colour)
         canvas.text((x + 20, y + 7), words, 13, SOFT, "lm")

@@ -1,7 +1,7 @@
-"""How good a segmentation is on labelled slices that the training never saw: voxels, boundaries, objects, sizes.
+"""Scores of a segmentation on labelled slices that training never saw: voxels, boundaries, objects, sizes.
 
-One Dice of all voxels hides what matters here. A slice is full of small domains, and a large domain that is found as a
-hollow rim costs little of it, although its size and the volume fraction near the substrate are then wrong. So the
+A single Dice over all voxels hides what matters here. A slice is full of small domains, and a large domain found as a
+hollow rim hardly lowers it, although its size and the volume fraction near the substrate are then wrong. So the
 scores are also given by size class of the labelled object, with the share of interior voxels that was found.
 """
 
@@ -27,7 +27,7 @@ INTERIOR_UM, INTERIOR_VOXELS = 1.0, 2.0  # the interior begins at the larger of 
 COVERAGE = 0.95
 _LEAST_TILES = 4  # fewer give no interval
 _TILES = (4, 16)  # least and most tiles along a side of a slice
-_TILE_VOXELS, _TILE_DIAMETERS = 32, 2.0  # errors within one object go together: a tile holds it
+_TILE_VOXELS, _TILE_DIAMETERS = 32, 2.0  # errors within one object are correlated: a tile contains it
 _DRAWS = 2000
 _MOST_CLASSES = 8
 _DECILES = 10
@@ -44,14 +44,14 @@ def score_slices(
     """Compare found with labelled domains, slice by slice, in the plane.
 
     Voxels with the label 255 never count. Objects that touch such voxels or the border of their slice may be cut: they
-    count among voxels and boundaries, but neither as objects nor in the table of sizes.
+    count for voxels and boundaries, but neither as objects nor in the table of sizes.
 
     Parameters
     ----------
     probability : sequence of uint8 arrays (y, x)
         255 = 1.
     labels : sequence of uint8 arrays (y, x)
-        0 background, 1 domain, 255 not known.
+        0 background, 1 domain, 255 unknown.
     level : float
         Voxels with this probability or more are found; above 0 and at most 1.
     voxel_size_um : tuple of float
@@ -71,11 +71,11 @@ def score_slices(
         (distance of centres to the nearest voxel outside), cut domains included.
         ``dice_interval`` : 95 % interval, see below; None with fewer than 4 tiles.
         ``boundary_um`` : mean and 95th percentile of the distances from each boundary voxel of one mask to the nearest
-        of the other, both ways together. The border of a slice and of what is not known is no boundary. Slices where
+        of the other, in both directions. Borders of slices and of unknown voxels are not boundaries. Slices where
         only one mask has a boundary have no distance; ``n_one_sided`` counts them.
         ``objects`` : matches between whole labelled and found objects at IoU >= 0.5, one to one; objects are connected
         by edges and corners. Found objects that lie at least half on a cut one are not judged.
-        ``sizes`` : a row a class of equivalent diameter (circle of equal area). ``recall``: share of labelled objects
+        ``sizes`` : a row per class of equivalent diameter (circle of equal area). ``recall``: share of labelled objects
         with at least half of their area found. ``size_bias``: median of found over labelled diameter - 1 of matched
         objects. ``interior_recall`` as above, of whole objects. ``n_false``: whole found objects of that size with
         less than half of their area labelled.
@@ -91,10 +91,10 @@ def score_slices(
     Notes
     -----
     The interval is an expanded percentile interval (Hesterberg, Am. Stat. 69 (2015) 371) over square tiles, drawn with
-    replacement; ``n_tiles`` counts those with a labelled or found voxel. It says how much the score depends on the
-    place *within these slices*. It does not cover other slices or depths, other scans, another person's labels, or
-    another training of the same network, which may all change the score by more. A level that was chosen on the same
-    slices flatters the score itself.
+    replacement; ``n_tiles`` counts those with a labelled or found voxel. It shows how much the score depends on the
+    position *within these slices*. It does not cover other slices or depths, other scans, another person's labels, or
+    another training of the same network, each of which may change the score by more. A level chosen on the same slices
+    makes the score itself too optimistic.
     """
     slices = _Compared.of(probability, labels, level, (float(voxel_size_um[1]), float(voxel_size_um[2])))
     borders = list(classes_um) if classes_um is not None else list(size_classes(labels, voxel_size_um))
@@ -123,7 +123,7 @@ class _Compared:
     Attributes
     ----------
     known, truth, found : list of bool arrays (y, x)
-        Where labels are known, what is labelled, and what is found there.
+        Where labels are known, and the labelled and found masks there.
     edges : tuple of float
         Voxel edges along (y, x) in micrometres.
     depth_um : float
@@ -366,7 +366,7 @@ def _size_table(slices: _Compared, borders: list[float]) -> list[dict[str, Any]]
 
 
 def _interior(truth: Mask, edges: tuple[float, float], depth: float) -> Mask:
-    """Return the voxels deeper than ``depth`` in their domain; what lies beyond the slice is not outside."""
+    """Return the voxels deeper than ``depth`` in their domain; what lies beyond the slice does not count as outside."""
     if truth.all():  # there is no voxel outside to measure from
         return truth.copy()
     inside: Mask = ndimage.distance_transform_edt(truth, sampling=edges) > depth * (1 + 1e-9)

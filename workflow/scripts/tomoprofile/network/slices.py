@@ -20,7 +20,7 @@ from .engine import make_engine
 from .unet import SliceNetwork
 
 OVERLAP = 64  # voxels that windows share: twice the largest domains, so that each lies well inside one of them
-FLIPS = ((), (-1,), (-2,), (-2, -1))  # axes that test-time flips turn over
+FLIPS = ((), (-1,), (-2,), (-2, -1))  # axes that test-time flips reverse
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class SlicePredictor:
     settings : PredictConfig, optional
         Device, engine and precision.
     threads : int, optional
-        CPU threads; those that PyTorch has when it is not given.
+        CPU threads; by default those of PyTorch.
 
     Raises
     ------
@@ -72,9 +72,9 @@ class SlicePredictor:
         return self.network.measured_logits(self._blended(self._sent(image)))[0].cpu().numpy()
 
     def probability_and_spread(self, image: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Return the mean probability (m, y, x) over four flips, and its standard deviation, where 255 is a half.
+        """Return the mean probability (m, y, x) over four flips, and its standard deviation, where 255 means 0.5.
 
-        Where flips disagree, the network does not know (test-time augmentation, Wang et al. 2019).
+        Where flips disagree, the network is uncertain (test-time augmentation, Wang et al. 2019).
         """
         sent = self._sent(image)
         views = []
@@ -125,14 +125,14 @@ class SlicePredictor:
 
 
 def fitting_side(side: int, window: int, multiple: int) -> int:
-    """Return the side of the windows that cover a slice with as little to spare as can be, at most ``window``.
+    """Return the side of the windows that cover a slice with the least excess, at most ``window``.
 
     Parameters
     ----------
     side : int
         Of the slice, in voxels.
     window : int
-        Most that a window may measure.
+        Largest side of a window.
     multiple : int
         Sides must be multiples of it.
     """

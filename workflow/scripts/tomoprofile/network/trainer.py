@@ -1,4 +1,4 @@
-"""Train a network on crops of labelled slices, one step at a time; what calls it decides where crops come from."""
+"""Train a network on crops of labelled slices, one step at a time; the caller decides where crops come from."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from .unet import SliceNetwork, choose_device, choose_precision
 CHECKPOINT_STEPS = 50
 WEIGHT_DECAY = 1e-4
 RISE = 0.2001  # share of steps in which the rate rises; with 0.2 PyTorch divides by zero at four steps
-LOOK_WINDOWS, LOOK_SIDE = 12, 256  # what a look at the held-out slices costs at most, however large they are
+LOOK_WINDOWS, LOOK_SIDE = 12, 256  # bounds the cost of an evaluation on the held-out slices, however large they are
 
 
 class Sampler(Protocol):
     """Where the crops of a training step come from."""
 
     def draw(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Return images (batch, channels, y, x) and labels (batch, y, x) of a step; the same whenever it is asked."""
+        """Return images (batch, channels, y, x) and labels (batch, y, x) of a step; the same in every call."""
         ...
 
 
@@ -47,18 +47,18 @@ class Trainer:
     config : UNetConfig
     sampler : Sampler
     held_out : list of LabelledSlice
-        Looked at from time to time, never learned from.
+        Evaluated from time to time, never trained on.
     checkpoint : Path
         Where the state is kept between :data:`CHECKPOINT_STEPS`.
     identity : str
-        Of the training set and the conditions: a checkpoint of others is ignored.
+        Of the training set and the settings: a checkpoint of others is ignored.
 
     Attributes
     ----------
     step : int
-        Steps that were taken.
+        Steps taken.
     curve : list of dict
-        ``step``, ``loss`` and, after a look, ``held_out_dice``.
+        ``step``, ``loss`` and, after an evaluation, ``held_out_dice``.
     """
 
     def __init__(
@@ -89,14 +89,14 @@ class Trainer:
         self._resume()
 
     def run(self) -> SliceNetwork:
-        """Take every step that is left, until held-out slices gain nothing; returns the trained network."""
+        """Take the remaining steps, until held-out slices stop improving; return the trained network."""
         LOG.info("fine-tuning from %s on %s in %s", self.config.base, self.device, self.precision)
         left = range(self.step, self.config.steps)
         steps: Iterator[int] = iter(progress(left, len(left), "steps"))
         for _ in steps:
             loss = self.advance()
             if self.held_out and self._looks_now() and not self.look(loss):
-                LOG.info("no progress on held-out slices since step %d: training ends", self.best["step"] + 1)
+                LOG.info("no improvement on held-out slices since step %d: training ends", self.best["step"] + 1)
                 break
             if self.step % CHECKPOINT_STEPS == 0 and self.step < self.config.steps:
                 LOG.info("step %d: loss %.3f", self.step, loss)
@@ -104,13 +104,13 @@ class Trainer:
         return self.finish()
 
     def advance(self) -> float:
-        """Take one step; returns the loss of its crops."""
+        """Take one step; return the loss of its crops."""
         self.network.freeze_encoder(self.step < self.frozen_steps)
         image, label = (torch.from_numpy(part).to(self.device) for part in self.sampler.draw(self.step))
         loss = masked_loss(self._logits(self.network, image), label)
         if not torch.isfinite(loss):
-            problem = f"the loss is no longer a number at step {self.step}"
-            remedy = "Lower `learning_rate` of the model; look at the labelled slices for extreme grey values."
+            problem = f"the loss became NaN or infinite at step {self.step}"
+            remedy = "Lower `learning_rate` of the model; check the labelled slices for extreme grey values."
             raise InputError(Fault("models: learning_rate", str(self.config.learning_rate), problem, remedy))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -124,7 +124,7 @@ class Trainer:
         return value
 
     def look(self, loss: float) -> bool:
-        """Look at the held-out slices and keep the best weights; returns whether there is still progress."""
+        """Evaluate the held-out slices and keep the best weights; return whether to continue."""
         step, dice = self.step - 1, self.dice()
         self.curve.append({"step": step, "loss": round(loss, 5), "held_out_dice": round(dice, 5)})
         if dice > self.best["dice"]:
@@ -134,7 +134,7 @@ class Trainer:
         return step - self.best["step"] < self.config.patience * self.config.check_steps
 
     def dice(self) -> float:
-        """Return the soft Dice of the held-out windows: it moves where the hard one stands still.
+        """Return the soft Dice of the held-out windows: it changes where the hard Dice does not.
 
         The mean over those measured classes that the windows show, so that a rare one counts as much as a frequent one.
         """
@@ -154,7 +154,7 @@ class Trainer:
         return sum(both[index] / area[index] for index in shown) / len(shown)
 
     def finish(self) -> SliceNetwork:
-        """Return the network, averaged over the last steps; of several looks the best."""
+        """Return the network, averaged over the last steps; of several evaluations the best."""
         result: SliceNetwork = self.average.module
         if self.best["network"] is not None:
             LOG.info("held-out Dice %.3f at step %d", self.best["dice"], self.best["step"] + 1)
@@ -163,7 +163,7 @@ class Trainer:
 
     @torch.inference_mode()
     def probability(self, network: SliceNetwork, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the probability (m, y, x) of a window (channels, y, x), as the network is in training."""
+        """Return the probability (m, y, x) of a window (channels, y, x), from the network in training."""
         batch = torch.from_numpy(np.ascontiguousarray(image))[None].to(self.device)
         return network.measured(self._logits(network, batch))[0].cpu().numpy()
 
@@ -175,7 +175,7 @@ class Trainer:
             torch.save(state, partial)
 
     def _resume(self) -> None:
-        """Go on where a run of the same training set and conditions was killed."""
+        """Continue where a run with the same training set and settings was killed."""
         saved = _read_checkpoint(self.checkpoint, self.identity)
         if saved is None:
             return
@@ -252,7 +252,7 @@ def _check_crop(network: SliceNetwork, config: UNetConfig) -> None:
 
 
 def _read_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
-    """Return a checkpoint of the same training set and conditions, or None."""
+    """Return a checkpoint of the same training set and settings, or None."""
     if not path.is_file():
         return None
     try:
@@ -261,6 +261,6 @@ def _read_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
         LOG.warning("%s cannot be read and is ignored: %s", path, error)
         return None
     if state.get("identity") != identity:
-        LOG.info("%s belongs to other conditions and is ignored", path)
+        LOG.info("%s is from other data or settings and is ignored", path)
         return None
     return state

@@ -23,7 +23,7 @@ class SliceNetwork(nn.Module):
     in_channels : int
         Slices it sees at once.
     input_scale : int
-        Enlargement of the input: small domains then cover enough pixels of the encoder's coarser maps. The output is
+        Enlargement of the input: small domains then cover enough pixels in the encoder's coarser maps. The output is
         averaged back, so logits have the size of the slice.
     encoder : str
         Name of the encoder: see :func:`~tomoprofile.network.encoder.encoder_names`.
@@ -70,7 +70,7 @@ class SliceNetwork(nn.Module):
         )
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Return logits (n, k, y, x) of normalised slices (n, channels, y, x), whose sides `reduction` divides."""
+        """Return logits (n, k, y, x) of normalised slices (n, channels, y, x), their sides multiples of `reduction`."""
         scale = self.input_scale
         if scale > 1:
             image = functional.interpolate(image, scale_factor=scale, mode="bilinear", align_corners=False)
@@ -93,14 +93,14 @@ class SliceNetwork(nn.Module):
         return logits[:, index] - torch.logsumexp(logits[:, others], 1)
 
     def parameter_groups(self, rate: float) -> list[dict]:
-        """Return encoder and decoder parameters with their peak rates: what was pretrained moves more slowly."""
+        """Return encoder and decoder parameters with their peak rates: pretrained parameters change more slowly."""
         encoder = list(self.unet.encoder.parameters())
         known = {id(parameter) for parameter in encoder}
         rest = [parameter for parameter in self.parameters() if id(parameter) not in known]
         return [{"params": encoder, "lr": rate / 4}, {"params": rest, "lr": rate}]
 
     def freeze_encoder(self, frozen: bool) -> None:
-        """Keep the encoder's weights as they are while the decoder, which begins at random, finds its way."""
+        """Freeze the encoder's weights while the randomly initialised decoder starts to learn."""
         self.unet.encoder.requires_grad_(not frozen)
 
 
@@ -110,7 +110,7 @@ def choose_device() -> torch.device:
 
 
 def choose_precision(device: torch.device) -> torch.dtype:
-    """Return bfloat16 where the hardware multiplies it, else float32."""
+    """Return bfloat16 where the hardware supports it, else float32."""
     if device.type == "cuda":
         return torch.bfloat16
     flags = CPU_FLAGS.read_text() if CPU_FLAGS.exists() else ""

@@ -1,4 +1,4 @@
-"""Ask a model about a few slices of a scan before it segments the scan: the stage behind the alarm."""
+"""Run a model on a few slices of a scan before it segments the scan, to see whether it knows scans like this."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..volume.grey import normalise
 from ..volume.probability import threshold_of
 from ..volume.store import Store, open_store
 
-SIDE = 768  # of the middle of a slice that the network is asked about
+SIDE = 768  # of the central square that the network segments
 
 
 def compare_with_model(
@@ -34,7 +34,7 @@ def compare_with_model(
     out: Path,
     values: Mapping[str, int] | None = None,
 ) -> Familiarity:
-    """Write ``familiarity.json``, and beside it the slice to label when the scan is unlike those the model saw.
+    """Write ``familiarity.json``, and the slice to label if the scan is unlike those the model has seen.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def compare_with_model(
     if verdict.status in ("edge", "outside"):
         image, mask = model.export(store, looks, least_sure, ScanLayout(out.parent).to_label.folder, sample)
         LOG.warning(
-            "%s looks %s what the model has seen: %s. Correct %s, look at %s, and train with it.",
+            "%s looks %s the scans the model has seen: %s. Correct the mask %s of the image %s and train with it.",
             sample,
             "unlike" if verdict.status == "outside" else "somewhat unlike",
             "; ".join(verdict.reasons),
@@ -89,7 +89,7 @@ class SliceModel:
     ----------
     bundle : Path
     values : mapping, optional
-        Value of each class in label files, for masks to correct; without any it is the index of the class.
+        Value of each class in label files, for masks to correct; by default the index of the class.
     """
 
     def __init__(self, bundle: Path, values: Mapping[str, int] | None = None) -> None:
@@ -101,7 +101,7 @@ class SliceModel:
         self.predictor = SlicePredictor(load_network(bundle), facts.window)
 
     def probability(self, store: Store, looks: Appearance, z: int, side: int | None = None) -> NDArray[np.uint8]:
-        """Return the probability (m, y, x) of each measured class in a slice, or in its middle ``side`` voxels."""
+        """Return the probability (m, y, x) of each measured class in a slice, or in its central ``side`` voxels."""
         k = self.neighbours
         stack = store.read_padded(z - k, z + k + 1)
         if side:
@@ -111,7 +111,7 @@ class SliceModel:
         return self.predictor.probability(normalise(grey, looks.centre, looks.spread))
 
     def export(self, store: Store, looks: Appearance, z: int, folder: Path, sample: str) -> tuple[Path, Path]:
-        """Write a slice at native grey, and a mask to correct, with the values of label files; returns both."""
+        """Write a slice with its original grey values, and a mask to correct with the values of labels; return both."""
         image = folder / f"{sample}_z{z:05d}.tif"
         mask = ToLabelLayout(folder).prelabels / image.name
         mask.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ class SliceModel:
         return image, mask
 
     def _classes(self, probability: NDArray[np.uint8]) -> NDArray[Any]:
-        """Return the value of the likeliest class that reaches its level in each voxel, else of the background."""
+        """Return for each voxel the value of the most probable class that reaches its level, else of the background."""
         levels = np.array([threshold_of(level) for level in self.levels])[:, None, None]
         reached = np.where(probability >= levels, probability, 0)
         place = np.where(reached.any(0), reached.argmax(0) + 1, 0)

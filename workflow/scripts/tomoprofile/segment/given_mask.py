@@ -1,7 +1,7 @@
-"""A segmentation of the user's own, entered where a model's would stand.
+"""A given mask: the user's own segmentation, entered in place of a model's.
 
-A mask becomes a probability of 0 or 1 of each class it shows, so that every later stage runs unchanged. Nothing is
-known of how sure its boundary is, and ``mask.json`` lets tables and pages say so. Objects that came labelled keep their
+A mask becomes a probability of 0 or 1 of each class it shows, so that every later stage runs unchanged. The uncertainty
+of its boundary is unknown, and ``mask.json`` lets tables and pages say so. Objects that came labelled keep their
 numbers in a store.
 """
 
@@ -33,7 +33,7 @@ from ..volume.masks import (
 from ..volume.probability import CERTAIN
 from ..volume.store import create_store, open_store
 
-LEVEL = 0.5  # between 0 and 1: any level says the same of a mask
+LEVEL = 0.5  # a mask holds only 0 and 1, so any level in between gives the same
 
 
 def create_instances(scan: Scan, shard_slices: int, instances: Path) -> None:
@@ -52,7 +52,7 @@ def create_instances(scan: Scan, shard_slices: int, instances: Path) -> None:
 
 
 class MaskReader:
-    """What a given mask shows, slice by slice.
+    """Read what a given mask shows, slice by slice.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class MaskReader:
     Raises
     ------
     InputError
-        When an image cannot be read, or has another shape than the scan.
+        When an image cannot be read, or differs in shape from the scan.
     """
 
     def __init__(self, scan: Scan, classes: Classes) -> None:
@@ -82,7 +82,7 @@ class MaskReader:
         Raises
         ------
         InputError
-            When they hold what a mask cannot hold.
+            When they contain values that a mask cannot have.
         """
         parts = {kind: reader.read(start, stop) for kind, reader in self.readers.items()}
         for i, z in enumerate(range(start, stop)):
@@ -102,7 +102,7 @@ class MaskReader:
             return MaskSlice(found)
         refuse_objects_of_two_classes(ids, plane, self.mask.place, z, self._values)
         found = {name: inside & (ids > 0) for name, inside in found.items()}
-        # Objects of classes that are not measured are none.
+        # Objects of classes that are not measured are left out.
         return MaskSlice(found, np.where(np.any([*found.values()], axis=0), ids, np.uint32(0)))
 
 
@@ -117,7 +117,7 @@ class MaskSlice:
     ids : uint32 array (y, x) or None
         Numbers of the measured objects, where the mask has any.
     value : number or None
-        The one value of a binary mask beside 0; None where it shows none.
+        The one value of a binary mask other than 0; None if there is none.
     """
 
     inside: dict[str, NDArray[np.bool_]]
@@ -147,13 +147,13 @@ def enter_mask(
     -------
     dict
         ``value`` (of the foreground of a binary mask; None where there is none), ``voxels`` of each class, and
-        ``sha256`` of what was entered, slices in order, C order: numbers as uint32, or the mask of each class as 0 and
+        ``sha256`` of the entered data, slices in order, C order: numbers as uint32, or the mask of each class as 0 and
         255.
 
     Raises
     ------
     InputError
-        When the mask cannot be read, has another shape than its scan, or values that a mask cannot have.
+        When the mask cannot be read, differs in shape from its scan, or contains values that a mask cannot have.
     """
     reader = MaskReader(scan, classes)
     stores = {name: open_store(probability, name) for name in reader.measured}
@@ -183,14 +183,14 @@ def enter_mask(
 
 @dataclass
 class _Entered:
-    """What the slices so far showed."""
+    """Sums over the slices entered so far."""
 
     place: str
     value: float | None = None
     voxels: dict[str, int] = field(default_factory=dict)
 
     def add(self, shown: MaskSlice, z: int) -> None:
-        """Count a slice, whose foreground must have the value of those before."""
+        """Add a slice, whose foreground must have the same value as those before."""
         for name, inside in shown.inside.items():
             self.voxels[name] = self.voxels.get(name, 0) + int(inside.sum())
         if shown.value is not None:
@@ -200,13 +200,13 @@ class _Entered:
 
 
 def accept_mask(scan: Scan, records: Sequence[Path], out: Path) -> None:
-    """Write ``mask.json``, which stands for the segmentation of a scan, once all its slabs were entered.
+    """Write ``mask.json``, which stands for the segmentation of a scan, once all its slabs have been entered.
 
     Parameters
     ----------
     scan : Scan
     records : sequence of Path
-        Records of the slabs, with what :func:`enter_mask` returned.
+        Records of the slabs, with the values returned by :func:`enter_mask`.
     out : Path
 
     Raises

@@ -1,4 +1,4 @@
-"""Propose slices for a person to label: from every part of the scan, those that show most in every layer."""
+"""Propose slices to label: from every part of the scan, those that show most in every layer."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ..volume.store import open_store
 from .familiarity import SIDE, SliceModel
 
 CANDIDATES = 16  # in each part of the scan
-APART = 0.4  # of a part, at least, lies between the slices of two parts
-DOUBTED = 4  # of them, those that an earlier model is asked about
+APART = 0.4  # of a part: smallest distance between the slices of two parts
+DOUBTED = 4  # of them, those that an earlier model segments
 RARE = 3.0  # times the median over slices
-STRIPS = 8  # a slice is cut into, along each axis
+STRIPS = 8  # per slice, along each axis
 SMOOTH, STRONG, ALIEN, REACH = 1.5, 4.0, 60.0, 10
 
 
@@ -34,12 +34,12 @@ def pick_slices(
     appearance: Path | None = None,
     values: Mapping[str, int] | None = None,
 ) -> None:
-    """Export one slice of each of ``n_slices`` equal parts of a scan, at native grey, and list them.
+    """Export one slice of each of ``n_slices`` equal parts of a scan, with its original grey values, and list them.
 
-    Spread out, so that one of them can be held out with a gap to the others. In each part the slice with most
-    structure in every layer: a large domain near the substrate is in few slices, and what is never labelled is not
-    learned. With an earlier model, of the four best the one that it doubts most, and a mask to correct in
-    ``prelabels``.
+    They are spread out, so that one can be held out with a gap to the others. In each part the slice with most
+    structure in every layer is chosen: a large domain near the substrate appears in few slices, and what is never
+    labelled is not learned. With an earlier model it is, of the four best, the one that the model is least certain
+    about, and a mask to correct is written to ``prelabels``.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def pick_slices(
     sample : str
         Name of the scan; files are called ``<sample>_z00042.tif``.
     n_slices : int
-        How many; no more than the scan has.
+        Number of slices; at most those of the scan.
     out_tsv : Path
         Table with the columns slice, file, doubt and prelabel; the images lie beside it.
     bundle, appearance : Path, optional
@@ -62,7 +62,7 @@ def pick_slices(
     out_tsv.parent.mkdir(parents=True, exist_ok=True)
     lines = ["slice\tfile\tdoubt\tprelabel"]
     chosen: list[int] = []
-    for places in progress(candidates(store.shape[0], n_slices), min(n_slices, store.shape[0]), "parts looked at"):
+    for places in progress(candidates(store.shape[0], n_slices), min(n_slices, store.shape[0]), "parts examined"):
         least = chosen[-1] + APART * store.shape[0] / min(n_slices, store.shape[0]) if chosen else 0
         places = [z for z in places if z >= least] or places[-1:]
         shown = np.array([structure(store.read(z, z + 1)[0]) for z in places])
@@ -93,14 +93,14 @@ def candidates(depth: int, n_slices: int) -> list[list[int]]:
 
 def structure(grey: NDArray) -> NDArray[np.float64]:
     """Return the share of voxels that differ strongly from the matrix, in strips along rows and along columns, and the
-    area of the largest piece of matrix that they enclose: the interior of a large domain looks like that.
+    area of the largest piece of matrix that they enclose: the interior of a large domain looks like this.
 
     The substrate is not known yet; where slices show it as a line, strips along one of the axes are layers of depth.
 
     Parameters
     ----------
     grey : array (y, x)
-        Of a slice, in any unit.
+        One slice, in any unit.
 
     Returns
     -------
@@ -109,23 +109,23 @@ def structure(grey: NDArray) -> NDArray[np.float64]:
     smooth = ndimage.gaussian_filter(grey.astype(np.float32), SMOOTH)
     away = np.abs(smooth - np.median(smooth))
     usual = 1.4826 * float(np.median(away))
-    # Voids and the substrate's fringes are far stronger than domains, and would decide alone.
+    # Voids and the substrate's fringes are far stronger than domains, and would dominate.
     alien = ndimage.maximum_filter(away > ALIEN * usual, 2 * REACH + 1)
     strong = (away > STRONG * usual) & ~alien
     means = [part.mean() for axis in (0, 1) for part in np.array_split(strong, min(STRIPS, strong.shape[axis]), axis)]
     enclosed, count = ndimage.label(ndimage.binary_fill_holes(strong) & ~strong)
     areas = np.bincount(enclosed.ravel(), minlength=count + 1)
     areas[0] = 0
-    areas[np.unique(enclosed[alien])] = 0  # around a void, and no matrix
+    areas[np.unique(enclosed[alien])] = 0  # around a void, not matrix
     return np.array([*means, areas.max()])
 
 
 def worth(shown: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how much each slice would teach: its structure against what is usual, and more if it shows what is rare.
+    """Return how much each slice would teach: its structure relative to the usual, more if it shows rare objects.
 
-    Large domains are what a network misses that has never seen one, and a slice full of small ones has as much
-    structure as one that shows a large one. Pieces of matrix count that are far larger than those of most slices: on
-    simulated scans 7 to 160 times where rims are closed, and at most 2 times, by accident, where noise breaks them.
+    A network that has never seen a large domain misses them, and a slice full of small ones has as much structure as
+    one with a large one. So pieces of matrix far larger than those of most slices count: on simulated scans they are
+    7 to 160 times as large where rims are closed, and at most twice, by chance, where noise breaks the rims.
 
     Parameters
     ----------

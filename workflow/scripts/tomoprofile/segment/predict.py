@@ -1,7 +1,7 @@
 """Segment a slab, slice by slice, in blended windows.
 
-Every slice is predicted on its own with the same windows in the same batches, so the bytes do not depend on how the
-scan was cut into slabs. While one shard is segmented, the next one is read and the last one written.
+Every slice is predicted separately with the same windows in the same batches, so the bytes do not depend on how the
+scan was cut into slabs. While one shard is segmented, the next is read and the previous one written.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .segmenter import Slab
 
 
 def predict_slab(bundle: Path, window: int, slab: Slab) -> dict[str, str]:
-    """Write the probability of each measured class as a network gives them; three shards are in memory at a time.
+    """Write the probability of each measured class predicted by a network; three shards are in memory at a time.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def predict_slab(bundle: Path, window: int, slab: Slab) -> dict[str, str]:
     Raises
     ------
     InputError
-        When the model does not fit the scan, or the device is not there.
+        When the model does not fit the scan, or the device is not available.
     """
     grey, facts = open_store(slab.volume), read_facts(bundle)
     _compare_voxels(grey, facts, bundle)
@@ -73,7 +73,7 @@ def predict_slab(bundle: Path, window: int, slab: Slab) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Grey:
-    """The grey values of a scan, as a network wants them.
+    """The grey values of a scan, as a network needs them.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class _Grey:
     scale : Appearance
         Of the scan's grey values.
     neighbours : int
-        Slices above and below that are seen beside each.
+        Slices above and below that are seen with each.
     """
 
     store: Store
@@ -89,7 +89,7 @@ class _Grey:
     neighbours: int
 
     def read_ahead(self, start: int, stop: int, beside: ThreadPoolExecutor) -> Iterator[tuple[int, NDArray[Any]]]:
-        """Yield each shard with the slices around it; the next one is read meanwhile."""
+        """Yield each shard with the slices around it, while the next one is read."""
         shards, k = list(self.store.shards(start, stop)), self.neighbours
         ahead = beside.submit(self.store.read_padded, shards[0][0] - k, shards[0][1] + k)
         for (first, _), following in zip(shards, [*shards[1:], None], strict=True):
@@ -110,7 +110,7 @@ class _Grey:
 
 
 def _in_order(predictor: SlicePredictor, stacks: Iterator[NDArray[np.float32]]) -> list[NDArray[np.uint8]]:
-    """Return the probability (z, y, x) of each class; a slice is sent to the GPU before the last one is fetched."""
+    """Return the probability (z, y, x) of each class; a slice is sent to the GPU before the previous one is fetched."""
     found: list[NDArray[np.uint8]] = []
     under_way: deque[Pending] = deque()
     for stack in stacks:
@@ -140,12 +140,12 @@ def _wait_for(writing: list[Future[Any]]) -> None:
 def _scale(slab: Slab) -> Appearance:
     if slab.appearance is None:
         problem = "a network needs to know the scale of the scan's grey values"
-        raise InputError(Fault(str(slab.volume), "", problem, "Run the workflow, which looks at the scan first."))
+        raise InputError(Fault(str(slab.volume), "", problem, "Run the workflow, which measures the scale first."))
     return Appearance.load(slab.appearance)
 
 
 def _compare_voxels(grey: Store, facts: ModelFacts, bundle: Path) -> None:
-    """Refuse a scan whose voxels differ more than twofold from those the model learned on: domains look different."""
+    """Refuse a scan whose voxels differ more than twofold from those of the training scans: domains look different."""
     ratio = np.asarray(grey.voxel_size_um) / np.asarray(facts.voxel_size_um)
     if ratio.max() > 2 or ratio.min() < 0.5:
         got, learned = (", ".join(f"{edge:g}" for edge in edges) for edges in (grey.voxel_size_um, facts.voxel_size_um))

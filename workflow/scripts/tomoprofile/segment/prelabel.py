@@ -1,4 +1,4 @@
-"""Masks to begin with: a threshold on the proposed slices, for a person to correct."""
+"""Masks to start from: a threshold on the proposed slices, to be corrected by hand."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from .threshold import BINS, otsu
 
 
 def prelabel(slices_tsv: str | Path, labels: str | Path, config: ThresholdConfig, classes: Classes) -> list[Path]:
-    """Write a mask for each proposed slice: Otsu's threshold, one for all of them, on smoothed grey values.
+    """Write a mask for each proposed slice: one Otsu threshold for all of them, on smoothed grey values.
 
-    A threshold misses the interior of fringed domains, so these masks are a beginning: correct them before they
-    train anything that matters. Masks that exist are kept, because somebody may have corrected them.
+    A threshold misses the interior of fringed domains, so these masks are a starting point: correct them
+    before training a model on them. Existing masks are kept, because somebody may have corrected them.
 
     Parameters
     ----------
     slices_tsv : str or Path
         Table written by :func:`~tomoprofile.segment.pick.pick_slices`: columns slice, file.
     labels : str or Path
-        Folder that receives one TIFF a slice with the name of the slice's image: the values of the background and of
-        the first measured class.
+        Folder that receives one TIFF per slice, named like the slice's image, with the values of the background and
+        of the first measured class.
     config : ThresholdConfig
         Whether domains are dark or bright, and the smoothing.
     classes : Classes
-        Give the values in masks.
+        Define the values in masks.
 
     Returns
     -------

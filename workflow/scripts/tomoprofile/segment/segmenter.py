@@ -1,6 +1,6 @@
 """What segments a scan, as one object, whatever its kind.
 
-Light on purpose: the Snakefile asks it, so a kind imports numpy or PyTorch only where it computes. The kinds are in
+The Snakefile imports it, so a kind imports numpy or PyTorch only where it computes. The kinds are in
 :mod:`~tomoprofile.segment.kinds`.
 """
 
@@ -23,20 +23,20 @@ ONE_CLASS = "domain"  # what a threshold finds
 
 @dataclass(frozen=True)
 class Needs:
-    """What a segmenter asks of the workflow.
+    """What a segmenter needs from the workflow.
 
     Attributes
     ----------
     appearance, familiarity : bool
         How the scan looks, and how well the segmenter knows scans like it.
     uncertainty : bool
-        A second store beside the probability.
+        A second store next to the probability.
     engine : bool
-        Something that computes a network.
+        An engine that computes a network.
     labels : bool
         Labelled slices, which it learns from.
     earlier : str
-        Folder of the earlier model that it is or begins with; empty for none.
+        Folder of the earlier model that it is or starts from; empty for none.
     """
 
     appearance: bool = False
@@ -49,14 +49,14 @@ class Needs:
 
 @dataclass(frozen=True)
 class Cost:
-    """Core seconds a voxel.
+    """Core seconds per voxel.
 
     Attributes
     ----------
     cores : float
-        Of work that stays on the CPU.
+        For work that stays on the CPU.
     network : float
-        Of work that a GPU takes over where there is one.
+        For work that a GPU takes over if there is one.
     """
 
     cores: float = 0.0
@@ -70,7 +70,7 @@ class Slab:
     Attributes
     ----------
     volume, probability : Path
-        Stores of grey values and of the result: one channel a measured class, uint8 with 255 for certain.
+        Stores of grey values and of the result: one channel per measured class, uint8 with 255 for certain.
     start, stop : int
         Whole shards.
     threads : int
@@ -80,7 +80,7 @@ class Slab:
     appearance : Path or None
         ``appearance.json``: the scale of the scan's grey values, for those that need it.
     uncertainty : Path or None
-        Store that receives the spread over test-time flips (255: a standard deviation of a half); the probability is
+        Store that receives the spread over test-time flips (255: a standard deviation of 0.5); the probability is
         then their mean, at four times the cost.
     """
 
@@ -96,18 +96,18 @@ class Slab:
 
 @dataclass(frozen=True)
 class Description:
-    """What pages say of a segmentation.
+    """What pages say about a segmentation.
 
     Attributes
     ----------
     method : str
         In words.
     kind : {"network", "threshold", "mask", "instances"}
-        The last two were given and made by no model of this workflow.
+        The last two were given, not made by a model of this workflow.
     facts : dict
-        What its record says besides, for people.
+        Further values of its record, for information.
     model : ModelFacts or None
-        What the bundle of a network knows.
+        Facts from the bundle of a network.
     """
 
     method: str
@@ -125,7 +125,7 @@ class Segmenter(ABC):
     path : Path
         Folder or file that stands for it.
     name : str
-        Of its model in the configuration; empty where it needs none, or where only its record is known.
+        Name of its model in the configuration; empty if it needs none, or if only its record is known.
     model : ModelConfig or None
         The settings of that model.
     flips : bool
@@ -151,11 +151,11 @@ class Segmenter(ABC):
     @classmethod
     @abstractmethod
     def place(cls, scan: Scan, config: Config) -> Path:
-        """Return where the folder or file lies that stands for it."""
+        """Return the path of the folder or file that stands for it."""
 
     @classmethod
     def at(cls, path: Path, model: ModelConfig | None) -> Self | None:
-        """Return it when what lies at ``path`` is of this kind."""
+        """Return it when the file or folder at ``path`` is of this kind."""
         return cls(path, model=model) if cls.recognises(path) else None
 
     @classmethod
@@ -165,23 +165,23 @@ class Segmenter(ABC):
 
     @property
     def file(self) -> Path:
-        """The file that is there once it can be used."""
+        """The file that exists once it can be used."""
         return self.path
 
     @property
     def is_made_by_the_run(self) -> bool:
-        """Whether a rule makes it; what another run made must be there already."""
+        """Whether a rule makes it; one made by another run must exist already."""
         return True
 
     @property
     def needs(self) -> Needs:
-        """What it asks of the workflow."""
+        """What it needs from the workflow."""
         return Needs()
 
     @property
     @abstractmethod
     def cost(self) -> Cost:
-        """What it takes."""
+        """Its computing time."""
 
     @property
     @abstractmethod
@@ -190,20 +190,20 @@ class Segmenter(ABC):
 
     @property
     def unused_labels(self) -> str:
-        """What to tell people whose scans have labels that it does not use; empty where they do no harm."""
+        """Warning for scans with labels that it does not use; empty where they do no harm."""
         return ""
 
     @property
     @abstractmethod
     def classes(self) -> tuple[str, ...]:
-        """Names of the measured classes, known before the run; those of a model that has faults may not be."""
+        """Names of the measured classes, known before the run, except perhaps for a model with faults."""
 
     def faults(self) -> list[Fault]:
-        """Return what hinders it, before a run begins."""
+        """Return why it cannot be used, before a run begins."""
         return []
 
     def seen(self) -> Seen | None:
-        """Return what it has seen, where that is known before the run."""
+        """Return the scans it has seen, if known before the run."""
         return None
 
     @abstractmethod
@@ -212,26 +212,26 @@ class Segmenter(ABC):
 
     @abstractmethod
     def describe(self) -> Description:
-        """Return what pages say of it."""
+        """Return what pages say about it."""
 
     @abstractmethod
     def provenance(self) -> dict[str, Any]:
-        """Return what ``provenance.json`` says of it: plain values."""
+        """Return what ``provenance.json`` says about it: plain values."""
 
     def predict(self, slab: Slab) -> dict[str, str]:
-        """Write the probabilities of a slab; returns device, engine and precision it was computed with.
+        """Write the probabilities of a slab; return the device, engine and precision used.
 
         Raises
         ------
         StageError
-            When it has none to compute.
+            When there is nothing to compute.
         """
         problem = f"{self.summary} is entered as it is, so there is nothing to predict"
-        raise StageError(Fault(str(slab.probability), "", problem, "Run the workflow, which knows what to do."))
+        raise StageError(Fault(str(slab.probability), "", problem, "Run the workflow, which enters it."))
 
 
 def read_record(path: Path, what: str) -> dict[str, Any]:
-    """Return the JSON record that stands for a segmentation; ``what`` says in words what it should be.
+    """Return the JSON record that stands for a segmentation; ``what`` describes what it should be.
 
     Raises
     ------
@@ -248,12 +248,12 @@ def read_record(path: Path, what: str) -> dict[str, Any]:
 
 
 def level_of(path: Path, what: str) -> float:
-    """Return the decision level that a JSON record holds.
+    """Return the decision level in a JSON record.
 
     Raises
     ------
     InputError
-        When there is none between 0 and 1.
+        When it has none between 0 and 1.
     """
     level = read_record(path, what).get("decision_level")
     if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < 1:
@@ -263,5 +263,5 @@ def level_of(path: Path, what: str) -> float:
 
 
 def not_a_record(path: Path, what: str, why: str) -> Fault:
-    """Return the fault of a file that is not the record that it should be."""
+    """Return the fault of a file that is not the expected record."""
     return Fault(str(path), "", f"not {what}: {why}", "Remove it and run the workflow again.")

@@ -1,4 +1,4 @@
-"""Global thresholds: the baselines that are simple and do not recognise the interior of fringed domains."""
+"""Global thresholds: simple baselines that do not recognise the interior of fringed domains."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from ..volume.probability import CERTAIN
 from ..volume.store import Store, open_store
 
 BINS = 1 << 16
-# Robust standard deviations from the matrix, towards the domains and away from them, that Otsu's method looks at.
+# Range of Otsu's method in robust standard deviations from the matrix, towards the domains and away from them.
 TOWARDS, AWAY = 15, 3
-REACH = 4.0  # the Gaussian is cut at this many sigma
+REACH = 4.0  # the Gaussian is truncated at this many sigma
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """A threshold and its conditions, as ``threshold.json`` holds them.
+    """A threshold and its settings, as in ``threshold.json``.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Threshold:
         Grey value as stored.
     config : ThresholdConfig
     plane : Plane
-        Voxels behind it are substrate, never domain.
+        Voxels behind it are substrate, never domains.
     """
 
     value: float
@@ -48,7 +48,7 @@ class Threshold:
 
 
 def fit_threshold(volume: Path, interface: Path, config: ThresholdConfig, out: Path) -> None:
-    """Find Otsu's threshold among the smoothed grey values of the resin, streaming twice over the scan.
+    """Find Otsu's threshold of the smoothed grey values of the resin, streaming twice over the scan.
 
     Counts and extremes are exact sums over voxels, so the threshold does not depend on the size of shards.
 
@@ -65,7 +65,7 @@ def fit_threshold(volume: Path, interface: Path, config: ThresholdConfig, out: P
     Raises
     ------
     StageError
-        When the resin has a single grey value, or there is none.
+        When the resin has a single grey value, or there is no resin.
     """
     store, plane = open_store(volume), Plane.load(interface)
     low, high = math.inf, -math.inf
@@ -90,21 +90,21 @@ def fit_threshold(volume: Path, interface: Path, config: ThresholdConfig, out: P
 def otsu(counts: NDArray[np.int64], centres: NDArray[np.float64], domains_are: Literal["dark", "bright"]) -> float:
     """Return Otsu's threshold between the matrix, which is most of the histogram, and the domains.
 
-    Grey values far from the matrix are counted as if they were nearer: otherwise the fringes of the substrate, a
-    hundred times as strong as those of a domain, or the substrate itself would be the second class.
+    Grey values far from the matrix are clipped to the range above: otherwise the fringes of the substrate, a hundred
+    times as strong as those of a domain, or the substrate itself would be the second class.
 
     Parameters
     ----------
     counts, centres : array
         Histogram of grey values.
     domains_are : {"dark", "bright"}
-        Grey of the domains against the matrix.
+        Grey value of the domains relative to the matrix.
     """
     matrix = _weighted_median(counts, centres)
     distance = np.abs(centres - matrix)
     order = np.argsort(distance)
     spread = 1.4826 * _weighted_median(counts[order], distance[order])
-    if spread == 0:  # noiseless: there is no measure of what is far
+    if spread == 0:  # noiseless, so without a scale for what is far
         spread = float(np.sqrt(np.average(distance**2, weights=counts)))
     below, above = (TOWARDS, AWAY) if domains_are == "dark" else (AWAY, TOWARDS)
     near = (centres >= matrix - below * spread) & (centres <= matrix + above * spread)
@@ -132,7 +132,7 @@ def read_threshold(path: Path) -> Threshold:
 
 
 def predict_by_threshold(grey: Store, out: Store, segmenter: Path, start: int, stop: int) -> None:
-    """Write 0 or 255 for slices ``[start, stop)``; each shard with a halo that makes it independent of its borders."""
+    """Write 0 or 255 for slices ``[start, stop)``; a halo makes each shard independent of its borders."""
     threshold = read_threshold(segmenter)
     shards = grey.shards(start, stop)
     for first, end in progress(shards, len(shards), "shards segmented"):
@@ -153,7 +153,7 @@ def _smooth(store: Store, sigma: float, first: int, end: int) -> NDArray[np.floa
 def _resin_values(store: Store, plane: Plane, sigma: float) -> Iterator[NDArray[np.float32]]:
     """Yield the smoothed grey values of the resin, slice by slice."""
     shards = store.shards()
-    for first, end in progress(shards, len(shards), "shards looked at"):
+    for first, end in progress(shards, len(shards), "shards examined"):
         for z, smooth in enumerate(_smooth(store, sigma, first, end), start=first):
             yield smooth[plane.resin(z, store.shape, store.voxel_size_um)]
 
@@ -172,10 +172,10 @@ def _mask(store: Store, threshold: Threshold, first: int, end: int) -> NDArray[n
 
 
 def _filled(store: Store, threshold: Threshold, first: int, end: int) -> NDArray[np.bool_]:
-    """Fill holes: background, connected by faces, shut in from all sides, and no longer than ``max_hole_um`` along z.
+    """Fill holes: enclosed background, connected by faces, no longer than ``max_hole_um`` along z.
 
-    A hole that reaches into the shard then lies within as many slices around it, so the block that is looked at shows
-    it whole, whatever the borders of shards; background that runs into the ends of the block is longer, and stays open.
+    A hole that reaches into the shard then lies within as many slices around it, so the block examined contains
+    it completely, whatever the borders of shards; background that reaches its ends is longer and stays open.
     """
     reach = math.floor(threshold.config.max_hole_um / store.voxel_size_um[0] + 1e-6)
     low, high = max(first - reach - 1, 0), min(end + reach + 1, store.shape[0])

@@ -1,4 +1,4 @@
-"""The kinds of segmenters. Another one is a module beside these and a line in :data:`KINDS`."""
+"""The kinds of segmenters. To add one, write a module beside these and a line in :data:`KINDS`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def segmenter_of(scan: Scan, config: Config) -> Segmenter:
     """Return what segments a scan."""
     found = next((one for kind in KINDS if (one := kind.of(scan, config))), None)
     if found is None:
-        problem = f"nothing segments the scan {scan.sample}: `models:` has no such name"
+        problem = f"`models:` does not define the model of scan {scan.sample}"
         raise InputError(Fault("models", repr(scan.model), problem, f"Name one of {', '.join(config.models)}."))
     return found
 
@@ -34,7 +34,7 @@ def segmenter_at(path: Path, model: ModelConfig | None = None) -> Segmenter:
     path : Path
         Of a model bundle, ``threshold.json`` or ``mask.json``.
     model : ModelConfig, optional
-        Settings of its model, to use it as they say; without them, as its record says.
+        Settings of its model; by default those of its record.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A network that lies in a bundle, used as it is."""
+"""A network from a bundle, used as it is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...samples import Scan
 from ...shift.seen import Seen
 from ..segmenter import Cost, Description, Needs, Segmenter, Slab
 
-VOXELS = 0.9e6  # in a core second, default network, OpenVINO in bfloat16: docs/benchmarks/inference.md
+VOXELS = 0.9e6  # per core second, default network, OpenVINO in bfloat16: docs/benchmarks/inference.md
 FLIPS = 4
 _TOLD_ELSEWHERE = ("measured", "learning_curve", "seen")
 
@@ -41,17 +41,17 @@ class Bundle(Segmenter):
 
     @property
     def is_made_by_the_run(self) -> bool:
-        """It was made before."""
+        """It exists before the run."""
         return False
 
     @property
     def needs(self) -> Needs:
-        """Networks compare every scan with those they have seen."""
+        """Every scan is compared with those the network has seen."""
         return Needs(appearance=True, familiarity=True, uncertainty=self.flips, engine=True, earlier=str(self.path))
 
     @property
     def cost(self) -> Cost:
-        """That of the default network, as others are rare."""
+        """That of the default network; others are rare."""
         return Cost(network=(FLIPS if self.flips else 1) / VOXELS)
 
     @property
@@ -61,34 +61,34 @@ class Bundle(Segmenter):
 
     @property
     def unused_labels(self) -> str:
-        """Labels are in vain."""
+        """Labels have no effect."""
         return f"{self.name}: labels are not used by `method: bundle`; to train with them set `method: unet` and `base`"
 
     def faults(self) -> list[Fault]:
-        """It must be there, and of this version."""
+        """It must exist and be of this version."""
         return bundle_faults(f"models.{self.name}.bundle", self.path, "the folder of an earlier model")
 
     def seen(self) -> Seen | None:
-        """Return what its bundle remembers."""
+        """Return what its bundle recorded."""
         return read_facts(self.path).seen
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Those that its bundle measures, whatever the configuration says of other models."""
+        """Those that its bundle measures, whatever the configuration says about other models."""
         return tuple(read_facts(self.path).measured)
 
     def levels(self) -> dict[str, float]:
-        """Return the levels that its bundle holds."""
+        """Return the levels in its bundle."""
         return read_facts(self.path).levels
 
     def describe(self) -> Description:
-        """Return what its bundle knows."""
+        """Return the facts in its bundle."""
         facts = read_facts(self.path)
         told = {name: value for name, value in facts.record().items() if name not in _TOLD_ELSEWHERE}
         return Description("fine-tuned 2-D U-Net, slice by slice", "network", told, facts)
 
     def provenance(self) -> dict[str, Any]:
-        """Return where its weights are, what they are, and how they were learned."""
+        """Return path and digest of its weights, and how they were trained."""
         record = read_facts(self.path).record()
         with BundleLayout(self.path).weights.open("rb") as weights:
             digest = hashlib.file_digest(weights, "sha256").hexdigest()
@@ -102,13 +102,13 @@ class Bundle(Segmenter):
         return predict_slab(self.path, self.window(), slab)
 
     def window(self) -> int:
-        """Return the largest side of its windows: as its settings say, else as it was trained."""
+        """Return the largest side of its windows: from its settings, else from training."""
         facts: ModelFacts | BundleConfig = self.model or read_facts(self.path)
         return facts.window
 
 
 def bundle_faults(key: str, folder: Path, wanted: str) -> list[Fault]:
-    """Return what is wrong with a folder that should hold a model."""
+    """Return what is wrong with a folder that should contain a model."""
     if not BundleLayout(folder).metadata.is_file():
         remedy = f"Give {wanted} (results/models/NAME)."
         return [Fault(key, repr(str(folder)), "there is no model bundle in this folder", remedy)]

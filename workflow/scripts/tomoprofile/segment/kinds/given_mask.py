@@ -14,19 +14,19 @@ from ...samples import Scan
 from ..segmenter import Cost, Description, Segmenter, level_of, not_a_record, read_record
 
 _WHAT = "the record of a given mask"
-_VOXELS = 30e6  # in a core second
-_METHODS = {"mask": "those of a mask that was given", "instances": "those of a label volume that was given"}
+_VOXELS = 30e6  # per core second
+_METHODS = {"mask": "those of a given mask", "instances": "those of a given label volume"}
 _TOLD_ELSEWHERE = ("decision_level", "method", "sha256_of_slabs")
 
 
 @dataclass(frozen=True)
 class GivenMask(Segmenter):
-    """The user's own segmentation: no model of the configuration segments it.
+    """The user's own segmentation: no model of the configuration is used.
 
     Parameters
     ----------
     shown : tuple of str
-        The measured classes that it shows; empty where only its record is known.
+        The measured classes that it shows; empty if only its record is known.
     """
 
     shown: tuple[str, ...] = ()
@@ -43,35 +43,35 @@ class GivenMask(Segmenter):
 
     @classmethod
     def place(cls, scan: Scan, config: Config) -> Path:
-        """Return the record that says that the mask was entered."""
+        """Return the record of the entered mask."""
         return Layout(config.results).scan(scan.sample).mask
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """It is a record of its own name."""
+        """Its record has a name of its own."""
         return path.name == ScanLayout("").mask.name
 
     @property
     def cost(self) -> Cost:
-        """What entering it takes."""
+        """Computing time of entering it."""
         return Cost(cores=1 / _VOXELS)
 
     @property
     def summary(self) -> str:
-        """That it was given."""
-        return "a mask that was given"
+        """What it is, in a few words."""
+        return "a given mask"
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The first class that the row's model measures; of a map of classes all of them."""
+        """The first class that the row's model measures; of a map of classes, all of them."""
         return self.shown or self._entered()
 
     def levels(self) -> dict[str, float]:
-        """Return the level of its record: any says the same of 0 and 1."""
+        """Return the level of its record; any separates 0 from 1."""
         return dict.fromkeys(self._entered(), level_of(self.path, _WHAT))
 
     def _entered(self) -> tuple[str, ...]:
-        """Return the classes that its record tells of."""
+        """Return the classes in its record."""
         voxels = read_record(self.path, _WHAT).get("voxels")
         if not isinstance(voxels, dict):
             raise InputError(not_a_record(self.path, _WHAT, "it does not say how many voxels each class has"))

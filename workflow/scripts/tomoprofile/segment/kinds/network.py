@@ -19,7 +19,7 @@ _USUAL_SCALE, _USUAL_CHANNELS = 2, 288  # of the default network, whose speed is
 
 
 class Network(Bundle):
-    """A model of this run: its bundle is there once it was trained."""
+    """A model of this run: its bundle exists once it is trained."""
 
     section = UNetConfig
 
@@ -35,13 +35,13 @@ class Network(Bundle):
 
     @property
     def needs(self) -> Needs:
-        """Labels, too, and the model that training begins with."""
+        """Labels as well, and the model that training starts from."""
         earlier = "" if self.model.base in ("imagenet", "none") else self.model.base
         return replace(super().needs, labels=True, earlier=earlier)
 
     @property
     def cost(self) -> Cost:
-        """In proportion to the voxels that the network sees, and to the channels of its decoder."""
+        """Proportional to the voxels that the network sees, and to the channels of its decoder."""
         larger = (self.model.input_scale / _USUAL_SCALE) ** 2 * sum(self.model.decoder_channels) / _USUAL_CHANNELS
         return Cost(network=super().cost.network * larger)
 
@@ -52,26 +52,26 @@ class Network(Bundle):
 
     @property
     def unused_labels(self) -> str:
-        """It learns from them."""
+        """It learns from all labels."""
         return ""
 
     def faults(self) -> list[Fault]:
-        """The encoder and the weights to start from must be there."""
+        """The encoder and the weights to start from must exist."""
         return [*self._encoder_faults(), *self._base_faults()]
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Those that the configuration names."""
+        """Those named in the configuration."""
         return Classes.of(self.model).measured
 
     def seen(self) -> Seen | None:
-        """What it will have seen is not known before it is trained."""
+        """Unknown before it is trained."""
         return None
 
     def _encoder_faults(self) -> list[Fault]:
         if self.model.encoder in PACKAGED_WEIGHTS:
             return []
-        from ...network.encoder import encoder_names, unknown_encoder  # heavy: only for encoders of others
+        from ...network.encoder import encoder_names, unknown_encoder  # heavy: only for encoders other than ours
 
         known = self.model.encoder in encoder_names()
         return [] if known else [unknown_encoder(f"models.{self.name}.encoder", self.model.encoder)]

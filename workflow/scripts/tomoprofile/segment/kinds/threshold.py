@@ -1,4 +1,4 @@
-"""A global threshold, found in each scan by itself."""
+"""A global threshold, found separately in each scan."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ...samples import Scan
 from ..segmenter import ONE_CLASS, Cost, Description, Segmenter, Slab, level_of, read_record
 
 _WHAT = "a threshold file"
-_VOXELS = 5e6  # in a core second
+_VOXELS = 5e6  # per core second
 _METHODS = {"otsu": "global threshold (Otsu)", "threshold_fill": "global threshold, holes filled"}
 
 
 class Threshold(Segmenter):
-    """Otsu's threshold, with holes filled or without."""
+    """Otsu's threshold, with or without hole filling."""
 
     section = ThresholdConfig
     fitted_by = "fit_threshold"
@@ -28,7 +28,7 @@ class Threshold(Segmenter):
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """It is a record of its own name."""
+        """Its record has a name of its own."""
         return path.name == ScanLayout("").threshold.name
 
     @property
@@ -43,7 +43,7 @@ class Threshold(Segmenter):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """It tells domains from everything else."""
+        """It separates domains from everything else."""
         return (ONE_CLASS,)
 
     def levels(self) -> dict[str, float]:
