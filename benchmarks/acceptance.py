@@ -200,9 +200,15 @@ def _ratio(truth: Truth, bins: pd.DataFrame, zones: pd.DataFrame, allowed: Toler
     plateau = zones[zones["from_um"] == PLATEAU_FROM_UM]
     low, high = plateau["volume_ratio_lo"].min(), plateau["volume_ratio_hi"].max()
     low, high = min(low, plateau["volume_ratio"].min()), max(high, plateau["volume_ratio"].max())
-    beyond = f"beyond {truth.even_from_um:g} um"
     gates_ = [
-        _near("A1", f"volume fraction {beyond}", 100 * found, 100 * true, allowed.ratio_points, "%"),
+        _near(
+            "A1",
+            f"volume fraction beyond {truth.even_from_um:g} um",
+            100 * found,
+            100 * true,
+            allowed.ratio_points,
+            "%",
+        ),
         Gate("A1", what, 100 * float(np.max(off)), -math.inf, allowed.layer_points, "points"),
     ]
     if allowed is not EXACT:  # without uncertainty of sampling or boundary, the truth is the value itself

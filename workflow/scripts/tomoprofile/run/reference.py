@@ -68,7 +68,7 @@ def with_tables(text: str) -> str:
 
 
 def reference_tables() -> dict[str, str]:
-    """Return the tables of the guide in Markdown: one per section of the configuration, the sheet's, and the formats'."""
+    """Return the tables of the guide in Markdown: one per configuration section, the sheet's, and the formats'."""
     sections = {section.__name__: _fields(section, "key") for section in Section.__subclasses__()}
     return sections | {"Scan": _fields(Scan, "column"), "Formats": _formats()}
 
