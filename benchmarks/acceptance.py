@@ -1,6 +1,6 @@
-"""The acceptance gates: what the results of a simulated scan must reach, beside its truth.
+"""The acceptance gates: how close the results of a simulated scan must come to its truth.
 
-Stricter than :mod:`tomoprofile.run.against_truth`, which a demonstration shows: scans of 256 voxels a side and more,
+Stricter than :mod:`tomoprofile.run.against_truth`, which a demonstration shows: for scans of at least 256 voxels a side
 and bins of 1 um.
 """
 
@@ -31,26 +31,26 @@ from tomoprofile.run.against_truth import (
 from tomoprofile.tables import BREAKPOINTS, CALIBRATED, DOMAINS, PROFILE, ZONES, Table, at_level, of_class
 from tomoprofile.volume.plane import Plane
 
-BREAK_UM = 3.0  # the break of the profile lies at 40 um, give or take
-FALL = 0.35  # volume ratio at 27-30 um over that at 40-45 um
+BREAK_UM = 3.0  # the break of the profile lies at 40 um, within this
+FALL = 0.35  # volume fraction at 27-30 um over that at 40-45 um
 RISE_Z = float(stats.norm.ppf(0.99))  # the rise toward the substrate is certain: p < 0.01
 SLOPE_Z = float(stats.norm.ppf(0.995))
 SPHERICITY = 0.05
 DENSITY_PERCENT = 3.0
 MEAN_UM = 0.15
-THICK_UM = 5.0  # layers whose volume ratios are set beside the truth one by one
+THICK_UM = 5.0  # layers whose volume fractions are compared with the truth one by one
 _ESTIMATES = ("volume_ratio", "volume_ratio_lo", "volume_ratio_hi", "number_density_per_mm3")
 _DOMAINS = ("equivalent_diameter_um", "depth_um", "on_border", "sphericity", "cavities", "flag", *CENTROID)
 
 
 @dataclass(frozen=True)
 class Tolerances:
-    """How near to the truth a way to segment must come (A1, A2, A5, A7).
+    """How close to the truth a segmentation must come (A1, A2, A5, A7).
 
     Attributes
     ----------
     ratio_points : float
-        Volume ratio beyond 80 um, in percentage points.
+        Volume fraction beyond 80 um, in percentage points.
     layer_points : float
         The same in each layer of 5 um.
     diameter_um : float
@@ -86,7 +86,7 @@ HARD = Tolerances(0.2, 0.75, 0.08, 2, 5, 0.9, 1)
 CARRIED_UNLABELLED = Tolerances(0.4, 1, 0.2, 5, 5, 0.97, 1)
 CARRIED_LABELLED = Tolerances(0.2, 0.75, 0.1, 2, 5, 0.97, 1)
 TEXTURED = Tolerances(0.4, 1, 0.2, 5, 5, 0.9, 1)
-# Voids take up a twentieth of what domains do, and there are a few dozen of them: 5 % of the fraction, 2 in 50.
+# Voids take up a twentieth of the volume of domains, and number a few dozen: 5 % of the fraction, 2 in 50.
 VOIDS = Tolerances(0.01, 0.05, 0.05, 4, 3, 0.97, 0)
 
 
@@ -97,9 +97,9 @@ class Gate:
     Attributes
     ----------
     name : str
-        A1 to A9, as the project's design has them.
+        A1 to A9, as in the project's design.
     what : str
-        The quantity and where.
+        The quantity and its place.
     measured, lowest, highest : float
         In ``unit``.
     unit : str
@@ -115,11 +115,11 @@ class Gate:
 
     @property
     def ok(self) -> bool:
-        """Whether the number lies in its range; a missing one does not."""
+        """Whether the number lies in its range; a missing number does not."""
         return bool(self.lowest <= self.measured <= self.highest)
 
     def __str__(self) -> str:
-        """Return one line: what was measured beside what is allowed."""
+        """Return one line: the measured value and the allowed range."""
         unit = f" {self.unit}" if self.unit else ""
         if math.isinf(self.highest):
             allowed = f"at least {self.lowest:.4g}"
@@ -131,9 +131,9 @@ class Gate:
 
 
 def gates(truth_folder: Path, files: ScanLayout, tolerances: Tolerances, measured: str = "domain") -> list[Gate]:
-    """Return the gates A1 to A5 and A7 to A9 of the domains of a simulated scan; of its voids, A1, A2, A8 and A9.
+    """Return the gates A1 to A5 and A7 to A9 for the domains of a simulated scan; for its voids A1, A2, A8 and A9.
 
-    Voids lie at every depth alike: they have no plateau, no break, and no large ones near the substrate.
+    Voids are the same at all depths: they have no plateau, no break, and no large ones near the substrate.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def _near(name: str, what: str, measured: float, truth: float, tolerance: float,
 
 
 def ratio_between(bins: pd.DataFrame, low_um: float, high_um: float) -> float:
-    """Return the volume ratio of the bins between two depths."""
+    """Return the volume fraction of the bins between two depths."""
     held = bins[(bins["depth_lo_um"] >= low_um - 1e-6) & (bins["depth_hi_um"] <= high_um + 1e-6)]
     return float(held["domain_um3"].sum() / held["resin_um3"].sum()) if len(held) else math.nan
 
@@ -195,19 +195,24 @@ def _ratio(truth: Truth, bins: pd.DataFrame, zones: pd.DataFrame, allowed: Toler
     found, true = ratio_between(bins, truth.even_from_um, end), truth.ratio(truth.even_from_um, end)
     lows = np.arange(0, end - THICK_UM + 1e-6, THICK_UM)
     off = [abs(ratio_between(bins, low, low + THICK_UM) - truth.ratio(low, low + THICK_UM)) for low in lows]
-    what = f"largest error of the volume ratio in a layer of {THICK_UM:g} um"
-    # The zone may reach a little farther than the bins, which leave thin ends out: its own truth.
+    what = f"largest error of the volume fraction in a layer of {THICK_UM:g} um"
+    # The zone may reach a little farther than the bins, which omit thin ends, so it has its own truth.
     plateau = zones[zones["from_um"] == PLATEAU_FROM_UM]
     low, high = plateau["volume_ratio_lo"].min(), plateau["volume_ratio_hi"].max()
     low, high = min(low, plateau["volume_ratio"].min()), max(high, plateau["volume_ratio"].max())
     gates_ = [
         _near(
-            "A1", f"volume ratio beyond {truth.even_from_um:g} um", 100 * found, 100 * true, allowed.ratio_points, "%"
+            "A1",
+            f"volume fraction beyond {truth.even_from_um:g} um",
+            100 * found,
+            100 * true,
+            allowed.ratio_points,
+            "%",
         ),
         Gate("A1", what, 100 * float(np.max(off)), -math.inf, allowed.layer_points, "points"),
     ]
-    if allowed is not EXACT:  # with neither sampling nor boundary in doubt, the truth is the value itself
-        what = "true volume ratio, in the interval widened by the boundary band"
+    if allowed is not EXACT:  # without uncertainty of sampling or boundary, the truth is the value itself
+        what = "true volume fraction, in the interval widened by the boundary band"
         gates_.append(Gate("A1", what, 100 * truth.ratio(PLATEAU_FROM_UM, math.inf), 100 * low, 100 * high, "%"))
     return gates_
 
@@ -241,15 +246,15 @@ def _shape_of_profile(domains: pd.DataFrame, bins: pd.DataFrame, breaks: pd.Data
     found = breaks.loc[breaks["quantity"] == "volume_ratio", "depth_um"].to_numpy()
     nearest = float(found[np.abs(found - PEAK_UM).argmin()]) if len(found) else math.nan
     return [
-        _near("A3", "mean diameter before 80 um, beside that beyond", *means, MEAN_UM, "um"),
-        Gate("A3", "rise of the volume ratio at 40-50 um, in standard errors", rise, RISE_Z, math.inf),
-        _near("A4", "break of the volume ratio", nearest, PEAK_UM, BREAK_UM, "um"),
-        Gate("A4", "volume ratio at 27-30 um over that at 40-45 um", fall, -math.inf, FALL),
+        _near("A3", "mean diameter before 80 um, compared with that beyond", *means, MEAN_UM, "um"),
+        Gate("A3", "rise of the volume fraction at 40-50 um, in standard errors", rise, RISE_Z, math.inf),
+        _near("A4", "break of the volume fraction", nearest, PEAK_UM, BREAK_UM, "um"),
+        Gate("A4", "volume fraction at 27-30 um over that at 40-45 um", fall, -math.inf, FALL),
     ]
 
 
 def _excess_z(bins: pd.DataFrame, high: tuple[float, float], low: tuple[float, float]) -> float:
-    """Return by how many standard errors one stretch lies above another, taking bins as independent."""
+    """Return by how many standard errors one range of depths exceeds another, taking bins as independent."""
     means, variances = [], []
     for start, stop in (high, low):
         part = bins[(bins["depth_lo_um"] >= start) & (bins["depth_hi_um"] <= stop)]
@@ -296,7 +301,7 @@ def _density(truth: Truth, bins: pd.DataFrame) -> list[Gate]:
         measured = (part["number_density_per_mm3"] * part["resin_um3"]).sum() / part["resin_um3"].sum()
         number = ((inside["depth_um"] >= low) & (inside["depth_um"] < end)).sum()
         true = number / (truth.between(low, end)["resin_um3"].sum() * 1e-9)
-        # Few objects are a sample: weights stand for those whose bodies the faces cut.
+        # A few objects are a sample: the weights replace those that the faces cut.
         share = DENSITY_PERCENT / 100 if truth.measured == "domain" else 1 / math.sqrt(number)
         what = f"number density from {low:g} um to {end:g} um"
         found.append(_near("A8", what, measured, true, share * true, "/mm^3"))

@@ -103,7 +103,7 @@ def test_a_perfect_segmentation_passes_every_line(phantom, truth, tmp_path):
     comparisons = compare(truth, results_of(phantom, phantom.labels == DOMAIN, tmp_path / "demo"))
     assert all(comparison.ok for comparison in comparisons), "\n".join(map(str, comparisons))
     by_name = {comparison.what: comparison for comparison in comparisons}
-    for what in ("volume ratio", "mean equivalent diameter", "number of domains"):
+    for what in ("volume fraction", "mean equivalent diameter", "number of domains"):
         exact = by_name[f"{what} beyond 80 um"]
         assert exact.measured == pytest.approx(exact.truth, rel=1e-9)
         assert exact.truth > 0
@@ -119,7 +119,7 @@ def test_a_perfect_segmentation_of_kind_c_passes_and_fails_a_truth_with_its_pair
     comparisons = compare(tmp_path / "truth", results_of(hard, mask, tmp_path / "demo"))
     assert all(comparison.ok for comparison in comparisons), "\n".join(map(str, comparisons))
     by_name = {comparison.what: comparison for comparison in comparisons}
-    for what in ("volume ratio", "mean equivalent diameter", "number of domains"):
+    for what in ("volume fraction", "mean equivalent diameter", "number of domains"):
         exact = by_name[f"{what} beyond 80 um"]
         assert exact.measured == pytest.approx(exact.truth, rel=1e-9)
     assert by_name["large domains found as domains above 10 um"].truth >= 1
@@ -143,7 +143,7 @@ def test_voids_have_a_truth_of_their_own(with_voids, tmp_path):
     comparisons = compare(folder / "truth", folder / "demo", "void")
     assert all(comparison.ok for comparison in comparisons), "\n".join(map(str, comparisons))
     by_name = {comparison.what: comparison for comparison in comparisons}
-    for what in ("volume ratio", "mean equivalent diameter", "number of voids"):
+    for what in ("volume fraction", "mean equivalent diameter", "number of voids"):
         exact = by_name[f"{what} beyond 0 um"]
         assert exact.measured == pytest.approx(exact.truth, rel=1e-9)
     assert not [what for what in by_name if "large" in what]
@@ -151,7 +151,7 @@ def test_voids_have_a_truth_of_their_own(with_voids, tmp_path):
     wrong = {"void": other.labels == DOMAIN, "domain": (other.labels == DOMAIN) | (other.labels == VOID)}
     results_of(other, wrong, tmp_path / "wrong")
     missed = failing(folder / "truth", tmp_path / "wrong", "void")
-    assert missed >= {"volume ratio beyond 0 um", "number of voids beyond 0 um"}
+    assert missed >= {"volume fraction beyond 0 um", "number of voids beyond 0 um"}
     assert "number of domains beyond 80 um" in failing(folder / "truth", tmp_path / "wrong")
     with pytest.raises(InputError, match=r"a simulated scan has no such class.*ink.*domain, void"):
         compare(folder / "truth", folder / "demo", "ink")
@@ -179,14 +179,14 @@ def test_every_class_that_was_measured_is_compared(with_voids, tmp_path, capsys)
 def test_too_generous_outlines_fail(phantom, truth, tmp_path):
     mask = ndimage.binary_dilation(phantom.labels == DOMAIN)
     found = failing(truth, results_of(phantom, mask, tmp_path / "demo"))
-    assert {"volume ratio beyond 80 um", "mean equivalent diameter beyond 80 um"} <= found
+    assert {"volume fraction beyond 80 um", "mean equivalent diameter beyond 80 um"} <= found
 
 
 def test_missing_domains_fail(phantom, truth, tmp_path):
     regions, number = ndimage.label(phantom.labels == DOMAIN, structure=np.ones((3, 3, 3)))
     mask = (regions > 0) & (np.random.default_rng(0).random(number + 1) < 0.85)[regions]
     found = failing(truth, results_of(phantom, mask, tmp_path / "demo"))
-    assert {"volume ratio beyond 80 um", "number of domains beyond 80 um", "number density in zone bulk"} <= found
+    assert {"volume fraction beyond 80 um", "number of domains beyond 80 um", "number density in zone bulk"} <= found
 
 
 def test_hollow_large_domains_fail(phantom, truth, tmp_path):
@@ -236,8 +236,8 @@ def test_a_missing_value_is_no_agreement():
 
 
 def test_a_comparison_reads_as_a_sentence():
-    text = str(Comparison("volume ratio", 4.51, 4.12, 0.3, "%"))
-    assert text == "FAIL volume ratio: 4.51 % (truth 4.12 %, tolerance 0.3 %)"
+    text = str(Comparison("volume fraction", 4.51, 4.12, 0.3, "%"))
+    assert text == "FAIL volume fraction: 4.51 % (truth 4.12 %, tolerance 0.3 %)"
 
 
 def test_a_missing_table_or_column_is_named(phantom, truth, tmp_path):

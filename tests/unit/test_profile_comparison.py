@@ -50,7 +50,7 @@ def one(table, **where):
 
 
 def tallies(rng, truth, resin=20_000.0):
-    """Return one scan of ``BLOCKS`` lateral blocks whose own volume ratio is ``truth``."""
+    """Return one scan of ``BLOCKS`` lateral blocks whose own volume fraction is ``truth``."""
     domain = rng.normal(truth * resin, 0.15 * truth * resin, (1, BLOCKS))
     plain = np.full((1, BLOCKS), resin)
     return Tallies(plain, domain, plain, domain, 3.0 * domain)

@@ -169,7 +169,7 @@ def spheres():
     return paint((48, 60, 64), 1.0, centres[away], radii[away])
 
 
-# --- volume ratio: exact --------------------------------------------------------------------------------------------
+# --- volume fraction: exact -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("view", ["all", "cylinder"])

@@ -1,8 +1,8 @@
-"""Beside the profile: what simple thresholds would have found."""
+"""For comparison with the profile: what simple thresholds would have found."""
 
 
 rule compare_baselines:
-    """Segment one block of a scan by two simple thresholds and measure it as its own segmentation is measured."""
+    """Segment one block of a scan by two simple thresholds and measure it in the same way as the scan's own segmentation."""
     input:
         converted=converted,
         predicted=predicted,
@@ -21,7 +21,7 @@ rule compare_baselines:
         "../../envs/conda.yaml"
     threads: 1
     resources:
-        # The block has at most 512^3 voxels whatever the size of the scan; a shard of it, and what filling holes needs.
+        # The block has at most 512^3 voxels for any size of scan: one shard of it, and what filling holes needs.
         mem_mb=lambda wildcards, attempt: int(4000 * 1.5 ** (attempt - 1)),
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:

@@ -49,7 +49,7 @@ def scan_of(wildcards):
 
 
 def files_of(wildcards):
-    """Return where the files of a scan lie."""
+    """Return where the files of a scan are."""
     return LAYOUT.scan(wildcards.sample)
 
 
@@ -97,10 +97,10 @@ def slab_range(wildcards):
 
 
 def unless_missing(path, made):
-    """Return a user's file as input, or nothing when it is missing and what is made of it is, too.
+    """Return a user's file as input, or nothing when it is missing and so is what is made from it.
 
     A missing file is left to the check, which says what to do and does not stop other scans; one that was archived
-    after its use is no reason to compute again.
+    after its use does not cause a new computation.
     """
     return path if os.path.exists(path) or made.exists() else []
 
@@ -144,7 +144,7 @@ def predicted(wildcards):
 
 
 def instances(wildcards):
-    """Return the store of the objects that a scan brought, or nothing."""
+    """Return the store of the objects that came with a scan, or nothing."""
     return str(files_of(wildcards).instances.path) if scan_of(wildcards).has_instances else ""
 
 
@@ -164,7 +164,7 @@ def labelled_scans(wildcards):
 
 
 def label_files(wildcards):
-    """Return the label files that train a model; none yet is for collect_labels to explain."""
+    """Return the label files that train a model; when there are none yet, collect_labels explains that."""
     return [str(file.path) for scan in labelled_scans(wildcards) for file in find_label_files(Path(scan.labels))]
 
 
@@ -196,7 +196,7 @@ def given_mask(wildcards):
 
 
 def appearance(wildcards):
-    """Return how a scan looks, for what must know it."""
+    """Return the description of a scan's appearance, for rules that need it."""
     return files_of(wildcards).appearance if needs_of(wildcards).appearance else []
 
 
@@ -206,7 +206,7 @@ def uncertainty(wildcards):
 
 
 def familiarity(wildcards):
-    """Return how well its model knows a scan, where it knows any."""
+    """Return how familiar a scan is to its model, where that is known."""
     return files_of(wildcards).familiarity if needs_of(wildcards).familiarity else []
 
 
@@ -239,7 +239,7 @@ def shard_mb(wildcards):
 
 
 def further_classes(wildcards):
-    """Return how many classes are measured beside the first one."""
+    """Return how many classes are measured besides the first one."""
     return max(len(measured_classes(wildcards)) - 1, 0)
 
 
@@ -288,6 +288,6 @@ def scan_minutes(base, gigavoxels_per_minute):
 
 
 def write_index_of_unfinished_run():
-    """Write the beamtime's page of what there is, in a process of its own: the libraries behind it are heavy."""
+    """Write the beamtime's page from existing results, in a process of its own: its libraries are heavy."""
     command = [sys.executable, "-m", "tomoprofile.cli", "index", CONFIG.results]
     subprocess.run(command, env=os.environ | {"PYTHONPATH": SCRIPTS}, check=False)

@@ -1,4 +1,4 @@
-"""Open a scan and its labels and tell every fault before anything is computed of it."""
+"""Open a scan and its labels and report every fault before anything is computed from it."""
 
 from tomoprofile.config import read_config
 from tomoprofile.logs import rule_logging

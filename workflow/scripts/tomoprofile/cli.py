@@ -1,4 +1,4 @@
-"""The command ``tomoprofile``: what one does before and around a run of the workflow."""
+"""The command ``tomoprofile``: the steps before, during and after a run of the workflow."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     scan = commands.add_parser(
-        "scan", help="find scans below a folder and write the sample sheet; cells filled by hand stay"
+        "scan", help="find scans below a folder and write the sample sheet; cells filled in by hand are kept"
     )
     scan.add_argument("folder", type=Path)
     scan.add_argument("--out", type=Path, default=Path("config/samples.tsv"))
     scan.add_argument("--slice-axis", type=int, choices=(0, 1, 2), default=0, help="axis of the files that becomes z")
-    scan.add_argument("--voxel-size-um", type=float, help="for scans whose header does not tell")
+    scan.add_argument("--voxel-size-um", type=float, help="for scans whose header does not give it")
     scan.add_argument("--interface", default="auto", help="value of the column `interface` for all scans")
     scan.add_argument("--model", default="default", help="value of the column `model` for all scans")
     scan.add_argument("--labels", type=Path, help="folder for labelled slices; each scan gets a folder below it")
@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--config", type=Path, default=Path("config/config.yaml"))
     check.set_defaults(run=_check)
 
-    status = commands.add_parser("status", help="how far each scan is, what failed and what it took")
+    status = commands.add_parser("status", help="show the progress of each scan, what failed and what it cost")
     status.add_argument("results", type=Path, nargs="?", default=Path("results"))
     status.set_defaults(run=_status)
 
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     annotate.set_defaults(run=_annotate)
 
     compare = commands.add_parser(
-        "compare", help="set the results of a simulated scan beside its truth, class by class"
+        "compare", help="compare the results of a simulated scan with its truth, class by class"
     )
     compare.add_argument("truth", type=Path)
     compare.add_argument("results", type=Path, help="folder of the sample's results")
@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--config", type=Path, default=Path("config/config.yaml"), help="where classes are, if any")
+    command.add_argument("--config", type=Path, default=Path("config/config.yaml"), help="configuration that defines the classes, if any")
     command.add_argument("--model", default="default", help="model whose classes give the values in masks")
 
 
@@ -118,7 +118,7 @@ def _scan(options: argparse.Namespace) -> None:
         for scan in find_scans(options.folder, options.slice_axis, options.voxel_size_um)
     ]
     write_samples(options.out, keep_cells(options.out, scans))
-    LOG.info("%d scans written to %s. Next: look at it, then run `tomoprofile check`.", len(scans), options.out)
+    LOG.info("%d scans written to %s. Next: check it, then run `tomoprofile check`.", len(scans), options.out)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -136,7 +136,7 @@ def _check(options: argparse.Namespace) -> None:
     try:
         config = read_config(raw, str(options.config))
     except ConfigError as error:
-        # The sheet is checked all the same: one run shows every fault that can be found without the other.
+        # The sheet is checked anyway: one run shows every fault that can be found without a valid configuration.
         models = raw.get("models") if isinstance(raw, dict) else None
         sheet = raw.get("samples", "config/samples.tsv") if isinstance(raw, dict) else "config/samples.tsv"
         try:
@@ -202,7 +202,7 @@ def _annotate(options: argparse.Namespace) -> None:
 
 
 def _classes(options: argparse.Namespace) -> Classes:
-    """Return the classes that labels are made for: the default ones where no model is configured."""
+    """Return the classes that labels are made for: the defaults where no model is configured."""
     import yaml
 
     from .config import read_config

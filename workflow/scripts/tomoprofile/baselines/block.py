@@ -1,8 +1,8 @@
-"""One block of a scan, segmented by simple thresholds beside the scan's own segmentation.
+"""One block of a scan, segmented by simple thresholds for comparison with the scan's own segmentation.
 
 The methods are those of :mod:`tomoprofile.segment.threshold` with their default settings. Domains of all masks are
-found and measured by the same functions as those of the scan. A threshold knows dark and bright, not classes: classes
-of the same grey share its mask.
+found and measured by the same functions as those of the scan. A threshold separates dark and bright, not classes:
+classes of the same grey share its mask.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ..volume.store import Store, create_store, open_store
 OWN = "own"
 METHODS = (OWN, "otsu", "threshold_fill")
 MOST_VOXELS = 512**3
-_SUBSTRATE_UM = 20.0  # of it are kept, so that pictures show it
+_SUBSTRATE_UM = 20.0  # of substrate are kept, so that pictures show it
 Window = tuple[slice, slice, slice]
 Grey = Literal["dark", "bright"]
 
@@ -52,7 +52,7 @@ class SegmentedScan:
     levels : dict of str to float
         Decision level of each measured class.
     instances : Path, optional
-        Store of given labels, which the domains are.
+        Store of the given labels that are the domains.
     """
 
     volume: Path
@@ -65,16 +65,16 @@ class SegmentedScan:
 
 @dataclass(frozen=True)
 class Found:
-    """What a method finds of a class in a block.
+    """The result of a method for one class in a block.
 
     Attributes
     ----------
     channel : str
-        Its name in the files: the class, or for a threshold the grey that it looks for.
+        Its name in the files: the class, or, for a threshold, the grey that it looks for.
     level : float
         Probability from which a voxel belongs to it.
     mask, objects, table : Path
-        Store, objects file and table of domains, which may hold others as well.
+        Store, objects file and table of domains, which may hold other classes as well.
     """
 
     channel: str
@@ -103,7 +103,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Block:
-    """The part of a scan that is compared, as stores of its own.
+    """The part of a scan that is compared, in stores of its own.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ class Block:
     window : tuple of slice
         Where it lies in the scan, in voxels along (z, y, x).
     grid : Grid
-        Bins of depth of the whole scan, in which only the block counts.
+        Bins of depth of the whole scan, in which only voxels of the block count.
     own_levels : dict of str to float
         Decision level of each class in the scan's own segmentation.
     domains_are : dict of str to {"dark", "bright"}
@@ -138,7 +138,7 @@ class Block:
 
     @property
     def origin_um(self) -> Floats:
-        """Where its outer corner lies in the scan."""
+        """Position of its outer corner in the scan."""
         return _origin_um(self.window, self.grid)
 
     @property
@@ -147,7 +147,7 @@ class Block:
         return tuple(dict.fromkeys(self.domains_are.values()))
 
     def found(self, method: str, name: str) -> Found:
-        """Return what a method finds of a class."""
+        """Return the result of a method for one class."""
         channel = name if method == OWN else self.domains_are[name]
         level = self.level(method)
         return Found(channel, level.probability[channel], self.mask(method), level.objects, level.table)
@@ -183,9 +183,9 @@ def segment_block(
     objects : ObjectsConfig
         What counts as one domain.
     folder : Path
-        Receives the block.
+        Where the block is written.
     most_voxels : int
-        Of the block.
+        Largest size of the block.
 
     Raises
     ------
@@ -210,10 +210,9 @@ def segment_block(
 
 
 def choose_block(space: Space, most_voxels: int) -> Window:
-    """Return a block of a scan: the whole of it when it is small, else all depths of a window in its middle.
+    """Return a block of a scan: all of it when it is small, otherwise all depths of a window in its middle.
 
-    Substrate farther than 20 µm behind the plane is left out, and the window lies inside the circle of what was
-    reconstructed.
+    Substrate farther than 20 µm behind the plane is left out, and the window lies inside the reconstructed circle.
     """
     shape, plane, circle = space.shape, space.plane, space.view.circle
     if math.prod(shape) <= most_voxels:
@@ -224,7 +223,7 @@ def choose_block(space: Space, most_voxels: int) -> Window:
     sizes[plane.axis] = deep.stop - deep.start
     side = math.isqrt(most_voxels // sizes[plane.axis])
     sizes[first] = min(shape[first], side)
-    # A short side leaves room for a longer other one.
+    # A short side leaves room for a longer other side.
     sizes[second] = min(shape[second], most_voxels // (sizes[plane.axis] * sizes[first]))
     sizes[first] = min(shape[first], most_voxels // (sizes[plane.axis] * sizes[second]))
     starts = [(n - size) // 2 for n, size in zip(shape, sizes, strict=True)]
@@ -236,7 +235,7 @@ def choose_block(space: Space, most_voxels: int) -> Window:
 
 
 def _along_depth(space: Space) -> slice:
-    """Return the voxels along the depth whose layer holds resin or the last of the substrate."""
+    """Return the voxels along the depth whose layer holds resin, or substrate that is kept."""
     axis, edges = space.plane.axis, space.voxel_size_um
     ends: list[Any] = [np.array([0.0, n * edge]) for n, edge in zip(space.shape, edges, strict=True)]
     ends[axis] = (np.arange(space.shape[axis]) + 0.5) * edges[axis]
@@ -251,7 +250,7 @@ def _fit_into_circle(
 ) -> None:
     """Move and shrink a window along y and x, in place, so that the rectangle lies inside a circle of the slice.
 
-    Where depth runs in the slice the lateral side stays and the ends of the depth go, else both shrink alike.
+    Where depth runs within the slice, the lateral side stays and the ends of the depth are cut; else both shrink alike.
     """
     shape, edges, depth_axis = space.shape, space.voxel_size_um, space.plane.axis
     half = {axis: sizes[axis] * edges[axis] / 2 for axis in (1, 2)}
@@ -269,7 +268,7 @@ def _fit_into_circle(
 
 
 def _bins_of(space: Space, window: Window, profile: ProfileConfig) -> Grid:
-    """Return the bins of the profile in one lateral block, in which only a window counts."""
+    """Return the bins of the profile in one lateral block, counting only a window."""
     seen = replace(space, view=space.view.within(window[1], window[2]))
     n_bins = max(1, math.floor((space.deepest_um - profile.guard_um) / profile.bin_um) + 1)
     borders = profile.guard_um + profile.bin_um * np.arange(n_bins + 1)
@@ -289,7 +288,7 @@ def _cut_block(scan: SegmentedScan, grid: Grid, window: Window, folder: Path) ->
     if not counts.any():
         problem = "the block holds no resin: nothing lies beyond the plane"
         raise StageError(Fault(str(scan.volume), "", problem, "Correct the column `interface` of the sample sheet."))
-    # Without any domain the default of the methods holds.
+    # Without any domain, the default of the methods applies.
     bright = [known.all() and top[0] / known[0] > top[1] / known[1] for top, known in zip(sums, counts, strict=True)]
     greys: list[Grey] = ["bright" if one else "dark" for one in bright]
     return replace(block, domains_are=dict(zip(scan.levels, greys, strict=True)))

@@ -1,4 +1,4 @@
-"""What simple thresholds find beside the scan's own segmentation, in the bins of the profile of one block."""
+"""Simple thresholds compared with the scan's own segmentation, in the bins of the profile of one block."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CENTROID = ("centroid_z_um", "centroid_y_um", "centroid_x_um")
 
 
 def write_baselines(out: Path, block: Block, profile: ProfileConfig, outlines: dict[str, Any]) -> None:
-    """Write ``baselines.parquet``: one row a class, method and depth bin (docs/outputs.md).
+    """Write ``baselines.parquet``: one row per class, method and depth bin (docs/outputs.md).
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def write_baselines(out: Path, block: Block, profile: ProfileConfig, outlines: d
     profile : ProfileConfig
         Its first zone is the one near the substrate.
     outlines : dict
-        By class the picture of the block, for the page; it goes into the metadata, since the block is not kept.
+        Picture of the block by class, for the page; stored in the metadata, since the block is not kept.
     """
     resin = block.grid.count_resin(block.window[0].start, block.window[0].stop).sum(axis=1)
     near = profile.zones[0].to_um or math.inf
@@ -55,7 +55,7 @@ def write_baselines(out: Path, block: Block, profile: ProfileConfig, outlines: d
 
 
 def _of_class(block: Block, name: str, resin: Ints, near_um: float) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return the rows of a class, and what the metadata say of it."""
+    """Return the rows of a class, and its entry in the metadata."""
     found = {method: block.found(method, name) for method in METHODS}
     domains = {method: _read(block, one) for method, one in found.items()}
     whole = _whole_bins(block, domains[OWN])
@@ -73,7 +73,7 @@ def _of_class(block: Block, name: str, resin: Ints, near_um: float) -> tuple[pd.
 
 
 def _whole_bins(block: Block, own: pd.DataFrame) -> NDArray[np.bool_]:
-    """Return the bins in which the ends of the block cut none of the scan's own domains."""
+    """Return the bins in which the ends of the block do not cut any of the scan's own domains."""
     store, grid = open_store(block.volume), block.grid
     space = Space.of(store.shape, store.voxel_size_um, Plane.load(block.interface), Resin.everywhere(), "all")
     radius = own.loc[own["edge_weight"] > 0, "equivalent_diameter_um"].max() / 2
@@ -92,7 +92,7 @@ def _count(block: Block, found: Found) -> Ints:
 def _rows(
     method: str, domain: Ints, table: pd.DataFrame, resin: Ints, whole: NDArray[np.bool_], grid: Grid
 ) -> pd.DataFrame:
-    """Return the bins that hold resin; sizes and numbers only where the ends of the block cut no domain."""
+    """Return the bins that hold resin; sizes and numbers only where the ends of the block do not cut any domain."""
     layer, _ = grid.place(*(table[name].to_numpy(float) for name in _CENTROID))
     placed = table[layer >= 0].assign(layer=layer[layer >= 0])
     diameter, weight = placed["equivalent_diameter_um"], placed["edge_weight"]
@@ -123,7 +123,7 @@ def _rows(
 def large_found(own: pd.DataFrame, found: pd.DataFrame, near_um: float) -> list[int]:
     """Return how many of the scan's own domains over 10 µm near the substrate a method finds, and how many there are.
 
-    One is found when a domain of the method that is itself over 10 µm has its centroid inside the sphere of its volume.
+    A domain is found when the method has one over 10 µm with its centroid inside the sphere of equal volume.
     """
     wanted = own[(own["equivalent_diameter_um"] > LARGE_UM) & (own["depth_um"] < near_um)]
     large = found[found["equivalent_diameter_um"] > LARGE_UM]

@@ -1,8 +1,8 @@
-"""At which depths a profile bends: a continuous line of straight pieces, and how surely it has so many.
+"""The depths at which a profile bends: a continuous line of straight pieces, their number tested.
 
-Neighbouring layers share objects, so their errors are alike, and criteria such as BIC find bends in a flat profile.
-Here the lateral blocks tell how errors run along the depth: resamples of blocks are profiles with the errors of this
-one, and a bend counts only when they rarely need it.
+Neighbouring layers share objects, so their errors correlate, and criteria such as BIC find bends in a flat profile.
+Here the lateral blocks show how errors vary with depth: resamples of blocks are profiles with the errors of this one,
+and a bend counts only when they rarely need it.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from .estimators import LEAST_BLOCKS, SURE_BLOCKS, Floats, Ints, Tallies, interv
 MOST_BREAKS = 3
 SIGNIFICANCE = 0.01  # of each test; docs/decisions.md: with 16 blocks a flat profile then bends in less than 5 %
 _WORDS = {-1: "falling", 0: "flat", 1: "rising"}  # with the depth
-_COARSE = 48  # places that are tried in all combinations; neighbours of the best ones follow
-_ALIKE = 1e-10  # hinges with no layer between them are one and the same
+_COARSE = 48  # places tried in all combinations; neighbours of the best ones follow
+_ALIKE = 1e-10  # hinges with no layer between them are identical
 _ROUNDING = 1e-12  # of the sum of squares
 _LEAST_EXPOSURE = 0.01  # of the largest layer, as for bins
 
 
 @dataclass(frozen=True)
 class Bends:
-    """What was found in one profile.
+    """The bends of one profile.
 
     Attributes
     ----------
     depth_um, low_um, high_um : array (breaks,)
         Where it bends, ascending, with 95 % intervals.
     slopes : array (breaks + 1,)
-        Of the pieces, per um.
+        Slopes of the pieces, per um.
     signs : array (breaks + 1,) of int
-        Of the slopes; 0 where the 95 % interval of a slope holds 0.
+        Signs of the slopes; 0 where the 95 % interval of a slope includes 0.
     """
 
     depth_um: Floats
@@ -48,22 +48,22 @@ class Bends:
 def breakpoints_table(
     layers: Tallies, borders_um: Floats, separation_um: float, voxel_um3: float, draws: Floats, of_model: str
 ) -> pd.DataFrame:
-    """Return breakpoints of volume ratio, mean diameter and number density; a row without depth where there are none.
+    """Return breakpoints of volume fraction, mean diameter and number density; a row without depth for none.
 
     Parameters
     ----------
     layers : Tallies
         By layer and block.
     borders_um : array (layers + 1,)
-        Of the layers.
+        Borders of the layers.
     separation_um : float
         Least length of a piece.
     voxel_um3 : float
         Volume of a voxel.
     draws : array (resamples, blocks)
-        Of the bootstrap.
+        Draws of the bootstrap.
     of_model : str
-        Reason to doubt that holds for the whole scan; empty when there is none.
+        Flag that applies to the whole scan; empty when there is none.
     """
     rows = []
     n_blocks = int((layers.resin.sum(axis=0) > 0).sum())
@@ -93,14 +93,14 @@ def breakpoints_table(
 def find_bends(top: Floats, bottom: Floats, borders_um: Floats, separation_um: float, draws: Floats) -> Bends | None:
     """Fit a continuous line of up to four straight pieces to the ratio ``top / bottom`` in layers.
 
-    Least squares, weighted by ``bottom``; bends lie at borders of layers. The number of bends is the least with which
-    three do not fit significantly better: the ratio of what three add to what they leave is compared with that of
+    Least squares, weighted by ``bottom``; bends lie at borders of layers. The number of bends is the smallest with
+    which three do not fit significantly better: the ratio of what three add to what they leave is compared with that of
     resamples, the fit plus the errors of resampled blocks.
 
     Parameters
     ----------
     top, bottom : array (layers, blocks)
-        What is summed.
+        Terms of the sums.
     borders_um : array (layers + 1,)
     separation_um : float
         Least distance between bends, and from the ends.
@@ -122,7 +122,7 @@ def find_bends(top: Floats, bottom: Floats, borders_um: Floats, separation_um: f
         return None
     top, bottom, exposure = top[kept], bottom[kept], exposure[kept]
     ratio = top.sum(axis=1) / exposure
-    # Resampled ratios to first order, which also stand where a resample lacks a layer's objects. Blocks vary less
+    # Resampled ratios to first order, which also exist where a resample lacks a layer's objects. Blocks vary less
     # about their own mean than about the truth, by 1 - 1/n.
     n_blocks = (bottom.sum(axis=0) > 0).sum()
     errors = draws @ (top - ratio[:, None] * bottom).T / exposure * np.sqrt(n_blocks / max(n_blocks - 1, 1))
@@ -147,18 +147,18 @@ def find_bends(top: Floats, bottom: Floats, borders_um: Floats, separation_um: f
 
 @dataclass(frozen=True)
 class _Search:
-    """Sums of squares of hinge functions, of which any set of bends is fitted with a few products.
+    """Sums of squares of hinge functions, from which any set of bends is fitted with a few products.
 
     Attributes
     ----------
     depth_um, root : array (layers,)
         Middles of layers, and square roots of weights.
     places_um : array (places,)
-        Where bends may be.
+        Where bends may lie.
     line, hinges : array (layers, 2), (layers, places)
-        Orthonormal basis of straight lines, and hinges without their share of it; all times ``root``.
+        Orthonormal basis of straight lines, and hinges with their projection on it removed; all times ``root``.
     products : array (places, places)
-        Of the hinges.
+        Products of the hinges.
     separation_um : float
         Least distance from one bend to the next.
     """
@@ -181,7 +181,7 @@ class _Search:
 
     @property
     def most(self) -> int:
-        """Return how many bends have room."""
+        """Return how many bends fit into the profile."""
         room = int((self.places_um[-1] - self.places_um[0]) / self.separation_um + 1e-9) + 1
         return min(MOST_BREAKS, room)
 
@@ -191,7 +191,7 @@ class _Search:
         Returns
         -------
         improvement : array (profiles, bends + 1)
-            Sum of squares that the most bends fit beyond 0, 1, ... bends, over what they leave.
+            Sum of squares that the largest number of bends fits beyond 0, 1, ... bends, over what they leave.
         chosen : array (profiles, bends + 1, bends) of int
             Their places.
         """
@@ -210,7 +210,7 @@ class _Search:
 
     def fit(self, profiles: Floats, chosen: Ints) -> tuple[Floats, Floats]:
         """Return the fitted profiles (profiles, layers) for their bends, and the slopes of the pieces."""
-        first, span = self.depth_um[0], self.depth_um[-1] - self.depth_um[0]  # lengths of about 1 lose no digits
+        first, span = self.depth_um[0], self.depth_um[-1] - self.depth_um[0]  # lengths of about 1 keep all digits
         depth, places = (self.depth_um - first) / span, (self.places_um[chosen] - first) / span
         hinges = np.maximum(depth[None, :, None] - places[:, None, :], 0)
         ones = np.ones((len(chosen), len(depth), 1))
@@ -258,7 +258,7 @@ def _search(products, projected, places, apart, step, gains, chosen):  # type: i
                     if three > gains[p, 3]:
                         gains[p, 3] = three
                         chosen[p, 3, 0], chosen[p, 3, 1], chosen[p, 3, 2] = i, j, k
-        # Then each bend in turn to the best place about it.
+        # Then each bend in turn moves to the best place near it.
         for breaks in range(1, 4):
             if gains[p, breaks] == 0.0:
                 gains[p, breaks] = gains[p, breaks - 1]  # no room for so many
@@ -284,7 +284,7 @@ def _search(products, projected, places, apart, step, gains, chosen):  # type: i
 
 @njit(cache=True, nogil=True)
 def _gain(products, b, trial, breaks):  # type: ignore[no-untyped-def]
-    """Return the sum of squares that the hinges at these places fit: elimination, one place after the other."""
+    """Return the sum of squares that the hinges at these places fit: elimination, one place after another."""
     reduced = np.zeros((3, 4))
     for row in range(breaks):
         for column in range(breaks):

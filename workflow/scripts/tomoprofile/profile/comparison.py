@@ -1,7 +1,7 @@
-"""Scans beside each other: groups of replicates, what differs between them, and series in time.
+"""Scans compared: groups of replicates, differences between groups, and series in time.
 
 The unit is the scan, never the domain: domains of one scan share its sample, its mounting and its segmentation, so ten
-thousand of them in two scans still are two samples. Means are therefore means over scans, and their intervals come from
+thousand of them in two scans are still two samples. Means are therefore means over scans, and their intervals come from
 the spread between scans.
 """
 
@@ -22,7 +22,7 @@ from scipy import stats
 from ..tables import COMPARISON, ESTIMATES
 from .estimators import COVERAGE, Floats
 
-FEW_SCANS = 3  # with fewer in a group its spread is hardly known
+FEW_SCANS = 3  # with fewer in a group, its spread is poorly known
 _DEPTH_DIGITS = 6  # of a micrometre: bins of one configuration agree to rounding
 
 
@@ -107,7 +107,7 @@ def compare_scans(classes: Mapping[str, Sequence[ScanResult]]) -> pd.DataFrame:
     Parameters
     ----------
     classes : dict of sequence of ScanResult
-        Of each measured class the scans in which it was measured, only those with results.
+        For each measured class, the scans in which it was measured; only those with results.
 
     Returns
     -------
@@ -117,8 +117,8 @@ def compare_scans(classes: Mapping[str, Sequence[ScanResult]]) -> pd.DataFrame:
     Notes
     -----
     For n >= 2 scans with values x: mean ± t(n - 1) s / √n, with s their standard deviation. It assumes that scans are
-    drawn independently and vary about normally; it holds for any amount of noise within scans, which s contains. A
-    single scan has the interval of its own block bootstrap, which says nothing of other samples. The difference of two
+    independent and roughly normally distributed; it holds for any amount of noise within scans, which s includes. A
+    single scan has the interval of its own block bootstrap, which does not cover other samples. The difference of two
     groups has Welch's interval (Biometrika 34 (1947) 28) with the degrees of freedom of Satterthwaite.
     Bins are matched by their depths; a scan that does not reach one contributes none, and ``n_scans`` says so.
     """
@@ -126,7 +126,7 @@ def compare_scans(classes: Mapping[str, Sequence[ScanResult]]) -> pd.DataFrame:
 
 
 def comparable(sets: Sequence[Replicates]) -> list[tuple[Replicates, Replicates]]:
-    """Return the pairs of groups whose difference means something: both named, at the same time or without one."""
+    """Return the pairs of groups whose difference is meaningful: both named, and at the same time or without one."""
 
     def time(one: Replicates) -> float:
         return one.time_h if math.isfinite(one.time_h) else -math.inf
@@ -141,12 +141,12 @@ def mean_interval(values: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     Parameters
     ----------
     values : array (scans, places)
-        NaN where a scan has none; it does not count there.
+        NaN where a scan has no value; it does not count there.
 
     Returns
     -------
     mean, sd, low, high : arrays (places,)
-        NaN where there are too few scans to tell: one for the mean, two for the others.
+        NaN where there are too few scans: the mean needs one, the others two.
     """
     n, mean, variance = _moments(values)
     half = stats.t.ppf(0.5 + COVERAGE / 2, np.maximum(n - 1, 1)) * np.sqrt(variance / np.maximum(n, 1))
@@ -154,7 +154,7 @@ def mean_interval(values: Floats) -> tuple[Floats, Floats, Floats, Floats]:
 
 
 def welch_interval(a: Floats, b: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return the difference of means, ``b`` minus ``a``, and the ends of Welch's interval; NaN with one scan a side.
+    """Return the difference of means, ``b`` minus ``a``, and the ends of Welch's interval; NaN with one scan on a side.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def welch_interval(a: Floats, b: Floats) -> tuple[Floats, Floats, Floats]:
     difference = mean_b - mean_a
     of_a, of_b = variance_a / np.maximum(n_a, 1), variance_b / np.maximum(n_b, 1)
     spread = of_a**2 / np.maximum(n_a - 1, 1) + of_b**2 / np.maximum(n_b - 1, 1)
-    # Scans that are all alike leave nothing to divide by, and an interval without width whatever t is.
+    # Scans that are all equal leave nothing to divide by, and an interval without width whatever t is.
     freedom = np.divide((of_a + of_b) ** 2, spread, out=np.ones_like(spread), where=spread > 0)
     half = stats.t.ppf(0.5 + COVERAGE / 2, freedom) * np.sqrt(of_a + of_b)
     return difference, difference - half, difference + half
@@ -196,7 +196,7 @@ def _moments(values: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
 
 @dataclass(frozen=True)
 class _Aligned:
-    """Zones or bins of all scans, so that equal places stand in one column.
+    """Zones or bins of all scans, aligned so that equal places are in one column.
 
     Attributes
     ----------
@@ -278,7 +278,7 @@ def _group_rows(one: Replicates, aligned: _Aligned) -> list[_Columns]:
         values, low, high = (aligned.columns[f"{quantity}{end}"][chosen][:, places] for end in ("", "_lo", "_hi"))
         n = np.isfinite(values).sum(axis=0)
         mean, sd, *ends = mean_interval(values)
-        # The interval of the only scan there is.
+        # The interval of the only scan.
         own = [_moments(np.where(np.isfinite(values), bound, np.nan))[1] for bound in (low, high)]
         lo, hi = (np.where(n == 1, *pair) for pair in zip(own, ends, strict=True))
         within = within_variance(low, high, n_blocks)

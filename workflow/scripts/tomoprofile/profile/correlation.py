@@ -1,7 +1,7 @@
-"""The two-point probability S2(r) of a zone, exact from runs: how large, and how far apart, what fills it is.
+"""The two-point probability S2(r) of a zone, exact from runs: the size and spacing of what fills it.
 
-Two runs on a line hold one another's points at distance r as often as one of them, shifted by r, overlaps the other:
-a trapezoid over r, and its second differences are four numbers. So all distances cost as much as one.
+Two runs on a line contain as many pairs of points at distance r as one of them, shifted by r, overlaps the other:
+a trapezoid over r, whose second differences are four numbers. So all distances cost as much as one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .estimators import ratio
 from .masks import Floats, Grid, Ints
 
 MOST_LAG_UM = 50.0
-_STEP = 16  # columns; the resin of a line is looked for at every sixteenth voxel, its ends then to the voxel
+_STEP = 16  # columns; the resin of a line is sampled at every sixteenth voxel, its ends then found to the voxel
 
 
 class Stretches(NamedTuple):
@@ -31,7 +31,7 @@ class Stretches(NamedTuple):
 
 
 class _Blocks(NamedTuple):
-    """Lateral blocks on the lines of a slice.
+    """The lateral blocks on the lines of a slice.
 
     ``base`` (lines,) and ``along`` (voxels on a line,) add up to the number of the block; ``piece_end`` is one past the
     last voxel of the block that holds a voxel.
@@ -81,7 +81,7 @@ def count_pairs(
     windows = [[_windows(grid, z, zone, _STEP) for z in range(start, stop)] for zone in zones]
     for index, zone in enumerate(zones):
         if sum(int((w.stop - w.start).sum()) for w in windows[index]) != expected[index]:
-            # Holes narrower than the step, which a plane and its circle do not have: look at every voxel.
+            # Holes may be narrower than the step, unlike those of a plane and its circle: look at every voxel.
             windows[index] = [_windows(grid, z, zone, 1) for z in range(start, stop)]
     axis = line_axis(grid)
     along = grid.blocks[axis]
@@ -114,7 +114,7 @@ def correlation_table(names: list[str], grid: Grid, domain: Ints, resin: Ints, d
         Zones.
     grid : Grid
     domain, resin : array (zones, blocks, lags + 2)
-        Of :func:`count_pairs`, all slices together.
+        From :func:`count_pairs`, all slices together.
     draws : array (resamples, blocks)
     """
     tops, bottoms = (pairs_at(part).transpose(0, 2, 1).astype(np.float64) for part in (domain, resin))
@@ -135,7 +135,7 @@ def _windows(grid: Grid, z: int, zone: NDArray[np.bool_], step: int) -> Stretche
     """Return the stretches of a zone's resin on the lines of a slice."""
     axis = line_axis(grid)
     lines, length = grid.shape[3 - axis], grid.shape[axis]
-    held = np.append(zone, False)  # at -1: what does not count
+    held = np.append(zone, False)  # at -1: voxels that do not count
 
     def inside(line: Ints, along: Ints) -> NDArray[np.bool_]:
         y, x = (line, along) if axis == 2 else (along, line)
@@ -144,7 +144,7 @@ def _windows(grid: Grid, z: int, zone: NDArray[np.bool_], step: int) -> Stretche
         return held[grid.place(z_um.ravel(), y_um.ravel(), x_um.ravel())[0]].reshape(x_um.shape)
 
     columns = np.append(np.arange(0, length, step), length - 1)
-    if grid.resin.air.any():  # comes in blocks: both ends of each are looked at
+    if grid.resin.air.any():  # air comes in blocks: both ends of each are checked
         first = np.arange(0, length, grid.resin.side)
         columns = np.concatenate([columns, first, first[1:] - 1])
     columns = np.unique(columns)
@@ -160,7 +160,7 @@ def _windows(grid: Grid, z: int, zone: NDArray[np.bool_], step: int) -> Stretche
 
 
 def _lines(grid: Grid, runs: Runs, part: slice, axis: int) -> Stretches:
-    """Return the domains of a slice as stretches of its lines; different ones that touch are one."""
+    """Return the domains of a slice as stretches of its lines; different domains that touch form one stretch."""
     line, start, stop = (column[part].astype(np.int64) for column in (runs.y, runs.x_start, runs.x_stop))
     if axis == 2:
         return Stretches(line, start, stop)

@@ -1,7 +1,7 @@
-"""Voxels and pairs of voxels of a scan, counted slab by slab by as many workers as there are.
+"""Voxels and pairs of voxels of a scan, counted slab by slab by any number of workers.
 
-Every part is integers by layer and block, and parts are joined by sums: the same for any slabs and any number of
-workers. Most layers and blocks of a slab are empty, so parts travel as sparse arrays.
+Every part consists of integers by layer and block, and parts are added up: the result is the same for any slabs and
+any number of workers. Most layers and blocks of a slab are empty, so parts travel as sparse arrays.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SLAB_VOXELS = 2**26  # of slices without domains, which no row group divides
 
 @dataclass(frozen=True)
 class Counts:
-    """What was counted in some slices.
+    """The counts in some slices.
 
     Attributes
     ----------
@@ -37,9 +37,9 @@ class Counts:
     domain : dict of sparse array (layers, blocks) of int64
         Voxels of domains at each level.
     voxels : dict of int
-        Voxels of domains at each level, wherever they lie.
+        Voxels of domains at each level, at any depth.
     domain_pairs, resin_pairs : sparse array (zones * blocks, lags + 2) of int64
-        Of :func:`~tomoprofile.profile.correlation.count_pairs`, at the calibrated level.
+        From :func:`~tomoprofile.profile.correlation.count_pairs`, at the calibrated level.
     """
 
     resin: csr_array
@@ -66,13 +66,13 @@ def count_scan(objects: dict[str, Path], name: str, grid: Grid, zones: NDArray[n
     objects : dict
         Objects files of the levels; ``calibrated`` is one of them.
     name : str
-        The class. To it the domains of other classes are resin.
+        The class. Domains of other classes count as resin.
     grid : Grid
         Layers and blocks.
     zones : array (zones, layers) of bool
         Which layers belong to each zone.
     workers : Workers
-        Who counts.
+        Count the slabs.
 
     Raises
     ------
@@ -146,5 +146,5 @@ def _join(upper: Counts, lower: Counts) -> Counts:
 
 
 def dense(counted: csr_array) -> Ints:
-    """Return a sparse array of integers as a plain one."""
+    """Return a sparse array of integers as a dense one."""
     return np.asarray(counted.toarray(), np.int64)

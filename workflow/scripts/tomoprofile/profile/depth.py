@@ -1,4 +1,4 @@
-"""What changes with the distance from the substrate: profile, zones, breakpoints, sizes and correlation."""
+"""The results against the distance from the substrate: profile, zones, breakpoints, sizes and correlation."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _REMEDY = "Remove it and run the workflow again."
 
 @dataclass(frozen=True)
 class ProfileInputs:
-    """What the tables of a scan are made from.
+    """The files from which the tables of a scan are made.
 
     Attributes
     ----------
@@ -51,9 +51,9 @@ class ProfileInputs:
     interface : Path
         ``interface.json``.
     resin : Path, optional
-        ``resin.npz``: where air and the outside of the reconstruction are, which count nowhere.
+        ``resin.npz``: where there is air or nothing was reconstructed; neither is counted.
     familiarity : Path, optional
-        ``familiarity.json``; a scan unlike those its model has seen is flagged in every row.
+        ``familiarity.json``; a scan unlike those that its model has seen is flagged in every row.
     mask : Path, optional
         ``mask.json`` of a scan whose mask was given. The uncertainty of its boundary is unknown, so the rows ``low``
         and ``high`` are empty and flagged.
@@ -69,7 +69,7 @@ class ProfileInputs:
 
 @dataclass(frozen=True)
 class ProfileTables:
-    """Where the tables of a scan go; docs/outputs.md describes them."""
+    """Where the tables of a scan are written; docs/outputs.md describes them."""
 
     profile: Path
     zones: Path
@@ -81,13 +81,13 @@ class ProfileTables:
 def profile_depth(
     inputs: ProfileInputs, config: ProfileConfig, seed: int, out: ProfileTables, workers: Workers | None = None
 ) -> None:
-    """Write the tables of what changes with the distance from the substrate, one class after the other.
+    """Write the tables of results against the distance from the substrate, one class after another.
 
-    Each class is measured as if it were alone: what is no domain of it is resin to it, domains of other classes too.
+    Each class is measured as if it were alone: everything but its own domains is resin, domains of other classes too.
 
-    Volume ratios are counted voxel by voxel at the voxel's own depth, never by assigning whole objects. Objects count
+    Volume fractions are counted voxel by voxel at each voxel's depth, never by assigning whole objects. Objects count
     where their centroid lies. Near an open end of the scan, within the radius of its largest whole domain, objects are
-    cut: what is told of objects in a range leaves those depths out, volume ratios need not.
+    cut: estimates about objects leave those depths out, volume fractions need not.
 
     Parameters
     ----------
@@ -95,16 +95,16 @@ def profile_depth(
     config : ProfileConfig
         Bins, zones, field of view, bootstrap.
     seed : int
-        Of the bootstrap.
+        Seed of the bootstrap.
     out : ProfileTables
-        Receive the tables.
+        Paths of the tables.
     workers : Workers, optional
-        Who counts voxels; without any, this process. The tables do not depend on it.
+        Count the voxels; without any, this process does. The tables do not depend on it.
 
     Raises
     ------
     InputError
-        When a file is no objects file or table of this version, or the files do not belong together.
+        When a file is not an objects file or table of this version, or the files do not belong together.
     StageError
         When the scan holds no resin.
 
@@ -140,7 +140,7 @@ def profile_depth(
 
 @dataclass(frozen=True)
 class _Counted:
-    """What was counted of one class in a scan.
+    """The counts of one class in a scan.
 
     Attributes
     ----------
@@ -191,7 +191,7 @@ class _Counted:
         )
 
     def tallies(self, ranges: Ranges, level: str) -> Tallies:
-        """Return what the estimates of some ranges are made from."""
+        """Return the tallies behind the estimates of some ranges."""
         found, resin, grid = self.found[level], self.exposure.resin, self.exposure.grid
         objects = ranges.holds & self.exposure.usable
         return Tallies(
@@ -221,7 +221,7 @@ class _Counted:
         return pd.DataFrame(columns | diameters(ranges, found, self.exposure))
 
     def of_unknown_size(self, ranges: Ranges) -> NDArray[np.bool_]:
-        """Return which rows of some ranges hold domains whose size the table does not tell."""
+        """Return which rows of some ranges hold domains whose size is missing from the table."""
         n_layers = self.exposure.grid.n_layers
         unknown = [
             np.bincount(found.layer[found.diameter_um == 0], minlength=n_layers) for found in self.found.values()
@@ -275,7 +275,7 @@ def _conditions(objects: dict[str, Path]) -> dict[str, dict[str, ObjectsMetadata
         told = {level: look(classes) for level, classes in found.items()}
         if any(one != told[CALIBRATED] for one in told.values()):
             got = ", ".join(f"{level}: {one}" for level, one in told.items())
-            raise InputError(Fault(str(objects["low"]), got, f"the boundary levels are of different {what}", _REMEDY))
+            raise InputError(Fault(str(objects["low"]), got, f"the boundary levels have different {what}", _REMEDY))
     return {name: {level: found[level][name] for level in LEVELS} for name in found[CALIBRATED]}
 
 
@@ -304,7 +304,7 @@ def _read_domains(path: Path, name: str, level: str) -> pd.DataFrame:
 
 
 def _largest_radius_um(domains: pd.DataFrame) -> float:
-    """Return the radius of the largest domain that no side of the scan cuts; 0 without any."""
+    """Return the radius of the largest domain that no side of the scan cuts; 0 when there is none."""
     largest = float(domains.query("edge_weight > 0")["equivalent_diameter_um"].max())
     return largest / 2 if largest > 0 else 0.0
 

@@ -14,10 +14,10 @@ from .exposure import Exposure
 from .masks import Floats, Grid, Ints
 from .ranges import Ranges
 
-FEW = 5  # objects that tell too little
+FEW = 5  # fewer objects are too few for an estimate
 _QUANTILES = {"min": 0.0, "p10": 0.1, "median": 0.5, "p90": 0.9, "max": 1.0}
-_CLASSES = 30  # of diameters, about so many
-_POINTS = 64  # a side of the lattice that measures the window
+_CLASSES = 30  # of diameters, approximately
+_POINTS = 64  # per side of the lattice that measures the window
 # Mean distance to the nearest neighbour in a Poisson process of density N: gamma(4/3) (4 pi N / 3)^(-1/3).
 _POISSON = math.gamma(4 / 3) * (4 * math.pi / 3) ** (-1 / 3)
 
@@ -32,9 +32,9 @@ class Domains:
         Where the centroid lies.
     diameter_um, weight : array
         Equivalent diameter, and lateral weight of Miles and Lantuéjoul, 0 for objects cut laterally. Both are 0 where
-        the table does not tell the size.
+        the table lacks the size.
     nearest_um, border_um : array
-        Distance to the nearest other one, NaN where it is unknown, and to the nearest side of the window.
+        Distance to the nearest other object, NaN where it is unknown, and to the nearest side of the window.
     """
 
     layer: Ints
@@ -58,7 +58,7 @@ class Domains:
         return cls(*(column[counts] for column in (layer, block, diameter, weight, nearest, border)))
 
     def within(self, holds: NDArray[np.bool_]) -> Domains:
-        """Return those in some layers (layers,) that no side of the scan cuts."""
+        """Return the objects in some layers (layers,) that no side of the scan cuts."""
         chosen = holds[self.layer] & (self.weight > 0)
         return Domains(*(column[chosen] for column in vars(self).values()))
 
@@ -101,7 +101,7 @@ def diameters(ranges: Ranges, found: Domains, exposure: Exposure) -> dict[str, F
 def nearest_neighbours(
     ranges: Ranges, found: Domains, density_per_mm3: Floats, exposure: Exposure
 ) -> dict[str, Floats]:
-    """Return mean and spread of the distance to the nearest neighbour, and how regular the places are.
+    """Return mean and spread of the distance to the nearest neighbour, and how regular the positions are.
 
     Parameters
     ----------
@@ -120,9 +120,9 @@ def nearest_neighbours(
     Notes
     -----
     A neighbour may lie outside the scan. So only objects nearer to their neighbour than to the border of the window
-    count, each with one over the volume of those places of the range that are as far from the border (Hanisch, Math.
-    Operationsforsch. Stat. 15 (1984) 409): far neighbours do not become rarer than they are. The substrate is a
-    border. Fewer than five such objects tell nothing.
+    count, each weighted with one over the volume of the range that is as far from the border (Hanisch, Math.
+    Operationsforsch. Stat. 15 (1984) 409): distant neighbours are not under-represented. The substrate is a border.
+    With fewer than five such objects there is no estimate.
     """
     known = found.nearest_um <= found.border_um
     lattice = _lattice(exposure.grid)
@@ -153,7 +153,7 @@ def nearest_neighbours(
 
 
 def _lattice(grid: Grid) -> Domains:
-    """Return points all over the scan that count, as many for the same volume of any range."""
+    """Return points all over the scan that count, equally dense in all ranges."""
     sides = zip(grid.shape, grid.voxel_size_um, strict=True)
     axes = [n * edge * (np.arange(points := min(n, _POINTS)) + 0.5) / points for n, edge in sides]
     position = [axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")]
@@ -170,7 +170,7 @@ def distance_to_border_um(grid: Grid, z_um: Floats, y_um: Floats, x_um: Floats) 
 
 
 def diameter_edges_um(found: Domains) -> Floats:
-    """Return the borders of classes of diameters, shared by all zones: about thirty of a round width, from 0 on."""
+    """Return the borders of classes of diameters, shared by all zones: about thirty of a round width, from 0."""
     largest = float(found.diameter_um.max(initial=0.0)) or 1.0
     power = 10.0 ** math.floor(math.log10(largest / _CLASSES))
     width = next(power * step for step in (1, 2, 5, 10) if power * step >= largest / _CLASSES * (1 - 1e-9))
@@ -183,7 +183,7 @@ def sizes_table(names: list[str], zones: Ranges, found: Domains, exposure: Expos
     Parameters
     ----------
     names : list of str
-        Of the zones.
+        Names of the zones.
     zones : Ranges
     found : Domains
     exposure : Exposure
@@ -193,7 +193,7 @@ def sizes_table(names: list[str], zones: Ranges, found: Domains, exposure: Expos
     tables = []
     for name, holds in zip(names, zones.holds & exposure.usable, strict=True):
         row = found.within(holds)
-        # An upper border belongs to its class for no domain: [lo, hi).
+        # The upper border does not belong to a class: [lo, hi).
         size = np.searchsorted(edges, row.diameter_um, side="right") - 1
         n = len(edges) - 1
         weight = np.bincount(size * n_blocks + row.block, row.weight, n * n_blocks).reshape(n, -1)

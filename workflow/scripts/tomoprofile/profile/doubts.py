@@ -1,4 +1,4 @@
-"""Why rows of the profile and of the zones are doubtful: their column ``flag``."""
+"""Reasons to doubt rows of the profile and of the zones: their column ``flag``."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from .ranges import Ranges
 
 @dataclass(frozen=True)
 class Doubts:
-    """What makes every row of a scan doubtful.
+    """Reasons to doubt every row of a scan.
 
     Attributes
     ----------
     of_model : str
-        The flag of a scan unlike those its model has seen, or nothing.
+        The flag of a scan unlike those that its model has seen, or empty.
     corners_counted : bool
-        Whether filled corners of slices were taken for resin, because the configuration says so.
+        Whether filled corners of slices count as resin, because the configuration says so.
     mask_was_given : bool
-        Whether the mask was given, so that the boundary levels say nothing.
+        Whether the mask was given, so that the boundary levels carry no information.
     """
 
     of_model: str = ""
@@ -34,17 +34,17 @@ class Doubts:
     mask_was_given: bool = False
 
     def flag(self, table: pd.DataFrame, ranges: Ranges, exposure: Exposure, unknown_size: NDArray[np.bool_]) -> None:
-        """Add the column ``flag``: why a row is doubtful, reasons joined by ``;``.
+        """Add the column ``flag``: reasons to doubt a row, joined by ``;``.
 
         Parameters
         ----------
         table : DataFrame
-            Rows of the ranges, level by level; changed in place. Of a given mask the rows of the other levels become
-            empty.
+            Rows of the ranges, level by level; changed in place. For a given mask, the rows of the other levels
+            become empty.
         ranges : Ranges
         exposure : Exposure
         unknown_size : array (rows,) of bool
-            Where domains have no size in their table, so that what is told of objects lacks them.
+            Where domains have no size in their table, so that estimates about objects lack them.
         """
         near_um, far_um = exposure.whole_um
         levels = len(table) // len(ranges.holds)
@@ -68,7 +68,7 @@ class Doubts:
 
 
 def _forget_band(table: pd.DataFrame) -> None:
-    """Empty the rows of the boundary levels: of a given mask all levels are alike, which must not read as certainty."""
+    """Empty the rows of the boundary levels: those of a given mask are all equal, which must not read as certainty."""
     band = table["level"].to_numpy() != CALIBRATED
     table["n_domains"] = table["n_domains"].astype("Int64")  # which has missing values
     known = ("depth_lo_um", "depth_hi_um", "level", "resin_um3", "flag")

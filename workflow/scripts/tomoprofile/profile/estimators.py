@@ -12,21 +12,21 @@ from scipy import stats
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-LEAST_BLOCKS = 4  # for any interval
-SURE_BLOCKS = 9  # for one that covers as often as it says (docs/benchmarks/coverage.md)
+LEAST_BLOCKS = 4  # below this there is no interval
+SURE_BLOCKS = 9  # from here on, intervals have their nominal coverage (docs/benchmarks/coverage.md)
 COVERAGE = 0.95
 
 
 @dataclass(frozen=True)
 class Tallies:
-    """What was counted in each range of depths and lateral block; every array (ranges, blocks).
+    """The counts in each range of depths and lateral block; every array (ranges, blocks).
 
     Attributes
     ----------
     resin, domain : array
         Voxels of resin, which includes domains, and of domains.
     resin_of_objects : array
-        Voxels of resin in those depths in which objects are counted: too near to an open end of the scan they are cut.
+        Voxels of resin at the depths where objects are counted: too near to an open end of the scan they are cut.
     weight, weight_diameter : array
         Sums of ``edge_weight`` and of ``edge_weight * equivalent_diameter_um`` over objects there.
     """
@@ -53,7 +53,7 @@ class Tallies:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A quantity in each range of depths, with the ends of its 95 % interval; NaN where it cannot be told."""
+    """A quantity in each range of depths, with the ends of its 95 % interval; NaN where it is unknown."""
 
     value: Floats
     low: Floats
@@ -76,7 +76,7 @@ def draw_blocks(n_blocks: int, resamples: int, seed: int) -> Floats:
 
 
 def estimate(tallies: Tallies, voxel_um3: float, draws: Floats) -> dict[str, Estimate]:
-    """Return volume ratio, mean diameter and number density with their intervals.
+    """Return volume fraction, mean diameter and number density with their intervals.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def estimate(tallies: Tallies, voxel_um3: float, draws: Floats) -> dict[str, Est
     voxel_um3 : float
         Volume of a voxel.
     draws : array (resamples, blocks)
-        Of :func:`draw_blocks`; the same for all quantities, so that they vary together.
+        From :func:`draw_blocks`; the same for all quantities, so that they vary together.
     """
     return {name: ratio(*parts, draws) for name, parts in tallies.quantities(voxel_um3).items()}
 
@@ -96,7 +96,7 @@ def ratio(top: Floats, bottom: Floats, factor: float, draws: Floats) -> Estimate
     Parameters
     ----------
     top, bottom : array (rows, blocks)
-        What is summed.
+        Terms of the sums.
     factor : float
         Unit of the ratio.
     draws : array (resamples, blocks)
@@ -107,7 +107,7 @@ def ratio(top: Floats, bottom: Floats, factor: float, draws: Floats) -> Estimate
     The interval is the expanded percentile interval of the block bootstrap: the levels of the percentiles are moved
     out so that few blocks, whose resamples vary too little, get the width of a t interval (Hesterberg, Am. Stat. 69
     (2015) 371). Blocks that add nothing to the denominator do not count: those without resin, and for means over
-    domains those without a domain, which tell nothing of their size. With less than 4 blocks there is no interval.
+    domains those without a domain, which say nothing about their size. With fewer than 4 blocks there is no interval.
     """
     blocks = (bottom > 0).sum(axis=1)
     value = factor * _divide(top.sum(axis=1), bottom.sum(axis=1))
@@ -119,7 +119,7 @@ def ratio(top: Floats, bottom: Floats, factor: float, draws: Floats) -> Estimate
 
 
 def interval(resampled: Floats, n_blocks: int) -> tuple[float, float]:
-    """Return the ends of the expanded percentile interval of resampled values; those that are NaN tell nothing."""
+    """Return the ends of the expanded percentile interval of resampled values; NaN values are ignored."""
     tail = expanded_tail(n_blocks)
     low, high = np.quantile(resampled[np.isfinite(resampled)], [tail, 1 - tail])
     return float(low), float(high)
@@ -153,7 +153,7 @@ def medians(values: list[Floats], weights: list[Floats], members: list[Ints], dr
 
     Notes
     -----
-    The median of a resample is at most v just when half of its weight lies at or below v. So the quantiles of all
+    The median of a resample is at most v exactly when half of its weight lies at or below v. So the quantiles of all
     resampled medians are found by bisection over the values, without a single resample being sorted; all rows at once.
     """
     blocks = np.array([len(np.unique(row)) for row in members])
@@ -181,7 +181,7 @@ def medians(values: list[Floats], weights: list[Floats], members: list[Ints], dr
             reached = draws @ _by_block(cell, held, len(rows), draws.shape[1]).T >= half
             known = half > 0
             enough = (reached & known).sum(axis=0) >= wanted * known.sum(axis=0)
-            # Where nothing is between, the middle is `below`: it stays.
+            # Where nothing lies between, the middle is `below`, which stays.
             open_ = at - below > 1
             at, below = np.where(open_ & enough, middle, at), np.where(open_ & ~enough, middle, below)
         ends[rows] = sorted_values[first + at]

@@ -1,7 +1,7 @@
-"""Which voxels count, and where: field of view, resin without air, layers of depth and lateral blocks.
+"""The voxels that count: field of view, resin without air, layers of depth and lateral blocks.
 
 Domains and resin are counted by the same kernel, on runs of voxels: the resin of a slice is one run on every row. So a
-voxel cannot be in the numerator of a ratio without being in its denominator.
+voxel cannot be in the numerator of a fraction without being in its denominator.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class FieldOfView:
-    """The reconstructed part of every slice, as one stretch of columns on each row.
+    """The reconstructed part of every slice, as one range of columns on each row.
 
     Attributes
     ----------
@@ -53,11 +53,11 @@ class FieldOfView:
         ----------
         kind : str or Circle
             ``all``; ``cylinder``, the largest circle in each slice; ``auto``, the circle ``found`` or else all; or a
-            circle given by hand.
+            circle from the configuration.
         shape, voxel_size_um : tuple
-            Of the scan.
+            Properties of the scan.
         found : Circle, optional
-            What was reconstructed, as far as the scan shows it.
+            The reconstructed part, as far as the scan shows it.
         """
         rows, columns = shape[1:]
         height, width = rows * voxel_size_um[1], columns * voxel_size_um[2]
@@ -87,7 +87,7 @@ class FieldOfView:
         return FieldOfView(start, np.where(inside, np.clip(self.x_stop, start, x.stop), start), self.circle)
 
     def inward_um(self, y_um: Floats, x_um: Floats) -> Floats:
-        """Return how far inside of the circle points lie; infinitely far without one."""
+        """Return how far inside the circle points lie; infinity without a circle."""
         if self.circle is None:
             return np.full(np.broadcast(y_um, x_um).shape, np.inf)
         y, x = self.circle.centre_um or (0.0, 0.0)
@@ -114,7 +114,7 @@ class Space:
     view : FieldOfView
         Voxels outside are not counted.
     resin : Resin
-        Nor are those in air.
+        Voxels in air are not counted either.
     """
 
     shape: tuple[int, int, int]
@@ -149,7 +149,7 @@ class Space:
     def whole_objects_um(self, radius_um: float) -> tuple[float, float]:
         """Return the depths between which centroids of objects up to a radius lie without the scan's ends cutting them.
 
-        The near end is open, so has a limit, only when the substrate lies wholly outside the scan.
+        The near end is open, and so has a limit, only when the substrate lies wholly outside the scan.
         """
         near, far = self.plane.end_depths_um(self.shape, self.voxel_size_um)
         near_um = float(near.max()) + radius_um if near.min() > 0 else -np.inf
@@ -163,7 +163,7 @@ class Grid(Space):
     Attributes
     ----------
     borders_um : array (n_layers + 1,)
-        Ascending; layer i holds depths in ``[borders_um[i], borders_um[i + 1])``. What lies before the first or behind
+        Ascending; layer i holds depths in ``[borders_um[i], borders_um[i + 1])``. Anything before the first or beyond
         the last border is not counted: the substrate, or a guard.
     blocks : tuple of arrays
         For each axis and voxel index the share of the block number; the sum over axes is the number of the block.
@@ -292,7 +292,7 @@ def _count(runs, geometry, tallies):  # type: ignore[no-untyped-def]
     for run in range(runs.z.size):
         i, j = runs.z[run], runs.y[run]
         first, last = max(runs.start[run], geometry.view_start[j]), min(runs.stop[run], geometry.view_stop[j])
-        # The same order of operations as Plane.depth_um, so that both agree to the last bit at a border.
+        # The same order of operations as in Plane.depth_um, so that both agree to the last bit at a border.
         row = nz * ((i + 0.5) * dz) + ny * ((j + 0.5) * dy)
         row_block = bz[i] + by[j]
         layer, block, held = 0, -1, 0

@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 from ..config import ProfileConfig, Zone
 from .masks import Floats, Grid, Ints
 
-LAYERS_PER_BIN = 5  # breaks are searched between layers: 1 um with the default bins, against the 3 um they must meet
-LEAST_EXPOSURE = (
-    0.01  # of the largest bin; bins at the ends with less, such as the corners of a tilted scan, are dropped
-)
+LAYERS_PER_BIN = 5  # breaks lie between layers: 1 um with the default bins, well below the 3 um tolerance
+LEAST_EXPOSURE = 0.01  # of the largest bin; smaller bins at the ends, such as the corners of a tilted scan, are dropped
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class Ranges:
     Attributes
     ----------
     low_um, high_um : array (n,)
-        Ends as they are shown.
+        Ends as shown.
     holds : array (n, layers) of bool
         Which layers belong to the range.
     """
@@ -60,7 +58,7 @@ def layer_borders(
 
 
 def bin_ranges(grid: Grid, bins_um: Floats, resin: Ints) -> Ranges:
-    """Return the bins between borders, without the ends that hold next to no resin (layers, blocks)."""
+    """Return the bins between borders, without those at the ends that hold hardly any resin (layers, blocks)."""
     ranges = _ranges(grid, bins_um[:-1], bins_um[1:])
     exposure = (ranges.holds @ resin).sum(axis=1)
     kept = np.flatnonzero(exposure >= LEAST_EXPOSURE * exposure.max())
@@ -77,7 +75,7 @@ def zone_ranges(grid: Grid, zones: tuple[Zone, ...]) -> Ranges:
 
 
 def layer_ranges(grid: Grid) -> Ranges:
-    """Return every layer as a range of its own."""
+    """Return each layer as a range of its own."""
     return Ranges(grid.borders_um[:-1], grid.borders_um[1:], np.eye(grid.n_layers, dtype=bool))
 
 

@@ -41,7 +41,7 @@ class BeamtimeEntry:
     scan : Scan
         Its row of the sheet.
     files : ScanLayout
-        Where its results lie.
+        Where its results are.
     segmenter : Path
         Folder of its model bundle, ``threshold.json`` or ``mask.json``.
     troubles : tuple of (str, str)
@@ -67,7 +67,7 @@ class BeamtimeEntry:
 
 @dataclass(frozen=True)
 class Quantity:
-    """A cell of the table: a number and where it lies on the scale that all scans share, in per cent of the width."""
+    """A cell of the table: a number and its position on the scale shared by all scans, in per cent of the width."""
 
     estimate: Estimate
     at: float
@@ -133,7 +133,7 @@ def report_beamtime(
         for sample, flags in findings.items()
         if flags and sample not in names and sample != "-"
     ]
-    states: dict[str, int] = {}  # the gravest of the rows of a scan
+    states: dict[str, int] = {}  # the worst of the rows of a scan
     for row in rows:
         states[row.sample] = min(_SEVERITY.index(row.state), states.get(row.sample, len(_SEVERITY)))
     rows.sort(key=lambda row: states[row.sample])  # stable: the order of the sheet within a kind
@@ -201,7 +201,7 @@ def _segmentation(entry: BeamtimeEntry) -> Segmentation | None:
 
 
 def _rows(entry: BeamtimeEntry, found: list[Flag], page: Path) -> Iterator[Row]:
-    """Yield the row of each class of a scan; what is known of the whole scan is told in each."""
+    """Yield the row of each class of a scan; facts about the whole scan are repeated in each."""
     classes, record = read_zones(entry.files.zones), read_record(entry.files.interface)
     segmentation = _segmentation(entry)
     edge = dict(zip("zyx", entry.scan.voxel_size_um, strict=True)).get(str(record.get("axis")))
@@ -255,7 +255,7 @@ def _without_results(entry: BeamtimeEntry, found: list[Flag]) -> Row:
     flags = [*_trouble_flags(entry), *found]
     failed = worst(flags) == "error"
     if not failed:
-        text = "Nothing failed for this scan; its turn has not come, or it waits for something that failed elsewhere."
+        text = "No job of this scan failed: it has not started yet, or it waits for something that failed elsewhere."
         flags.append(Flag("error", "No result yet", text))
     return Row(entry.sample, "error", "failed" if failed else "missing", tuple(flags))
 

@@ -85,7 +85,7 @@ def comparison_section(scans: Sequence[ScanResult], table: pd.DataFrame) -> dict
 
 
 def spread_in_words(ratio: float, n_scans: int) -> str:
-    """Say what the variance between scans is beside that of the sampling within them.
+    """Compare in words the variance between scans with the sampling variance within them.
 
     Without any difference between samples the ratio is distributed as chi-squared over its n - 1 degrees of freedom.
     """
@@ -112,8 +112,8 @@ def _remarks(scans: Sequence[ScanResult], sets: Sequence[Replicates]) -> list[st
             kinds.setdefault(scan.conditions.get(name), []).append(scan.sample)
         parts = "; ".join(f"{kind or 'unknown'}: {_names(samples)}" for kind, samples in kinds.items())
         remarks.append(
-            f"These scans differ in their {name} ({parts}). Do not take a difference that comes with it for one "
-            "between samples."
+            f"These scans differ in their {name} ({parts}). A difference between them "
+            "may come from this and not from the samples."
         )
     if not any(one.group for one in sets):
         remarks.append(

@@ -19,10 +19,10 @@ from plotly.subplots import make_subplots
 from ..profile.comparison import Replicates
 from .figures import DASHES, LEGEND_ABOVE, MANY, NEUTRAL, QUANTITIES, bare, intervals, stretches
 
-# Sequential, the same order with any colour vision; without its ends, which vanish on a black or white page.
+# Sequential, in the same order with any colour vision; without its ends, which vanish on a black or white page.
 _SCALE = sample_colorscale("Cividis", np.linspace(0.15, 0.85, 12))
 _SHADES = 24  # of the scale of time: curves of one shade are one trace, so that hundreds of scans stay light
-_MOST_BANDS = 6  # intervals as areas; more hide each other
+_MOST_BANDS = 6  # intervals shown as areas; more would hide each other
 _MOST_NAMED = 12  # lone scans with a name of their own
 _MOST_IN_LEGEND = 24
 
@@ -156,7 +156,7 @@ def _mean(
     curves: Sequence[pd.DataFrame], factor: float, title: str, unit: str, family: _Family, style: dict[str, Any]
 ) -> go.Scatter:
     x, y = _joined([(_middle(curve), factor * curve["value"].to_numpy()) for curve in curves])
-    known = len(curves) <= _MOST_NAMED  # what the pointer tells is text, and would be most of the page
+    known = len(curves) <= _MOST_NAMED  # hover texts would otherwise be most of the page
     details = np.concatenate(
         [
             np.vstack([curve[["n_scans", "lo", "hi"]].to_numpy(float) * (1, factor, factor), [[np.nan] * 3]])
@@ -201,7 +201,7 @@ def _area(curve: pd.DataFrame, factor: float, colour: str, style: dict[str, Any]
 
 
 def _joined(curves: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return curves one after the other with a gap between them, as one trace needs them."""
+    """Return curves one after another with gaps between them, as a single trace needs them."""
     parts = [[np.append(values, np.nan) for values in curve] for curve in curves] or [[np.array([np.nan])] * 2]
     x, y = (np.concatenate(values).astype(np.float32) for values in zip(*parts, strict=True))
     return x, y

@@ -15,12 +15,12 @@ from .numbers import depth_range, length
 from .segmentation import MeasuredFacts, Segmentation
 from .zones import plateau
 
-_TILT_DEG = 2.0  # phantoms and mounted samples stay below; more hints at a wrong plane
+_TILT_DEG = 2.0  # phantoms and mounted samples stay below; more suggests a wrong plane
 _RESIDUAL_VOXELS = 1.0
 _SHARE_OF_ONE = 0.2  # a single object with more of all domain volume is a leak or a percolating network
 _BAND_FACTOR = 2.0
 _HOLLOW = 0.05  # share of the large domains; digitisation makes none in a domain that is found whole
-_COARSE = {"small_for_axes": 0.5, "small_for_surface": 0.1}  # shares of all domains from which shapes are no use
+_COARSE = {"small_for_axes": 0.5, "small_for_surface": 0.1}  # shares of all domains above which shapes are unusable
 _MOST_NAMES = 5
 _LEVEL_LIMITS = (0.3, 0.7)  # to which calibration is clipped
 
@@ -54,7 +54,7 @@ def profile_flags(profile: pd.DataFrame) -> list[Flag]:
 
 
 def zone_flags(zones: pd.DataFrame) -> list[Flag]:
-    """Return a warning for each reason that touches a whole zone, and for numbers that hang on the boundary level."""
+    """Return a warning for each reason that touches a whole zone, and for numbers that depend on the boundary level."""
     flags = []
     for row in at_level(zones, "calibrated").itertuples():
         if math.isnan(row.volume_ratio):
@@ -63,7 +63,7 @@ def zone_flags(zones: pd.DataFrame) -> list[Flag]:
             continue
         for reason in filter(None, str(row.flag).split(";")):
             title, text = _words(reason)
-            # Every scan ends somewhere: the bins say where, and that a zone meets its end is no reason to distrust it.
+            # Every scan ends somewhere: the bins say where, and a zone need not be distrusted for reaching its end.
             if reason not in FLAGS or (FLAGS[reason].severity != "note" and reason not in OF_MODEL):
                 flags.append(Flag("warning", f"{title} in zone {row.zone}", f"{text[0].upper()}{text[1:]}."))
     last = zones[zones["zone"] == at_level(zones, "calibrated")["zone"].iloc[plateau(zones)]]
@@ -71,7 +71,7 @@ def zone_flags(zones: pd.DataFrame) -> list[Flag]:
     if low > 0 and high / low > _BAND_FACTOR:
         text = (
             f"Between the boundary levels the volume fraction of the plateau changes from {100 * low:.2g} to "
-            f"{100 * high:.2g} %. The segmentation is unsure where domains end, or the voxels are coarse for them."
+            f"{100 * high:.2g} %. The segmentation is unsure where domains end, or the voxels are too coarse."
         )
         flags.append(Flag("warning", "The boundary decides the result", text))
     return flags
@@ -192,7 +192,7 @@ def _level_flags(found: MeasuredFacts) -> list[Flag]:
 
 
 def naming_classes(found: Mapping[str, list[Flag]], classes: Iterable[str]) -> list[Flag]:
-    """Return the flags of several classes, each once: those that not all classes have name theirs.
+    """Return the flags of several classes, each once; a flag that not all classes share names its classes.
 
     Parameters
     ----------
@@ -250,9 +250,9 @@ def _coarse(domains: pd.DataFrame) -> list[Flag]:
     text = (
         f"{100 * shares['small_for_axes']:.0f} % of the domains are less than 8 voxels across: do not use their axes, "
         f"elongation, flatness and tilt. {100 * shares['small_for_surface']:.0f} % are less than 4: nor their surface, "
-        "sphericity and compactness. Sizes, places and all numbers on this page are not touched by this."
+        "sphericity and compactness. Sizes, places and all numbers on this page are not affected."
     )
-    return [Flag("note", "Voxels are coarse for shapes", text)]
+    return [Flag("note", "Voxels too coarse for shapes", text)]
 
 
 def worst(flags: list[Flag]) -> str:
@@ -268,7 +268,7 @@ def _reasons(flags: pd.Series) -> list[str]:
 
 
 def _words(reason: str) -> tuple[str, str]:
-    """Return title and sentence of a flag; one of another program is said as it is."""
+    """Return title and sentence of a flag; one from another program is shown as it is."""
     if reason not in FLAGS:
         return reason.replace("_", " ").capitalize(), reason.replace("_", " ")
     return FLAGS[reason].title, FLAGS[reason].sentence

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.transform import resize
 
-_WINDOW = (0.5, 99.5)  # percentiles of the resin: refraction rims would take up the whole grey scale
+_WINDOW = (0.5, 99.5)  # percentiles of the resin: refraction rims would otherwise take up the whole grey scale
 _JPEG_QUALITY = 75
 
 

@@ -26,9 +26,9 @@ class Estimate:
     value : float
         At the calibrated level; NaN when there is none.
     lo, hi : float
-        Ends of the 95 % interval: what sampling can change. NaN when unknown.
+        Ends of the 95 % interval: the effect of sampling. NaN when unknown.
     band_lo, band_hi : float
-        Least and greatest value over the boundary levels: what the boundary convention can change. NaN when unknown.
+        Least and greatest value over the boundary levels: the effect of the boundary convention. NaN when unknown.
     """
 
     value: float
@@ -39,7 +39,7 @@ class Estimate:
 
     @property
     def power(self) -> int:
-        """Power of ten that is written apart; 0 for numbers that read well as they are."""
+        """Power of ten that is written separately; 0 for numbers that read well as they are."""
         if not math.isfinite(self.value) or 1e-3 <= abs(self.value) < 1e5 or self.value == 0:
             return 0
         return math.floor(math.log10(abs(self.value)))

@@ -48,8 +48,7 @@ def report_sample(files: SampleFiles, title: str, out: Path, language: str = "en
 def arranged(classes: Sequence[str]) -> list[tuple[Section, str | None]]:
     """Return the sections of a page in their order, each with the class that it shows or None.
 
-    The sections of one of several classes stand together, behind those of the whole scan that one class has between
-    them.
+    With several classes, the sections of each class stand together, after those of the whole scan.
     """
     if len(classes) == 1:
         return [(one, classes[0] if one.per_class else None) for one in SECTIONS if not one.if_several]

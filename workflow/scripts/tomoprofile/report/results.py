@@ -1,4 +1,4 @@
-"""What is known about a scan, read when a section of its page first asks for it, and parted by measured class here."""
+"""What is known about a scan, read when a section of its page first asks for it, and split by measured class here."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class SampleFiles:
     interface : Path
         ``interface.json``.
     baselines : Path
-        Thresholds beside the scan's own segmentation.
+        Thresholds compared with the scan's own segmentation.
     segmenter : Path
         Folder of the model bundle, ``threshold.json`` or ``mask.json``.
     familiarity : Path, optional
@@ -115,8 +115,8 @@ class Part:
     read : callable
         Returns it, given that attribute.
     of_class : callable, optional
-        Returns what of it belongs to one class, given what was read and the name of the class. A section of a class
-        gets that, a section of the whole scan a dictionary of all classes by name.
+        Returns the part of it that belongs to one class, given what was read and the name of the class. A section of a
+        class gets this, a section of the whole scan a dictionary of all classes by name.
     """
 
     file: str

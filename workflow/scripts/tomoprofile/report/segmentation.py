@@ -43,7 +43,7 @@ class MeasuredFacts:
     calibrated : bool
         Whether the level was set on held-out labels.
     calibration : dict of str to str
-        What made a probability of the output of a network.
+        How the output of a network became a probability.
     held_out : dict of str to float
         Scores on labelled slices that training never saw; empty when there are none.
     sizes : tuple of SizeClass
@@ -66,7 +66,7 @@ class Segmentation:
     method : str
         In words.
     kind : {"network", "threshold", "mask", "instances"}
-        The last two were given and made by no model of this workflow.
+        The last two were given, not made by a model of this workflow.
     classes : dict of MeasuredFacts
         What is known of each measured class, by name.
     facts : dict of str to str
@@ -91,7 +91,7 @@ class Segmentation:
 
 
 def read_segmentation(segmenter: Path) -> Segmentation:
-    """Read what is known about the segmentation; what a record does not say is left out, never made up.
+    """Read what is known about the segmentation; what a record does not say is left out, never invented.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def _scalars(record: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, st
         if value in (None, "", [], {}):
             continue
         if isinstance(value, dict):
-            if not prefix:  # one level is enough for people; the bundle itself has the rest
+            if not prefix:  # one level is enough for readers; the bundle itself has the rest
                 yield from _scalars(value, f"{words}: ")
         elif isinstance(value, list):
             more = len(value) - _MOST_PARTS

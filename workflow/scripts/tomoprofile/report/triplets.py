@@ -21,7 +21,7 @@ from .cuts import FULL, Box, Cut, Detail, choose_box, crop, draw_contours, read_
 from .images import exact, grey_window, reduced
 from .numbers import length
 
-_SLICES = 9  # of one triplet; at 2048 x 2048 voxels each takes about 0.4 MB of the page
+_SLICES = 9  # per triplet; at 2048 x 2048 voxels each takes about 0.4 MB of the page
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def translator(language: str, folder: Traversable) -> Callable[[str], str]:
     Raises
     ------
     InputError
-        When a text has no translation: half a page in another language helps nobody. A test compares the file with
+        When a text has no translation: a page half in another language is of no use. A test compares the file with
         the templates.
     """
     if language == "en":

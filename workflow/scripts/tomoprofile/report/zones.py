@@ -1,4 +1,4 @@
-"""The table of zones, read and checked once, so that the pages need no doubts."""
+"""The table of zones, read and checked once, so that the pages need not check it."""
 
 from __future__ import annotations
 

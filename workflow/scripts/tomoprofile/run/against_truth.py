@@ -1,4 +1,4 @@
-"""Results of a simulated scan beside its truth: the acceptance gates of a run."""
+"""Results of a simulated scan compared with its truth: the acceptance gates of a run."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from ..volume.plane import Plane
 
 LARGE_UM = 10.0
 NEAR_UM = 25.0  # small domains begin at 27 um; two more for the fit of the plane
-_RATIO_POINTS = {"domain": 0.3, "void": 0.03}  # a twentieth to a tenth of what there is
+_RATIO_POINTS = {"domain": 0.3, "void": 0.03}  # a twentieth to a tenth of the true fraction
 _DIAMETER_UM, _COUNT, _PLANE_UM, _LARGE_PERCENT = 0.15, 0.05, 1.0, 5.0
 _ENOUGH = 20  # domains from which a mean is worth comparing
-_SEEN_VOXELS = 5  # what a face leaves of a domain is no object below this, by default
+_SEEN_VOXELS = 5  # by default, what a face leaves of a domain counts as an object from here on
 CENTRE = ("centre_z_um", "centre_y_um", "centre_x_um")
 CENTROID = ("centroid_z_um", "centroid_y_um", "centroid_x_um")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One measured number beside the true one.
+    """One measured number and the true one.
 
     Attributes
     ----------
     what : str
-        The quantity and where.
+        The quantity and its place.
     measured, truth, tolerance : float
         In ``unit``.
     unit : str
@@ -61,22 +61,22 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Truth:
-    """What is true of one class of a simulated scan.
+    """The truth about one class of a simulated scan.
 
     Attributes
     ----------
     measured : {"domain", "void"}
         The class.
     objects : DataFrame
-        Those of the class alone.
+        Those of this class only.
     profile : DataFrame
         The voxelised profile, in bins of 1 um.
     plane : Plane
         Resin-facing side of the substrate.
     extent_um : array (3,)
-        Of the scan along (z, y, x).
+        Extent of the scan along (z, y, x).
     settings : dict
-        Of the simulation.
+        Settings of the simulation.
     """
 
     measured: str
@@ -88,12 +88,12 @@ class Truth:
 
     @classmethod
     def read(cls, folder: Path, measured: str = "domain") -> Truth:
-        """Read what :func:`~tomoprofile.phantom.files.write_truth` wrote of a class.
+        """Read what :func:`~tomoprofile.phantom.files.write_truth` wrote about a class.
 
         Raises
         ------
         InputError
-            When a table cannot be read or lacks a column, or there is no such class.
+            When a table cannot be read or lacks a column, or the simulation has no such class.
         """
         if measured not in CLASSES:
             remedy = f"Classes: {', '.join(CLASSES)}."
@@ -118,7 +118,7 @@ class Truth:
         return EVEN_FROM_UM[self.measured]
 
     def ratio(self, low_um: float, high_um: float) -> float:
-        """Return the volume ratio between two depths."""
+        """Return the volume fraction between two depths."""
         bins = self.between(low_um, high_um)
         return float(bins["domain_um3"].sum() / bins["resin_um3"].sum())
 
@@ -128,7 +128,7 @@ class Truth:
 
 
 def measured_classes(files: ScanLayout) -> list[str]:
-    """Return the classes that the results of a scan have; each has zones, even one without any domain."""
+    """Return the classes in the results of a scan; each has zones, even without any domain."""
     return [str(name) for name in ZONES.read(files.zones, ("class",))["class"].unique()]
 
 
@@ -141,14 +141,14 @@ def refuse_unmeasured(files: ScanLayout, measured: str) -> None:
 
 
 def compare(truth_folder: str | Path, results_sample_folder: str | Path, measured: str = "domain") -> list[Comparison]:
-    """Set the rows of one class in the tables of a scan beside the truth of its simulation.
+    """Compare the rows of one class in the tables of a scan with the truth of its simulation.
 
     The plateau of domains begins at 80 um; a scan that ends before 100 um is compared from 40 um on, and the lines say
-    so. Voids are the same everywhere, and only domains have large ones near the substrate. Both
-    sides follow one rule at the edges: mean diameter and count are of domains that touch no face of the scan, by the
-    depth of their centroid. The number density and mean diameter of the deepest zone are set beside the spheres whose
-    *centres* lie between the lateral faces of the scan, which needs no weights; as the measured ones are weighted
-    samples of those, the density has a tolerance of 1/sqrt(n) where that is more than 5 %.
+    so. Voids are the same at all depths, and only domains include large ones near the substrate. Both sides follow one
+    rule at the edges: mean diameter and count refer to domains that touch no face of the scan, placed by the depth of
+    their centroid. The number density and mean diameter of the deepest zone are compared with the spheres whose
+    *centres* lie between the lateral faces of the scan, which needs no weights; as the measured ones are a weighted
+    sample of these, the density has a tolerance of 1/sqrt(n) where that is more than 5 %.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def compare(truth_folder: str | Path, results_sample_folder: str | Path, measure
     Raises
     ------
     InputError
-        When a table or a column is missing, or there is no such class in the simulation or in the results.
+        When a table or a column is missing, or the simulation or the results have no such class.
     StageError
         When the scan is too shallow to be compared.
     """
@@ -199,16 +199,16 @@ def _plateau(truth: Truth, domains: pd.DataFrame, bins: pd.DataFrame) -> list[Co
         true_ratio = truth.ratio(layers["depth_lo_um"].min(), layers["depth_hi_um"].max())
     means = (float(table["equivalent_diameter_um"].mean()) for table in (found, expected))
     return [
-        Comparison(f"volume ratio {where}", 100 * ratio, 100 * true_ratio, _RATIO_POINTS[truth.measured], "%"),
+        Comparison(f"volume fraction {where}", 100 * ratio, 100 * true_ratio, _RATIO_POINTS[truth.measured], "%"),
         Comparison(f"mean equivalent diameter {where}", *means, _DIAMETER_UM, "um"),
         Comparison(f"number of {truth.measured}s {where}", len(found), len(expected), _COUNT * len(expected)),
     ]
 
 
 def _deepest_zone(truth: Truth, zones: pd.DataFrame) -> list[Comparison]:
-    """Compare the deepest zone with enough objects by the spheres whose centres lie in it.
+    """Compare the deepest zone that has enough objects with the spheres whose centres lie in it.
 
-    At the far face no weight is given, and domains it cuts are counted by what is left of them: here too.
+    Nothing is weighted at the far face: domains it cuts are counted by what is left of them, here as in the tables.
     """
     lateral = [axis for axis in range(3) if axis != truth.plane.axis]
     centres = truth.objects[[CENTRE[axis] for axis in lateral]].to_numpy()
@@ -231,14 +231,14 @@ def _deepest_zone(truth: Truth, zones: pd.DataFrame) -> list[Comparison]:
 
 
 def match_large(truth: Truth, domains: pd.DataFrame) -> tuple[list[float], int]:
-    """Look for every whole large domain of the truth among the domains above 10 um.
+    """Look for every uncut large domain of the truth among the measured domains above 10 um.
 
     Returns
     -------
     errors : list of float
-        In per cent of the diameter, one for each that was found: its centroid lies within a quarter of the diameter.
+        In per cent of the diameter, one for each that was found: a centroid lies within a quarter of the diameter.
     number : int
-        How many there are.
+        Number of large domains in the truth.
     """
     large = truth.objects[truth.objects["large"] & ~truth.objects["on_border"]]
     candidates = domains[domains["equivalent_diameter_um"] > LARGE_UM]
@@ -254,7 +254,7 @@ def match_large(truth: Truth, domains: pd.DataFrame) -> tuple[list[float], int]:
 
 
 def false_small(domains: pd.DataFrame) -> int:
-    """Return the number of domains of at most 10 um where there are only larger ones: near the substrate."""
+    """Return the number of domains of at most 10 um near the substrate, where the truth has only larger ones."""
     small = (domains["equivalent_diameter_um"] <= LARGE_UM) & ~domains["on_border"] & (domains["depth_um"] < NEAR_UM)
     return int(small.sum())
 
@@ -273,7 +273,7 @@ def _near_substrate(truth: Truth, domains: pd.DataFrame) -> list[Comparison]:
 
 
 def plane_error_um(truth: Truth, measured: Plane) -> float:
-    """Return how far a plane lies off where it matters: along the scan's edges, at the true height of the substrate."""
+    """Return the worst error of a plane where it matters: at the scan's edges, at the true height of the substrate."""
     (nz, ny, nx), (z_end, _, x_end) = truth.plane.normal, truth.extent_um
     corners = [(z, (truth.plane.offset_um - nz * z - nx * x) / ny, x) for z in (0, z_end) for x in (0, x_end)]
     return float(max(abs(measured.depth_um(*corner)) for corner in corners))

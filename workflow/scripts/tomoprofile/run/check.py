@@ -1,4 +1,4 @@
-"""Open every input and tell all faults of a scan at once, before anything is computed of it.
+"""Open every input and report all faults of a scan at once, before anything is computed from it.
 
 Each check looks at one thing and returns faults or warnings; nothing here stops at the first.
 """
@@ -24,7 +24,7 @@ from .check_labels import check_labels
 from .check_mask import check_mask, check_substrate
 from .feasibility import Finding, errors_of
 
-_PEEK = 8  # slices looked at for their range of grey values
+_PEEK = 8  # slices whose range of grey values is examined
 
 
 def check_scan(scan: Scan, segmenter: Segmenter) -> list[Finding]:
@@ -34,7 +34,7 @@ def check_scan(scan: Scan, segmenter: Segmenter) -> list[Finding]:
     ----------
     scan : Scan
     segmenter : Segmenter
-        What segments it; where it needs no labels, they are checked as those of a U-Net with defaults. Those of a scan
+        What segments it; where it needs no labels, they are checked as for a U-Net with defaults. Labels of a scan
         with a mask are not used.
 
     Returns
@@ -52,7 +52,7 @@ def check_scan(scan: Scan, segmenter: Segmenter) -> list[Finding]:
 
 
 def write_findings(findings: Iterable[Finding], out: str | Path) -> None:
-    """Write ``check.tsv``: columns sample, item, status, message; warnings go to the log, too."""
+    """Write ``check.tsv``: columns sample, item, status, message; warnings also go to the log."""
     lines = ["sample\titem\tstatus\tmessage"]
     for finding in findings:
         if finding.status == "warning":
@@ -135,14 +135,14 @@ def _doubts(scan: Scan, raw: RawScan, reader: ScanReader) -> list[str]:
 
 
 def _check_familiarity(scan: Scan, segmenter: Segmenter, reader: ScanReader) -> list[Finding]:
-    """Compare a scan with those an earlier model has seen, before anything is computed with it.
+    """Compare a scan with those that an earlier model has seen, before anything is computed with it.
 
-    The interface is not known yet, so only tiles that look like most of the scan count; the run looks closer.
+    The interface is not known yet, so only tiles that look like most of the scan count; the run looks in more detail.
     """
     try:
         seen = segmenter.seen()
     except InputError:
-        return []  # a fault of the whole run, told there
+        return []  # a fault of the whole run, reported there
     if seen is None:
         return []
     slices = sample_slices(scan.slices)

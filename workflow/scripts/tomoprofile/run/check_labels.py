@@ -16,7 +16,7 @@ from ..samples import Scan
 from ..volume.readers import ScanReader
 from .feasibility import Finding, errors_of
 
-_ACROSS = 3  # labelled slices looked at when slices lie across the files
+_ACROSS = 3  # labelled slices compared when slices lie across the files
 
 
 def check_labels(scan: Scan, classes: Classes, reader: ScanReader | None) -> list[Finding]:
@@ -28,7 +28,7 @@ def check_labels(scan: Scan, classes: Classes, reader: ScanReader | None) -> lis
     classes : Classes
         Of the model that the labels train.
     reader : ScanReader or None
-        The raw scan; None when it cannot be read, then labels are not compared with grey values.
+        The raw scan; None when it cannot be read: labels are then not compared with grey values.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def check_labels(scan: Scan, classes: Classes, reader: ScanReader | None) -> lis
     faults, doubts = _missing(scan, classes, masks)
     if reader is not None and not faults:
         try:
-            # Where slices lie is the same for all classes, so one that is measured suffices.
+            # The positions of slices are the same for all classes, so one measured class suffices.
             more_faults, more_doubts = against_grey(scan, reader, masks, classes.indices[0])
         except InputError as error:
             return errors_of(scan.sample, "scan", error.faults)
@@ -66,7 +66,7 @@ def check_labels(scan: Scan, classes: Classes, reader: ScanReader | None) -> lis
 
 
 def _missing(scan: Scan, classes: Classes, masks: dict[int, Mask]) -> tuple[list[Fault], list[str]]:
-    """Look for classes that occur nowhere: a fault if it is measured, else a doubt."""
+    """Look for classes that occur nowhere: a fault if the class is measured, else a doubt."""
     present: set[int] = set().union(*(np.unique(mask).tolist() for mask in masks.values()))
     faults, doubts = [], []
     for index, (name, value) in enumerate(zip(classes.names, classes.values, strict=True)):
@@ -95,7 +95,7 @@ def against_grey(
     measured : int
         Their value for the class that is measured.
     subject : str
-        What the masks are, with its verb, for messages.
+        What the masks are, with a verb, for messages.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def against_grey(
     doubts : list of str
         When the masks fit another slice, or turned, better.
     """
-    # Along another axis of the files every read goes through the whole scan.
+    # Along any other axis of the files, each read goes through the whole scan.
     most = SLICES if scan.slice_axis == 0 else _ACROSS
     varies: dict[int, bool] = {}
 

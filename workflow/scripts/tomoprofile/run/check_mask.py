@@ -1,4 +1,4 @@
-"""Check masks that come with a scan: file, shape, values, and whether one of domains lies on what the scan shows."""
+"""Check masks that come with a scan: file, shape, values, and whether a mask of domains fits the grey values."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from ..volume.readers import ScanReader
 from .check_labels import against_grey
 from .feasibility import Finding, errors_of
 
-_PEEK = 8  # slices looked at; the run looks at all of them
-_MUCH = 0.5  # of the voxels: domains in a matrix are less
+_PEEK = 8  # slices that are checked here; the run checks all of them
+_MUCH = 0.5  # of the voxels: domains in a matrix take up less
 
 
 def check_mask(scan: Scan, model: ModelConfig | None, reader: ScanReader | None) -> list[Finding]:
-    """Check the mask of a scan as far as a few slices tell; the run refuses what only others show.
+    """Check the mask of a scan on a few slices; the run refuses faults that only other slices show.
 
     Parameters
     ----------
     scan : Scan
         With a mask.
     model : ModelConfig or None
-        Of the scan's row; a U-Net says what the classes of the mask are. None where there is no such model.
+        Named in the scan's row; a U-Net defines the classes of the mask. None where no such model exists.
     reader : ScanReader or None
-        The raw scan; None when it cannot be read, then the mask is not compared with grey values.
+        The raw scan; None when it cannot be read: the mask is then not compared with grey values.
 
     Returns
     -------
@@ -48,9 +48,9 @@ def check_mask(scan: Scan, model: ModelConfig | None, reader: ScanReader | None)
         _refuse(own, shown)
         doubts = _doubts(own, shown)
         if reader is not None and not doubts:
-            # Where slices lie is the same for all classes, so one that is measured suffices.
+            # The positions of slices are the same for all classes, so one measured class suffices.
             domains = {z: one.inside[own.measured[0]] * np.uint8(DOMAIN) for z, one in shown.items()}
-            # A slice without contrast is a fault of labels, which train; a mask may lie on padding.
+            # A slice without contrast is a fault of labels, which are for training; a mask may lie on padding.
             seen = {z: part for z, part in domains.items() if part.any()}
             _, doubts = against_grey(scan, reader, seen, DOMAIN, "the mask fits")
     except InputError as error:
@@ -62,12 +62,12 @@ def check_mask(scan: Scan, model: ModelConfig | None, reader: ScanReader | None)
 
 
 def check_substrate(scan: Scan) -> list[Finding]:
-    """Check the mask of a scan's substrate as far as a few slices tell.
+    """Check the mask of a scan's substrate on a few slices.
 
     Parameters
     ----------
     scan : Scan
-        With ``mask:PATH`` in its column ``interface``.
+        With ``mask:PATH`` in the column ``interface``.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def _peek(own: MaskReader) -> dict[int, MaskSlice]:
 
 
 def _refuse(own: MaskReader, shown: dict[int, MaskSlice]) -> None:
-    """Raise an :class:`InputError` with what only several slices together show to be wrong."""
+    """Raise an :class:`InputError` with the faults that only several slices together reveal."""
     values = {one.value for one in shown.values()} - {None}
     if len(values) > 1:
         raise InputError(several_values(own.mask.place, {0, *values}, "different slices"))

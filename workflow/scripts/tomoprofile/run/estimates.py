@@ -1,7 +1,7 @@
-"""What a run will need, told before it begins: disk, files, GPU minutes and core hours of each scan.
+"""What a run will need, estimated before it begins: disk, files, GPU minutes and core hours of each scan.
 
-Rates are floors measured on one core of a 2-core virtual machine (Zen 4), rounded down; a run tells its own afterwards
-(``tomoprofile status``). The GPU rate is assumed, not measured: any data-centre GPU of the last years exceeds it.
+Rates are floors measured on one core of a 2-core virtual machine (Zen 4), rounded down; a run reports its own
+afterwards (``tomoprofile status``). The GPU rate is assumed, not measured: any recent data-centre GPU exceeds it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from .plan import planned_jobs
 
 KEEPS = ("minimal", "standard", "all")
 BYTES_PER_VOXEL = {"uint8": 1, "uint16": 2, "float32": 4}
-# Bytes a voxel, rounded up from a simulated scan: probability 0.07, objects and band 0.14, tables 0.04, labels 0.034,
+# Bytes per voxel, rounded up from a simulated scan: probability 0.07, objects and band 0.14, tables 0.04, labels 0.034,
 # given objects 0.05.
 _PROBABILITY, _OBJECTS, _TABLES, _LABELS, _INSTANCES, _REPORT_BYTES = 0.25, 0.25, 0.05, 0.05, 0.25, 6e6
 _JOB_CORE_SECONDS = 7  # two Snakemake processes and the imports
-# In a core second.
+# Per core-second.
 _CONVERT_BYTES, _OBJECT_VOXELS, _LABEL_VOXELS = 100e6, 7e6, 70e6
 _MOST_BASELINE_VOXELS = 512**3
-_BASELINE_VOXELS = 2e6  # of the block that thresholds are compared on
+_BASELINE_VOXELS = 2e6  # of the block on which thresholds are compared
 _GPU_SPEEDUP = 100  # a GPU against one core: 10 TFLOP/s sustained against 0.1
 
 
@@ -34,14 +34,14 @@ class Needs:
     Attributes
     ----------
     bytes_kept : dict
-        Disk in bytes afterwards, for each choice of ``keep``; ``all`` is also what it needs while it is computed.
-        Volumes are counted uncompressed; they take about three quarters of that.
+        Disk in bytes afterwards, for each choice of ``keep``; ``all`` is also the need during the run.
+        Volumes are counted uncompressed; compressed they take about three quarters of that.
     files : int
         Files of the scan, logs and Snakemake's own records included, before any is removed; shards of zeros have none.
     gpu_minutes : float
         0 for threshold methods and for scans with a mask of their own.
     core_hours, core_hours_without_gpu : float
-        Of CPUs, beside a GPU and without one.
+        CPU time, with a GPU and without one.
     """
 
     bytes_kept: dict[str, float]
@@ -57,7 +57,7 @@ def needs_of(scan: Scan, config: Config) -> Needs:
     raw = voxels * BYTES_PER_VOXEL[scan.dtype]
     painted = voxels if config.objects.label_volume else 0.0
     segmenter = segmenter_of(scan, config)
-    measured = voxels * len(segmenter.classes)  # each class is stored and measured by itself
+    measured = voxels * len(segmenter.classes)  # each class is stored and measured separately
     tables = measured * _TABLES + painted * _LABELS + _REPORT_BYTES
     stores = raw + measured * _PROBABILITY * (2 if segmenter.needs.uncertainty else 1)
     if scan.has_instances:

@@ -1,4 +1,4 @@
-"""What a run as a whole needs: models that exist, and room on the disk. Opens no scan, so it is looked at first.
+"""What a run as a whole needs: models that exist, and room on the disk. No scan is opened, so this is checked first.
 
 Light on purpose, as the Snakefile imports it.
 """
@@ -30,7 +30,7 @@ class Finding:
     sample : str
         Name of the scan, or ``-`` for the whole run.
     item : str
-        What was looked at (``scan``, ``labels``, ``model``, ``disk``).
+        What was checked (``scan``, ``labels``, ``model``, ``disk``).
     status : {"ok", "warning", "error"}
     message : str
     """
@@ -42,7 +42,7 @@ class Finding:
 
 
 class CheckError(TomoprofileError):
-    """Every fault that a check found, one a line."""
+    """Every fault that a check found, one per line."""
 
     def __init__(self, errors: list[Finding]) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class CheckError(TomoprofileError):
 
 
 def check_run(config: Config, scans: list[Scan]) -> list[Finding]:
-    """Check the models and the room on the disk, and tell what each scan will need.
+    """Check the models and the room on the disk, and report what each scan will need.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def check_run(config: Config, scans: list[Scan]) -> list[Finding]:
         findings += _check_model(segmenters[served[0].sample], served)
     if any(segmenter.needs.engine for segmenter in segmenters.values()):
         findings += errors_of("-", "engine", engine_faults(config.predict))
-    # What a model that cannot be read measures is not known, nor what that takes.
+    # The classes of a model that cannot be read are unknown, and so are the needs.
     known = [scan for scan in scans if not segmenters[scan.sample].faults()]
     return [*findings, *_needs(known, config), *_check_disk(config, known)]
 
@@ -99,7 +99,7 @@ def _check_model(segmenter: Segmenter, scans: list[Scan]) -> list[Finding]:
 
 
 def _needs(scans: list[Scan], config: Config) -> list[Finding]:
-    """Tell what each scan will need, and all of them."""
+    """Report what each scan will need, and all of them together."""
     each = [needs_of(scan, config) for scan in scans]
     findings = [Finding(scan.sample, "needs", "ok", _told([needs])) for scan, needs in zip(scans, each, strict=True)]
     return [*findings, Finding("-", "needs", "ok", f"{len(scans)} scans: {_told(each)}")]
@@ -116,7 +116,7 @@ def _told(needs: list[Needs]) -> str:
 
 
 def _check_disk(config: Config, scans: list[Scan]) -> list[Finding]:
-    """Ask for room for everything that may lie on the disk at once, and say what stays with each choice of `keep`."""
+    """Check the room for everything that may be on the disk at once, and report what each choice of `keep` leaves."""
     needs = [needs_of(scan, config) for scan in scans]
     kept = {keep: sum(need.bytes_kept[keep] for need in needs) for keep in KEEPS}
     files = sum(need.files for need in needs)
@@ -126,7 +126,7 @@ def _check_disk(config: Config, scans: list[Scan]) -> list[Finding]:
     if not os.access(folder, os.W_OK):
         fault = Fault("results", repr(config.results), "the folder cannot be written", "Choose another in `results:`.")
         return errors_of("-", "disk", [fault])
-    # What an earlier run has already written need not find room again.
+    # Files that an earlier run has already written need no further room.
     layout = Layout(config.results)
     stores = [store.path for scan in scans for store in layout.scan(scan.sample).stores]
     written = [path.stat().st_size for store in stores for path in store.rglob("*") if path.is_file()]
@@ -137,13 +137,13 @@ def _check_disk(config: Config, scans: list[Scan]) -> list[Finding]:
         most = max(need.bytes_kept["all"] for need in needs)
         if kept["minimal"] + most < free:
             remedy = "take a few scans at a time, as `snakemake results/SCAN/discarded.json ...`"
-            return [Finding("-", "disk", "warning", f"{text}; not for all scans at once: {remedy}")]
+            return [Finding("-", "disk", "warning", f"{text}; too little for all scans at once: {remedy}")]
     if kept["all"] > free:
         remedy = "Make room, choose another disk in `results:`, or set `keep: minimal` and take a few scans at a time."
         return errors_of("-", "disk", [Fault("results", repr(config.results), text, remedy)])
-    # Some file systems make files' records as they need them, and say that there are none.
+    # Some file systems create inodes on demand, and report that there are none.
     if os.statvfs(folder).f_files and files > free_files:
-        problem = f"about {files} files needed, {free_files} can still be made on this disk"
+        problem = f"about {files} files needed, {free_files} can still be created on this disk"
         remedy = "Choose another disk in `results:`, or raise `shard_slices`."
         return errors_of("-", "disk", [Fault("results", repr(config.results), problem, remedy)])
     return [Finding("-", "disk", "ok", f"{text}; {files} files")]

@@ -1,4 +1,4 @@
-"""Whether jobs of an earlier run in the same folder are still at work. Light on purpose: the Snakefile imports it."""
+"""Whether jobs of an earlier run in the same folder are still active. Light on purpose: the Snakefile imports it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import Fault, StageError
 
-# Snakemake's executor names its jobs by a random UUID, and says rule and wildcards in the comment.
+# Snakemake's executor names its jobs by a random UUID, and gives rule and wildcards in the comment.
 _OUR_NAME = re.compile(r"([A-Za-z0-9_-]+_)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SQUEUE_SECONDS = 60
 
@@ -18,19 +18,19 @@ def refuse_double_run(work_dir: str | Path, on_cluster: bool) -> None:
     """Refuse to go on while cluster jobs of an earlier run in the same folder are alive.
 
     Snakemake that was killed leaves its jobs to SLURM; a new run would submit them again, and two jobs would write the
-    same files. ``squeue`` alone tells, so this also works where nothing is accounted.
+    same files. Only ``squeue`` is asked, so this also works without SLURM accounting.
 
     Parameters
     ----------
     work_dir : str or Path
-        Where Snakemake works, which SLURM knows of each job.
+        Working directory of Snakemake, which SLURM records for each job.
     on_cluster : bool
-        Whether this run submits jobs; then a queue that does not answer is a reason to refuse, too.
+        Whether this run submits jobs; then a queue that does not answer is also a reason to refuse.
 
     Raises
     ------
     StageError
-        With the ids of the jobs and the two ways out.
+        With the ids of the jobs and the two remedies.
     """
     if not shutil.which("squeue"):
         return
@@ -41,7 +41,7 @@ def refuse_double_run(work_dir: str | Path, on_cluster: bool) -> None:
         if not on_cluster:
             return
         said = getattr(error, "stderr", "") or str(error)
-        problem = f"the queue does not tell whether jobs of an earlier run are alive: {' '.join(said.split())}"
+        problem = f"squeue cannot say whether jobs of an earlier run are still active: {' '.join(said.split())}"
         raise StageError(Fault("squeue", "", problem, "Try again when SLURM answers.")) from None
     here = Path(work_dir).resolve()
     alive = []

@@ -1,6 +1,6 @@
-"""The jobs that a scan needs, and the files that each leaves: what estimates count.
+"""The jobs that a scan needs, and the files that each leaves; the basis of the estimates.
 
-A test holds it against what the workflow would do. Light on purpose, as the Snakefile imports it.
+A test compares it with what the workflow would do. Light on purpose, as the Snakefile imports it.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class PlannedJob:
     ----------
     rule : str
     log : Path
-        Its record of time and memory has the same name.
+        The record of its time and memory has the same name.
     outputs : tuple of Path
-        Files that Snakemake knows, and keeps a record of.
+        Files that Snakemake knows and keeps records of.
     beside : int
-        Files that it leaves beside them: shards and arrays of stores, images.
+        Number of other files that it leaves: shards and arrays of stores, images.
     """
 
     rule: str
@@ -40,14 +40,14 @@ class PlannedJob:
 
     @property
     def files(self) -> int:
-        """All files it leaves: outputs with Snakemake's records of them, what lies beside, log and benchmark."""
+        """All files that it leaves: outputs with Snakemake's records of them, other files, log and benchmark."""
         return 2 * len(self.outputs) + self.beside + 2
 
 
 def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
-    """Return the jobs of a scan in the order of the data; those of its model and of the whole beamtime are not its own.
+    """Return the jobs of a scan in the order of the data, without those of its model and of the whole beamtime.
 
-    What ``keep`` removes in the end is counted, because it lies there until then.
+    Files that ``keep`` removes in the end are counted, because they exist until then.
     """
     layout = Layout(config.results)
     files = layout.scan(scan.sample)
@@ -59,7 +59,7 @@ def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
 
     def convert() -> Iterator[PlannedJob]:
         yield job("check_inputs", files.check)
-        # Each store has an array below its group; that of the uncertainty is nobody's output.
+        # Each store has an array below its group; the one of the uncertainty is not an output of any rule.
         arrays = 2 + (2 if needs.uncertainty else 0)
         yield job("create_store", files.volume.metadata, files.probability.metadata, beside=arrays)
         for slab, shards in _slabs(scan, config):
@@ -78,7 +78,7 @@ def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
             # An earlier model adds a mask to correct to each image.
             yield job("pick_slices", files.to_label.table, beside=(2 if needs.earlier else 1) * config.pick.slices)
         if needs.familiarity:
-            # One slice and its mask, should the scan be unlike those the model has seen.
+            # One slice and its mask, in case the scan is unlike those that the model has seen.
             yield job("compare_with_model", files.familiarity, beside=2)
         if segmenter.fitted_by:
             yield job(segmenter.fitted_by, segmenter.file)

@@ -1,4 +1,4 @@
-"""Where a result comes from: raw data, model, labels, configuration, software and jobs, in one JSON file a scan."""
+"""Where a result comes from: raw data, model, labels, configuration, software and jobs, in one JSON file per scan."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def write_provenance(
     tables: Sequence[Path],
     out: Path,
 ) -> dict[str, Any]:
-    """Write ``provenance.json`` of a scan; returns what it holds.
+    """Write ``provenance.json`` of a scan; returns its content.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def write_provenance(
     volume : Path
         Store of the grey values; the records of its slabs hold the digests of the raw data.
     tables : sequence of Path
-        Results, whose digests are noted.
+        Results, whose digests are recorded.
     out : Path
     """
     slabs = {path.stem: json.loads(path.read_text()) for path in StoreLayout(volume).written_records()}
@@ -84,7 +84,7 @@ def write_provenance(
 
 
 def _jobs(layout: Layout, scan: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the jobs that made a scan's results and its model; the one that writes this is still at work."""
+    """Return the jobs that made a scan's results and its model; the one that writes this is still running."""
     targets = (scan["sample"],) if scan["mask"] else (scan["sample"], scan["model"])
     return [
         {

@@ -1,4 +1,4 @@
-"""One run of the workflow: what was asked, when it began, and when it ended.
+"""One run of the workflow: what was requested, when it started, and when it ended.
 
 Light on purpose, as the Snakefile imports it.
 """
@@ -23,18 +23,18 @@ from ..samples import Scan
 
 
 class Run(BaseModel):
-    """``run.json``: the last run that began in a results folder.
+    """``run.json``: the last run that was started in a results folder.
 
     Attributes
     ----------
     started, ended : datetime
-        With time zone; ``ended`` is None while the run goes on, and stays so when it was killed.
+        With time zone; ``ended`` is None while the run goes on, and remains so when it was killed.
     host, pid
-        The process that steers the run.
+        The process that controls the run.
     command : list of str
         How it was called.
     work_dir : str
-        Where it was called; relative paths begin there.
+        Where it was called; relative paths start there.
     software : dict
         Versions of tomoprofile, Snakemake and Python.
     config : Config
@@ -55,11 +55,11 @@ class Run(BaseModel):
 
     @property
     def layout(self) -> Layout:
-        """Where its results lie."""
+        """Where its results are."""
         return Layout(Path(self.work_dir) / self.config.results)
 
     def is_alive(self) -> bool:
-        """Return whether the run still goes on, as far as this machine can know."""
+        """Return whether the run is still going, as far as this machine can tell."""
         if self.ended:
             return False
         return self.host != socket.gethostname() or _exists(self.pid)
@@ -81,7 +81,7 @@ def begin_run(config: Config, scans: list[Scan], snakemake: str) -> None:
 
 
 def end_run(results: str | Path) -> Run:
-    """Note in ``run.json`` that the run ended; returns it."""
+    """Record in ``run.json`` that the run ended; returns the record."""
     run = read_run(results).model_copy(update={"ended": datetime.now().astimezone()})
     _write(run)
     return run
@@ -93,13 +93,13 @@ def read_run(results: str | Path) -> Run:
     Raises
     ------
     InputError
-        When there is none, or it cannot be read.
+        When it does not exist or cannot be read.
     """
     path = Layout(results).run
     try:
         return Run.model_validate_json(path.read_text())
     except (OSError, ValidationError) as error:
-        remedy = "Name the folder that `results:` names, after a run has begun; `snakemake` begins one."
+        remedy = "Give the folder set in `results:`, once a run has started; `snakemake` starts one."
         raise InputError(Fault(str(path), "", f"there is no record of a run: {error}", remedy)) from None
 
 

@@ -1,4 +1,4 @@
-"""What is written from the models for people: the schema of the configuration, its guide, the columns of results."""
+"""Documentation generated from the models: the schema of the configuration, its guide, the columns of results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TABLE = re.compile(r"(<!-- (?P<name>\w+): `make schema` writes this table -->\n
 
 
 def write_reference(root: Path) -> None:
-    """Write the schema and the tables of both guides anew, in a checkout of the project.
+    """Write the schema and the tables of both guides, in a checkout of the project.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def schema_text() -> str:
 
 
 def with_tables(text: str) -> str:
-    """Return the guide with its tables written anew.
+    """Return the guide with its tables rewritten.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def with_tables(text: str) -> str:
 
 
 def reference_tables() -> dict[str, str]:
-    """Return each table of the guide in Markdown: one a section of the configuration, the sheet's, and the formats'."""
+    """Return the tables of the guide in Markdown: one per configuration section, the sheet's, and the formats'."""
     sections = {section.__name__: _fields(section, "key") for section in Section.__subclasses__()}
     return sections | {"Scan": _fields(Scan, "column"), "Formats": _formats()}
 
@@ -93,7 +93,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _yaml(value: Any) -> str:
-    """Return a value as one writes it in YAML on one line; of a section, what differs from its defaults."""
+    """Return a value as YAML on one line; of a section, only what differs from its defaults."""
     if isinstance(value, BaseModel):
         return _yaml(value.model_dump(exclude_defaults=True) | value.model_dump(include={"method"}))
     if isinstance(value, dict):

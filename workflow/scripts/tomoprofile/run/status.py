@@ -1,4 +1,4 @@
-"""How far each scan is, what went wrong, and what it took: read from the records and logs that jobs leave.
+"""The progress of each scan, what failed, and what it cost: read from the records and logs that jobs leave.
 
 Light on purpose: the Snakefile prints it when a run ends.
 """
@@ -32,7 +32,7 @@ _TAIL = 5
 
 @dataclass(frozen=True)
 class Job:
-    """What the log of a job tells.
+    """What the log of a job reports.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Job:
         Name of the slab, or empty.
     log : Path
     state : {"done", "failed", "unfinished"}
-        A job that was killed leaves no last line: it is unfinished, as one that still runs.
+        A killed job leaves no last line: it is unfinished, like one that is still running.
     host, slurm_job, gpu : str
         Where it ran; empty when it does not apply.
     started : datetime or None
@@ -51,7 +51,7 @@ class Job:
     seconds : float or None
         How long it took; None unless it is done.
     last : tuple of str
-        The last lines of the log; of a failed job those that begin with its error.
+        The last lines of the log; for a failed job, those from its error on.
     """
 
     rule: str
@@ -79,17 +79,17 @@ class Job:
 
 @dataclass(frozen=True)
 class ScanStatus:
-    """How far one scan is.
+    """The progress of one scan.
 
     Attributes
     ----------
     scan : Scan
     state : {"done", "failed", "running", "waiting", "missing"}
-        ``missing``: the run is over, and nothing of the scan itself failed.
+        ``missing``: the run is over, and no job of the scan itself failed.
     converted, segmented : int
         Finished slabs.
     slabs : int
-        How many there are.
+        Number of slabs of the scan.
     jobs : tuple of Job
         Every job of the scan and of its model.
     job_seconds, cpu_seconds, peak_mb : float
@@ -125,7 +125,7 @@ def read_status(run: Run) -> list[ScanStatus]:
 
 
 def read_jobs(layout: Layout, target: str | None = None) -> list[Job]:
-    """Return what the logs tell, the latest attempt of each job; all of them or those of a scan or model."""
+    """Return what the logs report, for the latest attempt of each job: of all jobs, or those of a scan or model."""
     logs = layout.written_logs()
     wanted = [path for path in logs if target is None or path.stem == target or path.stem.startswith(f"{target}.z")]
     jobs = [_read_log(path, path.parent.name if path.parent != layout.logs else path.stem) for path in wanted]
@@ -133,7 +133,7 @@ def read_jobs(layout: Layout, target: str | None = None) -> list[Job]:
 
 
 def status_text(run: Run, scans: list[ScanStatus]) -> str:
-    """Return one line for each scan, then what went wrong and where its log is."""
+    """Return one line for each scan, then what failed and where its log is."""
     width = max(len("scan"), *(len(status.scan.sample) for status in scans))
     lines = [f"{'scan':<{width}}  {'state':<7}  converted  segmented  job time  CPU time  peak GB"]
     for status in scans:
@@ -148,7 +148,7 @@ def status_text(run: Run, scans: list[ScanStatus]) -> str:
     if left:
         lines.append(left)
     bad = {"failed"} if run.is_alive() else {"failed", "unfinished"}
-    # Logs of the whole beamtime lie above those of the scans, which were read already.
+    # Logs of the whole beamtime are one folder above those of the scans, which were read already.
     whole = [_read_log(path, path.stem) for path in run.layout.written_logs() if path.parent == run.layout.logs]
     general = [job for job in whole if job.state in bad]
     troubles = [("all scans", job) for job in general]
@@ -162,12 +162,12 @@ def status_text(run: Run, scans: list[ScanStatus]) -> str:
     for job in running:
         if job.log not in seen:
             seen.add(job.log)
-            lines.append(f"  {job.target}: {job.name}, {job.place}: {job.last[-1] if job.last else 'just begun'}")
+            lines.append(f"  {job.target}: {job.name}, {job.place}: {job.last[-1] if job.last else 'just started'}")
     return "\n".join(lines)
 
 
 def trouble_lines(sample: str, job: Job, run: Run) -> list[str]:
-    """Return what a person needs to know of a job that failed: scan, slab, where it ran, its log and last lines."""
+    """Return what a person needs to know about a failed job: scan, slab, where it ran, its log and last lines."""
     how = (
         "failed"
         if job.state == "failed"
@@ -181,7 +181,7 @@ def trouble_lines(sample: str, job: Job, run: Run) -> list[str]:
 
 
 def _slurm_lines(work_dir: Path, job: Job) -> list[str]:
-    """Return what SLURM said of the last attempt of a job; it alone knows why a job was killed or could not begin."""
+    """Return what SLURM said about the last attempt of a job; it alone knows why a job was killed or did not start."""
     folder = work_dir / ".snakemake/slurm_logs" / f"rule_{job.rule}" / "_".join(filter(None, (job.target, job.slab)))
     logs = sorted(folder.glob("*.log"), key=lambda log: log.stat().st_mtime)
     if not logs:
@@ -214,7 +214,7 @@ def _read_log(path: Path, rule: str) -> Job:
 
 
 def _tail(text: str) -> list[str]:
-    # Of an error the first lines name the file and the remedy; of a traceback the last one says what it was.
+    # The first lines of an error name the file and the remedy; the last line of a traceback names the exception.
     lines = [line for line in text.splitlines() if line.strip()]
     if "Traceback (most recent call last)" in text:
         return [lines[0], *lines[1 - _TAIL :]] if len(lines) > _TAIL else lines
@@ -227,7 +227,7 @@ def _status(run: Run, scan: Scan, own: list[Job], of_model: list[Job], alive: bo
     finished = all(product.exists() for product in files.products)
     counts = [sum(store.record(name).exists() for name in names) for store in (files.volume, files.probability)]
     jobs = [*of_model, *own]
-    if finished:  # then an old failure was fixed since, even if by another model whose jobs have other logs
+    if finished:  # an older failure was fixed since then, even if by another model whose jobs have other logs
         newest = max(product.stat().st_mtime for product in files.products)
         jobs = [job for job in jobs if job.state == "done" or job.log.stat().st_mtime > newest]
     states = {job.state for job in jobs}
@@ -246,7 +246,7 @@ def _status(run: Run, scan: Scan, own: list[Job], of_model: list[Job], alive: bo
 
 
 def _benchmarks(layout: Layout, jobs: list[Job]) -> tuple[float, float, float]:
-    """Return seconds, CPU seconds and peak memory in MB that Snakemake measured of a scan's jobs."""
+    """Return seconds, CPU seconds and peak memory in MB that Snakemake measured for a scan's jobs."""
     seconds = cpu = peak = 0.0
     for job in jobs:
         path = layout.benchmark_of(job.log)
@@ -261,7 +261,7 @@ def _benchmarks(layout: Layout, jobs: list[Job]) -> tuple[float, float, float]:
 
 
 def _number(text: str | None) -> float:
-    # A job that was over before it was measured has "NA" or "-".
+    # A job that ended before it was measured has "NA" or "-".
     try:
         return float(text or 0)
     except ValueError:
@@ -269,7 +269,7 @@ def _number(text: str | None) -> float:
 
 
 def _time_left(run: Run, scans: list[ScanStatus]) -> str:
-    """Return an estimate from the pace at which this run finishes slabs; empty when it is over or just began."""
+    """Return an estimate from the pace at which this run finishes slabs; empty when it is over or has just started."""
     if not run.is_alive():
         return ""
     total = sum(2 * status.slabs for status in scans)

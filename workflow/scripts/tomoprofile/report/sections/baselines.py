@@ -1,4 +1,4 @@
-"""Simple thresholds beside the scan's own segmentation."""
+"""Simple thresholds compared with the scan's own segmentation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAMES = {"otsu": "Otsu's threshold", "threshold_fill": "a threshold with holes 
 _OWN = {"network": "the network", "threshold": "this scan's threshold"}
 _GIVEN = "the given mask"
 _COLOURS = dict(zip((OWN, "otsu", "threshold_fill"), MANY, strict=False))
-_ROOM = 1.6  # of the scan's own largest value
+_ROOM = 1.6  # times the scan's own largest value
 
 
 def build(baselines: pd.DataFrame, block: dict[str, Any], segmentation: Segmentation) -> Content:

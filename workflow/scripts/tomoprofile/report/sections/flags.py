@@ -1,4 +1,4 @@
-"""What a reader must know before trusting a page, the gravest first."""
+"""What a reader must know before trusting a page, the most serious first."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def build(
     found = {
         name: [*zone_flags(zones[name]), *domain_flags(domains[name]), *profile_flags(profile[name])]
         for name in zones
-        if not domains[name].empty  # without any, that a zone has few goes without saying
+        if not domains[name].empty  # without any domains, that a zone has few goes without saying
     }
     flags = [
         *familiarity_flags(familiarity, sample),

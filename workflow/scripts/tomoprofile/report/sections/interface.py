@@ -1,4 +1,4 @@
-"""How the substrate's surface was found, and where it leaves a plane: what one needs to trust depths."""
+"""How the substrate's surface was found, and where it deviates from a plane: how far to trust depths."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SYSTEMATIC_VOXELS = 0.25  # the fit finds simulated substrates to this; steps o
 
 
 def build(interface: dict[str, Any], plane: Plane, volume: Store) -> Content:
-    """Return facts of the substrate's surface, and a map of where it leaves the plane if there is one."""
+    """Return facts of the substrate's surface, and a map of its deviation from the plane if there is one."""
     size_z, size_y, size_x = (n * edge for n, edge in zip(volume.shape, volume.voxel_size_um, strict=True))
     figure = deviation_figure(interface, (size_z, size_y, size_x))
     words = surface(interface, volume.voxel_size_um[plane.axis])

@@ -24,7 +24,7 @@ _STOPS = np.linspace(0, 1, 33)
 def build(
     domains: pd.DataFrame, plane: Plane, levels: dict[str, ObjectsMetadata], most_spheres: int = MOST_SPHERES
 ) -> Content:
-    """Return the scene, and in words what it holds."""
+    """Return the scene, and its content in words."""
     objects = levels["calibrated"]
     size_z, size_y, size_x = (n * edge for n, edge in zip(objects.shape, objects.voxel_size_um, strict=True))
     diameter, depth = domains["equivalent_diameter_um"], domains["depth_um"]
@@ -72,7 +72,7 @@ def scene(
     size = np.array(size_um[::-1])
     centres = drawn[[f"centroid_{axis}_um" for axis in "xyz"]].to_numpy(float)
     largest = float(diameter.max())
-    # From the table: the substrate may be no plane.
+    # From the table: the substrate may not be a plane.
     depth = drawn["depth_um"].to_numpy(float)
     nearest, furthest = float(depth.min()), float(max(depth.max(), depth.min() + 1e-3))
     return {
