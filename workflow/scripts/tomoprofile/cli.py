@@ -99,7 +99,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--config", type=Path, default=Path("config/config.yaml"), help="configuration that defines the classes, if any")
+    command.add_argument(
+        "--config", type=Path, default=Path("config/config.yaml"), help="configuration that defines the classes, if any"
+    )
     command.add_argument("--model", default="default", help="model whose classes give the values in masks")
 
 
