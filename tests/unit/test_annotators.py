@@ -33,7 +33,7 @@ def test_agreement_by_hand():
     assert found.disagree == pytest.approx(4 / 6)
     assert "Dice 0.54" in str(found)
     assert "66.7 %" in str(found)
-    assert agreement([ANNA, BEN], measured=2).dice == 0
+    assert agreement([ANNA, BEN], measured=(2,)).dice == 0
 
 
 def test_the_dice_of_slices_without_domains_is_unknown():
