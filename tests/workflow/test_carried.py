@@ -60,7 +60,7 @@ def agreement(project):
     """Return the Dice of the scan's segmentation with the truth: volumes could agree by accident."""
     model = json.loads((project.folder / FAMILIARITY).read_text())["model"]
     (level,) = segmenter_at(project.folder / model).levels().values()
-    found = open_store(project.results.scan("phantom_B").probability.path).read(0, 64) >= level * 255
+    found = open_store(project.results.scan("phantom_B").probability.path, "domain").read(0, 64) >= level * 255
     truth = tifffile.imread(project.folder / "b/truth/labels.tif") == 1
     return 2 * (found & truth).sum() / (found.sum() + truth.sum())
 
