@@ -484,11 +484,3 @@ def digest(value: BaseModel | dict[str, Any] | list[Any] | str) -> str:
     """Return a short SHA-256 of a configuration section or any JSON value, the same on every machine."""
     plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON schema of the configuration, for editors and for ``workflow/schemas``."""
-    schema = Config.model_json_schema()
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["title"] = "tomoprofile configuration"
-    return schema
