@@ -134,6 +134,12 @@ def test_classes_that_cannot_be(settings, told):
     assert "models.default" in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["otsu", "unet", "own_view"])
+def test_a_model_may_have_the_name_of_a_method(name):
+    with pytest.raises(ConfigError, match=rf"models\.{name}\.smooth_voxel: .*Did you mean `smooth_voxels`"):
+        read_config({"models": {name: {"method": "otsu", "smooth_voxel": 1}}})
+
+
 @pytest.mark.parametrize(
     ("view", "told"),
     [

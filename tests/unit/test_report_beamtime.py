@@ -15,6 +15,9 @@ from tomoprofile.errors import InputError
 from tomoprofile.layout import Layout, ScanLayout
 from tomoprofile.report.beamtime import BeamtimeEntry, report_beamtime
 from tomoprofile.report.results import SampleFiles
+from tomoprofile.segment import kinds
+from tomoprofile.segment.kinds.threshold import Threshold
+from tomoprofile.segment.segmenter import Description
 
 HEADER = "sample\titem\tstatus\tmessage\n"
 
@@ -179,3 +182,26 @@ def test_the_name_of_a_class_is_text(scans, tmp_path):
     page, _ = write(odd, tmp_path, out=tmp_path)
     assert f"Scans compared: {KINDS['odd class name'].voids}" in page.text
     assert page.all("u") == []
+
+
+def test_the_segmenter_says_which_file_must_be_there(entries, tmp_path, monkeypatch):
+    """Its path need not be that file, whatever its name ends in."""
+
+    class Elsewhere(Threshold):
+        file = tmp_path / "known"
+
+        @classmethod
+        def recognises(cls, path):
+            return path.name == "elsewhere.json"
+
+        def levels(self):
+            return {"domain": 0.5}
+
+        def describe(self):
+            return Description("a rule of thumb", "threshold")
+
+    monkeypatch.setattr(kinds, "KINDS", (Elsewhere, *kinds.KINDS))
+    one = [dataclasses.replace(entries[0], segmenter=tmp_path / "elsewhere.json")]
+    assert "a global threshold" not in write(one, tmp_path)[0].text.lower()
+    Elsewhere.file.touch()
+    assert "a global threshold" in write(one, tmp_path)[0].text.lower()

@@ -291,7 +291,7 @@ class ThresholdConfig(Section):
 ModelConfig = Annotated[UNetConfig | BundleConfig | ThresholdConfig, Field(discriminator="method")]
 
 
-def read_model(raw: dict[str, Any]) -> UNetConfig | BundleConfig | ThresholdConfig:
+def read_model(raw: dict[str, Any]) -> ModelConfig:
     """Return a model's settings from plain values that have been validated before."""
     return TypeAdapter(ModelConfig).validate_python(raw)
 
@@ -461,9 +461,9 @@ def read_config(raw: dict[str, Any], source: str = "config/config.yaml") -> Conf
 
 
 def _config_fault(item: dict[str, Any], source: str) -> Fault:
-    # A discriminated union puts the chosen tag into the path; the user never wrote it.
-    tags = {"unet", "bundle", "otsu", "threshold_fill", "named_view", "own_view"}
-    path = [part for part in item["loc"] if part not in tags and part != "[key]"]
+    path = [part for part in item["loc"] if part != "[key]"]
+    if path[:1] == ["models"] or path[:2] == ["profile", "field_of_view"]:
+        del path[2:3]  # the tag by which the kind of section was chosen, which the user never wrote
     key = ".".join(str(part) for part in path)
     where = f"{source}: {key}" if key else source
     if item["type"] == "extra_forbidden":
@@ -484,11 +484,3 @@ def digest(value: BaseModel | dict[str, Any] | list[Any] | str) -> str:
     """Return a short SHA-256 of a configuration section or any JSON value, the same on every machine."""
     plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON schema of the configuration, for editors and for ``workflow/schemas``."""
-    schema = Config.model_json_schema()
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["title"] = "tomoprofile configuration"
-    return schema

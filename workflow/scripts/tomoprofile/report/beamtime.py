@@ -15,9 +15,10 @@ import pandas as pd
 
 from ..errors import Fault, InputError
 from ..files import read_record
-from ..layout import BundleLayout, ScanLayout
+from ..layout import ScanLayout
 from ..profile.comparison import ScanResult, compare_scans
 from ..samples import Scan
+from ..segment.kinds import segmenter_at
 from ..tables import CALIBRATED, COMPARISON, PROFILE, at_level, of_class, read_facts
 from .comparison import comparison_section
 from .flags import Flag, interface_flags, level_flags, model_flags, segmentation_flags, worst, zone_flags
@@ -196,8 +197,7 @@ def _convention(entry: BeamtimeEntry, measured: str) -> str:
 
 
 def _segmentation(entry: BeamtimeEntry) -> Segmentation | None:
-    record = entry.segmenter if entry.segmenter.suffix == ".json" else BundleLayout(entry.segmenter).metadata
-    return read_segmentation(entry.segmenter) if record.exists() else None
+    return read_segmentation(entry.segmenter) if segmenter_at(entry.segmenter).file.exists() else None
 
 
 def _rows(entry: BeamtimeEntry, found: list[Flag], page: Path) -> Iterator[Row]:

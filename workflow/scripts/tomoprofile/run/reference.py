@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ..config import Section, json_schema
+from ..config import Config, Section
 from ..errors import Fault, InputError
 from ..files import whole_file
 from ..samples import Scan
@@ -47,8 +47,11 @@ def _read(path: Path) -> str:
 
 
 def schema_text() -> str:
-    """Return the JSON schema of the configuration."""
-    return json.dumps(json_schema(), indent=2) + "\n"
+    """Return the JSON schema of the configuration, for editors."""
+    schema = Config.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "tomoprofile configuration"
+    return json.dumps(schema, indent=2) + "\n"
 
 
 def with_tables(text: str) -> str:
