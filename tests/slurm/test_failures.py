@@ -148,11 +148,11 @@ def test_a_dying_node_without_requeue_is_avoided(project, undisturbed, nodes):
 def test_a_full_disk_is_told_and_leaves_no_half_shard(project, undisturbed):
     project.forget(
         "a/probability.ome.zarr/slabs/z00016.json",
-        "a/probability.ome.zarr/0/c/3",
+        "a/probability.ome.zarr/0/c/0/3",
         "a/domains.parquet",
         "a/zones.parquet",
     )
-    disk = project.results.scan("a").probability.path / "0/c/3"
+    disk = project.results.scan("a").probability.path / "0/c/0/3"
     (disk / "0").mkdir(parents=True)
     # Two pages: the folder that Zarr makes, and hardly a byte of the shard.
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(disk)], check=True)
@@ -173,11 +173,11 @@ def test_a_full_disk_is_told_and_leaves_no_half_shard(project, undisturbed):
 
 
 def test_a_shard_cut_short_is_found_and_written_again(project, undisturbed):
-    shard = project.results.scan("a").probability.path / "0/c/2/0/0"
+    shard = project.results.scan("a").probability.path / "0/c/0/2/0/0"
     shard.write_bytes(shard.read_bytes()[:-10])
     project.forget("a/domains.parquet", "a/zones.parquet")
     said = project.on_cluster(TABLES, "--retries", "0", ok=False)
-    assert "0/c/2/0/0: the shard was damaged after it was written" in said
+    assert "0/c/0/2/0/0: the shard was damaged after it was written" in said
     assert not project.results.scan("a").domains.exists()
     said = project.on_cluster(TABLES)
     assert len(project.submitted(said, "predict_slab")) == 1
