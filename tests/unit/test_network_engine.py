@@ -1,5 +1,6 @@
 """The same mask whatever computes it; memory that is full; shards that wait."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -232,3 +233,12 @@ def test_windows_cover_a_slice_with_little_to_spare(side, window, wanted):
     count = -(-(side - 64) // (found - 64)) if side > found else 1
     most = -(-(side - 64) // (window - 64)) if side > window else 1
     assert count == most, "smaller windows, but not more of them"
+
+
+@pytest.mark.parametrize("module", ["network.fine_tune", "network.unet", "segment.familiarity", "segment.predict"])
+def test_threads_do_not_spin_wherever_pytorch_is_loaded_first(module):
+    """Read when PyTorch is loaded: a package that forgot it would train several times slower beside other work."""
+    code = f"import os, tomoprofile.{module}; print(os.environ['GOMP_SPINCOUNT'])"
+    clean = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    done = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1000"

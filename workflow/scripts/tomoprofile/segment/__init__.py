@@ -1,8 +1,3 @@
-"""From grey values to the probability of being a domain."""
+"""From grey values to the probability of each measured class."""
 
-import os
-
-# GNU OpenMP waits for its threads by spinning. Where other work needs the same cores, that makes a training step four
-# to eight times slower (measured: 2.1 s against 0.6 s beside one busy process, 0.26 s on free cores either way). It is
-# read when PyTorch is loaded, so it is set before; a value set by the site takes precedence.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+from .. import network as network  # says how PyTorch waits for its threads, before anything here loads it

@@ -1,0 +1,1 @@
+"""Thresholds beside the segmentation of a scan."""

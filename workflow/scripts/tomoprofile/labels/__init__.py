@@ -1,0 +1,1 @@
+"""Labels as people make them, and the training set that they become."""

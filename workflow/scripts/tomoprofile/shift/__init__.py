@@ -1,0 +1,1 @@
+"""How a scan looks, and whether a model has seen scans like it."""

@@ -1,0 +1,1 @@
+"""The substrate: where it ends, and what beyond it is resin; from grey values alone."""
