@@ -96,7 +96,7 @@ def flags(sums: Sums, of_scan: str) -> list[str]:
 
 
 def size(sums: Sums, voxel_size_um: tuple[float, float, float]) -> Columns:
-    """Return voxels, volume and the diameter (6 V / pi)^(1/3) of the sphere of equal volume (P24)."""
+    """Return voxels, volume and the diameter (6 V / pi)^(1/3) of the sphere of equal volume."""
     volume = sums.voxels * math.prod(voxel_size_um)
     return {
         "voxels": sums.voxels,
@@ -106,7 +106,7 @@ def size(sums: Sums, voxel_size_um: tuple[float, float, float]) -> Columns:
 
 
 def surface(sums: Sums, axes: tuple[Float, Float], voxel_size_um: tuple[float, float, float]) -> Columns:
-    """Return surface (:mod:`.surface`), sphericity and compactness (P24).
+    """Return surface (:mod:`.surface`), sphericity and compactness.
 
     Sphericity is that of Wadell, the surface of the sphere of equal volume over the surface. Compactness
     36 pi V^2 / S^3 is its third power. The surface of a domain at the border of the scan includes the face of the cut.
@@ -121,7 +121,7 @@ def surface(sums: Sums, axes: tuple[Float, Float], voxel_size_um: tuple[float, f
 
 
 def place(sums: Sums, voxel_size_um: tuple[float, float, float], plane: Plane) -> Columns:
-    """Return the centroid from the outer corner of voxel (0, 0, 0), its depth (P42), and the half-open box."""
+    """Return the centroid from the outer corner of voxel (0, 0, 0), its depth, and the half-open box."""
     mean = sums.moments[:, 1:4] / sums.voxels[:, None]
     z, y, x = ((mean[:, axis] + 0.5) * edge for axis, edge in enumerate(voxel_size_um))
     columns: Columns = {

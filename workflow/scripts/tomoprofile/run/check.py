@@ -19,12 +19,10 @@ from ..segment.segmenter import Segmenter
 from ..shift.alarm import compare
 from ..shift.appearance import describe, like_most, sample_slices
 from ..volume.grey import GreyScale
-from ..volume.readers import RawScan, ScanReader, open_raw
+from ..volume.readers import RawScan, ScanReader, open_raw, peeked
 from .check_labels import check_labels
 from .check_mask import check_mask, check_substrate
 from .feasibility import Finding, errors_of
-
-_PEEK = 8  # slices whose range of grey values is examined
 
 
 def check_scan(scan: Scan, segmenter: Segmenter) -> list[Finding]:
@@ -94,12 +92,8 @@ def _disagreements(scan: Scan, raw: RawScan, reader: ScanReader) -> list[Fault]:
     return faults
 
 
-def _peeked(scan: Scan) -> list[int]:
-    return np.unique(np.linspace(0, scan.slices - 1, min(_PEEK, scan.slices)).astype(int)).tolist()
-
-
 def _no_numbers(scan: Scan, reader: ScanReader) -> list[Fault]:
-    shares = {z: float(1 - np.isfinite(reader.read(z, z + 1)).mean()) for z in _peeked(scan)}
+    shares = {z: float(1 - np.isfinite(reader.read(z, z + 1)).mean()) for z in peeked(scan.slices)}
     bad = {z: share for z, share in shares.items() if share}
     if not bad:
         return []
@@ -126,7 +120,7 @@ def _doubts(scan: Scan, raw: RawScan, reader: ScanReader) -> list[str]:
     if raw.dtype.kind == "u" and scan.slices > 1:
         # A scan saved slice by slice with automatic contrast: grey values mean something else in every slice.
         top = np.iinfo(raw.dtype).max
-        ranges = [(int(part.min()), int(part.max())) for part in (reader.read(z, z + 1) for z in _peeked(scan))]
+        ranges = [(int(part.min()), int(part.max())) for part in (reader.read(z, z + 1) for z in peeked(scan.slices))]
         if len(ranges) > 1 and all(bounds == (0, top) for bounds in ranges):
             doubts.append(
                 "every slice spans the full grey range: were slices normalised one by one? Export them with one scale"

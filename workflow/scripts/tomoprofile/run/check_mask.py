@@ -10,11 +10,10 @@ from ..labels.classes import DOMAIN, Classes
 from ..samples import Scan
 from ..segment.given_mask import MaskReader, MaskSlice
 from ..volume.masks import not_zero, read_mask, several_values
-from ..volume.readers import ScanReader
+from ..volume.readers import ScanReader, peeked
 from .check_labels import against_grey
 from .feasibility import Finding, errors_of
 
-_PEEK = 8  # slices that are checked here; the run checks all of them
 _MUCH = 0.5  # of the voxels: domains in a matrix take up less
 
 
@@ -79,7 +78,7 @@ def check_substrate(scan: Scan) -> list[Finding]:
         reader = read_mask(scan, mask)
         if faults := reader.raw.faults():
             return errors_of(scan.sample, "interface", faults)
-        slices = np.unique(np.linspace(0, scan.slices - 1, _PEEK).astype(int)).tolist()
+        slices = peeked(scan.slices)
         share = float(np.mean([not_zero(reader.read(z, z + 1)[0], mask.place, z).mean() for z in slices]))
     except InputError as error:
         return errors_of(scan.sample, "interface", error.faults)
@@ -102,8 +101,7 @@ def _kind(own: MaskReader) -> str:
 def _peek(own: MaskReader) -> dict[int, MaskSlice]:
     """Return what a few slices show."""
     depth = next(iter(own.readers.values())).shape[0]
-    places = np.unique(np.linspace(0, depth - 1, _PEEK).astype(int)).tolist()
-    return {z: one for z in places for one in own.slices(z, z + 1)}
+    return {z: one for z in peeked(depth) for one in own.slices(z, z + 1)}
 
 
 def _refuse(own: MaskReader, shown: dict[int, MaskSlice]) -> None:

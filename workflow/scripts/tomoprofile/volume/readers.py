@@ -16,6 +16,12 @@ from .formats.base import RawScan
 
 DTYPES = ("uint8", "uint16", "float32")
 _MASK_KINDS = "buif"
+_PEEK = 8
+
+
+def peeked(depth: int) -> list[int]:
+    """Return the few slices, both ends among them, that a check looks at before the run reads them all."""
+    return np.unique(np.linspace(0, depth - 1, _PEEK).astype(int)).tolist()
 
 
 def open_raw(path: str | Path, form: str, dataset: str = "") -> RawScan:
