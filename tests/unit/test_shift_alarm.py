@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tomoprofile.errors import InputError
+from tomoprofile.files import write_record
 from tomoprofile.phantom.scan import PhantomSettings, simulate
 from tomoprofile.shift import alarm
 from tomoprofile.shift.alarm import Familiarity, compare, doubt_of, remember
@@ -109,7 +110,7 @@ def test_the_verdict_is_kept(tmp_path, seen):
     found.save(tmp_path / "familiarity.json", model="m")
     assert Familiarity.load(tmp_path / "familiarity.json") == found
     assert (found.label_slice, json.loads((tmp_path / "familiarity.json").read_text())["model"]) == (7, "m")
-    (tmp_path / "familiarity.json").write_text("{}")
+    write_record(tmp_path / "familiarity.json", {})
     with pytest.raises(InputError, match="not a comparison"):
         Familiarity.load(tmp_path / "familiarity.json")
 

@@ -1,3 +1,4 @@
+import contextlib
 import json
 
 import numpy as np
@@ -5,10 +6,10 @@ import pytest
 import zarr
 from ome_zarr_models.v05 import Image
 
-from tomoprofile.errors import StoreError
+from tomoprofile.errors import DamageError, StoreError
 from tomoprofile.volume.grey import GreyScale
 from tomoprofile.volume.slabs import neighbour_slabs, shard_bounds, slab_bounds, slab_names
-from tomoprofile.volume.store import create_store, open_store
+from tomoprofile.volume.store import GREY_COMPRESSOR, create_store, open_store
 
 SHAPE = (22, 30, 300)
 
@@ -101,7 +102,7 @@ def test_a_damaged_shard_of_one_channel_is_noticed(classes, image):
     classes.complete(record, 0, SHAPE[0])
     open_store(classes.path, "void").shard_path(8).write_bytes(b"cut")
     assert (open_store(classes.path, "domain").read(0, SHAPE[0]) == image).all()
-    with pytest.raises(StoreError, match="damaged after it was written"):
+    with pytest.raises(DamageError, match="not the one that was written"):
         open_store(classes.path, "void").read(8, 9)
     assert not record.exists()
 
@@ -191,6 +192,12 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[:-7])
 
 
+def flip(path, at):
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize(
     ("damage", "read"),
     [
@@ -199,6 +206,10 @@ def truncate(path):
         (lambda path: path.write_bytes(b""), lambda store: store.cut(1, 4)),
         (truncate, lambda store: store.cut(0, 8)),
         (truncate, lambda store: store.read_padded(-1, 9)),
+        (lambda path: path.write_bytes(bytes(path.stat().st_size)), lambda store: store.read(8, 9)),
+        (lambda path: path.write_bytes(path.read_bytes() + b"0"), lambda store: store.read(8, 9)),
+        (lambda path: flip(path, 1000), lambda store: store.read(8, 16)),
+        (lambda path: flip(path, -10), lambda store: store.read(8, 9)),
     ],
 )
 def test_a_damaged_shard_is_never_read_and_its_slab_is_written_again(store, image, damage, read):
@@ -206,10 +217,10 @@ def test_a_damaged_shard_is_never_read_and_its_slab_is_written_again(store, imag
     damage(store.shard_path(8))
     again = open_store(store.path)
     assert (again.read(16, 22) == image[16:]).all(), "other shards are not concerned"
-    with pytest.raises(StoreError, match=r"0/c/1/0/0: the shard was damaged.*z00000\.json was removed"):
+    with pytest.raises(DamageError, match=r"0/c/1/0/0: .*shard is .*z00000\.json was set aside"):
         read(again)
-    assert [path.name for path in (store.path / "slabs").iterdir()] == ["z00016.json"]
-    with pytest.raises(StoreError, match="its slab is not complete"):
+    assert [path.name for path in (store.path / "slabs").glob("*.json")] == ["z00016.json"]
+    with pytest.raises(StoreError, match="the slab of this shard is not complete"):
         read(open_store(store.path))
 
 
@@ -221,8 +232,66 @@ def test_a_shard_of_zeros_is_complete_and_whole(store, image):
     assert (open_store(store.path).read(0, SHAPE[0]) == image).all()
     store.shard_path(8).parent.mkdir(parents=True, exist_ok=True)
     store.shard_path(8).write_bytes(b"what is this")
-    with pytest.raises(StoreError, match="damaged"):
+    with pytest.raises(DamageError, match="not the one that was written"):
         open_store(store.path).read(8, 16)
+
+
+def test_shards_that_changed_places_are_noticed_even_of_equal_size(tmp_path):
+    """Every checksum inside them is right; only the record knows where they belong."""
+    image = np.random.default_rng(1).integers(0, 2**16, (16, 32, 256), np.uint16)  # which no compressor makes smaller
+    store = create_store(tmp_path / "a.ome.zarr", image.shape, "uint16", (1.0, 1.0, 1.0), 8)
+    fill(store, image)
+    store.complete(store.path / "slabs/z00000.json", 0, 16)
+    first, second = store.shard_path(0), store.shard_path(8)
+    assert first.stat().st_size == second.stat().st_size
+    first.rename(first.with_name("aside"))
+    second.rename(first)
+    first.with_name("aside").rename(second)
+    assert (zarr.open_array(str(store.path / "0"), mode="r")[0:8] == image[8:16]).all(), "Zarr itself sees nothing"
+    with pytest.raises(DamageError, match="not the one that was written"):
+        open_store(store.path).read(0, 8)
+
+
+def test_without_checksums_a_flipped_bit_is_another_grey_value(tmp_path, store, image):
+    """The mutant: the same array without the codec reads something else without a word."""
+    layout = {"shape": SHAPE, "dtype": "uint16", "chunks": (8, 30, 256), "shards": (8, 30, 512)}
+    bare = zarr.create_array(store=str(tmp_path / "bare"), compressors=GREY_COMPRESSOR, **layout)
+    complete(store, image)
+    bare[:] = image
+    shards = {"bare": tmp_path / "bare/c/1/0/0", "ours": store.shard_path(8)}
+    silent = {"bare": 0, "ours": 0}
+    for at in range(500, 140_000, 20_000):
+        for name, shard in shards.items():
+            flip(shard, at)
+            with contextlib.suppress(DamageError, RuntimeError):
+                read = bare[8:16] if name == "bare" else open_store(store.path).read(8, 16)
+                silent[name] += bool((read != image[8:16]).any())
+            flip(shard, at)
+            store.complete(store.path / "slabs/z00000.json", 0, 16)
+    assert silent["bare"] > 3
+    assert silent["ours"] == 0
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "0/zarr.json"])
+@pytest.mark.parametrize("damage", [truncate, lambda path: flip(path, 60), lambda path: path.unlink()])
+def test_damaged_metadata_are_set_aside_and_made_again_without_losing_shards(store, image, name, damage):
+    complete(store, image)
+    damage(store.path / name)
+    with pytest.raises((DamageError, StoreError)):
+        open_store(store.path)
+    assert not (store.path / "zarr.json").exists(), "so the workflow makes it again"
+    again = create_store(store.path, SHAPE, "uint16", (1.0, 0.5, 0.5), 8, GreyScale(0.1, -3.0, "1/cm"))
+    assert (again.read(0, SHAPE[0]) == image).all()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"shards": 3}', '{"start": 0}'])
+def test_a_damaged_record_is_set_aside(store, image, content):
+    complete(store, image)
+    record = store.path / "slabs/z00000.json"
+    record.write_text(content)
+    with pytest.raises(DamageError, match=r"z00000\.json: the file was damaged or changed.*run the same command again"):
+        open_store(store.path).read(0, 8)
+    assert not record.exists()
 
 
 def test_a_damaged_shard_can_be_written_again(store, image):

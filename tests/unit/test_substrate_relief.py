@@ -171,7 +171,7 @@ def test_the_file_goes_there_and_back(tmp_path):
     assert np.shape(record["residual_map_um"]) == (24, 28)
     assert relief.depth_um(1.0, 2.0, 3.0) == relief.depth_um(np.array([1.0]), 2.0, 3.0)[0]
     (ScanLayout(tmp_path).substrate_distance).unlink()
-    with pytest.raises(InputError, match="not an interface file"):
+    with pytest.raises(InputError, match="not the distances from a substrate"):
         Plane.load(tmp_path / "interface.json")
 
 

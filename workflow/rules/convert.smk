@@ -23,7 +23,7 @@ rule create_store:
         shard_slices=CONFIG.store.shard_slices,
         classes=measured_classes,
         uncertainty=uncertainty,
-        algorithm_version=2,
+        algorithm_version=3,
     script:
         "../scripts/create_store.py"
 

@@ -22,7 +22,7 @@ rule create_instances:
     params:
         scan=mask_columns,
         shard_slices=CONFIG.store.shard_slices,
-        algorithm_version=1,
+        algorithm_version=2,
     script:
         "../scripts/create_instances.py"
 

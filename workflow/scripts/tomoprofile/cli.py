@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__
-from .errors import ConfigError, Fault, TomoprofileError
+from .errors import ConfigError, Fault, InputError, TomoprofileError
 from .logs import LOG, log_to_terminal
 
 if TYPE_CHECKING:
@@ -51,6 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="show the progress of each scan, what failed and what it cost")
     status.add_argument("results", type=Path, nargs="?", default=Path("results"))
     status.set_defaults(run=_status)
+
+    verify = commands.add_parser(
+        "verify", help="read all results again and set aside what was damaged on disk since; the next run makes it anew"
+    )
+    verify.add_argument("results", type=Path, nargs="?", default=Path("results"))
+    verify.set_defaults(run=_verify)
 
     index = commands.add_parser("index", help="write index.html of an unfinished run: done, failed and missing scans")
     index.add_argument("results", type=Path, nargs="?", default=Path("results"))
@@ -165,6 +171,15 @@ def _status(options: argparse.Namespace) -> None:
 
     run = read_run(options.results)
     print(status_text(run, read_status(run)))
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from .run.verify import verify
+
+    files, faults = verify(options.results)
+    if faults:
+        raise InputError(*faults)
+    LOG.info("%d files and shards are what was written.", files)
 
 
 def _index(options: argparse.Namespace) -> None:

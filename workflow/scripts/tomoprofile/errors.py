@@ -53,6 +53,10 @@ class InputError(TomoprofileError):
     """A scan, a label file or a model cannot be used."""
 
 
+class DamageError(InputError):
+    """A file that the workflow wrote is no longer what was written; the next run makes it again."""
+
+
 class StoreError(TomoprofileError):
     """A Zarr store is missing, does not match the scan, or was accessed in a way that would damage it."""
 

@@ -144,7 +144,7 @@ class StoreLayout:
 
     def written_records(self) -> list[Path]:
         """Return the records of the slabs that are complete so far, sorted."""
-        return sorted(self.path.glob("slabs/*.json"))
+        return sorted(path for path in self.path.glob("slabs/*.json") if not path.name.startswith("."))
 
 
 class ToLabelLayout:

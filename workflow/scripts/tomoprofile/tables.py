@@ -21,7 +21,7 @@ import yaml
 
 from . import __version__
 from .errors import Fault, InputError
-from .files import whole_file
+from .files import intact, sealed_file
 
 CALIBRATED = "calibrated"
 LEVELS = ("low", CALIBRATED, "high")  # of the boundary: one below and one above the calibrated probability
@@ -112,8 +112,9 @@ class Table:
             table = pa.table([pa.array(columns[field.name], field.type) for field in schema], schema=schema)
         self._refuse_other_flags(table)
         metadata = (table.schema.metadata or {}) | encoded({"units": units_of(schema), **(facts or {})})
-        with whole_file(path) as partial:
-            pq.write_table(table.replace_schema_metadata(metadata), partial, compression="zstd")
+        with sealed_file(path) as partial:
+            table = table.replace_schema_metadata(metadata)
+            pq.write_table(table, partial, compression="zstd", write_page_checksum=True)
 
     def read(self, path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Read a table; a missing flag reads as an empty one.
@@ -160,11 +161,44 @@ def read_columns(path: Path, columns: Sequence[str], optional: Sequence[str] = (
     missing = [name for name in columns if name not in present and name not in optional]
     if missing:
         raise InputError(Fault(str(path), "", f"the table lacks {', '.join(missing)}", _REMEDY))
-    table = pq.read_table(path, columns=[name for name in columns if name in present])
+    table = read_rows(path, [name for name in columns if name in present])
     if "flag" in table.column_names and table["flag"].null_count:
         at = table.column_names.index("flag")
         table = table.set_column(at, "flag", table["flag"].cast(pa.large_string()).fill_null(""))
     return table.to_pandas()
+
+
+def read_rows(
+    path: Path,
+    columns: Sequence[str] | None = None,
+    filters: Any = None,
+    group: int | None = None,
+) -> pa.Table:
+    """Return rows of any Parquet table.
+
+    Parameters
+    ----------
+    path : Path
+    columns : sequence of str, optional
+        All by default.
+    filters : list of tuple, optional
+        Conditions as in :func:`pyarrow.parquet.read_table`; all rows by default.
+    group : int, optional
+        Only the rows of this row group; without conditions.
+
+    Raises
+    ------
+    InputError
+        When they cannot be read.
+    """
+    names = None if columns is None else list(columns)
+    try:
+        if group is None:
+            return pq.read_table(intact(path), columns=names, filters=filters, page_checksum_verification=True)
+        with pq.ParquetFile(intact(path), page_checksum_verification=True) as file:
+            return file.read_row_group(group, columns=names, use_threads=False)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise InputError(_unreadable(path, error)) from None
 
 
 def encoded(facts: Mapping[str, Any]) -> dict[bytes, bytes]:
@@ -212,9 +246,13 @@ def units_of(schema: pa.Schema) -> dict[str, str]:
 
 def _schema_in(path: Path) -> pa.Schema:
     try:
-        return pq.read_schema(path)
-    except (OSError, ValueError) as error:
-        raise InputError(Fault(str(path), "", f"the table cannot be read: {error}", _REMEDY)) from None
+        return pq.read_schema(intact(path))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise InputError(_unreadable(path, error)) from None
+
+
+def _unreadable(path: Path, error: Exception) -> Fault:
+    return Fault(str(path), "", f"the table cannot be read: {error}", _REMEDY)
 
 
 def _unit_of(field: pa.Field) -> str:

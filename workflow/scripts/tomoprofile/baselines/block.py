@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from ..config import ObjectsConfig, ProfileConfig, ThresholdConfig
 from ..domains.objects import Runs, iter_runs, read_objects_metadata
@@ -26,7 +25,7 @@ from ..logs import LOG
 from ..profile.masks import Floats, Grid, Ints, Space
 from ..segment.threshold import fit_threshold, predict_by_threshold
 from ..substrate.resin import Resin
-from ..tables import CALIBRATED, DOMAINS, of_class
+from ..tables import CALIBRATED, DOMAINS, of_class, read_rows
 from ..volume.plane import Plane
 from ..volume.probability import threshold_of
 from ..volume.store import Store, create_store, open_store
@@ -93,7 +92,7 @@ class Found:
 
     def runs_in(self, axis: int, index: int) -> pd.DataFrame:
         """Return its runs that meet a plane across an axis, z or y."""
-        table = pq.read_table(self.objects, filters=[("zyx"[axis], "==", index)])
+        table = read_rows(self.objects, filters=[("zyx"[axis], "==", index)])
         return of_class(table.to_pandas(), self.channel)
 
     def domains(self, columns: Sequence[str]) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ..config import ProfileConfig
+from ..files import read_record
 from ..profile.masks import Floats, Grid, Ints, Space
 from ..substrate.resin import Resin
 from ..tables import BASELINES
@@ -67,7 +67,7 @@ def _of_class(block: Block, name: str, resin: Ints, near_um: float) -> tuple[pd.
         "decision_level": found[OWN].level,
         "domains_are": grey,
         "large_found": {method: large_found(domains[OWN], domains[method], near_um) for method in METHODS},
-        "thresholds": {method: json.loads(block.threshold(method, grey).read_text()) for method in METHODS[1:]},
+        "thresholds": {method: read_record(block.threshold(method, grey)) for method in METHODS[1:]},
     }
     return pd.concat(rows).assign(**{"class": name}), told
 

@@ -19,8 +19,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError, StageError
-from ..files import whole_file
-from ..tables import OBJECTS, encoded, units_of
+from ..files import intact, sealed_file
+from ..tables import OBJECTS, encoded, read_rows, units_of
 
 CLASS = "class"
 COLUMNS = {field.name: field.type.to_pandas_dtype() for field in OBJECTS.schema if field.name != CLASS}
@@ -107,7 +107,7 @@ def read_objects_metadata(objects: Path) -> dict[str, ObjectsMetadata]:
         When the file is not an objects file.
     """
     try:
-        schema = pq.read_schema(objects)
+        schema = pq.read_schema(intact(objects))
         stored = schema.metadata or {}
         values = {name: json.loads(stored[name.encode()]) for name in (*_OF_SCAN, "classes")}
         for name in (CLASS, *COLUMNS):
@@ -135,14 +135,9 @@ def read_objects_metadata(objects: Path) -> dict[str, ObjectsMetadata]:
 
 def filled_row_groups(objects: Path, name: str) -> list[int]:
     """Return the numbers of the row groups that hold runs of a class."""
-    with pq.ParquetFile(objects) as file:
-        filled = [group for group in range(file.num_row_groups) if file.metadata.row_group(group).num_rows]
-        return [group for group in filled if _classes_of(file, group) == [name]]
-
-
-def _classes_of(file: pq.ParquetFile, group: int) -> list[str]:
-    column = file.read_row_group(group, columns=[CLASS], use_threads=False)[CLASS]
-    return column.unique().to_pylist()
+    metadata = pq.read_metadata(intact(objects))
+    filled = [group for group in range(metadata.num_row_groups) if metadata.row_group(group).num_rows]
+    return [group for group in filled if read_rows(objects, [CLASS], group=group)[CLASS].unique().to_pylist() == [name]]
 
 
 def read_runs(objects: Path, group: int, metadata: ObjectsMetadata) -> Runs:
@@ -162,11 +157,10 @@ def read_runs(objects: Path, group: int, metadata: ObjectsMetadata) -> Runs:
     InputError
         When runs lie outside the scan, overlap, are not in raster order, or name unknown domains.
     """
+    table = read_rows(objects, list(COLUMNS), group=group)
     try:
-        with pq.ParquetFile(objects) as file:
-            table = file.read_row_group(group, columns=list(COLUMNS), use_threads=False)
         runs = Runs(*(table[name].to_numpy().astype(dtype, copy=False) for name, dtype in COLUMNS.items()))
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise InputError(Fault(str(objects), f"row group {group}", f"it cannot be read: {error}", _REMEDY)) from None
     bad = _first_fault(runs.z, runs.y, runs.x_start, runs.x_stop, runs.domain_id, metadata.shape, metadata.n_domains)
     if bad >= 0:
@@ -222,9 +216,15 @@ def write_objects(out: Path, classes: Sequence[tuple[ObjectsMetadata, Iterable[R
     # Neighbouring rows differ little: differences take a byte where plain integers take four.
     delta = dict.fromkeys(COLUMNS, "DELTA_BINARY_PACKED")
     with (
-        whole_file(out) as partial,
+        sealed_file(out) as partial,
         pq.ParquetWriter(
-            partial, schema, compression="zstd", compression_level=1, use_dictionary=[CLASS], column_encoding=delta
+            partial,
+            schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=[CLASS],
+            column_encoding=delta,
+            write_page_checksum=True,
         ) as file,
     ):
         names = pa.array([one.name for one, _ in classes], pa.string())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ from scipy import ndimage
 
 from ..config import UNetConfig
 from ..errors import Fault, InputError, StageError
-from ..files import whole_file
+from ..files import digest_of, sealed_file
 from ..layout import ScanLayout
 from ..logs import LOG
 from ..shift.appearance import Appearance
+from ..volume.arrays import stored_arrays
 from ..volume.grey import normalise
 from ..volume.store import open_store
 from .annotators import shared_slices, summary
@@ -134,7 +134,7 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
         names |= set(annotators)
         shared |= {f"{scan.sample} z{z:05d}": masks for z, masks in shared_slices(annotators).items()}
         held_out = choose_held_out(labelled, classes.indices)
-        digests = {path: _digest(path) for person in annotators.values() for path in person.files.values()}
+        digests = {path: digest_of(path) for person in annotators.values() for path in person.files.values()}
         for z in labelled:
             gap = min((abs(z - other) for other in held_out), default=config.guard_slices)
             if z not in held_out and gap < config.guard_slices:
@@ -219,11 +219,6 @@ def _check_one_scale(scan: LabelledScan, edges: tuple[float, ...], others: tuple
         raise InputError(Fault(str(scan.volume), f"{got} um", problem, remedy))
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _largest_domain(label: NDArray[np.uint8], measured: int) -> int:
     """Return the number of pixels of the largest domain in a mask."""
     parts, count = ndimage.label(label == measured)
@@ -232,14 +227,14 @@ def _largest_domain(label: NDArray[np.uint8], measured: int) -> int:
 
 def read_training_set(path: Path) -> TrainingSet:
     """Read what :func:`collect_labels` wrote."""
-    with np.load(path, allow_pickle=False) as stored:
+    with stored_arrays(path, "a training set") as stored:
         record = json.loads(str(stored["record"]))
         slices = [
             LabelledSlice(item["sample"], item["z"], item["held_out"], stored[f"image_{n}"], stored[f"label_{n}"])
             for n, item in enumerate(record["slices"])
         ]
-    seen = {sample: Appearance.of(value, path) for sample, value in record["seen"].items()}
-    return TrainingSet(slices, seen, tuple(record["voxel_size_um"]), record["facts"])
+        seen = {sample: Appearance.of(value, path) for sample, value in record["seen"].items()}
+        return TrainingSet(slices, seen, tuple(record["voxel_size_um"]), record["facts"])
 
 
 def write_training_set(training: TrainingSet, out: Path) -> None:
@@ -253,7 +248,7 @@ def write_training_set(training: TrainingSet, out: Path) -> None:
     arrays = {"record": np.array(json.dumps(record))}
     for n, item in enumerate(training.slices):
         arrays |= {f"image_{n}": item.image, f"label_{n}": item.label}
-    with whole_file(out) as partial:
+    with sealed_file(out) as partial:
         np.savez(partial, **arrays)
 
 

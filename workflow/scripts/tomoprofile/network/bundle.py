@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from .. import __version__
-from ..errors import Fault, InputError
+from ..errors import DamageError, Fault, InputError
+from ..files import digest_file, intact, seal
 from ..layout import BundleLayout
 from .card import CardPictures, write_card
 from .facts import ModelFacts, read_facts
@@ -63,7 +64,9 @@ def _replace(out: Path, scratch: Path) -> None:
     drawn = [str(path.relative_to(scratch)) for path in sorted(scratch.glob("docs/*.png"))]
     for name in (*drawn, *FILES):
         (out / name).parent.mkdir(parents=True, exist_ok=True)
+        digest_file(out / name).unlink(missing_ok=True)
         (scratch / name).replace(out / name)
+        seal(out / name)
 
 
 def _metadata(facts: ModelFacts) -> dict[str, Any]:
@@ -140,11 +143,13 @@ def load_network(bundle: Path) -> SliceNetwork:
     facts = read_facts(bundle)
     weights = BundleLayout(bundle).weights
     try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
+        state = torch.load(intact(weights), map_location="cpu", weights_only=True)
         network = SliceNetwork(**facts.network.model_dump(), pretrained=False)
         network.load_state_dict(state, strict=True)
         fits = [measured.calibration for measured in facts.measured.values()]
         network.calibration = tuple((fit.slope, fit.offset) for fit in fits)
+    except DamageError:
+        raise
     except Exception as error:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         problem = f"the weights cannot be used: {text}"

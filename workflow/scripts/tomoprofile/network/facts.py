@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, model_validator
 
 from ..errors import Fault, InputError
+from ..files import intact
 from ..layout import BundleLayout
 from ..shift.seen import Remembered, Seen
 
@@ -206,13 +207,13 @@ def read_facts(bundle: str | Path) -> ModelFacts:
     """
     path = BundleLayout(bundle).metadata
     try:
-        record: dict[str, Any] = json.loads(path.read_text())["tomoprofile"]
+        record: dict[str, Any] = json.loads(intact(path).read_text(encoding="utf-8"))["tomoprofile"]
         if "decision_level" in record:
             record = of_one_class(record)
         return ModelFacts.model_validate(record)
     except ValidationError as error:
         raise InputError(*_faults(path, error.errors())) from None
-    except (OSError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (OSError, AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise InputError(Fault(str(path), "", f"{_PROBLEM}: {error!r}", _REMEDY)) from None
 
 

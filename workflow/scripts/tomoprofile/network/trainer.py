@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..config import UNetConfig
 from ..errors import Fault, InputError
-from ..files import whole_file
+from ..files import intact, sealed_file
 from ..labels.classes import IGNORE, Classes
 from ..labels.training_set import LabelledSlice
 from ..logs import LOG, progress
@@ -171,7 +171,7 @@ class Trainer:
         """Write the checkpoint."""
         state = {name: part.state_dict() for name, part in self._parts().items()}
         state |= {"identity": self.identity, "step": self.step, "curve": json.dumps(self.curve), "best": self.best}
-        with whole_file(self.checkpoint) as partial:
+        with sealed_file(self.checkpoint) as partial:
             torch.save(state, partial)
 
     def _resume(self) -> None:
@@ -256,7 +256,7 @@ def _read_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(intact(path), map_location="cpu", weights_only=True)
     except Exception as error:
         LOG.warning("%s cannot be read and is ignored: %s", path, error)
         return None

@@ -13,13 +13,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from ..domains.objects import Runs, filled_row_groups, read_objects_metadata, read_runs, refuse_split_slice
 from ..domains.workers import Workers
-from ..tables import CALIBRATED
+from ..tables import CALIBRATED, read_rows
 from .correlation import count_pairs
 from .masks import Grid, Ints
 
@@ -103,11 +102,10 @@ def _slabs(objects: dict[str, Path], name: str, grid: Grid) -> Sequence[_Slab]:
 def _slices_of_groups(objects: Path, name: str) -> list[tuple[int, int, int]]:
     """Return number, first and last slice of each row group of a class."""
     found: list[tuple[int, int, int]] = []
-    with pq.ParquetFile(objects) as file:
-        for group in filled_row_groups(objects, name):
-            z = file.read_row_group(group, columns=["z"], use_threads=False)["z"]
-            refuse_split_slice(objects, found[-1][2] if found else -1, z[0].as_py())
-            found.append((group, z[0].as_py(), z[-1].as_py()))
+    for group in filled_row_groups(objects, name):
+        z = read_rows(objects, ["z"], group=group)["z"]
+        refuse_split_slice(objects, found[-1][2] if found else -1, z[0].as_py())
+        found.append((group, z[0].as_py(), z[-1].as_py()))
     return found
 
 

@@ -18,7 +18,7 @@ from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
 from .. import __version__
-from ..files import whole_file
+from ..files import sealed_file
 from ..logs import LOG
 from .sections.section import Content, Section
 from .words import translator
@@ -67,7 +67,7 @@ class Renderer:
         plotly = Markup(get_plotlyjs())
         page = self.templates.get_template(template)
         text = page.render(version=__version__, language=self.language, plotly=plotly, **context)
-        with whole_file(out) as partial:
+        with sealed_file(out) as partial:
             partial.write_text(text, encoding="utf-8")
         LOG.info("%s: %.1f MB", out, out.stat().st_size / 1e6)
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from ..domains.objects import CLASS, ObjectsMetadata, iter_runs
+from ..tables import read_rows
 from ..volume.plane import Plane
 from ..volume.store import Store
 from .cuts import FULL, Box, Cut, Detail, choose_box, crop, draw_contours, read_cut, scale_bar_um, substrate_line
@@ -49,7 +49,7 @@ class Measured:
     def runs(self, axis: int, indices: list[int]) -> pd.DataFrame:
         """Return the runs of the class in some cuts."""
         chosen = [(CLASS, "==", self.metadata.name), ("zyx"[axis], "in", indices)]
-        return pq.read_table(self.objects, filters=chosen).to_pandas()
+        return read_rows(self.objects, filters=chosen).to_pandas()
 
     def cut(self, runs: pd.DataFrame, axis: int, index: int) -> Cut:
         """Return one cut, given its runs."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import json
 import platform
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,7 +11,7 @@ from typing import Any
 
 from .. import __version__
 from ..config import digest
-from ..files import whole_file
+from ..files import digest_of, read_record, write_record
 from ..layout import Layout, StoreLayout
 from ..segment.kinds import segmenter_at
 from .status import read_jobs
@@ -58,7 +56,7 @@ def write_provenance(
         Results, whose digests are recorded.
     out : Path
     """
-    slabs = {path.stem: json.loads(path.read_text()) for path in StoreLayout(volume).written_records()}
+    slabs = {path.stem: read_record(path) for path in StoreLayout(volume).written_records()}
     record = {
         "sample": scan["sample"],
         "written": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -75,11 +73,10 @@ def write_provenance(
         "seed": config["seed"],
         "config": config,
         "config_digest": digest(config),
-        "tables_sha256": {path.name: _sha256(path) for path in tables},
+        "tables_sha256": {path.name: digest_of(path) for path in tables},
         "jobs": _jobs(Layout(config["results"]), scan),
     }
-    with whole_file(out) as partial:
-        partial.write_text(json.dumps(record, indent=1) + "\n")
+    write_record(out, record)
     return record
 
 
@@ -100,8 +97,3 @@ def _jobs(layout: Layout, scan: dict[str, Any]) -> list[dict[str, Any]]:
         for job in read_jobs(layout, target)
         if (job.rule in ("collect_labels", "fine_tune")) == (target == scan["model"] and not scan["mask"])
     ]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

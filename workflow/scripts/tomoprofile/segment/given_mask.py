@@ -8,7 +8,6 @@ numbers in a store.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
-from ..files import whole_file
+from ..files import read_record, write_record
 from ..labels.classes import Classes
 from ..logs import LOG, progress
 from ..samples import OwnMask, Scan
@@ -216,7 +215,7 @@ def accept_mask(scan: Scan, records: Sequence[Path], out: Path) -> None:
     """
     mask = scan.own_mask
     assert mask is not None
-    slabs = {path.stem: json.loads(path.read_text()) for path in records}
+    slabs = {path.stem: read_record(path) for path in records}
     values = {slab["value"] for slab in slabs.values()} - {None}
     if len(values) > 1:
         raise InputError(several_values(mask.place, {0, *values}, "different slabs"))
@@ -237,5 +236,4 @@ def accept_mask(scan: Scan, records: Sequence[Path], out: Path) -> None:
         "voxels": voxels,
         "sha256_of_slabs": {name: slab["sha256"] for name, slab in slabs.items()},
     }
-    with whole_file(out) as partial:
-        partial.write_text(json.dumps(record, indent=2) + "\n")
+    write_record(out, record)

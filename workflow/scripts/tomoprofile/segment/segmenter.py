@@ -6,7 +6,6 @@ The Snakefile imports it, so a kind imports numpy or PyTorch only where it compu
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, ClassVar, Self
 
 from ..config import Config, ModelConfig, PredictConfig, Section
 from ..errors import Fault, InputError, StageError
+from ..files import not_what_is_expected, read_record
 from ..network.facts import ModelFacts
 from ..samples import Scan
 from ..shift.seen import Seen
@@ -230,23 +230,6 @@ class Segmenter(ABC):
         raise StageError(Fault(str(slab.probability), "", problem, "Run the workflow, which enters it."))
 
 
-def read_record(path: Path, what: str) -> dict[str, Any]:
-    """Return the JSON record that stands for a segmentation; ``what`` describes what it should be.
-
-    Raises
-    ------
-    InputError
-        When it cannot be read.
-    """
-    try:
-        record = json.loads(path.read_text())
-        if not isinstance(record, dict):
-            raise TypeError("it holds no keys")
-    except (OSError, TypeError, ValueError) as error:
-        raise InputError(not_a_record(path, what, str(error))) from None
-    return record
-
-
 def level_of(path: Path, what: str) -> float:
     """Return the decision level in a JSON record.
 
@@ -258,10 +241,5 @@ def level_of(path: Path, what: str) -> float:
     level = read_record(path, what).get("decision_level")
     if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < 1:
         got = "no decision level" if level is None else f"decision_level {level!r}"
-        raise InputError(not_a_record(path, what, f"{got}, not a number between 0 and 1"))
+        raise InputError(not_what_is_expected(path, what, f"{got}, not a number between 0 and 1"))
     return float(level)
-
-
-def not_a_record(path: Path, what: str, why: str) -> Fault:
-    """Return the fault of a file that is not the expected record."""
-    return Fault(str(path), "", f"not {what}: {why}", "Remove it and run the workflow again.")

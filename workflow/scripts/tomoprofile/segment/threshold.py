@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +16,13 @@ from skimage.filters import threshold_otsu
 
 from ..config import ThresholdConfig
 from ..errors import Fault, InputError, StageError
-from ..files import whole_file
+from ..files import not_what_is_expected, read_record, write_record
 from ..logs import LOG, progress
 from ..volume.plane import Plane
 from ..volume.probability import CERTAIN
 from ..volume.store import Store, open_store
+
+_WHAT = "a threshold file"
 
 BINS = 1 << 16
 # Range of Otsu's method in robust standard deviations from the matrix, towards the domains and away from them.
@@ -82,8 +83,7 @@ def fit_threshold(volume: Path, interface: Path, config: ThresholdConfig, out: P
     value = otsu(counts, centres, config.domains_are)
     record = {"threshold": value, "decision_level": 0.5, **config.model_dump(mode="json")}
     record |= {"interface": os.path.relpath(interface, out.parent)}
-    with whole_file(out) as partial:
-        partial.write_text(json.dumps(record, indent=2) + "\n")
+    write_record(out, record)
     LOG.info("Otsu's threshold: %.6g", value * store.grey.slope + store.grey.offset)
 
 
@@ -121,13 +121,12 @@ def _weighted_median(counts: NDArray[np.int64], values: NDArray[np.float64]) -> 
 
 def read_threshold(path: Path) -> Threshold:
     """Read ``threshold.json``."""
+    record = read_record(path, _WHAT)
     try:
-        record: dict[str, Any] = json.loads(path.read_text())
         config = ThresholdConfig.model_validate({key: record[key] for key in ThresholdConfig.model_fields})
         value, interface = float(record["threshold"]), path.parent / record["interface"]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        problem = f"not a threshold file: {error}"
-        raise InputError(Fault(str(path), "", problem, "Remove it and run the workflow again.")) from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(not_what_is_expected(path, _WHAT, error)) from None
     return Threshold(value, config, Plane.load(interface))
 
 

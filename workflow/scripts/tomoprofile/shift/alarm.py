@@ -7,7 +7,6 @@ uncertainty.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,11 +14,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Fault, InputError
-from ..files import whole_file
+from ..errors import InputError
+from ..files import not_what_is_expected, read_record, write_record
 from ..volume.probability import CERTAIN
 from .appearance import FEATURES, Appearance
 from .seen import Seen, SeenScan
+
+_WHAT = "a comparison of a scan with a model"
 
 # In spreads between tiles of the training scans. On simulated scans the volume fraction was within 5 % below 2 without
 # a new label, and wrong by up to a third beyond 3 (docs/decisions.md).
@@ -77,18 +78,16 @@ class Familiarity:
 
     def save(self, path: Path, **more: Any) -> None:
         """Write ``familiarity.json``."""
-        with whole_file(path) as partial:
-            partial.write_text(json.dumps(asdict(self) | more, indent=2, allow_nan=False) + "\n")
+        write_record(path, asdict(self) | more)
 
     @classmethod
     def load(cls, path: Path) -> Familiarity:
         """Read ``familiarity.json``."""
+        record = read_record(path, _WHAT)
         try:
-            record = json.loads(path.read_text())
             return cls(**{name: record[name] for name in cls.__dataclass_fields__})
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            problem = f"not a comparison of a scan with a model: {error}"
-            raise InputError(Fault(str(path), "", problem, "Remove it and run the workflow again.")) from None
+        except (KeyError, TypeError) as error:
+            raise InputError(not_what_is_expected(path, _WHAT, error)) from None
 
 
 def remember(seen: dict[str, Appearance], probability: list[NDArray[np.uint8]]) -> Seen:

@@ -7,7 +7,6 @@ spectrum shows whether a network has ever seen a similar scan (:mod:`~tomoprofil
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,10 +16,12 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from ..errors import Fault, InputError
-from ..files import whole_file
+from ..files import not_what_is_expected, read_record, write_record
 from ..logs import LOG
 from ..volume.plane import Plane
 from ..volume.store import open_store
+
+_WHAT = "a description of a scan's appearance"
 
 SLICES = 8
 TILE = 64
@@ -60,8 +61,7 @@ class Appearance:
 
     def save(self, path: str | Path) -> None:
         """Write ``appearance.json``."""
-        with whole_file(path) as partial:
-            partial.write_text(json.dumps(self.record()) + "\n")
+        write_record(Path(path), self.record())
 
     def record(self) -> dict:
         """Return plain values for JSON."""
@@ -89,18 +89,12 @@ class Appearance:
             edges = record["voxel_size_um"]
             return cls(record["centre"], record["spread"], tuple(edges), record["slices"], features)
         except (KeyError, TypeError, ValueError) as error:
-            problem = f"not a description of a scan's appearance: {error}"
-            raise InputError(Fault(str(source), "", problem, "Remove it and run the workflow again.")) from None
+            raise InputError(not_what_is_expected(Path(source), _WHAT, error)) from None
 
     @classmethod
     def load(cls, path: str | Path) -> Appearance:
         """Read ``appearance.json``."""
-        try:
-            record = json.loads(Path(path).read_text())
-        except (OSError, ValueError) as error:
-            problem = f"the file cannot be read: {error}"
-            raise InputError(Fault(str(path), "", problem, "Remove it and run the workflow again.")) from None
-        return cls.of(record, path)
+        return cls.of(read_record(Path(path), _WHAT), path)
 
 
 def look_at_scan(volume: Path, interface: Path, out: Path) -> None:

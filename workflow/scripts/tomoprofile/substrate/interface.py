@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..errors import ConfigError, Fault, StageError
-from ..files import whole_file
+from ..files import sealed_file
 from ..logs import LOG
 from ..samples import parse_interface
 from ..volume.plane import Plane
@@ -81,7 +81,7 @@ def fit_interface(volume: Path, spec: str, out: Path, resin_out: Path) -> None:
     how |= told
     LOG.info("interface: %s, tilt %.2f degrees, %s", plane, plane.tilt_deg, {**how, "residual_map_um": "..."})
     resin.save(resin_out)
-    with whole_file(out) as partial:
+    with sealed_file(out) as partial:
         plane.save(partial, how=spec, **how, tomoprofile_version=__version__)
 
 

@@ -21,7 +21,7 @@ from scipy.spatial import cKDTree
 
 from .. import __version__
 from ..errors import Fault, InputError, StageError
-from ..files import whole_file
+from ..files import sealed_file
 from ..logs import LOG, progress
 from ..samples import Scan
 from ..volume.masks import not_zero, read_mask
@@ -109,9 +109,9 @@ def enter_substrate(scan: Scan, volume: Path, out: Path, distances_out: Path, re
     }
     LOG.info("interface: relief about %s, tilt %.2f degrees", plane, plane.tilt_deg)
     resin.save(resin_out)
-    with whole_file(distances_out) as partial, partial.open("wb") as file:
+    with sealed_file(distances_out) as partial, partial.open("wb") as file:
         np.save(file, relief.distances_um, allow_pickle=False)
-    with whole_file(out) as partial:
+    with sealed_file(out) as partial:
         relief.save(partial, **how, tomoprofile_version=__version__)
 
 

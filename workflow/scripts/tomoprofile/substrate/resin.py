@@ -8,7 +8,6 @@ means over blocks of voxels, and left out of numerator and denominator alike.
 from __future__ import annotations
 
 import math
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,8 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from ..config import Circle
-from ..errors import Fault, InputError
-from ..files import whole_file
+from ..files import sealed_file
+from ..volume.arrays import stored_arrays
 from ..volume.plane import Plane
 from ..volume.store import Store
 from . import edges
@@ -66,7 +65,7 @@ class Resin:
     def save(self, path: Path) -> None:
         """Write ``resin.npz``."""
         circle = [math.nan] * 3 if self.circle is None else [self.circle.radius_um, *(self.circle.centre_um or ())]
-        with whole_file(path) as partial, partial.open("wb") as file:
+        with sealed_file(path) as partial, partial.open("wb") as file:
             np.savez_compressed(file, side=self.side, air=self.air, circle_um=np.array(circle))
 
     @classmethod
@@ -78,14 +77,10 @@ class Resin:
         InputError
             When it is not such a file.
         """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                radius, y, x = file["circle_um"].tolist()
-                circle = None if math.isnan(radius) else Circle(radius_um=radius, centre_um=(y, x))
-                return cls(int(file["side"]), file["air"].astype(bool), circle)
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            problem = f"not a record of where the resin is: {error}"
-            raise InputError(Fault(str(path), "", problem, "Remove it and run the workflow again.")) from None
+        with stored_arrays(path, "a record of where the resin is") as file:
+            radius, y, x = file["circle_um"].tolist()
+            circle = None if math.isnan(radius) else Circle(radius_um=radius, centre_um=(y, x))
+            return cls(int(file["side"]), file["air"].astype(bool), circle)
 
 
 def find_resin(

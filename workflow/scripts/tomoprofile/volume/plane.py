@@ -15,10 +15,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..errors import Fault, InputError
+from ..errors import InputError
+from ..files import not_what_is_expected, read_record
 from ..layout import ScanLayout
+from .arrays import stored_arrays
 
-_REMEDY = "Remove it and run the workflow again."
+_WHAT = "an interface file"
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,8 @@ class Plane:
     @classmethod
     def load(cls, path: str | Path) -> Plane:
         """Read ``interface.json``."""
+        record = read_record(Path(path), _WHAT)
         try:
-            record = json.loads(Path(path).read_text())
             nz, ny, nx = (float(part) for part in record["normal"])
             offset_um = float(record["offset_um"])
             spacing = record.get("node_spacing_um")
@@ -111,13 +113,13 @@ class Plane:
                 return Plane((nz, ny, nx), offset_um)
             dz, dy, dx = (float(part) for part in spacing)
             file = ScanLayout(Path(path).parent).substrate_distance
-            distances = np.load(file, allow_pickle=False).astype(np.float32)
+            with stored_arrays(file, "the distances from a substrate") as stored:
+                distances = stored.astype(np.float32)
             if distances.ndim != 3 or min(distances.shape) < 2 or not np.isfinite(distances).all():
                 raise ValueError(f"{file.name} does not hold distances")
             return Relief((nz, ny, nx), offset_um, distances, (dz, dy, dx))
         except (OSError, KeyError, ValueError, TypeError) as error:
-            problem = f"not an interface file: {error}"
-            raise InputError(Fault(str(path), "", problem, _REMEDY)) from None
+            raise InputError(not_what_is_expected(Path(path), _WHAT, error)) from None
 
 
 @dataclass(frozen=True, eq=False)

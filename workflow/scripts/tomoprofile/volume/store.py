@@ -3,13 +3,13 @@
 One shard is one file with ``shard_slices`` whole slices of one channel. Two writers inside one shard would lose voxels
 silently, so :meth:`Store.write` refuses anything that does not cover whole shards.
 
-A complete slab has a record ``slabs/<slab>.json`` in the store, with the size of each of its shards. Zarr reads a
-missing shard as zeros and may read garbage from a truncated one, so every read compares sizes first.
+A complete slab has a record ``slabs/<slab>.json`` in the store, with size and digest of each of its shards. Zarr reads
+a missing shard as zeros, so every read compares them first (:mod:`.shards`); each chunk has a checksum of its own.
 """
 
 from __future__ import annotations
 
-import json
+import math
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -21,14 +21,17 @@ import zarr
 from numpy.typing import DTypeLike, NDArray
 
 from .. import __version__
-from ..errors import Fault, StoreError
-from ..files import whole_file
+from ..errors import DamageError, Fault, StoreError
+from ..files import digest_of, intact, recorded_digest, seal, set_aside, write_record
+from ..layout import StoreLayout
 from .grey import GreyScale
+from .shards import SlabRecords, shard_state
 from .slabs import shard_bounds
 
 CHUNK = 256  # voxels along y and x: with 16 slices 1 MiB of uint8, which compresses and seeks well
 CHUNK_SLICES = 16
 _MAKE_AGAIN = "Remove the folder and run the same command again."
+_CHECKSUM = zarr.codecs.Crc32cCodec()
 GREY_COMPRESSOR = zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")
 
 
@@ -67,14 +70,16 @@ def create_store(
         Names of the channels of an image that has several values in each voxel, such as one probability per class.
     """
     path = Path(path)
-    earlier = _array_metadata(path)
-    for metadata in (path / "zarr.json", path / "0" / "zarr.json"):
+    of_store, of_array = _metadata_files(path)
+    for metadata in (of_store, of_array):
         metadata.unlink(missing_ok=True)
     group = zarr.create_group(store=str(path), zarr_format=3)
     create_array(path / "0", shape, dtype, shard_slices, GREY_COMPRESSOR, channels)
-    if earlier != _array_metadata(path):
+    # The recorded digest says what the layout was, even if its file was lost or damaged.
+    if recorded_digest(of_array) != digest_of(of_array):
         for part in (path / "0" / "c", path / "slabs"):
             shutil.rmtree(part, ignore_errors=True)
+    seal(of_array)
     group.attrs.update(
         {
             "ome": ome_metadata(path.name, voxel_size_um, 1, channels),
@@ -85,6 +90,7 @@ def create_store(
             },
         }
     )
+    seal(of_store)
     return open_store(path)
 
 
@@ -123,7 +129,7 @@ def create_array(
         dtype=np.dtype(dtype),
         chunks=(1,) * several + chunks,
         shards=(1,) * several + shards,
-        compressors=compressor,
+        compressors=[compressor, _CHECKSUM],
         dimension_names=("c",) * several + ("z", "y", "x"),
         # Part of the layout: shards of other classes must not be mistaken for these.
         attributes={"channels": list(channels)} if several else None,
@@ -176,13 +182,12 @@ def discard_stores(stores: Sequence[Path], record: Path) -> None:
     freed["bytes"] = sum(path.stat().st_size for path in files)
     for store in stores:
         shutil.rmtree(store)
-    with whole_file(record) as partial:
-        partial.write_text(json.dumps(freed) + "\n")
+    write_record(record, freed)
 
 
-def _array_metadata(path: Path) -> str | None:
-    metadata = path / "0" / "zarr.json"
-    return metadata.read_text() if metadata.is_file() else None
+def _metadata_files(path: Path) -> tuple[Path, Path]:
+    """Return the metadata of a store, which stand for all of it in the workflow, and those of its array."""
+    return StoreLayout(path).metadata, path / "0" / "zarr.json"
 
 
 def open_store(path: str | Path, channel: str | None = None) -> Store:
@@ -197,12 +202,15 @@ def open_store(path: str | Path, channel: str | None = None) -> Store:
 
     Raises
     ------
+    DamageError
+        When its metadata are not what was written.
     StoreError
         When there is no readable store of this kind, or it has no such channel.
     """
+    _require_intact_metadata(Path(path))
     try:
         store = Store(Path(path), channel)
-    except (OSError, KeyError, ValueError, TypeError, json.JSONDecodeError) as error:
+    except (OSError, KeyError, ValueError, TypeError) as error:
         problem = f"not an OME-Zarr image written by tomoprofile: {error}"
         raise StoreError(Fault(str(path), "", problem, _MAKE_AGAIN)) from None
     if channel is not None and channel not in store.channels:
@@ -210,6 +218,20 @@ def open_store(path: str | Path, channel: str | None = None) -> Store:
         problem = f"the store was written by an earlier run and holds {held}"
         raise StoreError(Fault(str(path), f"class {channel}", problem, _MAKE_AGAIN))
     return store
+
+
+def _require_intact_metadata(path: Path) -> None:
+    of_store, of_array = _metadata_files(path)
+    try:
+        intact(of_store)
+        intact(of_array)
+    except DamageError:
+        if of_store.exists():
+            set_aside(of_store)
+        raise
+    except FileNotFoundError:
+        if of_store.exists() and recorded_digest(of_store) is not None:
+            raise set_aside(of_store, f"{of_array} is missing") from None
 
 
 class Store:
@@ -251,7 +273,9 @@ class Store:
         self.shard_slices: int = array.shards[-3]
         self.attributes: dict[str, Any] = own
         self.grey = GreyScale(**own["grey"])
-        self._whole: set[int] = set()
+        chunks = math.prod(shard // chunk for shard, chunk in zip(array.shards, array.chunks, strict=True))
+        self._chunks_of_shard = chunks
+        self._records = SlabRecords(path, chunks)
 
     def shards(self, start: int = 0, stop: int | None = None) -> list[tuple[int, int]]:
         """Return first and one past last slice of each shard in ``[start, stop)``."""
@@ -279,19 +303,40 @@ class Store:
 
         Raises
         ------
+        DamageError
+            When a shard is not what was written when its slab was completed. The record of that slab is set aside, so
+            that the workflow writes it again.
         StoreError
-            When a shard is missing or is not as long as it was when its slab was completed. The record of that slab is
-            removed, so that the workflow writes it again.
+            When a shard cannot be read.
         """
-        self._require_whole(start, stop)
-        return np.asarray(self._array[(*self._index(self._channel), slice(start, stop), rows, columns)])
+        return self._decoded((slice(start, stop), rows, columns))
 
     def cut(self, axis: int, index: int) -> NDArray[Any]:
         """Return the plane with ``index`` along ``axis``, the other two axes in their order; reads only its chunks."""
-        where: list[Any] = [slice(None)] * 3
-        where[axis] = index
-        self._require_whole(*((index, index + 1) if axis == 0 else (0, self.shape[0])))
-        return np.asarray(self._array[(*self._index(self._channel), *where)])
+        where = [slice(None)] * 3
+        where[axis] = slice(index, index + 1)
+        rows, columns = where[1:]
+        return np.take(self._decoded((where[0], rows, columns)), 0, axis=axis)
+
+    def _decoded(self, window: tuple[slice, slice, slice]) -> NDArray[Any]:
+        """Return a window of the image, whose shards are first compared with their records."""
+        start, stop, _ = window[0].indices(self.shape[0])
+        touched = range(start - start % self.shard_slices, stop, self.shard_slices)
+        shards = {_key(self._channel, first): self.shard_path(first) for first in touched}
+        self._records.require_whole(shards)
+        channel = self._index(self._channel)
+        try:
+            return np.asarray(self._array[(*channel, *window)])
+        except (MemoryError, IndexError):
+            raise
+        except OSError as error:
+            remedy = "Check the disk, and run the same command again."
+            raise StoreError(Fault(str(self.path), "", f"the store cannot be read: {error}", remedy)) from None
+        except Exception as error:  # what a damaged chunk raises depends on its codec
+            if len(touched) > 1:
+                for first in touched:  # finds the damaged one
+                    self._decoded((slice(max(first, start), min(first + self.shard_slices, stop)), *window[1:]))
+            raise self._records.damaged(shards, f"a chunk of the shard is damaged: {error}") from None
 
     def read_padded(self, start: int, stop: int) -> NDArray[Any]:
         """Return slices ``[start, stop)``; beyond the ends of the scan its first or last slice is repeated."""
@@ -346,43 +391,12 @@ class Store:
         **facts
             Further facts about the slab.
         """
-        # Zarr writes no file for a shard of zeros, and reads zeros where there is none: its size is 0.
-        paths = {
-            _key(channel, first): self._shard_path(channel, first)
+        shards = {
+            _key(channel, first): shard_state(self._shard_path(channel, first), self._chunks_of_shard)
             for channel in self.channels or (None,)
             for first, _ in self.shards(start, stop)
         }
-        sizes = {key: path.stat().st_size if path.is_file() else 0 for key, path in paths.items()}
-        with whole_file(record) as partial:
-            partial.write_text(json.dumps({"start": start, "stop": stop, "shard_bytes": sizes, **facts}) + "\n")
-
-    def _require_whole(self, start: int, stop: int) -> None:
-        touched = range(start - start % self.shard_slices, stop, self.shard_slices)
-        unknown = [first for first in touched if first not in self._whole]
-        # A store from elsewhere, or one that is written by hand, has no records to compare with.
-        if not unknown or not (self.path / "slabs").is_dir():
-            return
-        recorded: dict[str, tuple[int, Path]] = {}
-        for record in (self.path / "slabs").glob("*.json"):
-            for first, size in json.loads(record.read_text())["shard_bytes"].items():
-                recorded[first] = size, record
-        for first in unknown:
-            size, record = recorded.get(_key(self._channel, first), (-1, None))
-            shard = self.shard_path(first)
-            found = shard.stat().st_size if shard.is_file() else 0
-            if size != found:
-                raise self._damaged(shard, found, size, record)
-            self._whole.add(first)
-
-    def _damaged(self, shard: Path, found: int, size: int, record: Path | None) -> StoreError:
-        if record is None:
-            return StoreError(Fault(str(shard), "", "its slab is not complete", "Run the same command again."))
-        record.unlink(missing_ok=True)
-        problem = f"the shard was damaged after it was written: its recorded size is {size} bytes"
-        remedy = (
-            f"{record.name} was removed: run the same command again to rewrite this slab and all that depends on it."
-        )
-        return StoreError(Fault(str(shard), f"{found} bytes", problem, remedy))
+        write_record(Path(record), {"start": start, "stop": stop, "shards": shards, **facts})
 
     def iter_shards(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, NDArray[Any]]]:
         """Yield (first slice, data) of each shard in ``[start, stop)``; one shard is in memory at a time."""

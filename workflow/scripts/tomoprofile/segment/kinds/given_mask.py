@@ -8,10 +8,11 @@ from typing import Any, Self
 
 from ...config import Config, Section
 from ...errors import InputError
+from ...files import not_what_is_expected, read_record
 from ...labels.classes import Classes
 from ...layout import Layout, ScanLayout
 from ...samples import Scan
-from ..segmenter import Cost, Description, Segmenter, level_of, not_a_record, read_record
+from ..segmenter import Cost, Description, Segmenter, level_of
 
 _WHAT = "the record of a given mask"
 _VOXELS = 30e6  # per core second
@@ -74,7 +75,7 @@ class GivenMask(Segmenter):
         """Return the classes in its record."""
         voxels = read_record(self.path, _WHAT).get("voxels")
         if not isinstance(voxels, dict):
-            raise InputError(not_a_record(self.path, _WHAT, "it does not say how many voxels each class has"))
+            raise InputError(not_what_is_expected(self.path, _WHAT, "it does not say how many voxels each class has"))
         return tuple(voxels)
 
     def describe(self) -> Description:

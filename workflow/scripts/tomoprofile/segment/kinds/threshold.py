@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ...config import Config, ThresholdConfig
+from ...files import read_record
 from ...layout import Layout, ScanLayout
 from ...samples import Scan
-from ..segmenter import ONE_CLASS, Cost, Description, Segmenter, Slab, level_of, read_record
+from ..segmenter import ONE_CLASS, Cost, Description, Segmenter, Slab, level_of
 
 _WHAT = "a threshold file"
 _VOXELS = 5e6  # per core second
