@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[1]
 RESULTS = Layout("results")  # as the working folder of a run sees it
 BIN = Path(sys.executable).parent
 
+_PROFILE = ("--workflow-profile", ROOT / "profiles/default")
+
 
 @dataclass
 class Project:
@@ -42,10 +44,17 @@ class Project:
 
     def snakemake(self, *arguments: object, ok: bool = True) -> str:
         """Run the workflow with the default profile; returns everything it said."""
-        return self._workflow("--workflow-profile", ROOT / "profiles/default", *arguments, ok=ok)
+        return self._workflow(*_PROFILE, *arguments, ok=ok)
+
+    def attempt(self) -> subprocess.CompletedProcess[str]:
+        """Run the workflow with the default profile, which may fail."""
+        return self._started(*_PROFILE)
+
+    def _started(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        return self.run("snakemake", *map(str, ("--cores", 2, "--snakefile", ROOT / "Snakefile", *arguments)))
 
     def _workflow(self, *arguments: object, ok: bool = True) -> str:
-        done = self.run("snakemake", *map(str, ("--cores", 2, "--snakefile", ROOT / "Snakefile", *arguments)))
+        done = self._started(*arguments)
         said = done.stdout + done.stderr
         assert (done.returncode == 0) == ok, said + self.logs()
         return said

@@ -237,7 +237,8 @@ def test_runs_that_cannot_be_trusted_leave_the_earlier_store(tmp_path, labels):
         with pytest.raises(InputError, match="follow each other along z"):
             write_label_volume(tmp_path / "wrong.parquet", "../volume.ome.zarr", 4, tmp_path / out)
     assert contents(tmp_path / "labels.ome.zarr") == before
-    assert {path.name for path in tmp_path.iterdir()} == {"labels.ome.zarr", "objects.parquet", "wrong.parquet"}
+    assert {path.name for path in tmp_path.glob("[!.]*")} == {"labels.ome.zarr", "objects.parquet", "wrong.parquet"}
+    assert not list(tmp_path.glob(".partial*"))
 
 
 def test_a_killed_job_leaves_nothing_that_looks_whole(tmp_path):

@@ -165,7 +165,10 @@ def read_columns(path: Path, columns: Sequence[str], optional: Sequence[str] = (
     if "flag" in table.column_names and table["flag"].null_count:
         at = table.column_names.index("flag")
         table = table.set_column(at, "flag", table["flag"].cast(pa.large_string()).fill_null(""))
-    return table.to_pandas()
+    try:
+        return table.to_pandas()
+    except (ValueError, TypeError, pa.ArrowException) as error:
+        raise InputError(_unreadable(path, error)) from None
 
 
 def read_rows(
