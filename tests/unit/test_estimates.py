@@ -129,7 +129,7 @@ def test_a_disk_that_would_not_suffice_is_refused(tmp_path, monkeypatch, keep, f
     (finding,) = feasibility._check_disk(config, [SCAN, SCAN.model_copy(update={"sample": "b"})])
     assert finding.status == status
     assert "GB free" in finding.message
-    assert "minimal: 0.9 GB" in finding.message
+    assert "minimal: 871 MB" in finding.message
 
 
 def test_too_few_files_are_refused(tmp_path, monkeypatch):

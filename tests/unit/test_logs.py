@@ -1,3 +1,4 @@
+import errno
 import logging
 import subprocess
 import sys
@@ -45,3 +46,41 @@ def test_warnings_of_libraries_go_to_the_log_not_to_the_terminal(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "something odd" in log.read_text()
     assert "something odd" not in done.stderr
+
+
+def on_a_full_disk(tmp_path, before=""):
+    """Run a job whose log cannot be written: /dev/full refuses every byte."""
+    (tmp_path / "rule.log").symlink_to("/dev/full")
+    code = (
+        "import logging\nfrom tomoprofile import logs\n"
+        f"{before}\n"
+        f"with logs.rule_logging({str(tmp_path / 'rule.log')!r}) as log:\n"
+        "    for number in range(20): log.info('slice %d', number)\n"
+        f"    open({str(tmp_path / 'result')!r}, 'w').write('done')"
+    )
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_a_log_that_cannot_be_written_neither_fails_a_finished_job_nor_fills_the_terminal(tmp_path):
+    done = on_a_full_disk(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "result").read_text() == "done"
+    assert done.stderr.count("the log is not complete: [Errno 28]") == 1
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_plain_log_fills_the_terminal(tmp_path):
+    """The mutant: the handler of the standard library."""
+    done = on_a_full_disk(tmp_path, "logs._RuleLog = logging.FileHandler")
+    assert done.stderr.count("--- Logging error ---") > 20
+    assert done.returncode != 0
+
+
+def test_a_log_that_cannot_be_begun_is_a_message(tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", "rule.log")
+
+    monkeypatch.setattr("tomoprofile.logs._RuleLog", full)
+    with pytest.raises(SystemExit), rule_logging(tmp_path / "rule.log"):
+        pytest.fail("nothing may run without a log")
+    assert "Free some space" in capsys.readouterr().err

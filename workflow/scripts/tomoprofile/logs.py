@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -47,10 +47,6 @@ def rule_logging(path: str | Path) -> Iterator[logging.Logger]:
         traceback, because the cause is not in the program. Any other exception is logged and passed on.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, mode="w")
-    handler.setFormatter(_FORMAT)
-    LOG.addHandler(handler)
     # Long jobs show their progress on the terminal, under the name of the rule and its wildcards.
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter(f"{path.parent.name} {path.stem}: %(message)s"))
@@ -58,9 +54,14 @@ def rule_logging(path: str | Path) -> Iterator[logging.Logger]:
     LOG.addHandler(terminal)
     LOG.setLevel(logging.INFO)
     logging.captureWarnings(True)
-    logging.getLogger("py.warnings").addHandler(handler)
     started = time.monotonic()
+    handler: logging.Handler = logging.NullHandler()
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = _RuleLog(path, mode="w")
+        handler.setFormatter(_FORMAT)
+        LOG.addHandler(handler)
+        logging.getLogger("py.warnings").addHandler(handler)
         LOG.info("started %s", _place())
         yield LOG
         LOG.info("done in %.1f s", time.monotonic() - started)
@@ -82,6 +83,25 @@ def rule_logging(path: str | Path) -> Iterator[logging.Logger]:
         LOG.removeHandler(handler)
         LOG.removeHandler(terminal)
         handler.close()
+
+
+class _RuleLog(logging.FileHandler):
+    """A log whose own troubles neither bury its messages nor fail a job: the disk may be full."""
+
+    _told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is that of the base class
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._told:
+            self._told = True
+            print(f"{self.baseFilename}: the log is not complete: {error}", file=sys.stderr)
+
+    def close(self) -> None:
+        # What is left in the buffer is written now, and may not fit either.
+        with suppress(OSError):
+            super().close()
 
 
 def _place() -> str:

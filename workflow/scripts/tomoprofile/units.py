@@ -1,4 +1,4 @@
-"""Names of lengths in file headers."""
+"""Names of lengths in file headers, and sizes of files in words."""
 
 # Micrometres per unit. ImageJ writes the micro sign as an escape of six characters.
 MICROMETRES = {
@@ -13,3 +13,10 @@ MICROMETRES = {
     "mm": 1e3,
     "m": 1e6,
 }
+
+
+def size_in_words(n_bytes: float) -> str:
+    """Return a size in megabytes below one gigabyte, else in gigabytes."""
+    if n_bytes < 1e9:
+        return f"{n_bytes / 1e6:.0f} MB" if n_bytes >= 1e7 else f"{n_bytes / 1e6:.1f} MB"
+    return f"{n_bytes / 1e9:.1f} GB"

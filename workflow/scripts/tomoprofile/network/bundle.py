@@ -18,10 +18,11 @@ import torch
 
 from .. import __version__
 from ..errors import DamageError, Fault, InputError
-from ..files import digest_file, intact, seal
+from ..files import digest_file, seal
 from ..layout import BundleLayout
 from .card import CardPictures, write_card
 from .facts import ModelFacts, read_facts
+from .tensors import read_tensors, write_tensors
 from .unet import SliceNetwork
 
 # MONAI's own, by name; nothing is fetched from there.
@@ -48,7 +49,7 @@ def write_bundle(out: Path, network: SliceNetwork, facts: ModelFacts, pictures: 
         files = BundleLayout(scratch)
         for name in FILES:
             (scratch / name).parent.mkdir(parents=True, exist_ok=True)
-        torch.save({name: value.cpu() for name, value in network.state_dict().items()}, files.weights)
+        write_tensors(files.weights, {name: value.cpu() for name, value in network.state_dict().items()})
         _write_json(files.inference, _inference(facts))
         write_card(files.card.parent, out.name, facts, pictures)
         _write_json(files.metadata, _metadata(facts))
@@ -143,7 +144,7 @@ def load_network(bundle: Path) -> SliceNetwork:
     facts = read_facts(bundle)
     weights = BundleLayout(bundle).weights
     try:
-        state = torch.load(intact(weights), map_location="cpu", weights_only=True)
+        state = read_tensors(weights)
         network = SliceNetwork(**facts.network.model_dump(), pretrained=False)
         network.load_state_dict(state, strict=True)
         fits = [measured.calibration for measured in facts.measured.values()]

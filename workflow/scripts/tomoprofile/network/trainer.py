@@ -15,12 +15,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..config import UNetConfig
 from ..errors import Fault, InputError
-from ..files import intact, sealed_file
+from ..files import sealed_file
 from ..labels.classes import IGNORE, Classes
 from ..labels.training_set import LabelledSlice
 from ..logs import LOG, progress
 from .augment import padded
 from .losses import masked_loss
+from .tensors import read_tensors, write_tensors
 from .unet import SliceNetwork, choose_device, choose_precision
 
 CHECKPOINT_STEPS = 50
@@ -172,7 +173,7 @@ class Trainer:
         state = {name: part.state_dict() for name, part in self._parts().items()}
         state |= {"identity": self.identity, "step": self.step, "curve": json.dumps(self.curve), "best": self.best}
         with sealed_file(self.checkpoint) as partial:
-            torch.save(state, partial)
+            write_tensors(partial, state)
 
     def _resume(self) -> None:
         """Continue where a run with the same training set and settings was killed."""
@@ -256,7 +257,7 @@ def _read_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        state: dict[str, Any] = torch.load(intact(path), map_location="cpu", weights_only=True)
+        state = read_tensors(path)
     except Exception as error:
         LOG.warning("%s cannot be read and is ignored: %s", path, error)
         return None

@@ -18,6 +18,7 @@ from ..network.backends import engine_faults
 from ..samples import Scan
 from ..segment.kinds import segmenter_of
 from ..segment.segmenter import Segmenter
+from ..units import size_in_words
 from .estimates import KEEPS, Needs, needs_of
 
 
@@ -106,10 +107,10 @@ def _needs(scans: list[Scan], config: Config) -> list[Finding]:
 
 
 def _told(needs: list[Needs]) -> str:
-    size, files = sum(need.bytes_kept["all"] for need in needs) / 1e9, sum(need.files for need in needs)
+    size, files = sum(need.bytes_kept["all"] for need in needs), sum(need.files for need in needs)
     gpu, beside = sum(need.gpu_minutes for need in needs), sum(need.core_hours for need in needs)
     alone = sum(need.core_hours_without_gpu for need in needs)
-    text = f"about {size:.1f} GB and {files} files, "
+    text = f"about {size_in_words(size)} and {files} files, "
     if not gpu:
         return text + f"{alone:.1f} core-hours"
     return text + f"{gpu:.0f} GPU-minutes and {beside:.1f} core-hours, or {alone:.1f} core-hours without a GPU"
@@ -131,8 +132,9 @@ def _check_disk(config: Config, scans: list[Scan]) -> list[Finding]:
     stores = [store.path for scan in scans for store in layout.scan(scan.sample).stores]
     written = [path.stat().st_size for store in stores for path in store.rglob("*") if path.is_file()]
     free, free_files = shutil.disk_usage(folder).free + sum(written), os.statvfs(folder).f_favail + len(written)
-    stays = ", ".join(f"{keep}: {kept[keep] / 1e9:.1f} GB" for keep in KEEPS)
-    text = f"about {kept['all'] / 1e9:.1f} GB needed below {config.results}, {free / 1e9:.1f} GB free; stays ({stays})"
+    stays = ", ".join(f"{keep}: {size_in_words(kept[keep])}" for keep in KEEPS)
+    needed = size_in_words(kept["all"])
+    text = f"about {needed} needed below {config.results}, {size_in_words(free)} free; stays ({stays})"
     if config.keep == "minimal" and kept["all"] > free:
         most = max(need.bytes_kept["all"] for need in needs)
         if kept["minimal"] + most < free:

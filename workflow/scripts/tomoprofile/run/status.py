@@ -16,6 +16,7 @@ from typing import Literal, get_args
 
 from ..layout import Layout
 from ..samples import Scan
+from ..units import size_in_words
 from ..volume.slabs import slab_names
 from .record import Run
 
@@ -135,12 +136,12 @@ def read_jobs(layout: Layout, target: str | None = None) -> list[Job]:
 def status_text(run: Run, scans: list[ScanStatus]) -> str:
     """Return one line for each scan, then what failed and where its log is."""
     width = max(len("scan"), *(len(status.scan.sample) for status in scans))
-    lines = [f"{'scan':<{width}}  {'state':<7}  converted  segmented  job time  CPU time  peak GB"]
+    lines = [f"{'scan':<{width}}  {'state':<7}  converted  segmented  job time  CPU time     memory"]
     for status in scans:
         lines.append(
             f"{status.scan.sample:<{width}}  {status.state:<7}  {f'{status.converted}/{status.slabs}':>9}  "
             f"{f'{status.segmented}/{status.slabs}':>9}  {_duration(status.job_seconds):>8}  "
-            f"{_duration(status.cpu_seconds):>8}  {status.peak_mb / 1000:>7.1f}"
+            f"{_duration(status.cpu_seconds):>8}  {size_in_words(status.peak_mb * 1e6):>9}"
         )
     counts = [f"{n} {state}" for state in _STATES if (n := sum(status.state == state for status in scans))]
     lines += ["", f"{len(scans)} scans: {', '.join(counts)}"]
