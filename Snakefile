@@ -34,6 +34,7 @@ localrules:
     pick,
     check,
     create_store,
+    describe_store,
     create_instances,
     accept_mask,
     discard_stores,

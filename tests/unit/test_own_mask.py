@@ -13,11 +13,12 @@ from segment_scan import level_of
 from tomoprofile.config import UNetConfig, read_config
 from tomoprofile.errors import InputError
 from tomoprofile.labels.classes import Classes
+from tomoprofile.layout import ScanLayout
 from tomoprofile.run.check import check_scan
 from tomoprofile.samples import MaskImage, OwnMask, Scan, parse_mask
-from tomoprofile.segment.given_mask import accept_mask, create_instances, enter_mask
+from tomoprofile.segment.given_mask import accept_mask, enter_mask, lay_out_instances
 from tomoprofile.segment.kinds import segmenter_at, segmenter_of
-from tomoprofile.volume.convert import create_stores
+from tomoprofile.volume.convert import lay_out_stores
 from tomoprofile.volume.masks import MOST_ID, read_mask
 from tomoprofile.volume.store import create_store, open_store
 
@@ -79,18 +80,19 @@ def scan_of(cell, shape=SHAPE, **columns):
 def enter(folder, scan, model=None):
     """Enter a mask slab by slab, as jobs do; returns probability by class, ids and ``mask.json``."""
     classes = Classes.of_mask(scan.own_mask, model)
-    create_stores(scan, SHARD, folder / "volume", folder / "probability", classes.measured)
-    stores = [folder / "probability"]
+    files = ScanLayout(folder)
+    lay_out_stores(scan, SHARD, files, classes.measured)
+    stores = [files.probability.path]
     if scan.has_instances:
-        create_instances(scan, SHARD, folder / "instances")
-        stores.append(folder / "instances")
+        lay_out_instances(scan, SHARD, files.instances.path)
+        stores.append(files.instances.path)
     records = []
     for start in range(0, scan.slices, 2 * SHARD):
         stop = min(start + 2 * SHARD, scan.slices)
         facts = enter_mask(scan, classes, *[*stores, None][:2], start, stop)
         for store in stores:
             open_store(store).complete(store / f"slabs/z{start:05d}.json", start, stop, **facts)
-        records.append(folder / f"probability/slabs/z{start:05d}.json")
+        records.append(files.probability.record(f"z{start:05d}"))
     accept_mask(scan, records, folder / "mask.json")
     probability = {name: open_store(stores[0], name).read(0, scan.slices) for name in classes.measured}
     numbers = open_store(stores[1]).read(0, scan.slices) if scan.has_instances else None

@@ -128,6 +128,13 @@ def test_conversion_does_not_depend_on_labels_model_or_interface():
     }
 
 
+def test_stored_voxels_do_not_depend_on_their_scale():
+    scale = {"voxel_size_um": "0.7", "grey_slope": "2", "grey_offset": "1", "grey_unit": "1/cm"}
+    assert Scan.model_validate(ROW).voxels == Scan.model_validate(ROW | scale).voxels
+    for other in ({"slice_axis": "1"}, {"dataset": "/other"}, {"path": "elsewhere"}):
+        assert Scan.model_validate(ROW).voxels != Scan.model_validate(ROW | other).voxels
+
+
 FILLED = {"interface": "slice:1", "labels": "mine", "model": "m", "mask": "m.tif", "group": "wet", "time_h": "2.5"}
 
 

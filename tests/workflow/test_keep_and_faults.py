@@ -78,8 +78,9 @@ def test_one_run_computes_all_that_a_changed_row_concerns_and_nothing_else(beamt
     for text, same in ((changed, False), (rows, True)):
         sheet.write_text("\n".join(text) + "\n")
         said = beamtime.snakemake()
-        jobs = sum(int(line.split()[1]) for line in said.splitlines() if line.startswith("convert_slab "))
-        assert jobs == 2
+        jobs = {line.split()[0] for line in said.splitlines() if line.split()[1:] == ["1"]}
+        assert jobs >= {"describe_store", "fit_interface", "measure_domains", "report_sample"}
+        assert "convert_slab" not in said, "grey values are the same"
         assert (tables(beamtime, "phantom_B") == before["phantom_B"]) == same
         assert tables(beamtime, "phantom_A") == before["phantom_A"]
         assert "Nothing to be done" in beamtime.snakemake()
@@ -89,7 +90,7 @@ def test_the_number_of_files_is_bounded(beamtime):
     beamtime.tomoprofile("check")
     rows = [line.split("\t") for line in beamtime.results.check.read_text().splitlines()]
     (told,) = [message for sample, item, _, message in rows if (sample, item) == ("phantom_A", "needs")]
-    bound = int(told.split(" GB and ")[1].split(" files")[0])
+    bound = int(told.split(" MB and ")[1].split(" files")[0])
     results = beamtime.results
     found = [path for path in results.results.rglob("*phantom_A*") if path.is_file()]
     found += [path for path in results.scan("phantom_A").folder.rglob("*") if path.is_file()]
@@ -108,7 +109,8 @@ def test_what_is_not_kept_goes_and_comes_back_when_it_is_needed(beamtime, keep, 
             path.unlink()
     beamtime.snakemake()
     folder = results.scan("phantom_A").folder
-    files = [path for path in folder.rglob("*") if path.is_file()]
+    # The digests of files that are gone stay, a few bytes each.
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".sha256"]
     assert not [path for path in files if path.relative_to(folder).parts[0].split(".")[0] in gone]
     after = tables(beamtime, "phantom_A")
     assert after["domains.parquet"] == before["domains.parquet"]

@@ -21,7 +21,7 @@ rule check_inputs:
         mem_mb=1000,
         runtime=30,
     params:
-        scan=raw_columns,
+        scan=columns_of_voxels,
         algorithm_version=1,
     script:
         "../scripts/check_inputs.py"

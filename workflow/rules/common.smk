@@ -28,6 +28,7 @@ from tomoprofile.labels.classes import Classes
 from tomoprofile.labels.files import find_label_files
 from tomoprofile.segment.kinds import segmenter_of
 from tomoprofile.run.status import read_status, status_text
+from tomoprofile.volume.sources import state_of_files, state_of_slab
 from tomoprofile.volume.slabs import neighbour_slabs, slab_bounds, slab_names
 
 try:
@@ -53,13 +54,18 @@ def files_of(wildcards):
     return LAYOUT.scan(wildcards.sample)
 
 
-def raw_columns(wildcards):
+def columns_of_voxels(wildcards):
     """Return the columns of the sheet that conversion depends on."""
-    return scan_of(wildcards).raw
+    return scan_of(wildcards).voxels
+
+
+def columns_of_mask(wildcards):
+    """Return the columns of the sheet that entering a scan's own mask depends on."""
+    return scan_of(wildcards).voxels | {"mask": scan_of(wildcards).mask}
 
 
 def mask_columns(wildcards):
-    """Return the columns of the sheet that entering a scan's own mask depends on."""
+    """Return the columns of the sheet that say what a scan and its own mask are."""
     return scan_of(wildcards).raw | {"mask": scan_of(wildcards).mask}
 
 
@@ -81,6 +87,29 @@ def model_settings(wildcards):
     return CONFIG.models[model].model_dump(mode="json")
 
 
+def training_settings(wildcards):
+    """Return the settings of a model that training depends on."""
+    return CONFIG.models[wildcards.model].model_dump(mode="json", exclude={"window"})
+
+
+def label_settings(wildcards):
+    """Return the settings of a model on which its training set depends."""
+    settings = {"method", "classes", "measure", "neighbours", "guard_slices"}
+    return CONFIG.models[wildcards.model].model_dump(mode="json", include=settings)
+
+
+def prediction_settings(wildcards):
+    """Return the settings of the model of a scan that are not part of what it learned."""
+    settings = {"method", "window", "bundle", "domains_are"}
+    return CONFIG.models[scan_of(wildcards).model].model_dump(mode="json", include=settings)
+
+
+def config_of_scan(wildcards):
+    """Return the configuration as far as it concerns a scan: of all models its own one."""
+    own = {name: model for name, model in CONFIG.models.items() if name == scan_of(wildcards).model}
+    return CONFIG.model_copy(update={"models": own}).model_dump(mode="json")
+
+
 def unless_kept(path):
     """Return an output that goes when its last reader is done, unless the configuration keeps everything."""
     return path if CONFIG.keep == "all" else temp(path)
@@ -100,14 +129,23 @@ def unless_missing(path, made):
     """Return a user's file as input, or nothing when it is missing and so is what is made from it.
 
     A missing file is left to the check, which says what to do and does not stop other scans; one that was archived
-    after its use does not cause a new computation.
+    after its use does not cause a new computation. A folder is no input, because its time changes with any note that
+    is left in it, and stays when a slice is replaced: the state of its files is a parameter.
     """
-    return path if os.path.exists(path) or made.exists() else []
+    return path if os.path.isfile(path) or (made.exists() and not os.path.isdir(path)) else []
 
 
 def raw_scan(wildcards):
     """Return the raw scan as input, unless it is missing."""
     return unless_missing(scan_of(wildcards).path, files_of(wildcards).volume.record(wildcards.slab))
+
+
+def raw_state(wildcards):
+    """Return in which state the raw files of a slab are."""
+    record = files_of(wildcards).volume.record(wildcards.slab)
+    return state_of_slab(
+        [scan_of(wildcards).path], *slab_range(wildcards), scan_of(wildcards).slice_axis, record, "raw"
+    )
 
 
 def own_mask(wildcards):
@@ -117,9 +155,22 @@ def own_mask(wildcards):
     return [path for path in paths if path]
 
 
+def mask_state(wildcards):
+    """Return in which state the files of a scan's own mask are that a slab depends on."""
+    scan, record = scan_of(wildcards), files_of(wildcards).probability.record(wildcards.slab)
+    paths = [image.path for image in scan.own_mask.images]
+    return state_of_slab(paths, *slab_range(wildcards), scan.slice_axis, record, "mask")
+
+
 def substrate_mask(wildcards):
     """Return a scan's mask of its substrate as input, unless it is missing."""
     return unless_missing(scan_of(wildcards).substrate_mask.path, files_of(wildcards).substrate_distance)
+
+
+def substrate_state(wildcards):
+    """Return in which state the files of a scan's mask of its substrate are; archived ones cause no new computation."""
+    scan, made = scan_of(wildcards), files_of(wildcards).interface
+    return state_of_slab([scan.substrate_mask.path], 0, scan.slices, scan.slice_axis, made, "mask_state")
 
 
 def substrate_distances(wildcards):
@@ -128,14 +179,16 @@ def substrate_distances(wildcards):
 
 
 def converted(wildcards):
-    """Return the records of all converted slabs of a scan."""
-    return [files_of(wildcards).volume.record(slab) for slab in slabs_of(scan_of(wildcards))]
+    """Return the records of all converted slabs of a scan, and what its voxels are."""
+    volume = files_of(wildcards).volume
+    return [volume.metadata, *(volume.record(slab) for slab in slabs_of(scan_of(wildcards)))]
 
 
 def converted_around(wildcards):
-    """Return the records of the slab and its neighbours, whose slices the network sees at the slab's ends."""
+    """Return the records of the slab and its neighbours, whose slices the network sees, and what its voxels are."""
     slabs = neighbour_slabs(wildcards.slab, scan_of(wildcards).slices, CONFIG.store.slab_slices)
-    return [files_of(wildcards).volume.record(slab) for slab in slabs]
+    volume = files_of(wildcards).volume
+    return [volume.metadata, *(volume.record(slab) for slab in slabs)]
 
 
 def predicted(wildcards):

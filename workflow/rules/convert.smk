@@ -2,12 +2,12 @@
 
 
 rule create_store:
-    """Write the metadata of a scan's stores, which later jobs fill."""
+    """Write the layout of a scan's stores, which later jobs fill."""
     input:
         check=SCAN.check,
     output:
-        volume=SCAN.volume.metadata,
-        probability=SCAN.probability.metadata,
+        volume=SCAN.volume.array,
+        probability=SCAN.probability.array,
     log:
         LAYOUT.log("create_store", "{sample}"),
     benchmark:
@@ -19,7 +19,8 @@ rule create_store:
         mem_mb=1000,
         runtime=5,
     params:
-        scan=raw_columns,
+        scan=columns_of_voxels,
+        folder=str(SCAN.folder),
         shard_slices=CONFIG.store.shard_slices,
         classes=measured_classes,
         uncertainty=uncertainty,
@@ -28,11 +29,38 @@ rule create_store:
         "../scripts/create_store.py"
 
 
+rule describe_store:
+    """Write voxel size and meaning of the grey values, on which no converted slab depends."""
+    input:
+        volume=SCAN.volume.array,
+        probability=SCAN.probability.array,
+        instances=lambda wildcards: files_of(wildcards).instances.array if scan_of(wildcards).has_instances else [],
+    output:
+        volume=SCAN.volume.metadata,
+        probability=SCAN.probability.metadata,
+    log:
+        LAYOUT.log("describe_store", "{sample}"),
+    benchmark:
+        LAYOUT.benchmark("describe_store", "{sample}")
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        scan=mask_columns,
+        folder=str(SCAN.folder),
+        algorithm_version=1,
+    script:
+        "../scripts/describe_store.py"
+
+
 rule convert_slab:
     """Copy one slab of the raw scan without changing its grey values."""
     input:
         raw=raw_scan,
-        store=SCAN.volume.metadata,
+        store=SCAN.volume.array,
     output:
         record=SCAN.volume.record("{slab}"),
     log:
@@ -46,9 +74,10 @@ rule convert_slab:
         mem_mb=shard_memory(1000, 4),
         runtime=slab_minutes(10, 0.2),
     params:
-        scan=raw_columns,
+        scan=columns_of_voxels,
         slices=slab_range,
         shard_slices=CONFIG.store.shard_slices,
+        raw=raw_state,
         algorithm_version=1,
     script:
         "../scripts/convert_slab.py"

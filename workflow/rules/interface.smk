@@ -53,6 +53,7 @@ rule enter_substrate:
     params:
         volume=str(SCAN.volume.path),
         scan=lambda wildcards: scan_of(wildcards).raw | {"interface": scan_of(wildcards).interface},
+        mask=substrate_state,
         algorithm_version=1,
     script:
         "../scripts/enter_substrate.py"

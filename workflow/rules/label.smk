@@ -34,9 +34,10 @@ rule collect_labels:
     input:
         labels=label_files,
         slabs=lambda wildcards: [
-            LAYOUT.scan(scan.sample).volume.record(slab)
+            file
             for scan in labelled_scans(wildcards)
-            for slab in slabs_of(scan)
+            for volume in [LAYOUT.scan(scan.sample).volume]
+            for file in [volume.metadata, *(volume.record(slab) for slab in slabs_of(scan))]
         ],
         # Only once there are labels: the message that some are needed must not wait for an interface.
         appearances=lambda wildcards: [
@@ -69,7 +70,8 @@ rule collect_labels:
             }
             for scan in labelled_scans(wildcards)
         ],
-        model=model_settings,
+        model=label_settings,
+        labels=lambda wildcards: state_of_files(label_files(wildcards)),
         algorithm_version=2,
     script:
         "../scripts/collect_labels.py"

@@ -2,11 +2,11 @@
 
 
 rule create_instances:
-    """Write the metadata of the store for given objects."""
+    """Write the layout of the store for given objects."""
     input:
         check=SCAN.check,
     output:
-        store=SCAN.instances.metadata,
+        store=SCAN.instances.array,
     log:
         LAYOUT.log("create_instances", "{sample}"),
     benchmark:
@@ -20,7 +20,7 @@ rule create_instances:
         mem_mb=1000,
         runtime=5,
     params:
-        scan=mask_columns,
+        scan=columns_of_mask,
         shard_slices=CONFIG.store.shard_slices,
         algorithm_version=2,
     script:
@@ -31,7 +31,7 @@ rule enter_mask:
     """Write one slab of a given mask or map of classes as probabilities of 0 or 1."""
     input:
         mask=own_mask,
-        store=SCAN.probability.metadata,
+        store=SCAN.probability.array,
     output:
         record=SCAN.probability.record("{slab}"),
     log:
@@ -48,8 +48,9 @@ rule enter_mask:
         mem_mb=shard_voxels_memory(1000, 6, for_each_further_class=1),
         runtime=slab_minutes(10, 0.5),
     params:
-        scan=mask_columns,
+        scan=columns_of_mask,
         classes=mask_classes,
+        mask=mask_state,
         slices=slab_range,
         shard_slices=CONFIG.store.shard_slices,
         algorithm_version=2,
@@ -61,8 +62,8 @@ rule enter_instances:
     """Write one slab of a given label volume: its objects as they are, and as probabilities of 0 or 1."""
     input:
         mask=own_mask,
-        store=SCAN.probability.metadata,
-        instances=SCAN.instances.metadata,
+        store=SCAN.probability.array,
+        instances=SCAN.instances.array,
     output:
         record=SCAN.probability.record("{slab}"),
         instances=SCAN.instances.record("{slab}"),
@@ -80,8 +81,9 @@ rule enter_instances:
         mem_mb=shard_voxels_memory(1000, 18, for_each_further_class=1),
         runtime=slab_minutes(10, 0.5),
     params:
-        scan=mask_columns,
+        scan=columns_of_mask,
         classes=mask_classes,
+        mask=mask_state,
         slices=slab_range,
         shard_slices=CONFIG.store.shard_slices,
         algorithm_version=2,

@@ -43,7 +43,7 @@ rule report_sample:
         probability=str(SCAN.probability.path),
         segmenter=segmenter_path,
         scan=lambda wildcards: scan_of(wildcards).model_dump(mode="json", exclude={"group", "time_h"}),
-        config=CONFIG.model_dump(mode="json"),
+        config=config_of_scan,
         algorithm_version=3,
     script:
         "../scripts/report_sample.py"

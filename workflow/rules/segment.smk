@@ -26,7 +26,7 @@ rule fine_tune:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        model=model_settings,
+        model=training_settings,
         seed=CONFIG.seed,
         algorithm_version=2,
     script:
@@ -92,7 +92,7 @@ rule predict_slab:
         segmenter=segmenter,
         slabs=converted_around,
         appearance=appearance,
-        store=SCAN.probability.metadata,
+        store=SCAN.probability.array,
     output:
         record=SCAN.probability.record("{slab}"),
     log:
@@ -110,8 +110,9 @@ rule predict_slab:
     params:
         volume=str(SCAN.volume.path),
         segmenter=segmenter_path,
-        model=model_settings,
-        predict=CONFIG.predict.model_dump(mode="json"),
+        model=prediction_settings,
+        # Where it is computed changes no mask by more than rounding: the script takes that from the configuration.
+        predict=CONFIG.predict.model_dump(mode="json", exclude={"device", "gpu_windows"}),
         uncertainty=uncertainty,
         slices=slab_range,
         algorithm_version=3,

@@ -9,6 +9,6 @@ from tomoprofile.volume.store import open_store
 
 with rule_logging(snakemake.log[0]):
     start, stop = snakemake.params.slices
-    volume = Path(snakemake.input.store).parent
+    volume = Path(snakemake.input.store).parents[1]
     digest = convert_slab(Scan.model_validate(snakemake.params.scan), volume, start, stop)
-    open_store(volume).complete(snakemake.output.record, start, stop, sha256=digest)
+    open_store(volume).complete(snakemake.output.record, start, stop, sha256=digest, raw=snakemake.params.raw)

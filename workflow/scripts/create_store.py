@@ -1,17 +1,15 @@
-"""Write the metadata of the stores of a scan."""
+"""Write the layout of the stores of a scan."""
 
 from pathlib import Path
 
+from tomoprofile.layout import ScanLayout
 from tomoprofile.logs import rule_logging
 from tomoprofile.samples import Scan
-from tomoprofile.volume.convert import create_stores
+from tomoprofile.volume.convert import lay_out_stores
 
 with rule_logging(snakemake.log[0]):
-    create_stores(
-        Scan.model_validate(snakemake.params.scan),
-        snakemake.params.shard_slices,
-        Path(snakemake.output.volume).parent,
-        Path(snakemake.output.probability).parent,
-        snakemake.params.classes,
-        snakemake.params.uncertainty,
+    params = snakemake.params
+    files = ScanLayout(Path(params.folder))
+    lay_out_stores(
+        Scan.model_validate(params.scan), params.shard_slices, files, params.classes, bool(params.uncertainty)
     )

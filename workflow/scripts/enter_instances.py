@@ -10,8 +10,8 @@ from tomoprofile.volume.store import open_store
 
 with rule_logging(snakemake.log[0]):
     start, stop = snakemake.params.slices
-    probability, instances = Path(snakemake.input.store).parent, Path(snakemake.input.instances).parent
+    probability, instances = Path(snakemake.input.store).parents[1], Path(snakemake.input.instances).parents[1]
     scan, classes = Scan.model_validate(snakemake.params.scan), Classes.named(**snakemake.params.classes)
     facts = enter_mask(scan, classes, probability, instances, start, stop)
     open_store(instances).complete(snakemake.output.instances, start, stop, **facts)
-    open_store(probability).complete(snakemake.output.record, start, stop, **facts)
+    open_store(probability).complete(snakemake.output.record, start, stop, mask=snakemake.params.mask, **facts)

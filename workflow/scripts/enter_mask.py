@@ -10,7 +10,7 @@ from tomoprofile.volume.store import open_store
 
 with rule_logging(snakemake.log[0]):
     start, stop = snakemake.params.slices
-    probability = Path(snakemake.input.store).parent
+    probability = Path(snakemake.input.store).parents[1]
     scan, classes = Scan.model_validate(snakemake.params.scan), Classes.named(**snakemake.params.classes)
     facts = enter_mask(scan, classes, probability, None, start, stop)
-    open_store(probability).complete(snakemake.output.record, start, stop, **facts)
+    open_store(probability).complete(snakemake.output.record, start, stop, mask=snakemake.params.mask, **facts)

@@ -14,4 +14,5 @@ with rule_logging(snakemake.log[0]):
         Path(out.interface),
         Path(out.distances),
         Path(out.resin),
+        snakemake.params.mask,
     )

@@ -13,11 +13,11 @@ with rule_logging(snakemake.log[0]):
     appearance, uncertainty = snakemake.input.get("appearance"), snakemake.params.uncertainty
     slab = Slab(
         volume=Path(snakemake.params.volume),
-        probability=Path(snakemake.input.store).parent,
+        probability=Path(snakemake.input.store).parents[1],
         start=start,
         stop=stop,
         threads=snakemake.threads,
-        settings=PredictConfig.model_validate(snakemake.params.predict),
+        settings=PredictConfig.model_validate((snakemake.config.get("predict") or {}) | snakemake.params.predict),
         appearance=Path(appearance) if appearance else None,
         uncertainty=Path(uncertainty) if uncertainty else None,
     )

@@ -130,21 +130,27 @@ class StoreLayout:
     ----------
     path : Path
         Its folder.
+    array : Path
+        Layout of its array, which stands for the empty store as input or output of a rule: shards depend on it.
     metadata : Path
-        Stands for the whole store as input or output of a rule.
+        Voxel size and meaning of the values, on which no shard depends.
+    records : Path
+        Folder of the records of its slabs.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.array = self.path / "0" / "zarr.json"
         self.metadata = self.path / "zarr.json"
+        self.records = self.path / "slabs"
 
     def record(self, slab: str) -> Path:
         """Return the record that says a slab is complete."""
-        return self.path / "slabs" / f"{slab}.json"
+        return self.records / f"{slab}.json"
 
     def written_records(self) -> list[Path]:
         """Return the records of the slabs that are complete so far, sorted."""
-        return sorted(path for path in self.path.glob("slabs/*.json") if not path.name.startswith("."))
+        return sorted(path for path in self.records.glob("*.json") if not path.name.startswith("."))
 
 
 class ToLabelLayout:

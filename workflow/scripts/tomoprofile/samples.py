@@ -140,8 +140,14 @@ class Scan(BaseModel):
 
     @property
     def raw(self) -> dict[str, Any]:
-        """The columns that conversion depends on; the others may change without a new conversion."""
+        """The columns that a header holds."""
         return self.model_dump(mode="json", exclude={*BY_HAND})
+
+    @property
+    def voxels(self) -> dict[str, Any]:
+        """The columns on which stored voxels depend: those of the header, at scale 1, which changes no stored value."""
+        unscaled = {"voxel_size_um": (1.0, 1.0, 1.0), "grey_slope": 1.0, "grey_offset": 0.0, "grey_unit": ""}
+        return self.model_copy(update=unscaled).raw
 
     @property
     def own_mask(self) -> OwnMask | None:

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..files import whole_folder
 from ..logs import LOG, progress
+from ..volume.ome import ome_metadata
 from ..volume.pyramid import level_shapes
 from ..volume.slabs import shard_bounds
-from ..volume.store import create_array, ome_metadata
+from ..volume.store import create_array
 from .objects import ObjectsMetadata, Runs, iter_runs, read_objects_metadata
 
 # Labels repeat as whole numbers: shuffling their bytes or bits would double the size.

@@ -40,8 +40,8 @@ class PlannedJob:
 
     @property
     def files(self) -> int:
-        """All files that it leaves: outputs with Snakemake's records of them, other files, log and benchmark."""
-        return 2 * len(self.outputs) + self.beside + 2
+        """All files that it leaves: outputs with digests and Snakemake's records, other files, log and benchmark."""
+        return 3 * len(self.outputs) + self.beside + 2
 
 
 def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
@@ -59,9 +59,10 @@ def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
 
     def convert() -> Iterator[PlannedJob]:
         yield job("check_inputs", files.check)
-        # Each store has an array below its group; the one of the uncertainty is not an output of any rule.
-        arrays = 2 + (2 if needs.uncertainty else 0)
-        yield job("create_store", files.volume.metadata, files.probability.metadata, beside=arrays)
+        # The store of the uncertainty is not an output of any rule.
+        uncertainty = 1 if needs.uncertainty else 0
+        yield job("create_store", files.volume.array, files.probability.array, beside=uncertainty)
+        yield job("describe_store", files.volume.metadata, files.probability.metadata, beside=uncertainty)
         for slab, shards in _slabs(scan, config):
             yield job("convert_slab", files.volume.record(slab), slab=slab, beside=shards)
 
@@ -88,7 +89,7 @@ def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
 
     def accept_given_mask(instances: bool) -> Iterator[PlannedJob]:
         if instances:
-            yield job("create_instances", files.instances.metadata, beside=1)
+            yield job("create_instances", files.instances.array, beside=1)
         for slab, shards in _slabs(scan, config):
             if instances:
                 records = files.probability.record(slab), files.instances.record(slab)

@@ -30,12 +30,12 @@ from ..volume.masks import (
     several_values,
 )
 from ..volume.probability import CERTAIN
-from ..volume.store import create_store, open_store
+from ..volume.store import lay_out_store, open_store
 
 LEVEL = 0.5  # a mask holds only 0 and 1, so any level in between gives the same
 
 
-def create_instances(scan: Scan, shard_slices: int, instances: Path) -> None:
+def lay_out_instances(scan: Scan, shard_slices: int, instances: Path) -> None:
     """Create the empty store of a scan's own objects: uint32, 0 is background.
 
     Parameters
@@ -46,8 +46,7 @@ def create_instances(scan: Scan, shard_slices: int, instances: Path) -> None:
     instances : Path
         Folder of the store.
     """
-    source = {"sample": scan.sample, "path": scan.mask, "slice_axis": scan.slice_axis}
-    create_store(instances, scan.shape, "uint32", scan.voxel_size_um, shard_slices, attributes={"source": source})
+    lay_out_store(instances, scan.shape, "uint32", shard_slices)
 
 
 class MaskReader:

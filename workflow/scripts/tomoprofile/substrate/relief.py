@@ -58,7 +58,9 @@ class Heights:
     b_um: edges.Floats
 
 
-def enter_substrate(scan: Scan, volume: Path, out: Path, distances_out: Path, resin_out: Path) -> None:
+def enter_substrate(
+    scan: Scan, volume: Path, out: Path, distances_out: Path, resin_out: Path, mask_state: str = ""
+) -> None:
     """Write ``interface.json``, ``substrate_distance.npy`` and ``resin.npz`` of a scan with a mask of its substrate.
 
     Parameters
@@ -69,6 +71,8 @@ def enter_substrate(scan: Scan, volume: Path, out: Path, distances_out: Path, re
         Store of the grey values.
     out, distances_out, resin_out : Path
         Receive the plane that fits best, the distances from the surface, and where resin is.
+    mask_state : str
+        In which state the files of the mask are, for the record.
 
     Raises
     ------
@@ -103,6 +107,7 @@ def enter_substrate(scan: Scan, volume: Path, out: Path, distances_out: Path, re
         "inlier_fraction": None,
         "warning": "",
         "share_disagreeing": disagreeing,
+        "mask_state": mask_state,
         "node_spacing_um": list(relief.spacing_um),
         "residual_map_um": residual_map(scan.shape, scan.voxel_size_um, plane, a_um, b_um, heights.along_um),
         **told,

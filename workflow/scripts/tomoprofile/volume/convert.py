@@ -9,21 +9,21 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import Fault, InputError
+from ..layout import ScanLayout
 from ..logs import LOG, progress
 from ..samples import Scan
 from .grey import GreyScale
 from .probability import PROBABILITY, SPREAD
 from .readers import ScanReader, open_raw
-from .store import create_store, open_store
+from .store import describe_store, lay_out_store, open_store
 
 
-def create_stores(
+def lay_out_stores(
     scan: Scan,
     shard_slices: int,
-    volume: str | Path,
-    probability: str | Path,
+    files: ScanLayout,
     classes: Sequence[str],
-    uncertainty: str | Path | None = None,
+    with_uncertainty: bool = False,
 ) -> None:
     """Create the empty stores of a scan: grey values, the probability of each measured class, and its uncertainty.
 
@@ -33,20 +33,37 @@ def create_stores(
         Row of the sample sheet.
     shard_slices : int
         Whole slices in one shard file.
-    volume, probability : str or Path
-        Folders of the stores.
+    files : ScanLayout
+        Where they lie.
     classes : sequence of str
         Names of the measured classes, the channels of the probability and of its uncertainty.
-    uncertainty : str or Path, optional
-        Folder of a third store, for the spread over test-time flips.
+    with_uncertainty : bool
+        Whether there is a third store, for the spread over test-time flips.
+    """
+    lay_out_store(files.volume.path, scan.shape, scan.dtype, shard_slices)
+    for store in (files.probability, files.uncertainty)[: 1 + with_uncertainty]:
+        lay_out_store(store.path, scan.shape, "uint8", shard_slices, classes)
+
+
+def describe_stores(scan: Scan, files: ScanLayout) -> None:
+    """Write voxel size and meaning of the values of all stores of a scan that have a layout.
+
+    Parameters
+    ----------
+    scan : Scan
+        Row of the sample sheet.
+    files : ScanLayout
+        Where they lie.
     """
     grey = GreyScale(scan.grey_slope, scan.grey_offset, scan.grey_unit)
     # The way back from the store's axes to those of the raw file.
     facts = {"source": {"sample": scan.sample, "path": scan.path, "slice_axis": scan.slice_axis}}
-    create_store(volume, scan.shape, scan.dtype, scan.voxel_size_um, shard_slices, grey, facts)
-    create_store(probability, scan.shape, "uint8", scan.voxel_size_um, shard_slices, PROBABILITY, facts, classes)
-    if uncertainty:
-        create_store(uncertainty, scan.shape, "uint8", scan.voxel_size_um, shard_slices, SPREAD, facts, classes)
+    of_mask = {"source": {"sample": scan.sample, "path": scan.mask, "slice_axis": scan.slice_axis}}
+    describe_store(files.volume.path, scan.voxel_size_um, grey, facts)
+    describe_store(files.probability.path, scan.voxel_size_um, PROBABILITY, facts)
+    for store, scale, source in ((files.uncertainty, SPREAD, facts), (files.instances, None, of_mask)):
+        if store.array.exists():
+            describe_store(store.path, scan.voxel_size_um, scale, source)
 
 
 def convert_slab(scan: Scan, volume: str | Path, start: int, stop: int) -> str:

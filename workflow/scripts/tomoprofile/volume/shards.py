@@ -89,7 +89,7 @@ class SlabRecords:
             When one differs from its record, which is then set aside.
         """
         unknown = {key: path for key, path in shards.items() if key not in self._whole}
-        if not unknown or not self._layout.record("").parent.is_dir():
+        if not unknown or not self._layout.records.is_dir():
             return
         if not unknown.keys() <= self._known.keys():
             self._read()

@@ -9,10 +9,12 @@ a missing shard as zeros, so every read compares them first (:mod:`.shards`); ea
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,11 @@ import zarr
 from numpy.typing import DTypeLike, NDArray
 
 from .. import __version__
-from ..errors import DamageError, Fault, StoreError
-from ..files import digest_of, intact, recorded_digest, seal, set_aside, write_record
+from ..errors import Fault, StoreError
+from ..files import digest_of, intact, recorded_digest, seal, write_record
 from ..layout import StoreLayout
 from .grey import GreyScale
+from .ome import ome_metadata
 from .shards import SlabRecords, shard_state
 from .slabs import shard_bounds
 
@@ -45,7 +48,26 @@ def create_store(
     attributes: dict[str, Any] | None = None,
     channels: Sequence[str] = (),
 ) -> Store:
-    """Write the metadata of an OME-Zarr image whose shards are written later.
+    """Write all metadata of an image whose shards are written later: its layout and its description.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder of the store (``*.ome.zarr``).
+    shape, dtype, shard_slices, channels
+        See :func:`lay_out_store`.
+    voxel_size_um, grey, attributes
+        See :func:`describe_store`.
+    """
+    lay_out_store(path, shape, dtype, shard_slices, channels)
+    describe_store(path, voxel_size_um, grey, attributes)
+    return open_store(path)
+
+
+def lay_out_store(
+    path: str | Path, shape: tuple[int, int, int], dtype: DTypeLike, shard_slices: int, channels: Sequence[str] = ()
+) -> None:
+    """Write the metadata of the array of an image: all that is needed to write shards.
 
     Shards of a store with the same layout and channels stay: only the jobs that own them know whether to write them
     again. All others are removed.
@@ -58,40 +80,47 @@ def create_store(
         Voxels along (z, y, x).
     dtype : dtype
         Type of the voxels.
-    voxel_size_um : tuple of float
-        Voxel edges along (z, y, x) in micrometres.
     shard_slices : int
         Whole slices in a shard.
+    channels : sequence of str, optional
+        Names of the channels of an image that has several values in each voxel, such as one probability per class.
+    """
+    layout = StoreLayout(path)
+    layout.array.unlink(missing_ok=True)
+    create_array(layout.array.parent, shape, dtype, shard_slices, GREY_COMPRESSOR, channels)
+    # The recorded digest says what the layout was, even if its file was lost or damaged.
+    if recorded_digest(layout.array) != digest_of(layout.array):
+        for part in (layout.array.parent / "c", layout.records):
+            shutil.rmtree(part, ignore_errors=True)
+    seal(layout.array)
+
+
+def describe_store(
+    path: str | Path,
+    voxel_size_um: tuple[float, float, float],
+    grey: GreyScale | None = None,
+    attributes: dict[str, Any] | None = None,
+) -> None:
+    """Write what the voxels of an image are. It may be written again at any time: no shard depends on it.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder of a store that has its layout.
+    voxel_size_um : tuple of float
+        Voxel edges along (z, y, x) in micrometres.
     grey : GreyScale, optional
         What the values mean.
     attributes : dict, optional
         Further metadata (provenance).
-    channels : sequence of str, optional
-        Names of the channels of an image that has several values in each voxel, such as one probability per class.
     """
-    path = Path(path)
-    of_store, of_array = _metadata_files(path)
-    for metadata in (of_store, of_array):
-        metadata.unlink(missing_ok=True)
-    group = zarr.create_group(store=str(path), zarr_format=3)
-    create_array(path / "0", shape, dtype, shard_slices, GREY_COMPRESSOR, channels)
-    # The recorded digest says what the layout was, even if its file was lost or damaged.
-    if recorded_digest(of_array) != digest_of(of_array):
-        for part in (path / "0" / "c", path / "slabs"):
-            shutil.rmtree(part, ignore_errors=True)
-    seal(of_array)
-    group.attrs.update(
-        {
-            "ome": ome_metadata(path.name, voxel_size_um, 1, channels),
-            "tomoprofile": {
-                "version": __version__,
-                "grey": asdict(grey or GreyScale()),
-                **(attributes or {}),
-            },
-        }
-    )
-    seal(of_store)
-    return open_store(path)
+    path, metadata = Path(path), StoreLayout(path).metadata
+    channels = open_store(path).channels
+    metadata.unlink(missing_ok=True)
+    own = {"version": __version__, "grey": asdict(grey or GreyScale()), **(attributes or {})}
+    described = {"ome": ome_metadata(path.name, voxel_size_um, 1, channels), "tomoprofile": own}
+    zarr.create_group(store=str(path), zarr_format=3, attributes=described)
+    seal(metadata)
 
 
 def create_array(
@@ -136,45 +165,6 @@ def create_array(
     )
 
 
-def ome_metadata(
-    name: str, voxel_size_um: tuple[float, float, float], levels: int, channels: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Return the metadata of an OME-Zarr 0.5 image whose arrays ``0``, ``1``, ... are halved repeatedly.
-
-    OME-Zarr measures from the centre of voxel (0, 0, 0): the first voxel of a coarser level, which covers
-    several, has its centre farther out.
-
-    Parameters
-    ----------
-    name : str
-        Folder of the store (``NAME.ome.zarr``).
-    voxel_size_um : tuple of float
-        Voxel edges of array ``0`` along (z, y, x) in micrometres.
-    levels : int
-        Number of arrays.
-    channels : sequence of str, optional
-        Names of the channels; viewers show them beside their layers.
-    """
-    several = bool(channels)
-    datasets = []
-    for level in range(levels):
-        scale = [1.0] * several + [float(edge) * 2**level for edge in voxel_size_um]
-        transformations: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
-        if level:
-            shift = [0.0] * several + [float(edge) * (2**level - 1) / 2 for edge in voxel_size_um]
-            transformations.append({"type": "translation", "translation": shift})
-        datasets.append({"path": str(level), "coordinateTransformations": transformations})
-    axes: list[dict[str, str]] = [{"name": "c", "type": "channel"}] * several
-    axes += [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "zyx"]
-    multiscale = {"name": name.removesuffix(".ome.zarr"), "axes": axes, "datasets": datasets}
-    metadata: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
-    if several:
-        window = {"min": 0, "start": 0, "end": 255, "max": 255}
-        shown = [{"label": channel, "color": "FFFFFF", "window": window, "active": True} for channel in channels]
-        metadata["omero"] = {"channels": shown}
-    return metadata
-
-
 def discard_stores(stores: Sequence[Path], record: Path) -> None:
     """Remove stores and record how many files and bytes that freed."""
     files = [path for store in stores for path in store.rglob("*") if path.is_file()]
@@ -183,11 +173,6 @@ def discard_stores(stores: Sequence[Path], record: Path) -> None:
     for store in stores:
         shutil.rmtree(store)
     write_record(record, freed)
-
-
-def _metadata_files(path: Path) -> tuple[Path, Path]:
-    """Return the metadata of a store, which stand for all of it in the workflow, and those of its array."""
-    return StoreLayout(path).metadata, path / "0" / "zarr.json"
 
 
 def open_store(path: str | Path, channel: str | None = None) -> Store:
@@ -207,12 +192,12 @@ def open_store(path: str | Path, channel: str | None = None) -> Store:
     StoreError
         When there is no readable store of this kind, or it has no such channel.
     """
-    _require_intact_metadata(Path(path))
+    path = Path(path)
     try:
-        store = Store(Path(path), channel)
+        intact(StoreLayout(path).array)
+        store = Store(path, channel)
     except (OSError, KeyError, ValueError, TypeError) as error:
-        problem = f"not an OME-Zarr image written by tomoprofile: {error}"
-        raise StoreError(Fault(str(path), "", problem, _MAKE_AGAIN)) from None
+        raise StoreError(_not_a_store(path, error)) from None
     if channel is not None and channel not in store.channels:
         held = f"only {', '.join(store.channels)}" if store.channels else "a single class without a name"
         problem = f"the store was written by an earlier run and holds {held}"
@@ -220,18 +205,17 @@ def open_store(path: str | Path, channel: str | None = None) -> Store:
     return store
 
 
-def _require_intact_metadata(path: Path) -> None:
-    of_store, of_array = _metadata_files(path)
-    try:
-        intact(of_store)
-        intact(of_array)
-    except DamageError:
-        if of_store.exists():
-            set_aside(of_store)
-        raise
-    except FileNotFoundError:
-        if of_store.exists() and recorded_digest(of_store) is not None:
-            raise set_aside(of_store, f"{of_array} is missing") from None
+def _not_a_store(path: Path, error: Exception) -> Fault:
+    return Fault(str(path), "", f"not an OME-Zarr image written by tomoprofile: {error}", _MAKE_AGAIN)
+
+
+@dataclass(frozen=True)
+class _Description:
+    """What :func:`describe_store` wrote."""
+
+    voxel_size_um: tuple[float, float, float]
+    grey: GreyScale
+    attributes: dict[str, Any]
 
 
 class Store:
@@ -244,38 +228,51 @@ class Store:
     shape : tuple of int
         Voxels along (z, y, x).
     dtype : numpy.dtype
-    voxel_size_um : tuple of float
-        Voxel edges along (z, y, x) in micrometres.
     shard_slices : int
         Whole slices in one shard.
-    grey : GreyScale
-        Meaning of the values.
-    attributes : dict
-        The ``tomoprofile`` part of the metadata.
     """
 
     def __init__(self, path: Path, channel: str | None = None) -> None:
-        group = zarr.open_group(str(path), mode="r+")
-        array = group["0"]
-        if not isinstance(array, zarr.Array) or array.shards is None:
-            raise ValueError("array `0` is missing or not sharded")
+        array = zarr.open_array(str(StoreLayout(path).array.parent), mode="r+")
+        if array.shards is None:
+            raise ValueError("its array is not sharded")
         self.path = path
         self._array = array
-        ome: Any = group.attrs["ome"]
-        own: Any = group.attrs["tomoprofile"]
         names: Any = array.attrs.get("channels", ())
         self.channels: tuple[str, ...] = tuple(names)
         self._channel = channel
         self.shape: tuple[int, int, int] = array.shape[-3:]
         self.dtype = array.dtype
-        scale = ome["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]["scale"]
-        self.voxel_size_um: tuple[float, float, float] = tuple(scale[-3:])
         self.shard_slices: int = array.shards[-3]
-        self.attributes: dict[str, Any] = own
-        self.grey = GreyScale(**own["grey"])
-        chunks = math.prod(shard // chunk for shard, chunk in zip(array.shards, array.chunks, strict=True))
-        self._chunks_of_shard = chunks
-        self._records = SlabRecords(path, chunks)
+        self._chunks_of_shard = math.prod(n // chunk for n, chunk in zip(array.shards, array.chunks, strict=True))
+        self._records = SlabRecords(path, self._chunks_of_shard)
+
+    @property
+    def voxel_size_um(self) -> tuple[float, float, float]:
+        """Voxel edges along (z, y, x) in micrometres."""
+        return self._description.voxel_size_um
+
+    @property
+    def grey(self) -> GreyScale:
+        """Meaning of the values."""
+        return self._description.grey
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The ``tomoprofile`` part of the metadata."""
+        return self._description.attributes
+
+    @cached_property
+    def _description(self) -> _Description:
+        # Read when first asked for: shards are written before, or without, a description.
+        metadata = StoreLayout(self.path).metadata
+        try:
+            found = json.loads(intact(metadata).read_text(encoding="utf-8"))["attributes"]
+            scale = found["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]["scale"]
+            dz, dy, dx = (float(edge) for edge in scale[-3:])
+            return _Description((dz, dy, dx), GreyScale(**found["tomoprofile"]["grey"]), found["tomoprofile"])
+        except (OSError, AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
+            raise StoreError(_not_a_store(self.path, error)) from None
 
     def shards(self, start: int = 0, stop: int | None = None) -> list[tuple[int, int]]:
         """Return first and one past last slice of each shard in ``[start, stop)``."""
@@ -287,7 +284,7 @@ class Store:
 
     def _shard_path(self, channel: str | None, start: int) -> Path:
         place = (*self._index(channel), start // self.shard_slices, 0, 0)
-        return self.path.joinpath("0", "c", *map(str, place))
+        return StoreLayout(self.path).array.parent.joinpath("c", *map(str, place))
 
     def _index(self, channel: str | None) -> tuple[int, ...]:
         """Return where a channel lies in the array; nothing for a store without channels."""
