@@ -152,18 +152,15 @@ def stores(files) -> dict[str, Stored]:
             return [store.read(0, store.shape[0]), store.voxel_size_um, asdict(store.grey), store.attributes]
 
         def opened(layout=layout):
-            return open_store(layout.path).shape
+            return open_store(layout.path).voxel_size_um
 
-        of_array = layout.path / "0" / "zarr.json"
         for what, path, aside in (
             ("metadata", layout.metadata, layout.metadata),
-            ("metadata of the array", of_array, layout.metadata),
+            ("metadata of the array", layout.array, layout.array),
             ("record of a slab", record, record),
             ("shard", store.shard_path(32), record),
         ):
-            found[f"{name}: {what}"] = Stored(
-                path, read, (aside,), (layout.metadata, record), lambda layout=layout: open_store(layout.path).shape
-            )
+            found[f"{name}: {what}"] = Stored(path, read, (aside,), (layout.metadata, layout.array, record), opened)
     return found
 
 
