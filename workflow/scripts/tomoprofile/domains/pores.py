@@ -196,11 +196,14 @@ def _open_ends_of_each(rows: Any, node: Any, parent: Any) -> None:
 def _unite_gaps_of_each(rows: Any, reach: Any, across: Any, node: Any, parent: Any) -> None:
     """Unite the gaps of each label with those of neighbouring rows; only with rows of another slice if ``across``.
 
-    A neighbouring row without the label is outside as a whole, and opens what touches it.
+    A neighbouring row without the label is outside as a whole, and opens what touches it. Most rows have a single run
+    of their label and no gap, and are only looked at as neighbours.
     """
     runs, place, nz = rows
     ny, n_rows = runs.ny, nz * runs.ny
     for at in range(len(place)):
+        if runs.row_ptr[at + 1] - runs.row_ptr[at] == 1:
+            continue
         row = place[at] % n_rows
         z, y = row // ny, row % ny
         for dz in range(-1, 2):
@@ -216,5 +219,5 @@ def _unite_gaps_of_each(rows: Any, reach: Any, across: Any, node: Any, parent: A
                     for run in range(runs.row_ptr[at], runs.row_ptr[at + 1]):
                         if parent[node[run]]:
                             unite(parent, OUTSIDE, node[run])
-                elif other < at:
+                else:
                     _unite_row_gaps(runs, other, at, reach, node, parent)
