@@ -8,10 +8,14 @@ import pandas as pd
 import pytest
 from test_profile_depth import inputs_in, tables_in, write_runs
 
+from benchmarks.coverage import profile_of, realise
 from tomoprofile.config import Circle, ProfileConfig
+from tomoprofile.errors import StageError
+from tomoprofile.phantom.settings import PhantomSettings
 from tomoprofile.profile.depth import profile_depth
 from tomoprofile.profile.masks import Grid
 from tomoprofile.substrate.resin import Resin
+from tomoprofile.tables import read_facts
 from tomoprofile.volume.plane import Plane, Relief
 
 SHAPE, EDGE = (36, 60, 40), 0.5
@@ -106,17 +110,16 @@ def test_density_is_one_domain_per_voxel_above_a_rough_substrate(tmp_path):
     refuse_any_other(one_in_every_voxel(tmp_path, relief(), settings_of(field_of_view="cylinder")))
 
 
-def test_objects_cut_at_the_exact_border_would_be_too_few_or_too_many(tmp_path, monkeypatch):
+def exactly(grid, z_um, y_um, x_um):
     """The mutant: a domain lies where its centroid lies, a voxel where its centre lies."""
+    layer = np.searchsorted(grid.borders_um, grid.plane.depth_um(z_um, y_um, x_um), side="right") - 1
+    places = zip((z_um, y_um, x_um), grid.voxel_size_um, strict=True)
+    z, y, x = ((at / edge).astype(int) for at, edge in places)
+    counts = (layer >= 0) & (layer < grid.n_layers)
+    return np.where(counts, layer, -1), np.where(counts, grid.blocks[0][z] + grid.blocks[1][y] + grid.blocks[2][x], -1)
 
-    def exactly(grid, z_um, y_um, x_um):
-        layer = np.searchsorted(grid.borders_um, grid.plane.depth_um(z_um, y_um, x_um), side="right") - 1
-        z, y, x = ((at / EDGE).astype(int) for at in (z_um, y_um, x_um))
-        counts = (layer >= 0) & (layer < grid.n_layers)
-        return np.where(counts, layer, -1), np.where(
-            counts, grid.blocks[0][z] + grid.blocks[1][y] + grid.blocks[2][x], -1
-        )
 
+def test_objects_cut_at_the_exact_border_would_be_too_few_or_too_many(tmp_path, monkeypatch):
     monkeypatch.setattr(Grid, "place", exactly)
     tables = one_in_every_voxel(tmp_path, STRAIGHT, settings_of(field_of_view="all"))
     off = np.abs(densities(tables) - 1)
@@ -125,3 +128,44 @@ def test_objects_cut_at_the_exact_border_would_be_too_few_or_too_many(tmp_path, 
     assert abs(last * EDGE**3 / 1e9 - 1) > 0.05
     with pytest.raises(AssertionError):
         refuse_any_other(tables)
+
+
+def last_bin_and_plateau(scan, folder):
+    """Return how many spheres the densities of the last bin and of the plateau give in their volumes, and the truth.
+
+    The truth counts the centres between the exact depths and lateral faces; volumes are those of boxes.
+    """
+    config = ProfileConfig(resamples=100, zones=[{"name": "bulk", "from_um": 80}])
+    tables = profile_of(scan, config, folder)
+    far_um = read_facts(folder / "profile.parquet")["classes"]["domain"]["whole_objects_um"][1]
+    last = tables["profile"].dropna(subset="number_density_per_mm3").iloc[-1]
+    spheres = pd.read_parquet(scan.domains)
+    seen = spheres[["centre_z_um", "centre_x_um"]].to_numpy()
+    depth = spheres["centre_depth_um"][((seen > 0) & (seen < 48)).all(axis=1)]
+    found = []
+    for row, low in ((last, last["depth_lo_um"]), (tables["zones"].iloc[0], 80)):
+        high = min(far_um, row.get("depth_hi_um", far_um))
+        true = (depth.between(low, high, inclusive="left")).sum()
+        found.append((row["number_density_per_mm3"] / 1e9 * (high - low) * 48 * 48, true))
+    return np.array(found)
+
+
+@pytest.mark.deep
+def test_densities_of_many_simulated_scans_with_a_straight_substrate(tmp_path, monkeypatch):
+    """Spheres that are painted, counted and weighted, not points: their weights leave a sampling error."""
+    right, wrong = np.zeros((2, 2)), np.zeros((2, 2))
+    for seed in range(100):
+        settings = PhantomSettings(size=(96, 256, 96), seed=seed, tilt_deg=0, large_per_mm2=400, substrate_um=14.2)
+        try:
+            scan = realise(settings, tmp_path)
+        except StageError:  # where chance packed too densely there is no room
+            continue
+        right += last_bin_and_plateau(scan, tmp_path)
+        with monkeypatch.context() as patch:
+            patch.setattr(Grid, "place", exactly)
+            wrong += last_bin_and_plateau(scan, tmp_path)
+    assert right[0, 1] > 500
+    assert right[:, 0] / right[:, 1] == pytest.approx([1, 1], abs=0.035)
+    assert right[1, 0] / right[1, 1] == pytest.approx(1, abs=0.005)
+    assert wrong[0, 0] / wrong[0, 1] < 0.96
+    assert wrong[1, 0] / wrong[1, 1] < 0.996
