@@ -292,7 +292,8 @@ def _density(truth: Truth, bins: pd.DataFrame) -> list[Gate]:
     """Compare with the objects whose centres lie between the lateral faces, which needs no weights."""
     lateral = [axis for axis in range(3) if axis != truth.plane.axis]
     centres = truth.objects[[CENTRE[axis] for axis in lateral]].to_numpy()
-    inside = truth.objects[((centres > 0) & (centres < truth.extent_um[lateral])).all(axis=1)]
+    objects = truth.objects.assign(depth_um=truth.counted_um)
+    inside = objects[((centres > 0) & (centres < truth.extent_um[lateral])).all(axis=1)]
     known = bins[bins["number_density_per_mm3"].notna()]
     end = float(known["depth_hi_um"].max())
     found = []

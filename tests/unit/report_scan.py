@@ -94,6 +94,7 @@ KINDS = {
     "depth against z": Kind(turned=lambda image: image.swapaxes(0, 1)[::-1]),
     "depth against y": Kind(turned=lambda image: image[:, ::-1]),
     "depth along x": Kind(turned=lambda image: image.swapaxes(1, 2)),
+    "slice below": Kind(turned=lambda image: image.swapaxes(0, 1)[::-1], interface="slice:99:below"),
 }  # fmt: skip
 
 

@@ -78,15 +78,20 @@ def test_unreached_zone_and_wide_band(zones):
 
 
 def test_interface():
-    good = {"warning": "", "how": "auto", "tilt_deg": 0.8, "residual_um": 0.2}
-    assert interface_flags(good, 0.5) == []
-    assert [f.title for f in interface_flags(good | {"residual_um": 0.6}, 0.5)] == ["Rough or bent substrate"]
-    assert [f.title for f in interface_flags(good | {"tilt_deg": 2.1}, 0.5)] == ["Tilted substrate"]
-    assert [f.severity for f in interface_flags(good | {"how": "slice:3:below", "residual_um": None}, 0.5)] == [
-        "warning"
-    ]
-    assert [f.severity for f in interface_flags(good | {"how": "plane:0,1,0,3", "residual_um": None}, 0.5)] == ["note"]
-    assert interface_flags(good | {"warning": "12 % agree"})[0].text == "12 % agree"
+    good = {"warning": "", "how": "auto", "axis": "y", "tilt_deg": 0.8, "residual_um": 0.4}
+
+    def told(**changes):
+        return interface_flags(good | changes, (9, 20, 20), (0.2, 0.5, 0.2))
+
+    assert told() == [], "the voxel edge is that along the depth"
+    assert [flag.title for flag in told(residual_um=0.6)] == ["Rough or bent substrate"]
+    assert [flag.title for flag in told(tilt_deg=2.1)] == ["Tilted substrate"]
+    (by_slice,) = told(how="slice:3:below", axis="z", residual_um=None)
+    assert by_slice.severity == "warning"
+    assert "slice:3:below" in by_slice.text
+    assert "substrate in slices 4 to 8 and the resin in slices 0 to 3" in by_slice.text
+    assert [flag.severity for flag in told(how="plane:0,1,0,3", residual_um=None)] == ["note"]
+    assert told(warning="12 % agree")[0].text == "12 % agree"
 
 
 def test_segmentation(tmp_path, scans):

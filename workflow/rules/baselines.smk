@@ -31,6 +31,6 @@ rule compare_baselines:
         segmenter=segmenter_path,
         profile=CONFIG.profile.model_dump(mode="json", include={"bin_um", "guard_um", "field_of_view", "zones"}),
         objects=CONFIG.objects.model_dump(mode="json", exclude={"label_volume", "slurm_workers", "band"}),
-        algorithm_version=2,
+        algorithm_version=3,
     script:
         "../scripts/compare_baselines.py"

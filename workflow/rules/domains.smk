@@ -38,6 +38,6 @@ rule measure_domains:
         workers=str(SCAN.measure_workers),
         # Neither a label volume nor the number of workers changes the tables.
         objects=CONFIG.objects.model_dump(mode="json", exclude={"label_volume", "slurm_workers"}),
-        algorithm_version=4,
+        algorithm_version=5,
     script:
         "../scripts/measure_domains.py"

@@ -36,6 +36,6 @@ rule profile_depth:
         profile=CONFIG.profile.model_dump(mode="json"),
         seed=CONFIG.seed,
         workers=str(SCAN.profile_workers),
-        algorithm_version=4,
+        algorithm_version=5,
     script:
         "../scripts/profile_depth.py"

@@ -44,7 +44,7 @@ rule report_sample:
         segmenter=segmenter_path,
         scan=lambda wildcards: scan_of(wildcards).model_dump(mode="json", exclude={"group", "time_h"}),
         config=config_of_scan,
-        algorithm_version=3,
+        algorithm_version=4,
     script:
         "../scripts/report_sample.py"
 
@@ -106,6 +106,6 @@ rule report_beamtime:
         scans=[scan.model_dump(mode="json", exclude={"interface", "labels"}) for scan in SCANS.values()],
         segmenters=[str(SEGMENTERS[sample].path) for sample in SCANS],
         title=CONFIG.report.title,
-        algorithm_version=3,
+        algorithm_version=4,
     script:
         "../scripts/report_beamtime.py"

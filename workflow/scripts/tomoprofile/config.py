@@ -301,7 +301,8 @@ class ObjectsConfig(Section):
 
     connectivity: Literal[6, 26] = Field(
         26,
-        description="Voxels belong to one object when they share a face (`6`), or also an edge or a corner (`26`).",
+        description="Voxels belong to one object when they share a face (`6`), or also an edge or a corner (`26`). For "
+        "given labels it decides about Euler number and cavities alone.",
     )
     min_voxels: int = Field(
         5,

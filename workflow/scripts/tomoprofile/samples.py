@@ -110,9 +110,10 @@ class Scan(BaseModel):
     grey_unit: str = Field("", description="Unit of the physical value, such as `1/cm`; empty when unknown.")
     interface: str = Field(
         "auto",
-        description="Where the substrate ends. `auto` fits a plane; `slice:INDEX` is the outer face of that slice with "
-        "the resin at larger z (`slice:INDEX:below`: at smaller z); `plane:nz,ny,nx,offset_um` is a plane whose normal "
-        "points into the resin; `mask:PATH` or `mask:FILE.h5:/DATASET` is a segmentation of a rough or curved "
+        description="Where the substrate ends. `auto` fits a plane; `slice:INDEX` names the first slice of resin, and "
+        "depth 0 is its face towards the substrate in slices of smaller index (`slice:INDEX:below`: of larger index); "
+        "slices count from 0 along z; `plane:nz,ny,nx,offset_um` is a plane whose normal points into the resin; "
+        "`mask:PATH` or `mask:FILE.h5:/DATASET` is a segmentation of a rough or curved "
         "substrate, see below.",
     )
     labels: str = Field(

@@ -164,7 +164,8 @@ def extent(sums: Sums) -> Columns:
 def topology(sums: Sums) -> Columns:
     """Return Euler number and cavities (:mod:`.touching`, :mod:`.pores`).
 
-    The Euler number is 1 + cavities - tunnels; a solid domain has 1 and none.
+    The Euler number is pieces + cavities - tunnels; a solid domain has 1 and no cavity. Only given labels have several
+    pieces.
     """
     return {"euler": sums.tally[:, EULER], "cavities": sums.tally[:, CAVITIES]}
 

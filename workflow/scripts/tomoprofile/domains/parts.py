@@ -130,7 +130,7 @@ def part_of(
         component, tally = components_of(runs, grid.connectivity, counted=values is not None)
     else:
         instances, component = _by_first(label)
-        tally = tally_instances(runs, component, len(instances))
+        tally = tally_instances(runs, grid.connectivity, component, len(instances))
     count = len(tally)
     sums = Sums.empty(count, grid.grey_dtype, values is not None)
     add_geometry(sums, runs, start, component)
@@ -144,9 +144,9 @@ def part_of(
     if values is not None:
         sums.tally = tally
         add_values(sums, runs, component, values, grid.reference)
-        if grid.connectivity == 6 and instances is None:
-            contacts = diagonal_pairs(runs, component, 0, sums.tally, is_open)
-        pore, first_run = pores_of(runs, grid.connectivity)
+        if grid.connectivity == 6:
+            contacts = diagonal_pairs(runs, component, 0, sums.tally, is_open & (instances is None))
+        pore, first_run = pores_of(runs, grid.connectivity, None if instances is None else component)
         pores = np.append(pores, component[first_run[1:]])
         members = members_of(runs, component, count)
         _, axes = principal_axes(covariance(sums, grid.voxel_size_um))
@@ -177,12 +177,12 @@ def join(upper: Part, lower: Part, grid: Grid) -> Part:
 
     contacts = np.concatenate([upper.contacts, lower.contacts + np.array([n_upper, n_upper, 0, 0])])
     contacts[:, :2] = number[contacts[:, :2]]
-    if sums.detailed and grid.connectivity == 6 and instances is None:
-        component = number[np.concatenate([upper.bottom.component, lower.top.component + n_upper])]
-        across = diagonal_pairs(both, component, both.ny, sums.tally, is_open)
+    component = number[np.concatenate([upper.bottom.component, lower.top.component + n_upper])]
+    if sums.detailed and grid.connectivity == 6:
+        across = diagonal_pairs(both, component, both.ny, sums.tally, is_open & (instances is None))
         contacts = settle_contacts(np.concatenate([contacts, across]), sums, is_open)
 
-    top, bottom, pores = _join_pores(upper, lower, both, grid)
+    top, bottom, pores = _join_pores(upper, lower, both, grid, None if instances is None else component)
     pores[1:] = number[pores[1:]]
     faces = [replace(face, pore=pore) for face, pore in zip(faces, (top, bottom), strict=True)]
     points = np.concatenate([upper.points, lower.points])
@@ -207,17 +207,19 @@ def _join_components(upper: Part, lower: Part, both: RowRuns, grid: Grid) -> tup
     return sums.gathered(parent) if count < len(sums) else sums, parent
 
 
-def _join_pores(upper: Part, lower: Part, both: RowRuns, grid: Grid) -> tuple[Int64, Int64, Int64]:
+def _join_pores(
+    upper: Part, lower: Part, both: RowRuns, grid: Grid, component: Int64 | None
+) -> tuple[Int64, Int64, Int64]:
     """Return the pores of the gaps of the top and of the bottom face, and the owner of each pore.
 
-    Owners are numbered over the components of both parts. Pores of the lower part follow those of the upper one; the
-    outside is number 0 in both.
+    ``component`` is that of each run of ``both`` where labels are given, else None. Owners are numbered over the
+    components of both parts. Pores of the lower part follow those of the upper one; the outside is number 0 in both.
     """
     shift = len(upper.pores) - 1
     seam, bottom = (np.where(face.pore > 0, face.pore + shift, OUTSIDE) for face in (lower.top, lower.bottom))
     number = np.arange(shift + len(lower.pores))
     if upper.sums.detailed:
-        unite_pores(both, grid.connectivity, np.concatenate([upper.bottom.pore, seam]), number)
+        unite_pores(both, grid.connectivity, component, np.concatenate([upper.bottom.pore, seam]), number)
     number_roots(number)
     roots = np.unique(number, return_index=True)[1]  # a root comes before all that depends on it
     owner = np.concatenate([upper.pores, lower.pores[1:] + len(upper.sums)])[roots]

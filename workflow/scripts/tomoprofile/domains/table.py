@@ -42,7 +42,7 @@ class Segmented:
         Store of grey values.
     instances : Path or None
         Store of given labels (uint32, 0 is background): each label is a domain, whatever touches it and however many
-        pieces it has. The column ``label`` tells its label.
+        pieces it has, and is measured as if it were alone. The column ``label`` tells its label.
     is_mask : bool
         Whether a mask was given: its 0 and 1 are not probabilities, so the confidence is unknown, NaN.
     """

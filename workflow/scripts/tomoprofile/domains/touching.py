@@ -61,10 +61,13 @@ def components_of(runs: RowRuns, connectivity: int, counted: bool = True) -> tup
     return label, merged
 
 
-def tally_instances(runs: RowRuns, component: Int32, n_components: int) -> Int64:
-    """Return the tally (components, 16) of runs whose components are given; those of others may touch them."""
+def tally_instances(runs: RowRuns, connectivity: int, component: Int32, n_components: int) -> Int64:
+    """Return the tally (components, 16) of runs whose components are given; those of others may touch them.
+
+    Under 6, pairs of runs that share no face are left to :func:`diagonal_pairs`, as in :func:`components_of`.
+    """
     tally = np.zeros((n_components, TALLIES), np.int64)
-    _link(runs, _Rule(1, 0, True), component, np.empty(0, np.int32), tally)
+    _link(runs, _Rule(reach_of(connectivity), 0, True), component, np.empty(0, np.int32), tally)
     return tally
 
 
@@ -85,8 +88,7 @@ def link_seam(both: RowRuns, connectivity: int, component: Int64, parent: Int64,
     given : bool
         Whether components are given by labels: then nothing is united, and only equal ones count.
     """
-    reach = 1 if given else reach_of(connectivity)
-    _link(both, _Rule(reach, both.ny, given), component, parent, tally)
+    _link(both, _Rule(reach_of(connectivity), both.ny, given), component, parent, tally)
 
 
 def diagonal_pairs(runs: RowRuns, component: Any, first_row: int, pairs: Int64, keep: Any) -> Int64:
@@ -101,7 +103,7 @@ def diagonal_pairs(runs: RowRuns, component: Any, first_row: int, pairs: Int64, 
     pairs : int64 array (components, 16)
         Tally to add to when both runs belong to one component.
     keep : bool array (components,)
-        Components that may become one elsewhere.
+        Components that may become one elsewhere; none where labels are given.
 
     Returns
     -------

@@ -86,8 +86,8 @@ def profile_depth(
     Each class is measured as if it were alone: everything but its own domains is resin, domains of other classes too.
 
     Volume fractions are counted voxel by voxel at each voxel's depth, never by assigning whole objects. Objects count
-    where their centroid lies. Near an open end of the scan, within the radius of its largest whole domain, objects are
-    cut: estimates about objects leave those depths out, volume fractions need not.
+    where the voxel that holds their centroid is counted. Near an open end of the scan, within the radius of its largest
+    whole domain, objects are cut: estimates about objects leave those depths out, volume fractions need not.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ class Domains:
     Attributes
     ----------
     layer, block : array of int
-        Where the centroid lies.
+        Those of the voxel that holds the centroid.
     diameter_um, weight : array
         Equivalent diameter, and lateral weight of Miles and Lantuéjoul, 0 for objects cut laterally. Both are 0 where
         the table lacks the size.

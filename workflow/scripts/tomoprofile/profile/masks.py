@@ -1,7 +1,8 @@
 """The voxels that count: field of view, resin without air, layers of depth and lateral blocks.
 
 Domains and resin are counted by the same kernel, on runs of voxels: the resin of a slice is one run on every row. So a
-voxel cannot be in the numerator of a fraction without being in its denominator.
+voxel cannot be in the numerator of a fraction without being in its denominator. An object lies where the voxel that
+holds its centroid is counted, so numbers of objects and volumes of resin end at the same border.
 """
 
 from __future__ import annotations
@@ -69,15 +70,10 @@ class FieldOfView:
         circle = Circle(radius_um=circle.radius_um, centre_um=circle.centre_um or (height / 2, width / 2))
         y = (np.arange(rows) + 0.5) * voxel_size_um[1]
         x = (np.arange(columns) + 0.5) * voxel_size_um[2]
-        inside = _holds(circle, y[:, None], x[None, :])
+        centre_y, centre_x = circle.centre_um or (0.0, 0.0)
+        inside = (y[:, None] - centre_y) ** 2 + (x[None, :] - centre_x) ** 2 <= circle.radius_um**2
         start = inside.argmax(axis=1).astype(np.int64)
         return cls(start, start + inside.sum(axis=1, dtype=np.int64), circle)
-
-    def holds(self, y_um: Floats, x_um: Floats) -> NDArray[np.bool_]:
-        """Return whether points lie inside."""
-        if self.circle is None:
-            return np.ones(np.broadcast(y_um, x_um).shape, bool)
-        return _holds(self.circle, y_um, x_um)
 
     def within(self, y: slice, x: slice) -> FieldOfView:
         """Return the part of it in a window of rows and columns."""
@@ -92,11 +88,6 @@ class FieldOfView:
             return np.full(np.broadcast(y_um, x_um).shape, np.inf)
         y, x = self.circle.centre_um or (0.0, 0.0)
         return self.circle.radius_um - np.hypot(y_um - y, x_um - x)
-
-
-def _holds(circle: Circle, y_um: Floats, x_um: Floats) -> NDArray[np.bool_]:
-    y, x = circle.centre_um or (0.0, 0.0)
-    return (y_um - y) ** 2 + (x_um - x) ** 2 <= circle.radius_um**2
 
 
 @dataclass(frozen=True)
@@ -149,7 +140,8 @@ class Space:
     def whole_objects_um(self, radius_um: float) -> tuple[float, float]:
         """Return the depths between which centroids of objects up to a radius lie without the scan's ends cutting them.
 
-        The near end is open, and so has a limit, only when the substrate lies wholly outside the scan.
+        The near end is open, and so has a limit, only when the substrate lies wholly outside the scan. A centroid may
+        lie half a voxel beyond, in a voxel whose centre does not: a sphere there still loses no voxel to the end.
         """
         near, far = self.plane.end_depths_um(self.shape, self.voxel_size_um)
         near_um = float(near.max()) + radius_um if near.min() > 0 else -np.inf
@@ -244,19 +236,23 @@ class Grid(Space):
     def place(self, z_um: Floats, y_um: Floats, x_um: Floats) -> tuple[Ints, Ints]:
         """Return layer and block of points, both -1 for those that do not count.
 
+        A point lies where its voxel is counted: number densities divide points by voxels, and a border through a voxel
+        would otherwise have the whole voxel on one side and a part of its points on the other.
+
         Parameters
         ----------
         z_um, y_um, x_um : arrays (n,)
-            Positions.
+            Positions inside the scan.
         """
-        layer = np.searchsorted(self.borders_um, self.plane.depth_um(z_um, y_um, x_um), side="right") - 1
         z, y, x = (
             np.clip((position / edge).astype(np.int64), 0, n - 1)
             for position, edge, n in zip((z_um, y_um, x_um), self.voxel_size_um, self.shape, strict=True)
         )
+        centre = ((index + 0.5) * edge for index, edge in zip((z, y, x), self.voxel_size_um, strict=True))
+        layer = np.searchsorted(self.borders_um, self.plane.depth_um(*centre), side="right") - 1
         block = self.blocks[0][z] + self.blocks[1][y] + self.blocks[2][x]
-        counts = (layer >= 0) & (layer < self.n_layers)
-        counts &= self.view.holds(y_um, x_um) & ~self.resin.is_air(z, y, x)
+        counts = (layer >= 0) & (layer < self.n_layers) & ~self.resin.is_air(z, y, x)
+        counts &= (x >= self.view.x_start[y]) & (x < self.view.x_stop[y])
         return np.where(counts, layer, -1), np.where(counts, block, -1)
 
 

@@ -204,9 +204,9 @@ def _rows(entry: BeamtimeEntry, found: list[Flag], page: Path) -> Iterator[Row]:
     """Yield the row of each class of a scan; facts about the whole scan are repeated in each."""
     classes, record = read_zones(entry.files.zones), read_record(entry.files.interface)
     segmentation = _segmentation(entry)
-    edge = dict(zip("zyx", entry.scan.voxel_size_um, strict=True)).get(str(record.get("axis")))
+    of_interface = interface_flags(record, entry.scan.shape, entry.scan.voxel_size_um)
     for name, zones in classes.items():
-        flags = [*_trouble_flags(entry), *found, *model_flags(zones), *interface_flags(record, edge)]
+        flags = [*_trouble_flags(entry), *found, *model_flags(zones), *of_interface]
         if segmentation is not None:
             flags += [*segmentation_flags(segmentation, entry.sample), *level_flags(segmentation)]
         calibrated = at_level(zones, CALIBRATED)

@@ -22,6 +22,8 @@ _STEPS = 4  # of an outline in a voxel, or in a pixel of a reduced overview
 _BOX_DIAMETERS = 10.0
 _BOX_LEAST_VOXELS = 48
 _BOX_MOST_SHARE = 0.5
+_ARROW_AT = 0.9  # along the line of the substrate
+_ARROW_LENGTH = 0.12  # of the shorter side of a picture
 _BELOW_SUBSTRATE = 0.15  # share of the box at the interface that shows substrate
 
 
@@ -52,6 +54,26 @@ class Box:
     y: float
     width: float
     height: float
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """An arrow with a word at its tip.
+
+    Attributes
+    ----------
+    path : str
+        SVG path data in micrometres: from its start to its tip, then the head.
+    x, y : float
+        Where the word stands.
+    anchor : {"start", "middle", "end"}
+        Which part of the word stands there.
+    """
+
+    path: str
+    x: float
+    y: float
+    anchor: str
 
 
 @dataclass(frozen=True)
@@ -204,6 +226,42 @@ def substrate_line(cut: Cut, plane: Plane, view: Box) -> tuple[float, ...] | Non
         return None
     start, end = min(ends), max(ends)
     return (*start, *end)
+
+
+def arrow_into_resin(line: tuple[float, ...] | None, cut: Cut, plane: Plane, view: Box) -> Arrow | None:
+    """Return an arrow from the surface of the substrate into the resin, near an end of its line; None without a line.
+
+    Parameters
+    ----------
+    line : tuple of float or None
+        From :func:`substrate_line`.
+    cut : Cut
+    plane : Plane
+        Its normal points into the resin.
+    view : Box
+        Its sides decide how long the arrow is.
+    """
+    if line is None:
+        return None
+    rows, columns = (axis for axis in range(3) if axis != cut.axis)
+    into = np.array([plane.normal[columns], plane.normal[rows]])
+    into /= np.linalg.norm(into)
+    upright = abs(into[1]) > abs(into[0])
+    points = np.array(line).reshape(-1, 2)
+    lateral = 0 if upright else 1
+    if points[0, lateral] > points[-1, lateral]:
+        points = points[::-1]
+    # To the right or at the top: away from the scale bar, which lies in the lower left corner.
+    share, places = _ARROW_AT if upright else 1 - _ARROW_AT, np.linspace(0, 1, len(points))
+    start = np.array([np.interp(share, places, column) for column in points.T])
+    length = _ARROW_LENGTH * min(view.width, view.height)
+    tip, across = start + length * into, 0.3 * length * into[::-1] * (-1, 1)
+    barbs = [tip - 0.3 * length * into + side * across for side in (1, -1)]
+    path = "M{:.7g} {:.7g}L{:.7g} {:.7g}M{:.7g} {:.7g}L{:.7g} {:.7g}L{:.7g} {:.7g}".format(
+        *start, *tip, *barbs[0], *tip, *barbs[1]
+    )
+    x, y = (float(part) for part in tip + (0.35 if upright else 0.15) * length * into)
+    return Arrow(path, x, y, "middle" if upright else "start" if into[0] > 0 else "end")
 
 
 def _relief_line(cut: Cut, view: Box) -> tuple[float, ...] | None:

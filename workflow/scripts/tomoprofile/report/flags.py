@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ..shift.alarm import Familiarity
+from ..substrate.given import face_in_words
 from ..tables import FLAGS, OF_MODEL, at_level, has_flag
 from .numbers import depth_range, length
 from .segmentation import MeasuredFacts, Segmentation
@@ -22,6 +23,7 @@ _BAND_FACTOR = 2.0
 _HOLLOW = 0.05  # share of the large domains; digitisation makes none in a domain that is found whole
 _COARSE = {"small_for_axes": 0.5, "small_for_surface": 0.1}  # shares of all domains above which shapes are unusable
 _MOST_NAMES = 5
+_LOOK = "check the dashed line, and the arrow from it into the resin, in the pictures"
 _LEVEL_LIMITS = (0.3, 0.7)  # to which calibration is clipped
 
 
@@ -105,27 +107,31 @@ def familiarity_flags(familiarity: Familiarity | None, sample: str) -> list[Flag
     return [Flag(reason.severity, reason.title, text)]
 
 
-def interface_flags(record: dict[str, Any], voxel_um: float | None = None) -> list[Flag]:
+def interface_flags(
+    record: dict[str, Any], shape: tuple[int, int, int], voxel_size_um: tuple[float, float, float]
+) -> list[Flag]:
     """Return what is doubtful about the substrate plane.
 
     Parameters
     ----------
     record : dict
         ``interface.json``.
-    voxel_um : float, optional
-        Voxel edge along the depth, to judge the residual.
+    shape : tuple of int
+        Voxels of the scan along (z, y, x).
+    voxel_size_um : tuple of float
+        Voxel edges along (z, y, x).
     """
     flags = []
     if record.get("warning"):
         flags.append(Flag("warning", "Substrate plane", str(record["warning"])))
     how = str(record.get("how", ""))
     if how.startswith("plane"):
-        text = "It was given in the sample sheet, not fitted to the scan: check the dashed line in the pictures."
+        text = f"It was given in the sample sheet, not fitted to the scan: {_LOOK}."
         flags.append(Flag("note", "Substrate plane given by hand", text))
     if how.startswith("slice"):
         text = (
-            "It was given as a slice, not fitted. A tilt of the substrate then smears every depth: half a degree over "
-            "1 mm is 8.7 µm."
+            f"It was given as {how}, not fitted. {face_in_words(how, shape[0], voxel_size_um[0])} Please {_LOOK}. A "
+            "tilt of the substrate then smears every depth: half a degree over 1 mm is 8.7 µm."
         )
         flags.append(Flag("warning", "Substrate plane given by hand", text))
     tilt = record.get("tilt_deg")
@@ -136,7 +142,8 @@ def interface_flags(record: dict[str, Any], voxel_um: float | None = None) -> li
         flags.append(Flag("warning", "Tilted substrate", text))
     residual = record.get("residual_um")
     follows = "node_spacing_um" in record  # a mask: depths follow the surface, however far it leaves the plane
-    if isinstance(residual, int | float) and voxel_um and residual > _RESIDUAL_VOXELS * voxel_um and not follows:
+    voxel_um = voxel_size_um["zyx".index(record["axis"])]
+    if isinstance(residual, int | float) and residual > _RESIDUAL_VOXELS * voxel_um and not follows:
         text = f"The substrate deviates from a plane by {residual:.2g} µm rms; depths are no better than that."
         flags.append(Flag("warning", "Rough or bent substrate", text))
     return flags

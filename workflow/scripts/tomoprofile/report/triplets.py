@@ -17,7 +17,20 @@ from ..domains.objects import CLASS, ObjectsMetadata, iter_runs
 from ..tables import read_rows
 from ..volume.plane import Plane
 from ..volume.store import Store
-from .cuts import FULL, Box, Cut, Detail, choose_box, crop, draw_contours, read_cut, scale_bar_um, substrate_line
+from .cuts import (
+    FULL,
+    Arrow,
+    Box,
+    Cut,
+    Detail,
+    arrow_into_resin,
+    choose_box,
+    crop,
+    draw_contours,
+    read_cut,
+    scale_bar_um,
+    substrate_line,
+)
 from .images import exact, grey_window, reduced
 from .numbers import length
 
@@ -76,6 +89,8 @@ class Picture:
         Points (x1, y1, x2, y2, ...) of the surface of the substrate inside the view: two where it is a plane.
     bar_um : float
         Length of the scale bar.
+    arrow : Arrow or None
+        From that surface into the resin.
     """
 
     view: Box
@@ -85,6 +100,7 @@ class Picture:
     box: Box | None = None
     substrate: tuple[float, ...] | None = None
     bar_um: float = 0.0
+    arrow: Arrow | None = None
 
 
 @dataclass(frozen=True)
@@ -210,6 +226,7 @@ def _draw_slice(
     whole = Box(0.0, 0.0, cut.grey.shape[1] * cut.edges[1], cut.grey.shape[0] * cut.edges[0])
     zoom, zoom_bar = exact(crop(cut.grey, box, cut.edges), window), scale_bar_um(box.width)
     seen = crop(cut.depth_um, box, cut.edges)
+    line, zoom_line = substrate_line(cut, plane, whole), substrate_line(cut, plane, box)
     return Slice(
         axis=cut.axis,
         index=cut.index,
@@ -222,10 +239,13 @@ def _draw_slice(
                 lines,
                 step,
                 box,
-                substrate_line(cut, plane, whole),
+                line,
                 scale_bar_um(whole.width),
+                arrow_into_resin(line, cut, plane, whole),
             ),
-            Picture(box, zoom, zoomed, zoom_step, None, substrate_line(cut, plane, box), zoom_bar),
+            Picture(
+                box, zoom, zoomed, zoom_step, None, zoom_line, zoom_bar, arrow_into_resin(zoom_line, cut, plane, box)
+            ),
             Picture(box, zoom, bar_um=zoom_bar),
         ),
         hidden=hidden,

@@ -122,6 +122,13 @@ class Truth:
         bins = self.between(low_um, high_um)
         return float(bins["domain_um3"].sum() / bins["resin_um3"].sum())
 
+    @property
+    def counted_um(self) -> NDArray[np.float64]:
+        """Depth of the voxel that holds each object's centroid: objects end where the resin does, at whole voxels."""
+        edge = float(self.settings["voxel_um"])
+        centre = (np.floor(self.objects[list(CENTROID)].to_numpy(np.float64) / edge) + 0.5) * edge
+        return np.asarray(self.plane.depth_um(*centre.T))
+
     def between(self, low_um: float, high_um: float) -> pd.DataFrame:
         """Return the bins between two depths."""
         return self.profile[(self.profile["depth_lo_um"] >= low_um) & (self.profile["depth_hi_um"] <= high_um)]
@@ -213,7 +220,8 @@ def _deepest_zone(truth: Truth, zones: pd.DataFrame) -> list[Comparison]:
     lateral = [axis for axis in range(3) if axis != truth.plane.axis]
     centres = truth.objects[[CENTRE[axis] for axis in lateral]].to_numpy()
     seen = truth.objects["voxels"] >= _SEEN_VOXELS
-    inside = truth.objects[((centres > 0) & (centres < truth.extent_um[lateral])).all(axis=1) & seen]
+    objects = truth.objects.assign(depth_um=truth.counted_um)
+    inside = objects[((centres > 0) & (centres < truth.extent_um[lateral])).all(axis=1) & seen]
     for zone in zones.sort_values("from_um", ascending=False).itertuples():
         to_um = math.inf if pd.isna(zone.to_um) else zone.to_um
         mine = inside[(inside["depth_um"] >= zone.from_um) & (inside["depth_um"] < to_um)]

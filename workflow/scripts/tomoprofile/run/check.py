@@ -16,9 +16,11 @@ from ..labels.classes import Classes
 from ..logs import LOG
 from ..samples import Scan
 from ..segment.segmenter import Segmenter
-from ..shift.alarm import compare
-from ..shift.appearance import describe, like_most, sample_slices
+from ..shift.alarm import UNLIKE, differences, worst_of
+from ..shift.appearance import Source, look
+from ..substrate.given import face_in_words, given_plane
 from ..volume.grey import GreyScale
+from ..volume.plane import Plane
 from ..volume.readers import RawScan, ScanReader, open_raw, peeked
 from .check_labels import check_labels
 from .check_mask import check_mask, check_substrate
@@ -116,7 +118,8 @@ def _doubts(scan: Scan, raw: RawScan, reader: ScanReader) -> list[str]:
             f"{scan.grey_offset:g}; the sheet is used"
         )
     if scan.interface.startswith("slice:"):
-        doubts.append("the interface is given as a slice index: a tilt of the substrate will smear the profile")
+        face = face_in_words(scan.interface, scan.slices, scan.voxel_size_um[0])
+        doubts.append(f"the interface is given as {scan.interface}. {face} A tilt of the substrate smears the profile")
     if raw.dtype.kind == "u" and scan.slices > 1:
         # A scan saved slice by slice with automatic contrast: grey values mean something else in every slice.
         top = np.iinfo(raw.dtype).max
@@ -131,7 +134,9 @@ def _doubts(scan: Scan, raw: RawScan, reader: ScanReader) -> list[str]:
 def _check_familiarity(scan: Scan, segmenter: Segmenter, reader: ScanReader) -> list[Finding]:
     """Compare a scan with those that an earlier model has seen, before anything is computed with it.
 
-    The interface is not known yet, so only tiles that look like most of the scan count; the run looks in more detail.
+    Where the sheet gives the plane of the substrate, slices, voxels and figures are those of ``familiarity.json``,
+    which adds the network's uncertainty. Otherwise the plane is not known yet, so what looks like most of a slice
+    counts; its figures would be others than those of the resin, and are not told.
     """
     try:
         seen = segmenter.seen()
@@ -139,19 +144,38 @@ def _check_familiarity(scan: Scan, segmenter: Segmenter, reader: ScanReader) -> 
         return []  # a fault of the whole run, reported there
     if seen is None:
         return []
-    slices = sample_slices(scan.slices)
+    plane = given_plane(scan.interface, scan.shape, scan.voxel_size_um)
     scale = GreyScale(scan.grey_slope, scan.grey_offset)
-    grey = [scale.physical(reader.read(z, z + 1)[0], np.float64) for z in slices]
+    source = Source(scan.shape, scan.voxel_size_um, scale, lambda z: reader.read(z, z + 1)[0], scan.path)
     try:
-        looks = describe(grey, [like_most(part) for part in grey], slices, scan.voxel_size_um, scan.path)
+        looks = look(source, plane)
     except InputError as error:
         return errors_of(scan.sample, "scan", error.faults)
-    found = compare(seen, looks, None)
-    if found.status in ("inside", "unknown"):
-        return [Finding(scan.sample, "familiarity", "ok", f"{found.status} what {segmenter.path} has seen")]
+    compared = differences(seen, looks, None)
+    if compared is None:
+        text = f"too little resin to compare this scan with those that {segmenter.path} learned from"
+        return [Finding(scan.sample, "familiarity", "ok", text)]
+    found, _ = compared
+    unlike = UNLIKE.get(worst_of(found))
+    if unlike is None:
+        text = f"this scan looks like those that {segmenter.path} learned from"
+        return [Finding(scan.sample, "familiarity", "ok", text)]
+    told = [str(one) if plane else one.what for one in found if one.grade != "inside"]
     text = (
-        f"this scan looks {'unlike' if found.status == 'outside' else 'somewhat unlike'} those that {segmenter.path} "
-        f"learned from: {'; '.join(found.reasons)}. Label one slice of it and set `method: unet` with "
-        f"`base: {segmenter.path}`; otherwise the tables and the report are flagged"
+        f"this scan looks {unlike} those that {segmenter.path} learned from: {'; '.join(told)}. Compared was "
+        f"{_what_was_compared(plane, len(looks.slices))}. Label one slice of it and set `method: unet` with "
+        f"`base: {segmenter.path}`; otherwise the tables and the report are flagged if the run confirms it"
     )
     return [Finding(scan.sample, "familiarity", "warning", text)]
+
+
+def _what_was_compared(plane: Plane | None, n_slices: int) -> str:
+    if plane:
+        return (
+            f"the resin beyond the interface of the sheet in {n_slices} slices, as in `familiarity.json`, which adds "
+            "the network's uncertainty"
+        )
+    return (
+        f"what looks like most of a slice in {n_slices} slices, before the substrate is located; the run compares the "
+        "resin alone in the same slices, and its figures are in `familiarity.json` and in the report"
+    )

@@ -16,7 +16,7 @@ from ..logs import LOG
 from ..network.bundle import load_network
 from ..network.facts import read_facts
 from ..network.slices import SlicePredictor
-from ..shift.alarm import Familiarity, compare, doubt_of
+from ..shift.alarm import UNLIKE, Familiarity, compare, doubt_of
 from ..shift.appearance import Appearance, sample_slices
 from ..volume.grey import normalise
 from ..volume.probability import threshold_of
@@ -73,7 +73,7 @@ def compare_with_model(
         LOG.warning(
             "%s looks %s the scans the model has seen: %s. Correct the mask %s of the image %s and train with it.",
             sample,
-            "unlike" if verdict.status == "outside" else "somewhat unlike",
+            UNLIKE[verdict.status],
             "; ".join(verdict.reasons),
             mask,
             image,

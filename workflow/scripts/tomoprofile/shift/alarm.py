@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,7 @@ MEANING = {
     "bright": "brightest voxels",
 }
 Status = Literal["inside", "edge", "outside", "unknown"]
+UNLIKE: dict[Status, str] = {"outside": "unlike", "edge": "somewhat unlike"}  # how such a scan looks, in words
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,17 @@ class Familiarity:
             return cls(**{name: record[name] for name in cls.__dataclass_fields__})
         except (KeyError, TypeError) as error:
             raise InputError(not_what_is_expected(path, _WHAT, error)) from None
+
+
+class Difference(NamedTuple):
+    """One thing in which a scan was compared: how serious it is, what it is, and the figure for it."""
+
+    grade: Status
+    what: str
+    figure: str
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.figure})"
 
 
 def remember(seen: dict[str, Appearance], probability: list[NDArray[np.uint8]]) -> Seen:
@@ -144,30 +156,44 @@ def compare(seen: Seen, appearance: Appearance, doubt: float | None, least_sure:
     Familiarity
         Compared with the labelled scan it resembles most.
     """
-    same = seen.features == FEATURES
-    scans = [scan for scan in seen.scans.values() if same and scan.tiles >= LEAST_TILES]
     slice_ = least_sure if least_sure is not None else appearance.slices[len(appearance.slices) // 2]
-    if not scans or len(appearance.features) < LEAST_TILES:
+    compared = differences(seen, appearance, doubt)
+    if compared is None:
         reason = "too little resin to compare this scan with those the model has seen"
         return Familiarity("unknown", [reason], None, doubt, seen.doubt, slice_)
+    found, departure = compared
+    reasons = [str(one) for one in found if one.grade != "inside"]
+    return Familiarity(worst_of(found), reasons, departure, doubt, seen.doubt, slice_)
+
+
+def differences(seen: Seen, appearance: Appearance, doubt: float | None) -> tuple[list[Difference], float] | None:
+    """Return in what a scan differs from the labelled scan it resembles most, and the largest departure.
+
+    None when there is too little resin to tell. Parameters as in :func:`compare`.
+    """
+    same = seen.features == FEATURES
+    scans = [scan for scan in seen.scans.values() if same and scan.tiles >= LEAST_TILES]
+    if not scans or len(appearance.features) < LEAST_TILES:
+        return None
     departures = min((_departures(scan, appearance) for scan in scans), key=lambda found: max(found.values()))
-    found: list[tuple[Status, str]] = [
-        (_grade(away, EDGE, OUTSIDE), f"{MEANING[name]} ({away:.1f} spreads)")
+    found = [
+        Difference(_grade(away, EDGE, OUTSIDE), MEANING[name], f"{away:.1f} spreads")
         for name, away in sorted(departures.items(), key=lambda item: -item[1])
     ]
     times = min(_voxel_ratio(scan, appearance) for scan in scans)
-    found.append((_grade(times, VOXELS_EDGE, VOXELS_OUTSIDE), f"voxel size ({times:.2f} times)"))
+    found.append(Difference(_grade(times, VOXELS_EDGE, VOXELS_OUTSIDE), "voxel size", f"{times:.2f} times"))
     known = seen.doubt
     if doubt is not None and known is not None:
         times = (doubt + DOUBT_FLOOR) / (known + DOUBT_FLOOR)
-        text = (
-            f"the network's uncertainty ({100 * doubt:.0f} % of what it finds, {100 * known:.0f} % on held-out slices)"
-        )
-        found.append((_grade(times, DOUBT_EDGE, DOUBT_OUTSIDE), text))
-    grades = {grade for grade, _ in found}
-    status: Status = "outside" if "outside" in grades else "edge" if "edge" in grades else "inside"
-    reasons = [text for grade, text in found if grade != "inside"]
-    return Familiarity(status, reasons, max(departures.values()), doubt, known, slice_)
+        figure = f"{100 * doubt:.0f} % of what it finds, {100 * known:.0f} % on held-out slices"
+        found.append(Difference(_grade(times, DOUBT_EDGE, DOUBT_OUTSIDE), "the network's uncertainty", figure))
+    return found, max(departures.values())
+
+
+def worst_of(found: list[Difference]) -> Status:
+    """Return the status of a scan with these differences."""
+    grades = {one.grade for one in found}
+    return "outside" if "outside" in grades else "edge" if "edge" in grades else "inside"
 
 
 def _grade(value: float, edge: float, outside: float) -> Status:

@@ -7,9 +7,11 @@ spectrum shows whether a network has ever seen a similar scan (:mod:`~tomoprofil
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from scipy import fft
 from ..errors import Fault, InputError
 from ..files import not_what_is_expected, read_record, write_record
 from ..logs import LOG
+from ..volume.grey import GreyScale
 from ..volume.plane import Plane
 from ..volume.store import open_store
 
@@ -36,6 +39,7 @@ FEATURES = (
     "bright",
 )
 RESIN_SHARE = 0.9  # of a tile, for it to count
+_DIGITS = 4  # of features
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class Appearance:
             "voxel_size_um": list(self.voxel_size_um),
             "slices": self.slices,
             "names": list(FEATURES),
-            "features": np.round(self.features, 4).tolist(),
+            "features": np.round(self.features, _DIGITS).tolist(),
         }
 
     @classmethod
@@ -114,13 +118,53 @@ def look_at_scan(volume: Path, interface: Path, out: Path) -> None:
     InputError
         When there is no resin, or it is constant or holds NaN or infinite values.
     """
-    store, plane = open_store(volume), Plane.load(interface)
-    slices = sample_slices(store.shape[0])
-    grey = [store.grey.physical(store.read(z, z + 1)[0], np.float64) for z in slices]
-    resin = [plane.resin(z, store.shape, store.voxel_size_um) for z in slices]
-    appearance = describe(grey, resin, slices, store.voxel_size_um, str(volume))
+    store = open_store(volume)
+    scan = Source(store.shape, store.voxel_size_um, store.grey, lambda z: store.read(z, z + 1)[0], str(volume))
+    appearance = look(scan, Plane.load(interface))
     appearance.save(out)
     LOG.info("grey values of the resin: centre %.4g, spread %.4g", appearance.centre, appearance.spread)
+
+
+class Source(NamedTuple):
+    """A scan to be looked at, converted or not.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Voxels along (z, y, x).
+    voxel_size_um : tuple of float
+        Voxel edges along (z, y, x).
+    scale : GreyScale
+        From stored to physical grey values.
+    read : callable
+        Returns a slice (y, x) of stored grey values.
+    name : str
+        Named in errors.
+    """
+
+    shape: tuple[int, int, int]
+    voxel_size_um: tuple[float, float, float]
+    scale: GreyScale
+    read: Callable[[int], NDArray]
+    name: str
+
+
+def look(scan: Source, plane: Plane | None) -> Appearance:
+    """Return the appearance of a scan: the one choice of slices and voxels, for the check as for the run.
+
+    Parameters
+    ----------
+    scan : Source
+    plane : Plane or None
+        Only voxels beyond it count; None while the substrate is not known: what looks like most of a slice counts.
+    """
+    slices = sample_slices(scan.shape[0])
+    grey = [scan.scale.physical(scan.read(z), np.float64) for z in slices]
+    resin = [
+        plane.resin(z, scan.shape, scan.voxel_size_um) if plane else like_most(part)
+        for z, part in zip(slices, grey, strict=True)
+    ]
+    return describe(grey, resin, slices, scan.voxel_size_um, scan.name)
 
 
 def sample_slices(depth: int) -> list[int]:
@@ -189,7 +233,8 @@ def describe(
                 window = (slice(y, y + tile), slice(x, x + tile))
                 if mask[window].mean() >= RESIN_SHARE:
                     features.append(_features(image[window]))
-    table = np.array(features, float).reshape(-1, len(FEATURES))
+    # Rounded as in the file, so that what is compared does not depend on whether it was written in between.
+    table = np.round(np.array(features, float).reshape(-1, len(FEATURES)), _DIGITS)
     return Appearance(centre, spread, tuple(voxel_size_um), list(slices), table)
 
 

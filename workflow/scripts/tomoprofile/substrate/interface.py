@@ -13,18 +13,18 @@ from .. import __version__
 from ..errors import ConfigError, Fault, StageError
 from ..files import sealed_file
 from ..logs import LOG
-from ..samples import parse_interface
 from ..volume.plane import Plane
 from ..volume.store import Store, open_store
 from . import edges
 from .doubts import DOUBTS, LEAST_AGREEMENT, Doubt, Fit
 from .fringe import fit_fringe, mean_profile
+from .given import given_plane
 from .resin import find_resin
 
 MAP_SIDE = 32
 _REMEDY = (
-    "Look at the scan and write `slice:INDEX` or `plane:nz,ny,nx,offset_um` into the `interface` column of the sample "
-    "sheet."
+    "Look at the scan and write `slice:INDEX` (its first slice of resin) or `plane:nz,ny,nx,offset_um` into the "
+    "`interface` column of the sample sheet."
 )
 
 
@@ -36,9 +36,7 @@ def fit_interface(volume: Path, spec: str, out: Path, resin_out: Path) -> None:
     volume : Path
         Store of the grey values.
     spec : str
-        Cell of the sample sheet. ``auto``: fit it. ``slice:N``: the outer face of slice N, resin at larger z;
-        ``slice:N:below``: its inner face, resin at smaller z. ``plane:nz,ny,nx,offset_um``: the points p with
-        n . p = offset, normal n of any length pointing into the resin.
+        Cell of the sample sheet. ``auto``: fit it; otherwise see :func:`~.given.given_plane`.
     out : Path
         Receives the plane, ``how``, ``residual_um`` (robust standard deviation of columns, null for a given plane),
         ``n_columns``, ``inlier_fraction``, ``warning``, for fits the grey values of both sides and a map of residuals,
@@ -54,26 +52,15 @@ def fit_interface(volume: Path, spec: str, out: Path, resin_out: Path) -> None:
         When no trustworthy plane was found.
     """
     store = open_store(volume)
-    try:
-        kind, numbers = parse_interface(spec)
-    except ValueError as error:
-        raise ConfigError(Fault("sample sheet: interface", repr(spec), str(error), "Correct the cell.")) from None
+    given = given_plane(spec, store.shape, store.voxel_size_um)
     outside, side = edges.constant_outside(store), edges.block_side(store.shape)
     means = edges.block_means(store, side, outside)
     how: dict[str, Any] = {"residual_um": None, "n_columns": 0, "inlier_fraction": None, "warning": ""}
-    if kind == "auto":
+    if given is None:
         plane, found = find_interface(store, means, side, outside)
         how |= found
-    elif kind == "slice":
-        index, sign = numbers
-        if not 0 <= index < store.shape[0]:
-            problem = f"the scan {volume} has the slices 0 to {store.shape[0] - 1}"
-            raise ConfigError(Fault("sample sheet: interface", spec, problem, "Correct the index."))
-        face = index if sign > 0 else index + 1
-        plane = Plane((sign, 0.0, 0.0), sign * face * store.voxel_size_um[0])
     else:
-        nz, ny, nx, offset_um = numbers
-        plane = Plane.through((nz, ny, nx), offset_um)
+        plane = given
     if max(depths.max() for depths in plane.end_depths_um(store.shape, store.voxel_size_um)) <= 0:
         problem = f"no part of the scan {volume} lies on the resin side"
         raise ConfigError(Fault("sample sheet: interface", spec, problem, "Reverse the normal or correct the offset."))

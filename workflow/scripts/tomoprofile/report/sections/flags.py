@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 
 from ...shift.alarm import Familiarity
-from ...volume.plane import Plane
 from ...volume.store import Store
 from ..flags import (
     domain_flags,
@@ -28,7 +27,6 @@ def build(
     familiarity: Familiarity | None,
     segmentation: Segmentation,
     interface: dict[str, Any],
-    plane: Plane,
     volume: Store,
     zones: dict[str, pd.DataFrame],
     domains: dict[str, pd.DataFrame],
@@ -44,7 +42,7 @@ def build(
         *familiarity_flags(familiarity, sample),
         *segmentation_flags(segmentation, sample),
         *level_flags(segmentation),
-        *interface_flags(interface, volume.voxel_size_um[plane.axis]),
+        *interface_flags(interface, volume.shape, volume.voxel_size_um),
         *naming_classes(found, zones),
     ]
     return Content({"flags": sorted(flags, key=lambda flag: ("error", "warning", "note").index(flag.severity))})

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from ...substrate.given import face_in_words
 from ...volume.plane import Plane
 from ...volume.store import Store
 from ..figures import bare
@@ -24,6 +25,8 @@ def build(interface: dict[str, Any], plane: Plane, volume: Store) -> Content:
     size_z, size_y, size_x = (n * edge for n, edge in zip(volume.shape, volume.voxel_size_um, strict=True))
     figure = deviation_figure(interface, (size_z, size_y, size_x))
     words = surface(interface, volume.voxel_size_um[plane.axis])
+    if words["kind"] == "slice":
+        words["face"] = face_in_words(interface["how"], volume.shape[0], volume.voxel_size_um[0])
     if figure is None:
         return Content(words)
     return Content(words, {"interface": figure}, {"interface": pd.DataFrame(interface["residual_map_um"])})
