@@ -20,6 +20,7 @@ MASK_FORMS = (
     "`PATH`, `instances:PATH`, `classes:PATH`, or `instances:PATH;classes:PATH`, each with `FILE.h5:/DATASET` for PATH "
     "where an HDF5 file needs it"
 )
+MOST_EDGE = 100_000  # voxels; no detector is wider, and what is sized by it must stay finite
 BY_HAND = ("interface", "labels", "model", "mask", "group", "time_h")  # columns that no header holds
 _DATASET = re.compile(r"(.+\.\w+):(/.+)")
 _PARTS = re.compile(r";(?=instances:|classes:)")  # any other semicolon belongs to a path
