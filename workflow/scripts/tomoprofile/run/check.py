@@ -68,12 +68,17 @@ def _check_raw(scan: Scan) -> tuple[list[Finding], ScanReader | None]:
     except InputError as error:
         return errors_of(scan.sample, "scan", error.faults), None
     reader = ScanReader(raw, scan.slice_axis)
-    faults = _disagreements(scan, raw, reader) + raw.faults()
-    if not faults and raw.dtype.kind == "f":
-        faults = _no_numbers(scan, reader)
+    try:
+        # Voxels are read only when there are as many as expected.
+        faults = _disagreements(scan, raw, reader) or raw.faults()
+        if not faults and raw.dtype.kind == "f":
+            faults = _no_numbers(scan, reader)
+        doubts = [] if faults else raw.doubts() + _doubts(scan, raw, reader)
+    except InputError as error:
+        faults = list(error.faults)
     if faults:
         return errors_of(scan.sample, "scan", faults), None
-    warnings = [Finding(scan.sample, "scan", "warning", text) for text in _doubts(scan, raw, reader)]
+    warnings = [Finding(scan.sample, "scan", "warning", text) for text in doubts]
     shape = "x".join(map(str, scan.shape))
     voxels = " x ".join(f"{edge:g}" for edge in scan.voxel_size_um)
     fine = Finding(scan.sample, "scan", "ok", f"{scan.format}, {shape} {scan.dtype}, voxels {voxels} um")
@@ -141,8 +146,8 @@ def _check_familiarity(scan: Scan, segmenter: Segmenter, reader: ScanReader) -> 
         return []
     slices = sample_slices(scan.slices)
     scale = GreyScale(scan.grey_slope, scan.grey_offset)
-    grey = [scale.physical(reader.read(z, z + 1)[0], np.float64) for z in slices]
     try:
+        grey = [scale.physical(reader.read(z, z + 1)[0], np.float64) for z in slices]
         looks = describe(grey, [like_most(part) for part in grey], slices, scan.voxel_size_um, scan.path)
     except InputError as error:
         return errors_of(scan.sample, "scan", error.faults)
