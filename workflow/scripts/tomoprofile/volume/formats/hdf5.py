@@ -19,6 +19,7 @@ from ...units import MICROMETRES
 from ..grey import GreyScale
 from .base import COPY_AGAIN, Format, LazyImage, decoding, refuse_impossible_shape, voxel_size_of_header, window
 from .chunks import Chunks, missing_chunks
+from .hdf5_probe import require_openable
 from .hdf5_sources import lost_link, refuse_foreign_sources
 
 _SUFFIXES = (".h5", ".hdf5", ".hdf", ".nx", ".nxs")
@@ -35,6 +36,7 @@ def image_datasets(path: Path, kinds: str) -> list[str]:
         if isinstance(item, h5py.Dataset) and item.ndim == 3 and _kind(item) in kinds and min(item.shape) > 1:
             found.append((math.prod(item.shape), f"/{name}"))
 
+    require_openable(path)
     with _open(path) as file, decoding(path, "HDF5"):
         file.visititems(visit)
     return [name for _, name in sorted(found, reverse=True)]
@@ -47,6 +49,7 @@ class HDF5Dataset(LazyImage):
         self.path = path
         self._told = False
         self.dataset = dataset = dataset or _only_dataset(path)
+        require_openable(path, dataset)
         with _open(path) as file:
             with decoding(path, "HDF5"):
                 item = file.get(dataset)

@@ -46,7 +46,7 @@ class TIFFStack(LazyImage):
                 series = tif.series[0]
                 if series.dataoffset is not None:
                     volume = tifffile.memmap(self.path, series=0, mode="r")
-                    return np.array(volume[window(axis, start, stop)])
+                    return np.array(volume[window(axis, start, stop)], self.dtype)
             if axis == 0:
                 return np.stack([self._page(series, index) for index in range(start, stop)])
             part = window(axis, start, stop)[1:]
