@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
 import resource
 import signal
+import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,7 +20,8 @@ from tomoprofile.errors import TomoprofileError
 FEW, MANY = 100, 2000
 # Few in every run of the tests, many in `make test-deep`; the seed of the latter is another one.
 NUMBERS = [pytest.param(FEW, 1, id="few"), pytest.param(MANY, 2, id="many", marks=pytest.mark.deep)]
-SECONDS = 30  # for one file of a few kilobytes: ample on a busy machine, and short of forever
+SECONDS = 30  # of computing for one file of a few kilobytes, so that other work on the machine does not count
+_WAIT_SECONDS = 600  # for a reader that waits and does not compute
 MOST_BYTES = 200 * 2**20  # of memory beyond what the process has before
 _LIMIT_BYTES = 4 * 2**30  # of address space, so that a slip does not take the machine with it
 
@@ -95,15 +98,21 @@ def _status(key: str) -> int:
 @contextmanager
 def _limits() -> Iterator[None]:
     def stop(*_: object) -> None:
-        raise TooLong(f"not finished after {SECONDS} s")
+        raise TooLong(f"not finished after {SECONDS} s of computing")
 
-    earlier = signal.signal(signal.SIGALRM, stop)
+    earlier = {number: signal.signal(number, stop) for number in (signal.SIGALRM, signal.SIGPROF)}
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (_status("VmSize") + _LIMIT_BYTES, hard))
-    signal.alarm(SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.alarm(_WAIT_SECONDS)
+    # A loop inside a library sees no signals; then the tests end, and say where.
+    faulthandler.dump_traceback_later(2 * _WAIT_SECONDS, exit=True, file=sys.__stderr__)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
-        signal.signal(signal.SIGALRM, earlier)
+        faulthandler.cancel_dump_traceback_later()
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

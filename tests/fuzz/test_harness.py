@@ -2,6 +2,7 @@
 
 import json
 import time
+from itertools import count
 
 import numpy as np
 import pytest
@@ -46,5 +47,7 @@ def test_a_fault_without_file_or_remedy_is_found(record, fault):
 def test_a_reader_that_takes_much_memory_or_time_is_found(record, monkeypatch):
     good = record.read_bytes()
     assert "MB of memory" in failures(record, lambda: record.read_bytes() == good or np.ones(2**25).sum(), 1, 1)[0]
-    monkeypatch.setattr(harness, "SECONDS", 1)
+    monkeypatch.setattr(harness, "SECONDS", 0.2)
+    assert "TooLong" in failures(record, lambda: record.read_bytes() == good or any(False for _ in count()), 1, 1)[0]
+    monkeypatch.setattr(harness, "_WAIT_SECONDS", 1)
     assert "TooLong" in failures(record, lambda: record.read_bytes() == good or time.sleep(20), 1, 1)[0]

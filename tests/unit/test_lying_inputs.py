@@ -1,7 +1,6 @@
 """Files that promise what they do not hold: refused with file and remedy, within seconds and little memory."""
 
 import gzip
-import io
 import json
 import os
 import pickle
@@ -47,28 +46,32 @@ def mask_of(path, scan=SCAN):
 
 # --- Bombs, each opened as the product opens it, all in one process that is measured.
 
-MANY_ZEROS = 400 * 2**20
+
+def many_zeros(megabytes):
+    """Return zeros as a stream of DEFLATE, whose blocks repeat each other."""
+    packer = zlib.compressobj(1, wbits=-15)
+    block = packer.compress(bytes(8 * 2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return block * (megabytes // 8) + b"\x03\x00"
 
 
-def deflated_zeros(count, **options):
-    packer = zlib.compressobj(1, **options)
-    block = bytes(2**20)
-    return b"".join([*(packer.compress(block) for _ in range(count >> 20)), packer.flush()])
+def zip_of(entries):
+    """Return an archive of (name, compressed bytes, size that it tells)."""
+    body, listed = b"", b""
+    for name, packed, told in entries:
+        facts = struct.pack("<HHHHHIIIHH", 20, 0, 8, 0, 0, 0, len(packed), told, len(name), 0)
+        listed += b"PK\x01\x02" + struct.pack("<H", 20) + facts + bytes(10) + struct.pack("<I", len(body)) + name
+        body += b"PK\x03\x04" + facts + name + packed
+    end = struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, len(entries), len(entries), len(listed), len(body), 0)
+    return body + listed + end
 
 
 def roi_zip(path):
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for number in range(8):
-            archive.writestr(f"{number}.roi", bytes(MANY_ZEROS // 8))
+    path.write_bytes(zip_of([(b"%d.roi" % number, many_zeros(48), 48 * 2**20) for number in range(6)]))
 
 
 def roi_zip_that_lies(path):
     """Promise 1000 bytes and hold many."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.writestr("a.roi", bytes(MANY_ZEROS))
-    told = packed.getvalue().replace(struct.pack("<I", MANY_ZEROS), struct.pack("<I", 1000))
-    path.write_bytes(told)
+    path.write_bytes(zip_of([(b"a.roi", many_zeros(288), 1000)]))
 
 
 def roi_zip_of_many(path):
@@ -88,11 +91,9 @@ def huge_tiff(path, **options):
 
 
 def nifti_bomb(path):
-    whole = nibabel.Nifti1Image(ball().T, np.eye(4)).to_bytes()
-    packer = zlib.compressobj(1, wbits=31)
-    block = bytes(2**20)
-    parts = [packer.compress(whole), *(packer.compress(block) for _ in range(MANY_ZEROS >> 20)), packer.flush()]
-    path.write_bytes(b"".join(parts))
+    whole = gzip.compress(nibabel.Nifti1Image(ball().T, np.eye(4)).to_bytes())
+    more = bytes([31, 139, 8, 0, 0, 0, 0, 0, 0, 255]) + many_zeros(288) + struct.pack("<II", 0, 288 * 2**20)
+    path.write_bytes(whole + more)
 
 
 def nifti_promise(path):
@@ -235,7 +236,7 @@ def test_mutant_that_does_not_read_to_the_checksum_gives_other_masks(tmp_path, m
     monkeypatch.setattr(nifti.NIfTIImage, "_damage", [])
     path = nifti_gz(tmp_path / "m.nii.gz")
     good = path.read_bytes()
-    seen = [read_flipped(path, good, bit) for bit in range(0, 8 * len(good), 8 * len(good) // 150)]
+    seen = (read_flipped(path, good, bit) for bit in range(0, 8 * len(good), 8 * len(good) // 150))
     assert any(mask is not None and (mask != ball()).any() for mask in seen)
 
 
@@ -355,7 +356,7 @@ def test_mutant_that_does_not_look_for_chunks_reads_a_hole(tmp_path, monkeypatch
     assert (mask_of(tmp_path / "m.zarr", OF_CHUNKED) != bar()).any()
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(40))
 def test_round_bodies_that_end_at_a_border_are_not_taken_for_cut_ones(seed):
     """Random spheres in chunks of which those without content are missing, as most programs write them."""
     rng = np.random.default_rng(seed)
@@ -363,7 +364,7 @@ def test_round_bodies_that_end_at_a_border_are_not_taken_for_cut_ones(seed):
     z, y, x = np.indices(shape)
     image = np.zeros(shape, bool)
     for _ in range(6):
-        centre, radius = rng.uniform(4, 36, 3), rng.uniform(2, 5)
+        centre, radius = rng.uniform(4, 36, 3), rng.uniform(2, 9)
         image |= (z - centre[0]) ** 2 + (y - centre[1]) ** 2 + (x - centre[2]) ** 2 < radius**2
     grid = chunks.Chunks("m", shape, edges, {}, 0, lambda index: image[index])
     stored = {i: 1 for i in np.ndindex(4, 4, 4) if image[tuple(slice(*ends) for ends in grid.box(i))].any()}
@@ -447,8 +448,9 @@ def test_a_lost_part_is_named_and_not_read_as_zeros(tmp_path, lost):
             file["d" if lost == "voxels" else "other"] = ball()[:1]
     with pytest.raises(InputError, match=r"part1\.h5"):
         open_raw(path, "hdf5", "/v")
-    with h5py.File(path) as file:
-        assert (file["v"][4:] == 0).all(), "HDF5 itself would fill"
+    if lost != "voxels":
+        with h5py.File(path) as file:
+            assert (file["v"][4:] == 0).all(), "HDF5 itself would fill"
 
 
 def test_a_part_that_was_never_mapped_is_a_doubt(tmp_path):

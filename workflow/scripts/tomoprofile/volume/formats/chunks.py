@@ -23,8 +23,8 @@ Index = tuple[int, int, int]
 _SMALLEST = 3  # stored chunks that are searched for one without content: those with the fewest bytes
 _MOST_FACES = 256  # borders between a stored and a missing chunk that are read
 # A round body whose last layer touches a border has at most half the area there that it has one layer before; one that
-# was cut has about the same.
-_CUT, _LEAST_VOXELS = 0.75, 10
+# was cut has about the same. Of a few voxels nothing can be said.
+_CUT, _LEAST_VOXELS = 0.8, 40
 
 
 @dataclass(frozen=True)
