@@ -13,12 +13,12 @@ from .texts import read_text, shown
 
 
 def load_config(path: Path) -> dict[str, Any]:
-    """Return the configuration in a YAML file as it was written; an empty file gives an empty one.
+    """Return the configuration in a YAML file as it was written.
 
     Raises
     ------
     ConfigError
-        With file and line, when it cannot be read, is no YAML, holds no keys, or the same key twice.
+        With file and line, when it cannot be read, is no YAML, is empty, holds no keys, or the same key twice.
     """
     remedy = "Write one (config/README.md shows every key; `{}` has every default), or name another with `--config`."
     text = read_text(path, "the configuration", remedy, utf_16=False)
@@ -39,7 +39,7 @@ def load_config(path: Path) -> dict[str, Any]:
         line, key = doubled
         raise ConfigError(Fault(f"{path}:{line}", shown(key), "this key is there twice in one section", "Remove one."))
     if raw is None:
-        return {}
+        raise ConfigError(Fault(str(path), "", "the configuration is empty", "Write `{}` for every default."))
     if not isinstance(raw, dict):
         remedy = "Write `key: value` in each line; config/README.md shows every key."
         raise ConfigError(Fault(f"{path}:1", type(raw).__name__, "the configuration holds no keys", remedy))
