@@ -566,3 +566,18 @@ def test_an_outline_of_an_archive_is_compared_with_its_checksum(tmp_path):
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"a\.zip"):
         read_outlines(path)
+
+
+@pytest.mark.parametrize("back_to", [0, 100])
+def test_pages_that_come_back_are_refused(tmp_path, back_to):
+    """The last of 120 pages names an earlier one as the next."""
+    path = tmp_path / "m.tif"
+    tifffile.imwrite(path, np.zeros((120, 4, 4), "uint8"), photometric="minisblack", metadata=None)
+    with tifffile.TiffFile(path) as tif:
+        assert len(tif.pages) == 120
+        place, target = tif.pages.next_page_offset, tif.pages[back_to].offset
+    data = bytearray(path.read_bytes())
+    data[place : place + 4] = struct.pack("<I", target)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="comes back"):
+        open_raw(path, "tiff_stack")

@@ -44,7 +44,29 @@ def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
     with decoding(path, "TIFF"):
         tif = tifffile.TiffFile(path)
     with tif:
+        with decoding(path, "TIFF"):
+            _refuse_circles(tif)
         yield tif
+
+
+def _refuse_circles(tif: tifffile.TiffFile) -> None:
+    """Raise an error when pages, each of which names the next, come back or overlap: tifffile would go on for hours."""
+    form, file = tif.tiff, tif.filehandle
+    offset, taken = tif.pages[0].offset, 0
+    while offset and offset < file.size and taken <= file.size:
+        file.seek(offset)
+        head = file.read(form.tagnosize)
+        if len(head) < form.tagnosize:
+            return
+        length = form.tagnosize + struct.unpack(form.tagnoformat, head)[0] * form.tagsize
+        file.seek(offset + length)
+        following = file.read(form.offsetsize)
+        if len(following) < form.offsetsize:
+            return  # told by whoever reads the last page
+        (offset,) = struct.unpack(form.offsetformat, following)
+        taken += length + form.offsetsize
+    if taken > file.size:
+        raise ValueError("its list of pages comes back to a page that is already in it")
 
 
 def truncation(path: Path, pages: Any) -> list[Fault]:
