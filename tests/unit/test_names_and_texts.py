@@ -217,7 +217,8 @@ CONFIGS = {
     "twice within": (b"store:\n  shard_slices: 8\n  shard_slices: 16\n", ["c.yaml:3", "'shard_slices'"]),
     "code": (b"seed: !!python/object/apply:os.getcwd []\n", ["c.yaml:1", "no YAML"]),
     "number": (b"seed: " + b"9" * 5000 + b"\n", ["c.yaml", "no YAML"]),
-    "deep": (b"[" * 2_000, ["c.yaml", "no YAML"]),
+    "deep": (b"[" * 900, ["c.yaml", "no YAML"]),
+    "brackets": (b"[" * 10**6, ["c.yaml", "brackets"]),
     "control": (b"report: {title: a\x07b}\n", ["c.yaml:1", "U+0007"]),
 }
 

@@ -11,6 +11,8 @@ import yaml
 from .errors import ConfigError, Fault
 from .texts import read_text, shown
 
+_MOST_BRACKETS = 1000
+
 
 def load_config(path: Path) -> dict[str, Any]:
     """Return the configuration in a YAML file as it was written.
@@ -22,6 +24,9 @@ def load_config(path: Path) -> dict[str, Any]:
     """
     remedy = "Write one (config/README.md shows every key; `{}` has every default), or name another with `--config`."
     text = read_text(path, "the configuration", remedy, utf_16=False)
+    if text.count("[") + text.count("{") > _MOST_BRACKETS:  # the time to parse them grows with the cube of their depth
+        problem = f"the configuration holds more than {_MOST_BRACKETS} brackets, more than any has"
+        raise ConfigError(Fault(str(path), "", problem, "Is it the right file?"))
     remedy = "Indent with spaces, never tabs, and put texts with special characters in quotes."
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)

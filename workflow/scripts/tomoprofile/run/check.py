@@ -70,10 +70,12 @@ def _check_raw(scan: Scan) -> tuple[list[Finding], ScanReader | None]:
     reader = ScanReader(raw, scan.slice_axis)
     try:
         # Voxels are read only when there are as many as expected.
-        faults = _disagreements(scan, raw, reader) or raw.faults()
+        faults = _disagreements(scan, raw, reader)
+        doubts = [] if faults else raw.doubts()
+        faults = faults or raw.faults()
         if not faults and raw.dtype.kind == "f":
             faults = _no_numbers(scan, reader)
-        doubts = [] if faults else raw.doubts() + _doubts(scan, raw, reader)
+        doubts += [] if faults else _doubts(scan, raw, reader)
     except InputError as error:
         faults = list(error.faults)
     if faults:

@@ -59,7 +59,7 @@ def prelabel(slices_tsv: str | Path, labels: str | Path, config: ThresholdConfig
     threshold = otsu(counts, (edges[:-1] + edges[1:]) / 2, config.domains_are)
     written = []
     for name, image in smooth.items():
-        out = labels / Path(name).with_suffix(".tif")
+        out = labels / Path(Path(name).name).with_suffix(".tif")
         if out.exists():
             LOG.info("%s exists and is kept", out)
             continue

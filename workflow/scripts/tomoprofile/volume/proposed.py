@@ -18,7 +18,7 @@ def read_proposed(path: Path) -> list[tuple[int, str]]:
     Parameters
     ----------
     path : Path
-        Tab-separated with the columns ``slice`` and ``file``, a name in the same folder.
+        Tab-separated with the columns ``slice`` and ``file``, a name in the same folder or below.
 
     Raises
     ------
@@ -41,8 +41,8 @@ def read_proposed(path: Path) -> list[tuple[int, str]]:
         index, name = row.get("slice", ""), row.get("file", "")
         if not (index.isascii() and index.isdigit() and len(index) < 10 and int(index) < MOST_EDGE):
             raise InputError(Fault(f"{path}:{number} slice", shown(index), "not the index of a slice", _REMEDY))
-        if not name or name != Path(name).name or name in (".", ".."):
-            problem = "not the name of a picture in the folder of the list"
+        if not Path(name).name or Path(name).is_absolute() or ".." in Path(name).parts:
+            problem = "not the name of a picture in the folder of the list or below"
             raise InputError(Fault(f"{path}:{number} file", shown(name), problem, _REMEDY))
         found.append((int(index), name))
     if not found:
