@@ -135,7 +135,8 @@ def decoding(path: Path | str, form: str, part: str = "the file", remedy: str = 
 
 def refuse_impossible_shape(path: Path | str, shape: Sequence[int]) -> None:
     """Raise an :class:`InputError` when edges of an image are not possible, before anything is sized by them."""
-    if not all(0 < edge <= MOST_EDGE for edge in shape):
+    # A damaged header may give a text for a number.
+    if not all(isinstance(edge, int | np.integer) and 0 < edge <= MOST_EDGE for edge in shape):
         got = "x".join(map(str, shape))
         problem = f"the header gives an impossible size; edges have 1 to {MOST_EDGE} voxels"
         raise InputError(Fault(str(path), got if len(got) < _SHOWN else f"{got[:_SHOWN]}...", problem, COPY_AGAIN))
