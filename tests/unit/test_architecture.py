@@ -23,7 +23,21 @@ ROOMS = [
     "report",
     "run",
 ]
-GROUND = {"__init__", "errors", "files", "logs", "config", "samples", "layout", "tables", "units"}
+GROUND = {
+    "__init__",
+    "errors",
+    "files",
+    "logs",
+    "config",
+    "config_file",
+    "samples",
+    "cells",
+    "names",
+    "texts",
+    "layout",
+    "tables",
+    "units",
+}
 ROOF = {"cli"}
 
 

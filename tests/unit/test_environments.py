@@ -40,6 +40,36 @@ def test_every_dependency_is_pinned_and_conda_has_the_same_versions():
     assert recipe == {name: lock[name] for name in recipe}
 
 
+def numbers(version_text):
+    return tuple(int(part) for part in re.findall(r"\d+", version_text.split("+")[0]))
+
+
+def floors(text):
+    """Return the lower limit of each dependency that a line of pyproject.toml gives with an advisory."""
+    found = re.findall(
+        r'^  "([A-Za-z0-9_-]+)>=([0-9.]+)",  # (CVE-\d{4}-\d{4,}|GHSA-[a-z0-9-]{14})', text, re.MULTILINE
+    )
+    return {name.lower(): number for name, number, _ in found}
+
+
+def too_old(limits, lock):
+    return {name: lock[name] for name, limit in limits.items() if numbers(lock[name]) < numbers(limit)}
+
+
+def test_the_locked_versions_have_no_vulnerability_that_a_lower_limit_excludes():
+    limits = floors((ROOT / "pyproject.toml").read_text())
+    assert {"monai", "torch", "pillow", "pyarrow"} <= set(limits)
+    assert too_old(limits, locked()) == {}
+    installed = {name: version(name) for name in limits}
+    assert too_old(limits, installed) == {}
+
+
+def test_a_locked_version_below_its_limit_is_seen():
+    assert too_old({"monai": "1.5.2"}, {"monai": "1.5.1"}) == {"monai": "1.5.1"}
+    assert too_old({"torch": "2.10.0"}, {"torch": "2.9.1+cpu"}) == {"torch": "2.9.1+cpu"}
+    assert too_old({"torch": "2.10.0"}, {"torch": "2.10.0"}) == {}
+
+
 def test_the_container_installs_the_locked_files_torch_first():
     recipe = (ROOT / "envs/apptainer.def").read_text()
     installs = re.findall(r"pip install .*-r /opt/tomoprofile/(\S+)", recipe)

@@ -159,6 +159,13 @@ def test_wrong_configuration(broken, config, told):
         assert part in by_workflow
 
 
+def test_a_key_that_is_there_twice_is_told_by_check_and_workflow(broken):
+    (broken.folder / "config/config.yaml").write_text("seed: 1\nkeep: all\nseed: 2\n")
+    by_command, by_workflow = check(broken, broken.row)
+    for said in (by_command, by_workflow):
+        assert "config.yaml:3: this key is there twice" in said
+
+
 def test_all_faults_are_told_in_one_run(broken):
     for damage in (truncate, shrink_label):
         damage(broken.folder)

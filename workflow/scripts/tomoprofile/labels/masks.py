@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
+from ..volume.formats.base import decoding
+from ..volume.formats.tiff import broken_chain, open_tiff, truncation
 from .annotators import consensus
 from .classes import BACKGROUND, IGNORE, Classes
 from .files import LabelFile, find_label_files
@@ -106,43 +109,46 @@ def _translated(file: LabelFile, shape: tuple[int, int, int], classes: Classes, 
 
 
 def _read_mask(path: Path, shape: tuple[int, int]) -> NDArray[Any]:
-    try:
-        with tifffile.TiffFile(path) as tif:
-            _require_grey(tif.pages[0], path)
-            mask = tif.asarray()
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(_unreadable(path, error)) from None
-    while mask.ndim > 2 and mask.shape[0] == 1:  # one page of a stack
-        mask = mask[0]
-    if mask.shape != tuple(shape):
-        got = "x".join(map(str, mask.shape))
-        problem = f"the label file differs in size from the slices of the scan ({shape[0]}x{shape[1]})"
-        raise InputError(Fault(str(path), got, problem, "Export the mask at the size of the slice that was proposed."))
-    return mask
+    with open_tiff(path) as tif:
+        with _decoding(path):
+            page, series = tif.pages[0], tif.series[0]
+            sides = series.shape
+            _require_grey(page, path)
+        while len(sides) > 2 and sides[0] == 1:  # one page of a stack
+            sides = sides[1:]
+        if sides != tuple(shape):
+            got = "x".join(map(str, sides))
+            problem = f"the label file differs in size from the slices of the scan ({shape[0]}x{shape[1]})"
+            remedy = "Export the mask at the size of the slice that was proposed."
+            raise InputError(Fault(str(path), got, problem, remedy))
+        if faults := truncation(path, [page]):
+            raise InputError(*faults)
+        with _decoding(path):
+            return series.asarray().reshape(shape)
 
 
 def _labelled_pages(path: Path, shape: tuple[int, int, int]) -> Iterable[tuple[int, NDArray[Any]]]:
     """Yield the slices of a label volume that are not all 0; one slice is in memory at a time."""
-    try:
-        with tifffile.TiffFile(path) as tif:
+    with open_tiff(path) as tif:
+        with _decoding(path):
             _require_grey(tif.pages[0], path)
             series = tif.series[0]
-            if series.shape != tuple(shape):
-                raise InputError(_no_volume(path, series.shape, shape))
-            if series.dataoffset is not None:
-                volume = tifffile.memmap(path, series=0, mode="r")
-                pages = (np.array(volume[z]) for z in range(shape[0]))
-            else:
-                pages = (page.asarray() for page in series.pages)
-            for z, page in enumerate(pages):
-                if page.any():
-                    yield z, page
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(_unreadable(path, error)) from None
+            sides, together = series.shape, series.dataoffset is not None
+        if sides != tuple(shape):
+            raise InputError(_no_volume(path, sides, shape))
+        if faults := truncation(path, tif.pages) or broken_chain(path, tif):
+            raise InputError(*faults)
+        with _decoding(path):
+            pages = tifffile.memmap(path, series=0, mode="r") if together else series.pages
+        for z in range(shape[0]):
+            with _decoding(path, f"page {z + 1} of the label file"):
+                page = np.array(pages[z]) if together else pages[z].asarray()
+            if page.any():
+                yield z, page
+
+
+def _decoding(path: Path, part: str = "the label file") -> AbstractContextManager[None]:
+    return decoding(path, "TIFF", part, "Save the mask again as an 8-bit TIFF.")
 
 
 def _classes_of(mask: NDArray[Any], classes: Classes, where: str) -> tuple[Mask, set[int]]:
@@ -231,11 +237,6 @@ def _no_volume(path: Path, got: tuple[int, ...], shape: tuple[int, int, int]) ->
         return Fault(str(path), size, "the name of the mask does not say which slice it shows", remedy)
     problem = f"the label volume differs in size from the scan ({'x'.join(map(str, shape))}; slices x rows x columns)"
     return Fault(str(path), size, problem, "Save labels of the whole scan, or one mask per slice: NAME_z00123.tif.")
-
-
-def _unreadable(path: Path, error: Exception) -> Fault:
-    remedy = "Save the mask again as an 8-bit TIFF."
-    return Fault(str(path), "", f"the label file cannot be read as TIFF: {error}", remedy)
 
 
 def _are_fiji_masks(seen: set[int], classes: Classes) -> bool:

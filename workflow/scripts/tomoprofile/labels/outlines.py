@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +18,14 @@ from roifile import ROI_SUBTYPE, ROI_TYPE, ImagejRoi
 from skimage.draw import polygon2mask
 
 from ..errors import Fault, InputError
+from ..volume.formats.base import decoding
 from .classes import Classes
 
 _AREAS = (ROI_TYPE.POLYGON, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED, ROI_TYPE.RECT, ROI_TYPE.OVAL)
 _NO_AREAS = (ROI_SUBTYPE.TEXT, ROI_SUBTYPE.ARROW, ROI_SUBTYPE.IMAGE)
-_LARGEST = 256 * 2**20  # bytes; no outline is larger
+_MOST_BYTES = 64 * 2**20  # of a file of outlines, and of the outlines in an archive
+_MOST_OUTLINES = 100_000
+_FARTHEST = 1e6  # pixels; farther corners are damage
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,11 @@ def read_outlines(path: Path) -> list[Outline]:
     InputError
         When it cannot be read or contains no ROI.
     """
-    try:
-        outlines = [_outline(name, ImagejRoi.frombytes(data)) for name, data in _entries(path)]
-    except Exception as error:  # whatever a damaged file makes the decoder raise
-        remedy = "Save the ROIs again: ROI Manager > More > Save."
-        raise InputError(Fault(str(path), "", f"the file cannot be read as ImageJ ROIs: {error}", remedy)) from None
+    remedy = "Save the ROIs again: ROI Manager > More > Save."
+    outlines = []
+    with decoding(path, "ImageJ ROIs", remedy=remedy):
+        for name, data in _entries(path):
+            outlines.append(_outline(name, ImagejRoi.frombytes(data)))
     if not outlines:
         remedy = "Add outlines to the ROI Manager (key T), then More > Save."
         raise InputError(Fault(str(path), "", "the file contains no ROI", remedy))
@@ -85,11 +89,9 @@ def fill(outline: Outline, shape: tuple[int, int], path: Path) -> NDArray[np.boo
         got = roi.subtype.name if roi.subtype in _NO_AREAS else roi.roitype.name
         remedy = "Delete it, or draw the domain with the polygon, freehand, oval or wand tool."
         raise InputError(Fault(where, got.lower(), "a line, point or text encloses no area", remedy))
-    try:
-        area = _area(roi, shape)
-    except (NotImplementedError, RuntimeError, IndexError) as error:
-        remedy = "Split it into simple outlines (ROI Manager > More > Split)."
-        raise InputError(Fault(where, "", f"this composite cannot be read: {error}", remedy)) from None
+    with decoding(where, "outline", "this composite", "Split it into simple outlines (ROI Manager > More > Split)."):
+        paths = [np.asarray(corners, float) for corners in roi.coordinates(multi=True)]
+    area = _area(roi, paths, shape)
     if not area.any():
         got = f"x {roi.left}..{roi.right}, y {roi.top}..{roi.bottom}"
         problem = f"the outline covers no voxel of the slice ({shape[0]} rows, {shape[1]} columns)"
@@ -136,18 +138,30 @@ def class_of(outline: Outline, classes: Classes, path: Path) -> int | None:
     raise InputError(Fault(f"{path} ROI {outline.name!r}", got, problem, remedy))
 
 
-def _entries(path: Path) -> list[tuple[str, bytes]]:
+def _entries(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield name and bytes of each outline; what an archive promises is compared with what can be, then read."""
+    _require(path.stat().st_size <= _MOST_BYTES, f"it has more than {_MOST_BYTES >> 20} MB")
     if path.suffix.lower() == ".roi":
-        return [(path.stem, path.read_bytes())]
+        yield path.stem, path.read_bytes()
+        return
+    # Each entry of the list of an archive becomes an object, so they are counted before.
+    _require(path.read_bytes().count(b"PK\x01\x02") <= _MOST_OUTLINES, f"it holds more than {_MOST_OUTLINES} files")
     with zipfile.ZipFile(path) as archive:
-        entries = []
-        for info in archive.infolist():
-            if not info.filename.lower().endswith(".roi") or Path(info.filename).name.startswith("."):
-                continue  # folders, and what macOS adds to archives
-            if info.file_size > _LARGEST:
-                raise ValueError(f"{info.filename} is larger than any outline")
-            entries.append((Path(info.filename).stem, archive.read(info)))
-        return entries
+        drawn = [
+            info
+            for info in archive.infolist()  # there are folders too, and what macOS adds to archives
+            if info.filename.lower().endswith(".roi") and not Path(info.filename).name.startswith(".")
+        ]
+        total = sum(info.file_size for info in drawn)
+        _require(total <= _MOST_BYTES, f"its outlines have {total} bytes, more than {_MOST_BYTES >> 20} MB")
+        for info in drawn:
+            with archive.open(info) as file:  # never more than promised, whatever the compressed bytes hold
+                yield Path(info.filename).stem, file.read(info.file_size)
+
+
+def _require(possible: bool, problem: str) -> None:
+    if not possible:
+        raise ValueError(problem)
 
 
 def _outline(stem: str, roi: ImagejRoi) -> Outline:
@@ -155,7 +169,7 @@ def _outline(stem: str, roi: ImagejRoi) -> Outline:
     return Outline(roi.name or stem, roi.group, position - 1 if position > 0 else None, roi)
 
 
-def _area(roi: ImagejRoi, shape: tuple[int, int]) -> NDArray[np.bool_]:
+def _area(roi: ImagejRoi, paths: list[NDArray[np.float64]], shape: tuple[int, int]) -> NDArray[np.bool_]:
     if roi.roitype in (ROI_TYPE.RECT, ROI_TYPE.OVAL) and not roi.composite:
         top, left, bottom, right = roi.top, roi.left, roi.bottom, roi.right
         if roi.subpixelrect:
@@ -166,7 +180,7 @@ def _area(roi: ImagejRoi, shape: tuple[int, int]) -> NDArray[np.bool_]:
         height, width = max(bottom - top, 1e-9) / 2, max(right - left, 1e-9) / 2
         return ((y - top - height) / height) ** 2 + ((x - left - width) / width) ** 2 <= 1
     area = np.zeros(shape, bool)
-    for corners in roi.coordinates(multi=True):
-        if len(corners) > 2:
-            area ^= polygon2mask(shape, np.asarray(corners, float)[:, ::-1] - 0.5)  # paths inside others are holes
+    for corners in paths:
+        if len(corners) > 2 and (np.abs(corners) < _FARTHEST).all():  # not so for NaN
+            area ^= polygon2mask(shape, corners[:, ::-1] - 0.5)  # paths inside others are holes
     return area

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from ..errors import Fault, InputError
 from ..files import whole_file
 from ..layout import TruthLayout
 from ..logs import LOG
+from ..volume.proposed import read_proposed
 from .geometry import CLASSES
 
 _DEFAULT_CLASSES = UNetConfig().classes
@@ -56,7 +56,7 @@ def annotate(
         raise InputError(
             Fault("models: classes", ", ".join(unknown), problem, "Name the background and one or more of these.")
         )
-    rows = _rows(Path(slices_tsv))
+    rows = [(index, Path(name).stem) for index, name in read_proposed(Path(slices_tsv))]
     truth = TruthLayout(truth_folder).labels
     written = []
     try:
@@ -78,13 +78,3 @@ def annotate(
         raise InputError(Fault(str(truth), "", problem, "Simulate the scan again.")) from None
     LOG.info("%d slices labelled with the truth in %s", len(written), labels_folder)
     return written
-
-
-def _rows(path: Path) -> list[tuple[int, str]]:
-    """Return slice index and stem of the file of every row."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [(int(row["slice"]), Path(row["file"]).stem) for row in csv.DictReader(file, delimiter="\t")]
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        problem = f"not a list of slices with the columns `slice` and `file`: {error!r}"
-        raise InputError(Fault(str(path), "", problem, "Run the workflow up to its target `pick`.")) from None

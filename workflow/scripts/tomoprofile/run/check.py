@@ -70,12 +70,19 @@ def _check_raw(scan: Scan) -> tuple[list[Finding], ScanReader | None]:
     except InputError as error:
         return errors_of(scan.sample, "scan", error.faults), None
     reader = ScanReader(raw, scan.slice_axis)
-    faults = _disagreements(scan, raw, reader) + raw.faults()
-    if not faults and raw.dtype.kind == "f":
-        faults = _no_numbers(scan, reader)
+    try:
+        # Voxels are read only when there are as many as expected.
+        faults = _disagreements(scan, raw, reader)
+        doubts = [] if faults else raw.doubts()
+        faults = faults or raw.faults()
+        if not faults and raw.dtype.kind == "f":
+            faults = _no_numbers(scan, reader)
+        doubts += [] if faults else _doubts(scan, raw, reader)
+    except InputError as error:
+        faults = list(error.faults)
     if faults:
         return errors_of(scan.sample, "scan", faults), None
-    warnings = [Finding(scan.sample, "scan", "warning", text) for text in _doubts(scan, raw, reader)]
+    warnings = [Finding(scan.sample, "scan", "warning", text) for text in doubts]
     shape = "x".join(map(str, scan.shape))
     voxels = " x ".join(f"{edge:g}" for edge in scan.voxel_size_um)
     fine = Finding(scan.sample, "scan", "ok", f"{scan.format}, {shape} {scan.dtype}, voxels {voxels} um")

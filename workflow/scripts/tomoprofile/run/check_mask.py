@@ -41,6 +41,7 @@ def check_mask(scan: Scan, model: ModelConfig | None, reader: ScanReader | None)
         return errors_of(scan.sample, "mask", [Fault("mask", scan.mask, problem, remedy)])
     try:
         own = MaskReader(scan, Classes.of_mask(mask, model))
+        missing = [doubt for image in own.readers.values() for doubt in image.raw.doubts()]
         if faults := [fault for image in own.readers.values() for fault in image.raw.faults()]:
             return errors_of(scan.sample, "mask", faults)
         shown = _peek(own)
@@ -52,6 +53,7 @@ def check_mask(scan: Scan, model: ModelConfig | None, reader: ScanReader | None)
             # A slice without contrast is a fault of labels, which are for training; a mask may lie on padding.
             seen = {z: part for z, part in domains.items() if part.any()}
             _, doubts = against_grey(scan, reader, seen, DOMAIN, "the mask fits")
+        doubts = missing + doubts
     except InputError as error:
         return errors_of(scan.sample, "mask", error.faults)
     if scan.labels:
@@ -76,6 +78,7 @@ def check_substrate(scan: Scan) -> list[Finding]:
     assert mask is not None
     try:
         reader = read_mask(scan, mask)
+        doubts = reader.raw.doubts()
         if faults := reader.raw.faults():
             return errors_of(scan.sample, "interface", faults)
         slices = peeked(scan.slices)
@@ -87,7 +90,8 @@ def check_substrate(scan: Scan) -> list[Finding]:
         fault = Fault(mask.place, "", problem, "Export a mask in which the substrate, and nothing else, is not 0.")
         return errors_of(scan.sample, "interface", [fault])
     text = f"{mask.place}: mask of the substrate, {100 * share:.0f} % of the slices looked at"
-    return [Finding(scan.sample, "interface", "ok", text)]
+    found = [Finding(scan.sample, "interface", "warning", doubt) for doubt in doubts]
+    return [*found, Finding(scan.sample, "interface", "ok", text)]
 
 
 def _kind(own: MaskReader) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from numpy.typing import NDArray
 from ..errors import Fault, InputError
 from ..samples import MaskImage
 from .formats import FORMATS, OF_SCANS, format_of, listed
-from .formats.base import RawScan
+from .formats.base import COPY_AGAIN, RawScan, decoding
 
 DTYPES = ("uint8", "uint16", "float32")
 _MASK_KINDS = "buif"
 _PEEK = 8
+_MOST_RATIO = 2000  # more than any measured grey values can be compressed
 
 
 def peeked(depth: int) -> list[int]:
@@ -37,7 +39,7 @@ def open_raw(path: str | Path, form: str, dataset: str = "") -> RawScan:
     if form not in OF_SCANS:
         remedy = f"Correct the column `format` of the sample sheet: {', '.join(sorted(OF_SCANS))}."
         raise InputError(Fault(f"{path} format", repr(form), "not a known format of raw scans", remedy))
-    if not path.exists():
+    if not _exists(path):
         raise InputError(
             Fault(str(path), "", "the raw scan does not exist", "Correct the column `path` of the sample sheet.")
         )
@@ -45,6 +47,10 @@ def open_raw(path: str | Path, form: str, dataset: str = "") -> RawScan:
     if raw.dtype.name not in DTYPES:
         remedy = f"Save the scan as one of {', '.join(DTYPES)}; tomoprofile never rescales silently."
         raise InputError(Fault(str(path), raw.dtype.name, "this type of grey value is not supported", remedy))
+    promised = math.prod(raw.shape) * raw.dtype.itemsize
+    if raw.stored_bytes is not None and promised > _MOST_RATIO * raw.stored_bytes:
+        problem = f"the header promises {promised} bytes of grey values, which cannot be in {raw.stored_bytes}"
+        raise InputError(Fault(str(path), "x".join(map(str, raw.shape)), problem, COPY_AGAIN))
     return raw
 
 
@@ -59,7 +65,7 @@ def open_mask(mask: MaskImage) -> RawScan:
         When it is missing, unreadable, not 3-D or not numeric, or when it is unclear which HDF5 dataset is meant.
     """
     path = Path(mask.path)
-    if not path.exists():
+    if not _exists(path):
         remedy = "Correct the column `mask` or `interface` of the sample sheet."
         raise InputError(Fault(str(path), "", "the mask does not exist", remedy))
     form = format_of(path)
@@ -74,6 +80,11 @@ def open_mask(mask: MaskImage) -> RawScan:
         remedy = "Export it with whole numbers, such as 8-bit."
         raise InputError(Fault(str(path), raw.dtype.name, "a mask must hold numbers", remedy))
     return raw
+
+
+def _exists(path: Path) -> bool:
+    with decoding(path, "a file", "the path", "May you read this folder? Is the name right?"):
+        return path.exists()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,8 +12,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import Fault, InputError
+from ...errors import Fault, InputError, TomoprofileError
+from ...logs import LOG
+from ...samples import MOST_EDGE
 from ..grey import GreyScale
+
+COPY_AGAIN = "Copy it again from its source."
+_LEAST_EDGE_UM, _MOST_EDGE_UM = 1e-4, 1e5  # of a voxel
+_SHOWN = 300  # characters of a decoder's own message
 
 
 class RawScan(Protocol):
@@ -28,12 +36,15 @@ class RawScan(Protocol):
         Edges along the axes of ``shape``; None when the file does not say.
     grey : GreyScale or None
         None when the file does not say what its grey values mean.
+    stored_bytes : int or None
+        Bytes from which all voxels are decoded; None when that is not known.
     """
 
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
     voxel_size_um: tuple[float, float, float] | None
     grey: GreyScale | None
+    stored_bytes: int | None
 
     def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
         """Return the part ``[start, stop)`` along ``axis``, axes in file order."""
@@ -41,6 +52,10 @@ class RawScan(Protocol):
 
     def faults(self) -> list[Fault]:
         """Return the problems in the data behind the header (truncated files, ...)."""
+        ...
+
+    def doubts(self) -> list[str]:
+        """Return what may be wrong with the data and cannot be decided from the file alone."""
         ...
 
 
@@ -85,21 +100,91 @@ class Format:
     of_scans: bool = True
 
 
+@contextmanager
+def decoding(path: Path | str, form: str, part: str = "the file", remedy: str = COPY_AGAIN) -> Iterator[None]:
+    """Turn whatever a decoder raises on a damaged file into a fault that names the file.
+
+    Decoders raise what their C code or their own bugs make of bytes nobody foresaw, so every exception counts. Only
+    calls of the decoder belong inside: a bug of ours must stay visible. Faults pass, and so does an exhausted memory,
+    which is no property of the file.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file, for messages.
+    form : str
+        What it should be (``TIFF``).
+    part : str
+        What of it is read (``page 12``).
+    remedy : str
+        What to do about it.
+
+    Raises
+    ------
+    InputError
+        In place of the decoder's exception, which is its cause.
+    """
+    try:
+        yield
+    except (TomoprofileError, MemoryError):
+        raise
+    except Exception as error:
+        told = " ".join(str(error).split())[:_SHOWN] or type(error).__name__
+        raise InputError(Fault(str(path), "", f"{part} cannot be read as {form}: {told}", remedy)) from error
+
+
+def refuse_impossible_shape(path: Path | str, shape: Sequence[int]) -> None:
+    """Raise an :class:`InputError` when edges of an image are not possible, before anything is sized by them."""
+    # A damaged header may give a text for a number.
+    if not all(isinstance(edge, int | np.integer) and 0 < edge <= MOST_EDGE for edge in shape):
+        got = "x".join(map(str, shape))
+        problem = f"the header gives an impossible size; edges have 1 to {MOST_EDGE} voxels"
+        raise InputError(Fault(str(path), got if len(got) < _SHOWN else f"{got[:_SHOWN]}...", problem, COPY_AGAIN))
+
+
+def voxel_size_of_header(path: Path | str, edges_um: Sequence[float]) -> tuple[float, float, float] | None:
+    """Return voxel edges from a header, or None with a warning where they cannot be."""
+    z, y, x = (float(edge) for edge in edges_um)
+    if all(_LEAST_EDGE_UM <= edge < _MOST_EDGE_UM for edge in (z, y, x)):
+        return z, y, x
+    LOG.warning("%s: the voxel size of the header cannot be (%g, %g, %g um) and is not used", path, z, y, x)
+    return None
+
+
+def grey_of_header(path: Path | str, slope: float, offset: float, unit: str) -> GreyScale | None:
+    """Return the meaning of grey values from a header, or None with a warning where it cannot be."""
+    if math.isfinite(slope) and math.isfinite(offset) and slope:
+        return GreyScale(slope, offset, unit)
+    LOG.warning("%s: the grey scale of the header cannot be (%g * grey + %g) and is not used", path, slope, offset)
+    return None
+
+
 class LazyImage:
     """A 3-D image whose parts are read on request; see :class:`RawScan`."""
 
     shape: tuple[int, int, int]
+    stored_bytes: int | None = None
 
     def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
         """Return the part ``[start, stop)`` along ``axis`` of (z, y, x)."""
         raise NotImplementedError
 
+    def doubts(self) -> list[str]:
+        """Return nothing: most formats are whole or damaged."""
+        return []
+
     def faults(self) -> list[Fault]:
-        """Read the last slice, which a truncated file lacks."""
+        """Look for damage behind the header, and read the last slice, which a truncated file lacks."""
         try:
-            self.read(0, self.shape[0] - 1, self.shape[0])
+            found = self.damage()
+            if not found:
+                self.read(0, self.shape[0] - 1, self.shape[0])
         except InputError as error:
             return list(error.faults)
+        return found
+
+    def damage(self) -> list[Fault]:
+        """Return what is found without reading voxels."""
         return []
 
 

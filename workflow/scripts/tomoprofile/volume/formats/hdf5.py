@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import Fault, InputError
+from ...logs import LOG
 from ...units import MICROMETRES
 from ..grey import GreyScale
-from .base import Format, LazyImage, window
+from .base import COPY_AGAIN, Format, LazyImage, decoding, refuse_impossible_shape, voxel_size_of_header, window
+from .chunks import Chunks, missing_chunks
+from .hdf5_probe import require_openable
+from .hdf5_sources import lost_link, refuse_foreign_sources
 
 _SUFFIXES = (".h5", ".hdf5", ".hdf", ".nx", ".nxs")
 _NUMBERS = "uif"  # kinds of NumPy
@@ -25,10 +33,11 @@ def image_datasets(path: Path, kinds: str) -> list[str]:
     found: list[tuple[int, str]] = []
 
     def visit(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and item.ndim == 3 and item.dtype.kind in kinds and min(item.shape) > 1:
-            found.append((item.size, f"/{name}"))
+        if isinstance(item, h5py.Dataset) and item.ndim == 3 and _kind(item) in kinds and min(item.shape) > 1:
+            found.append((math.prod(item.shape), f"/{name}"))
 
-    with _open(path) as file:
+    require_openable(path)
+    with _open(path) as file, decoding(path, "HDF5"):
         file.visititems(visit)
     return [name for _, name in sorted(found, reverse=True)]
 
@@ -38,26 +47,75 @@ class HDF5Dataset(LazyImage):
 
     def __init__(self, path: Path, dataset: str) -> None:
         self.path = path
+        self._told = False
         self.dataset = dataset = dataset or _only_dataset(path)
+        require_openable(path, dataset)
         with _open(path) as file:
-            item = file.get(dataset)
-            if not isinstance(item, h5py.Dataset) or item.ndim != 3:
+            with decoding(path, "HDF5"):
+                item = file.get(dataset)
+            if not isinstance(item, h5py.Dataset) or len(item.shape or ()) != 3:
+                if fault := lost_link(path, file, dataset):
+                    raise InputError(fault)
                 offers = ", ".join(image_datasets(path, _NUMBERS)) or "none"
                 remedy = f"The file holds these 3-D datasets: {offers}."
                 raise InputError(Fault(f"{path}", repr(dataset), "there is no 3-D dataset at this path", remedy))
-            self.shape: tuple[int, int, int] = item.shape
-            self.dtype: np.dtype[Any] = item.dtype
-            self.voxel_size_um = _voxel_size(item)
-            unit = item.attrs.get("units", "")
-            self.grey = GreyScale(1.0, 0.0, str(unit)) if unit else None
+            refuse_impossible_shape(path, item.shape)
+            refuse_foreign_sources(path, item)
+            with decoding(path, "HDF5"):
+                edges = _edges(item)
+                unit = str(item.attrs.get("units", ""))
+                self.shape: tuple[int, int, int] = item.shape
+                self.dtype: np.dtype[Any] = item.dtype
+                self.stored_bytes = None if item.is_virtual else item.id.get_storage_size()
+        if self.stored_bytes == 0:
+            problem = "the dataset was created, but nothing was written into it"
+            raise InputError(Fault(str(path), repr(dataset), problem, COPY_AGAIN))
+        self.voxel_size_um = voxel_size_of_header(path, edges) if edges else None
+        self.grey = GreyScale(1.0, 0.0, unit) if unit else None
 
     def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
         """Return the part ``[start, stop)`` along ``axis``."""
-        with _open(self.path) as file:
-            try:
-                return file[self.dataset][window(axis, start, stop)]
-            except OSError as error:
-                raise InputError(_damaged(self.path, error)) from None
+        if not self._told:
+            for doubt in self.doubts():
+                LOG.warning("%s: %s", self.path, doubt)
+        return self._part(window(axis, start, stop))
+
+    def doubts(self) -> list[str]:
+        """Return what is said of chunks that are not there, and of voxels that a virtual dataset takes from nowhere.
+
+        Raises
+        ------
+        InputError
+            When chunks are lost.
+        """
+        faults, doubts = self._missing
+        if faults:
+            raise InputError(*faults)
+        self._told = True
+        return doubts
+
+    @cached_property
+    def _missing(self) -> tuple[list[Fault], list[str]]:
+        stored: dict[tuple[int, int, int], int] = {}
+        with _open(self.path) as file, decoding(self.path, "HDF5", "the list of chunks"):
+            item = file[self.dataset]
+            edges, fill = item.chunks, item.fillvalue
+            given = (
+                sum(int(part.vspace.get_select_npoints()) for part in item.virtual_sources()) if item.is_virtual else 0
+            )
+            if edges is not None:
+                item.id.chunk_iter(lambda info: stored.update({_index(info.chunk_offset, edges): info.size}))
+        total = math.prod(self.shape)
+        if edges is not None:
+            place = f"{self.path}:{self.dataset}"
+            return missing_chunks(Chunks(place, self.shape, edges, stored, fill, self._part))
+        if 0 < given < total:
+            return [], [f"{total - given} of {total} voxels of the image are in no file and are read as {fill}"]
+        return [], []
+
+    def _part(self, index: tuple[slice, ...]) -> NDArray[Any]:
+        with _open(self.path) as file, decoding(self.path, "HDF5", f"the dataset {self.dataset} of the file"):
+            return file[self.dataset][index]
 
 
 def _only_dataset(path: Path) -> str:
@@ -73,19 +131,28 @@ def _only_dataset(path: Path) -> str:
     raise InputError(Fault(str(path), f"{len(found)} 3-D datasets", "it is not clear which dataset is meant", remedy))
 
 
-def _open(path: Path) -> h5py.File:
+@contextmanager
+def _open(path: Path) -> Iterator[h5py.File]:
+    with decoding(path, "HDF5"):
+        file = h5py.File(path, "r")
+    with file:
+        yield file
+
+
+def _kind(item: h5py.Dataset) -> str:
     try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(_damaged(path, error)) from None
+        return item.dtype.kind
+    except TypeError:  # a type that NumPy does not have, so not an image
+        return "-"
 
 
-def _damaged(path: Path, error: Exception) -> Fault:
-    return Fault(str(path), "", f"the file cannot be read as HDF5: {error}", "Copy it again from its source.")
+def _index(offset: tuple[int, ...], edges: tuple[int, ...]) -> tuple[int, int, int]:
+    z, y, x = (start // edge for start, edge in zip(offset, edges, strict=True))
+    return z, y, x
 
 
-def _voxel_size(item: h5py.Dataset) -> tuple[float, float, float] | None:
-    """Return the voxel size given by the axes of the NXdata group around the dataset."""
+def _edges(item: h5py.Dataset) -> tuple[float, float, float] | None:
+    """Return the edges of a voxel in µm, given by the axes of the NXdata group around the dataset."""
     edges = []
     for name in ("z", "y", "x"):
         axis = item.parent.get(name)

@@ -12,8 +12,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from ...errors import Fault, InputError
-from .base import Format
-from .tiff import damaged, header_of, is_named_tiff, open_tiff, page_count, truncation
+from .base import Format, LazyImage, decoding, refuse_impossible_shape
+from .tiff import header_of, is_named_tiff, open_tiff, page_count, truncation
 
 _FAULTS_SHOWN = 5
 
@@ -55,21 +55,25 @@ def slice_files(folder: Path) -> list[Path]:
     return [numbered[number] for number in sorted(numbered)]
 
 
-class TIFFFolder:
+class TIFFFolder(LazyImage):
     """One TIFF file per slice; see :class:`~.base.RawScan`."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder
         self.files = slice_files(folder)
         with open_tiff(self.files[0]) as first:
-            if len(first.pages) != 1:
+            with decoding(self.files[0], "TIFF"):
+                pages = len(first.pages)
+            if pages != 1:
                 remedy = "Name the file itself; the format of such a scan is `tiff_stack`."
                 problem = "a slice file must hold one page"
-                raise InputError(Fault(str(self.files[0]), f"{len(first.pages)} pages", problem, remedy))
+                raise InputError(Fault(str(self.files[0]), f"{pages} pages", problem, remedy))
             page = _page(first, self.files[0])
             self.dtype: np.dtype[Any] = page.dtype
             self.shape: tuple[int, int, int] = (len(self.files), *page.shape)
-            self.voxel_size_um, self.grey = header_of(first)
+            refuse_impossible_shape(self.files[0], self.shape)
+            self.voxel_size_um, self.grey = header_of(first, self.files[0])
+        self.stored_bytes = self.files[0].stat().st_size * len(self.files)
 
     def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
         """Return the part ``[start, stop)`` along ``axis``."""
@@ -82,13 +86,14 @@ class TIFFFolder:
         return np.stack(parts)
 
     def _read_slice(self, file: Path) -> NDArray[Any]:
-        try:
-            image = tifffile.imread(file)
-        except Exception as error:
-            raise InputError(damaged(file, error)) from None
-        if image.shape != self.shape[1:] or image.dtype != self.dtype:
-            raise InputError(self._other_kind(file, image.shape, image.dtype))
-        return image
+        with open_tiff(file) as tif:
+            page = _page(tif, file)
+            if page.shape != self.shape[1:] or page.dtype != self.dtype:
+                raise InputError(self._other_kind(file, page.shape, page.dtype))
+            if faults := truncation(file, [page]):
+                raise InputError(*faults)
+            with decoding(file, "TIFF"):
+                return page.asarray()
 
     def faults(self) -> list[Fault]:
         """Check every header: same size and type, and all strips inside the file."""
@@ -112,7 +117,8 @@ class TIFFFolder:
 
 
 def _page(tif: tifffile.TiffFile, path: Path) -> Any:
-    page = tif.pages[0]
+    with decoding(path, "TIFF"):
+        page = tif.pages[0]
     if len(page.shape) != 2 or page.dtype is None:
         remedy = "Save it as a grey image."
         raise InputError(Fault(str(path), f"shape {page.shape}", "a slice must be a 2-D grey image", remedy))
@@ -129,13 +135,21 @@ def _shortened(faults: list[Fault], path: Path) -> list[Fault]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if is_named_tiff(path)) if folder.is_dir() else []
+    found = (path for path in folder.glob("*") if is_named_tiff(path) and path.is_file())
+    return sorted(found) if folder.is_dir() else []
 
 
 def _has_series(folder: Path) -> bool:
     """Return whether at least two files are slices; a folder of stacks or with a single image is not a scan."""
-    singles = (path for path in _files(folder) if page_count(path) <= 1)
+    singles = (path for path in _files(folder) if _is_slice(path))
     return len(list(itertools.islice(singles, 2))) == 2
+
+
+def _is_slice(path: Path) -> bool:
+    try:
+        return page_count(path) <= 1
+    except InputError:  # reported with the slices around it, or by itself where there are none
+        return False
 
 
 FORMAT = Format(

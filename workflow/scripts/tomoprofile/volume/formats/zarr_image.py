@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,13 @@ import zarr
 from numpy.typing import NDArray
 
 from ...errors import Fault, InputError
+from ...logs import LOG
 from ..grey import GreyScale
-from .base import Format, LazyImage, window
+from .base import COPY_AGAIN, Format, LazyImage, decoding, refuse_impossible_shape, window
+from .chunks import Chunks, missing_chunks
 
 _MARKS = ("zarr.json", ".zarray", ".zgroup")
+_KEY = re.compile(r"(?:c[/.])?(\d+(?:[/.]\d+)*)")
 
 
 class ZarrImage(LazyImage):
@@ -27,29 +32,70 @@ class ZarrImage(LazyImage):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
+        self._told = False
+        with decoding(path, "Zarr", "the folder"):
             self._array = _array_of(path)
-        except InputError:
-            raise
-        except Exception as error:  # zarr raises a different type for each problem
-            problem = f"the folder cannot be read as Zarr: {error}"
-            raise InputError(Fault(str(path), "", problem, "Copy it again from its source.")) from None
-        *more, z, y, x = (0, 0, 0, *self._array.shape)[-max(3, len(self._array.shape)) :]
-        if any(n != 1 for n in more) or len(self._array.shape) < 3:
-            got = "x".join(map(str, self._array.shape))
+            shape = tuple(int(n) for n in self._array.shape)
+            described = self._array.metadata.to_dict()
+            self.dtype: np.dtype[Any] = np.dtype(self._array.dtype)
+        *more, z, y, x = (0, 0, 0, *shape)[-max(3, len(shape)) :]
+        if any(n != 1 for n in more) or len(shape) < 3:
+            got = "x".join(map(str, shape))
             remedy = "Save one channel and one time point as z, y, x."
             raise InputError(Fault(str(path), got, "the array is not a 3-D image", remedy))
+        refuse_impossible_shape(path, (z, y, x))
+        if _is_pickled(described):
+            problem = "the chunks are pickled, which could run code; they are not opened"
+            raise InputError(Fault(str(path), "codec pickle", problem, "Save the array with another codec."))
         self._more = (0,) * len(more)
         self.shape: tuple[int, int, int] = (z, y, x)
-        self.dtype: np.dtype[Any] = np.dtype(self._array.dtype)
 
     def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
         """Return the part ``[start, stop)`` along ``axis``."""
-        try:
-            return np.asarray(self._array[(*self._more, *window(axis, start, stop))])
-        except Exception as error:  # what a damaged chunk raises depends on its codec
-            problem = f"slices {start}..{stop - 1} along axis {axis} cannot be read: {error}"
-            raise InputError(Fault(str(self.path), "", problem, "Copy it again from its source.")) from None
+        if not self._told:
+            for doubt in self.doubts():
+                LOG.warning("%s: %s", self.path, doubt)
+        return self._part(window(axis, start, stop), f"slices {start}..{stop - 1} along axis {axis}")
+
+    def doubts(self) -> list[str]:
+        """Return what is said of chunks that are not there.
+
+        Raises
+        ------
+        InputError
+            When they are lost.
+        """
+        faults, doubts = self._missing
+        if faults:
+            raise InputError(*faults)
+        self._told = True
+        return doubts
+
+    @cached_property
+    def _missing(self) -> tuple[list[Fault], list[str]]:
+        with decoding(self.path, "Zarr", "the list of chunks"):
+            edges = tuple(self._array.shards or self._array.chunks)[-3:]
+            fill = np.asarray(self._array.fill_value if self._array.fill_value is not None else 0)[()]
+            stored = self._stored()
+        return missing_chunks(Chunks(str(self.path), self.shape, edges, stored, fill, self._part, self._name))
+
+    def _stored(self) -> dict[tuple[int, int, int], int]:
+        """Return the bytes of each chunk that has a file; in a sharded array a shard is one."""
+        folder = self.path / self._array.path
+        found = {}
+        for file in folder.rglob("*"):
+            key = _KEY.fullmatch(file.relative_to(folder).as_posix())
+            index = tuple(map(int, re.split("[/.]", key[1]))) if key else ()
+            if len(index) == len(self._more) + 3 and not any(index[:-3]) and file.is_file():
+                found[index[-3], index[-2], index[-1]] = file.stat().st_size
+        return found
+
+    def _name(self, index: tuple[int, int, int]) -> str:
+        return self._array.metadata.encode_chunk_key((*self._more, *index))
+
+    def _part(self, index: tuple[slice, ...], what: str = "a part") -> NDArray[Any]:
+        with decoding(self.path, "Zarr", what):
+            return np.asarray(self._array[(*self._more, *index)])
 
 
 def _array_of(path: Path) -> zarr.Array:
@@ -58,13 +104,26 @@ def _array_of(path: Path) -> zarr.Array:
         return found
     ome: Any = found.attrs.get("ome", found.attrs)  # version 0.5 and those before
     if ome.get("multiscales"):
-        return found[ome["multiscales"][0]["datasets"][0]["path"]]
+        image = found[ome["multiscales"][0]["datasets"][0]["path"]]
+        if isinstance(image, zarr.Array):
+            return image
+        raise InputError(Fault(str(path), "", "the full resolution of the OME-Zarr image is no array", COPY_AGAIN))
     arrays = dict(found.arrays())
     if len(arrays) == 1:
         return next(iter(arrays.values()))
     inside = ", ".join(f"{path}/{name}" for name in sorted(arrays)) or "none of its own"
     problem = "this Zarr group is not an OME-Zarr image and does not hold exactly one array"
     raise InputError(Fault(str(path), f"{len(arrays)} arrays", problem, f"Name the array itself ({inside})."))
+
+
+def _is_pickled(described: Any) -> bool:
+    """Return whether a codec anywhere in the metadata of an array unpickles what it reads."""
+    if isinstance(described, dict):
+        names = (str(described.get(key, "")) for key in ("id", "name"))
+        return any(name.split(".")[-1] == "pickle" for name in names) or any(map(_is_pickled, described.values()))
+    if isinstance(described, list | tuple):
+        return any(map(_is_pickled, described))
+    return "pickle" in type(described).__name__.lower()
 
 
 FORMAT = Format(

@@ -1,0 +1,137 @@
+"""Damaged raw scans, in every format: read whole and as the sheet says, or refused."""
+
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+import tifffile
+from fuzz.harness import NUMBERS, failures
+
+from tomoprofile.errors import InputError
+from tomoprofile.volume.discover import survey
+from tomoprofile.volume.formats import OF_SCANS, hdf5_probe
+from tomoprofile.volume.readers import DTYPES, ScanReader, open_raw
+
+SHAPE = (6, 10, 12)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """A file of a few kilobytes is opened at once, or never."""
+    monkeypatch.setattr(hdf5_probe, "SECONDS", 3)
+
+
+def image(dtype="uint16"):
+    return np.random.default_rng(1).integers(0, 200, SHAPE).astype(dtype)
+
+
+def folder(tmp_path, **options):
+    (tmp_path / "scan").mkdir()
+    for z, plane in enumerate(image()):
+        tifffile.imwrite(tmp_path / f"scan/rec{z}.tif", plane, **options)
+    return tmp_path / "scan/rec2.tif", tmp_path / "scan", ""
+
+
+def stack(tmp_path, name="scan.tif", dtype="uint16", **options):
+    tifffile.imwrite(tmp_path / name, image(dtype), photometric="minisblack", **options)
+    return tmp_path / name, tmp_path / name, ""
+
+
+def hdf5(tmp_path, **options):
+    path = tmp_path / "scan.h5"
+    with h5py.File(path, "w") as file:
+        group = file.create_group("entry/data")
+        group.create_dataset("data", data=image(), **options).attrs["units"] = "1/cm"
+        for name, n in zip("zyx", SHAPE, strict=True):
+            group.create_dataset(name, data=np.arange(n) * 0.5).attrs["units"] = "um"
+    return path, path, "/entry/data/data"
+
+
+def virtual(tmp_path):
+    layout = h5py.VirtualLayout(SHAPE, "uint16")
+    for part in range(2):
+        with h5py.File(tmp_path / f"part{part}.hdf_", "w") as file:
+            file["d"] = image()[part * 3 : part * 3 + 3]
+        layout[part * 3 : part * 3 + 3] = h5py.VirtualSource(f"part{part}.hdf_", "d", shape=(3, *SHAPE[1:]))
+    with h5py.File(tmp_path / "scan.nxs", "w") as file:
+        file.create_virtual_dataset("v", layout)
+    return tmp_path / "scan.nxs", tmp_path / "scan.nxs", "/v"
+
+
+SP = [(315, 2, 0, "SP-uCT", True)]
+MAKE = {
+    "tiff_folder": lambda at: folder(at),
+    "tiff_folder-zlib": lambda at: folder(at, compression="zlib"),
+    "tiff_folder-sp": lambda at: folder(
+        at, description="900\t0.5\t1000\t-20.0\t6.0\t0", metadata=None, extratags=SP, software="x"
+    ),
+    "tiff_stack": lambda at: stack(at),
+    "tiff_stack-plain": lambda at: stack(at, metadata=None),
+    "tiff_stack-imagej": lambda at: stack(
+        at, imagej=True, resolution=(2, 2), metadata={"unit": "um", "spacing": 1.5, "axes": "ZYX"}
+    ),
+    "tiff_stack-big": lambda at: stack(at, bigtiff=True, metadata=None),
+    "tiff_stack-swapped": lambda at: stack(at, byteorder=">"),
+    "tiff_stack-zlib": lambda at: stack(at, compression="zlib"),
+    "tiff_stack-lzw": lambda at: stack(at, compression="lzw", metadata=None),
+    "tiff_stack-zstd": lambda at: stack(at, compression="zstd"),
+    "tiff_stack-jpeg2000": lambda at: stack(at, compression="jpeg2000"),
+    "tiff_stack-tiles": lambda at: stack(at, tile=(16, 16), compression="zlib", dtype="float32"),
+    "tiff_stack-ome": lambda at: stack(at, name="scan.ome.tif", metadata={"axes": "ZYX"}),
+    "hdf5": lambda at: hdf5(at),
+    "hdf5-gzip": lambda at: hdf5(at, chunks=(2, 5, 6), compression="gzip"),
+    "hdf5-checked": lambda at: hdf5(at, chunks=(3, 10, 12), compression="lzf", fletcher32=True, shuffle=True),
+    "hdf5-virtual": virtual,
+}
+
+
+def read_all(path, form, dataset):
+    """Read a scan as check and conversion do."""
+    raw = open_raw(path, form, dataset)
+    assert raw.dtype.name in DTYPES
+    assert len(raw.shape) == 3
+    assert all(isinstance(edge, int) and edge > 0 for edge in raw.shape)
+    if raw.shape != SHAPE or raw.faults():  # the check refuses what is not as the sheet says
+        return
+    raw.doubts()
+    for axis in (0, 1):
+        part = ScanReader(raw, axis).read(1, 3)
+        assert part.shape == (2, *(n for other, n in enumerate(SHAPE) if other != axis))
+        assert part.dtype == raw.dtype
+
+
+@pytest.mark.parametrize("what", MAKE)
+@pytest.mark.parametrize(("number", "seed"), NUMBERS)
+def test_damaged_scans(tmp_path, what, number, seed):
+    damaged, path, dataset = MAKE[what](tmp_path)
+    assert failures(damaged, lambda: read_all(path, what.split("-")[0], dataset), number, seed) == []
+
+
+def test_every_format_of_scans_is_damaged():
+    assert {name.split("-")[0] for name in MAKE} == set(OF_SCANS)
+
+
+@pytest.mark.parametrize("what", ["tiff_folder", "tiff_stack-ome", "hdf5-gzip"])
+@pytest.mark.parametrize(("number", "seed"), NUMBERS)
+def test_a_damaged_scan_beside_a_good_one(tmp_path, what, number, seed):
+    damaged, _, _ = MAKE[what](tmp_path)
+    tifffile.imwrite(tmp_path / "good.tif", image(), photometric="minisblack")
+
+    def read():
+        found = survey(tmp_path, voxel_size_um=1.0)
+        assert "good" in [scan.sample for scan in found.scans]
+        if found.faults:
+            raise InputError(*found.faults)
+
+    assert failures(damaged, read, number // 2, seed) == []
+
+
+def test_good_files_are_read(tmp_path):
+    for what, make in MAKE.items():
+        _, path, dataset = make(tmp_path)
+        raw = open_raw(path, what.split("-")[0], dataset)
+        assert raw.faults() == []
+        assert raw.doubts() == []
+        assert (raw.read(0, 0, SHAPE[0]) == image()).all()
+        shutil.rmtree(tmp_path / "scan", ignore_errors=True)

@@ -1,0 +1,91 @@
+"""Text that people write and other programs save again: its encoding, and what cannot be shown of it.
+
+Standard library only: the Snakefile imports this.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import reprlib
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigError, Fault, TomoprofileError
+
+_MOST_BYTES = 16 * 2**20  # a sheet of 100,000 scans
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_SAVE_AS = "Save it as UTF-8 (in Excel: `Text (Tab delimited)` or `Unicode Text`; in an editor: encoding UTF-8)."
+# All but tab and the ends of lines: they move or end something where they are shown or stored.
+_CONTROL = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\u2028\u2029\\ud800-\\udfff]")
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
+
+
+def read_text(
+    path: Path,
+    what: str,
+    remedy: str,
+    kind: type[TomoprofileError] = ConfigError,
+    utf_16: bool = True,
+) -> str:
+    """Return the text of a file in UTF-8, or in UTF-16 as Excel writes it; line ends are those of the file.
+
+    Parameters
+    ----------
+    path : Path
+    what : str
+        What the file is, for messages (``the sample sheet``).
+    remedy : str
+        What to do when it cannot be read at all.
+    kind : type
+        Of the error.
+    utf_16 : bool
+        Whether other readers of the file also understand UTF-16.
+
+    Raises
+    ------
+    TomoprofileError
+        Of this kind; a wrong byte or character is named with its line.
+    """
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            problem = f"{what} has {path.stat().st_size} bytes, more than any has"
+            raise kind(Fault(str(path), "", problem, "Is it the right file?"))
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise kind(Fault(str(path), "", f"{what} cannot be read: {error}", remedy)) from None
+    wide = data.startswith(_UTF_16)
+    if wide and not utf_16:
+        raise kind(Fault(f"{path}:1", "UTF-16", f"{what} is not UTF-8", _SAVE_AS))
+    try:
+        text = data.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-16" if wide else "latin-1", "ignore")
+        got = "an odd number of bytes" if wide else f"byte 0x{data[error.start]:02x}"
+        raise kind(Fault(f"{path}:{_line(before)}", got, f"{what} is not UTF-8", _SAVE_AS)) from None
+    control = _CONTROL.search(text)
+    if control:
+        got = f"U+{ord(control[0]):04X}"
+        problem = f"{what} holds a character that is no text"
+        raise kind(Fault(f"{path}:{_line(text[: control.start()])}", got, problem, f"Remove it. {_SAVE_AS}"))
+    return text
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text that ends them as Unix, Windows or old Macs do, and no others."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def has_control(text: str) -> bool:
+    """Return whether a cell or a path holds what is no text: a tab, the end of a line, half a character."""
+    return "\t" in text or "\n" in text or "\r" in text or bool(_CONTROL.search(text))
+
+
+def shown(value: Any) -> str:
+    """Return a value for a message, short whatever it holds: YAML can make lists of lists without an end."""
+    return _SHORT.repr(value)
+
+
+def _line(before: str) -> int:
+    return len(lines_of(before))
