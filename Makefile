@@ -14,11 +14,12 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 DEMO := snakemake --configfile config/demo/config.yaml --cores $(CORES)
 
-.PHONY: help env demo test test-slurm test-browser test-gpu lint format schema bench bench-objects bench-accuracy bench-segmentation bench-profile bench-coverage acceptance clean
+.PHONY: help env demo test test-deep test-slurm test-browser test-gpu lint format schema bench bench-objects bench-accuracy bench-segmentation bench-profile bench-coverage acceptance clean
 
 help:
 	@echo "make demo      simulate a scan, run every stage, compare the result with the truth (about 5 minutes)"
-	@echo "make test      all tests"
+	@echo "make test      all tests but the long sweeps"
+	@echo "make test-deep  the long sweeps: many kills, cuts and faults; they write docs/reliability.md; hours"
 	@echo "make test-slurm  the tests on a real SLURM cluster, which they start; they fail if it cannot be started"
 	@echo "make test-browser  the tests of the report in Debian's Chromium; they fail if it is not available"
 	@echo "make test-gpu  the tests that need a CUDA device"
@@ -57,14 +58,21 @@ demo: $(INSTALLED)
 
 # The cluster tests mostly wait for the queue, so they run alongside the others; their output is shown afterwards.
 test: $(INSTALLED)
-	@log=$$(mktemp); pytest tests/slurm > $$log 2>&1 & slurm=$$!; trap 'kill $$slurm' INT TERM; \
-	pytest -m "not gpu" --ignore tests/slurm; others=$$?; \
+	@log=$$(mktemp); pytest -m "not deep" tests/slurm > $$log 2>&1 & slurm=$$!; trap 'kill $$slurm' INT TERM; \
+	pytest -m "not gpu and not deep" --ignore tests/slurm; others=$$?; \
 	echo "The tests on a SLURM cluster, which ran at the same time:"; \
 	wait $$slurm; failed=$$?; cat $$log; rm $$log; \
 	exit $$((others || failed))
 
+# One after the other: kills at random moments need to know how long a stage takes.
+test-deep: $(INSTALLED)
+	rm -rf .reliability
+	pytest -m "deep and not gpu" --ignore tests/slurm
+	TOMOPROFILE_SLURM_REQUIRED=1 pytest -m deep tests/slurm
+	python tests/reliability.py
+
 test-slurm: $(INSTALLED)
-	TOMOPROFILE_SLURM_REQUIRED=1 pytest tests/slurm
+	TOMOPROFILE_SLURM_REQUIRED=1 pytest -m "not deep" tests/slurm
 
 test-browser: $(INSTALLED)
 	TOMOPROFILE_BROWSER_REQUIRED=1 pytest tests/browser
