@@ -146,7 +146,7 @@ def test_of_a_dead_run_only_its_own_locks_go(tmp_path, capsys):
         assert sorted(path.name for path in place.iterdir()) == ["earlier.lock", "other.lock"]
     (line,) = capsys.readouterr().out.splitlines()
     assert f"process {2**22 + 1}" in line
-    assert "1 lock files are removed" in line
+    assert "lock files removed: 1;" in line
 
 
 def test_what_a_dead_run_left_running_is_ended_but_not_jobs_of_slurm(tmp_path, capsys):
@@ -156,7 +156,7 @@ def test_what_a_dead_run_left_running_is_ended_but_not_jobs_of_slurm(tmp_path, c
         with claimed("results", tmp_path, on_cluster=False):
             left.wait(5)  # raises when it is alive
             assert (of_slurm.poll(), unrelated.poll()) == (None, None)
-        assert "1 of its processes" in capsys.readouterr().out
+        assert "gone on: 1." in capsys.readouterr().out
     finally:
         for process in (left, of_slurm, unrelated):
             process.kill()

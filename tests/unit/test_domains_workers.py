@@ -115,7 +115,7 @@ def test_without_the_limit_dask_waits(tmp_path):
         client.wait_for_workers(1, timeout=30)
         part = client.submit(Deadly(tmp_path), 1, pure=False)
         with pytest.raises(TimeoutError):
-            part.result(timeout=10)
+            part.result(timeout=6)
         assert not client.nthreads()
 
 

@@ -108,13 +108,13 @@ class Claim(Process):
 
     def own_locks(self) -> list[Path]:
         """Return the locks that Snakemake set for this run: they came with it, and list files of its results."""
-        inside = f"{self.results}/"
-        return [
-            path
-            for name, (path, time) in _locks(self.work_dir).items()
-            if self.earlier_locks.get(name) != time
-            and any(line.startswith(inside) for line in path.read_text(errors="replace").splitlines())
-        ]
+        inside, own = f"{self.results}/", []
+        for name, (path, time) in _locks(self.work_dir).items():
+            with contextlib.suppress(FileNotFoundError):
+                lines = path.read_text(errors="replace").splitlines()
+                if self.earlier_locks.get(name) != time and any(line.startswith(inside) for line in lines):
+                    own.append(path)
+        return own
 
 
 @contextlib.contextmanager
@@ -216,11 +216,10 @@ def _clear_if_dead(path: Path, on_cluster: bool) -> None:
         ended = _end_processes(claim)
         locks = claim.own_locks()
         for lock in locks:
-            lock.unlink()
+            lock.unlink(missing_ok=True)
         path.unlink()
-    left = [f"{len(locks)} lock files are removed"] if locks else []
-    left += [f"{ended} of its processes, which went on, are ended"] if ended else []
-    print(f"Earlier, {claim} died. {'; '.join(['It no longer holds its results', *left])}.", flush=True)
+    cleared = f"lock files removed: {len(locks)}; processes ended that had gone on: {ended}"
+    print(f"Earlier, {claim} died. It no longer holds {path.parent}; {cleared}.", flush=True)
 
 
 def _is_still(path: Path, status: os.stat_result) -> bool:
@@ -285,8 +284,11 @@ def _belongs(process: Any, claim: Claim) -> bool:
 
 def _locks(work_dir: str) -> dict[str, tuple[Path, int]]:
     """Return Snakemake's lock files in a folder, with their times in nanoseconds."""
-    paths = Path(work_dir, ".snakemake/locks").glob("*.lock")
-    return {path.name: (path, path.stat().st_mtime_ns) for path in paths}
+    found = {}
+    for path in Path(work_dir, ".snakemake/locks").glob("*.lock"):
+        with contextlib.suppress(FileNotFoundError):  # of a run that ends just now
+            found[path.name] = (path, path.stat().st_mtime_ns)
+    return found
 
 
 def _begun(pid: int) -> int | None:
