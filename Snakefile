@@ -68,11 +68,20 @@ rule check:
         expand(SCAN.check, sample=SCANS),
 
 
+if workflow.is_main_process:
+    # Before Snakemake looks at its lock, which a killed run leaves behind; `onstart` would be after that.
+    workflow.execute = while_claimed(workflow.execute)
+    workflow.unlock = after_release(workflow.unlock)
+
+
 onstart:
+    if not is_claimed_here(LAYOUT.results):
+        raise WorkflowError(
+            "Nothing was started: with this version of Snakemake two runs would not see each other."
+        )
     try:
         findings = check_run(CONFIG, list(SCANS.values()))
         require(findings)
-        refuse_double_run(Path.cwd(), on_cluster=workflow.non_local_exec)
     except TomoprofileError as error:
         raise WorkflowError(f"Nothing was started.\n{error}") from None
     begin_run(CONFIG, list(SCANS.values()), snakemake.__version__)

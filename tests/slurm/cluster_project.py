@@ -27,20 +27,23 @@ class ClusterProject(Project):
     cluster: Cluster
     said: str = ""
 
-    def start(self, *arguments: object, profile: str = "with-accounting", **variables: str) -> subprocess.Popen[str]:
-        """Begin a run; it goes on in the background."""
+    def start(
+        self, *arguments: object, profile: str = "with-accounting", said_to: Path | None = None, **variables: str
+    ) -> subprocess.Popen[str]:
+        """Begin a run; it goes on in the background, and what it says goes to a pipe, or to a file."""
         command = [BIN / "snakemake", "--snakefile", ROOT / "Snakefile", *arguments]
         command += ["--workflow-profile", self.folder / "profiles" / profile, *QUICK, *THREADS]
-        return subprocess.Popen(
-            [str(part) for part in command],
-            cwd=self.folder,
-            env=self.cluster.environment | variables,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            preexec_fn=_listen_to_interrupts,
-        )
+        with said_to.open("w") if said_to else contextlib.nullcontext(subprocess.PIPE) as said:
+            return subprocess.Popen(
+                [str(part) for part in command],
+                cwd=self.folder,
+                env=self.cluster.environment | variables,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+                preexec_fn=_listen_to_interrupts,
+            )
 
     def on_cluster(self, *arguments: object, ok: bool = True, **options: str) -> str:
         """Run to the end; returns everything it said."""

@@ -5,11 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from distributed import Client, LocalCluster
 from domains_scan import measure
 from scipy import ndimage
 
@@ -79,6 +81,42 @@ class Deadly(Words):
 def test_workers_that_die_again_and_again_are_an_error_that_says_what_to_do(tmp_path):
     with pytest.raises(StageError, match="mem_mb"):
         DaskWorkers(local_cluster, 1).reduce(Deadly(tmp_path), [0, 1, 2], add)
+
+
+class Lonely:
+    """A cluster whose only worker is lost at item 1 and does not come back."""
+
+    def __init__(self, _):
+        self.cluster = LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1")
+        program = ("-m", "distributed.cli.dask_worker", self.cluster.scheduler_address, "--no-nanny", "--no-dashboard")
+        self.worker = subprocess.Popen(
+            [sys.executable, *program], env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        )
+
+    def __enter__(self):
+        return self.cluster
+
+    def __exit__(self, *_):
+        self.worker.kill()
+        self.worker.wait()
+        self.cluster.close()
+
+
+def test_a_worker_that_never_comes_back_is_an_error_and_not_waited_for_for_ever(tmp_path):
+    began = time.monotonic()
+    with pytest.raises(StageError, match=r"none came back(.|\n)*same command again"):
+        DaskWorkers(Lonely, 1, patience_s=5).reduce(Deadly(tmp_path), [0, 1, 2], add)
+    assert time.monotonic() - began < 60
+
+
+def test_without_the_limit_dask_waits(tmp_path):
+    """The mutant of the test above: what it must notice."""
+    with Lonely(1) as cluster, Client(cluster) as client:
+        client.wait_for_workers(1, timeout=30)
+        part = client.submit(Deadly(tmp_path), 1, pure=False)
+        with pytest.raises(TimeoutError):
+            part.result(timeout=6)
+        assert not client.nthreads()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 8])

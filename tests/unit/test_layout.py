@@ -19,7 +19,7 @@ def laid_out():
     """Return every path that a layout knows, folders for what has many files."""
     layout = Layout("<results>")
     scan = layout.scan("<sample>")
-    known = {layout.check, layout.run, layout.index, layout.comparison, layout.logs, layout.benchmarks}
+    known = {layout.check, layout.run, layout.claim, layout.index, layout.comparison, layout.logs, layout.benchmarks}
     known |= {layout.model("<model>").folder, layout.training_set("<model>")}
     known |= {scan.objects_at("low").parent, scan.domains_at("low").parent}
     known |= {StoreLayout(scan.folder / "*.ome.zarr").record("z00000").parent}

@@ -20,9 +20,9 @@ from tomoprofile.config import read_config
 from tomoprofile.config_file import load_config
 from tomoprofile.errors import TomoprofileError
 from tomoprofile.layout import BundleLayout, Layout
+from tomoprofile.run.claim import claimed, is_claimed_here, release
 from tomoprofile.run.estimates import BYTES_PER_VOXEL
 from tomoprofile.run.feasibility import check_run, require
-from tomoprofile.run.guard import refuse_double_run
 from tomoprofile.run.record import begin_run, end_run
 from tomoprofile.samples import read_samples
 from tomoprofile.labels.classes import Classes
@@ -343,6 +343,35 @@ def scan_minutes(base, gigavoxels_per_minute):
         return int((base + voxels / 1e9 / gigavoxels_per_minute) * 2 ** (attempt - 1))
 
     return minutes
+
+
+def while_claimed(execute):
+    """Return Snakemake's way to execute a plan, made to claim the results folder first; a dry run writes nothing."""
+
+    def claim_and_execute(executor_plugin, *arguments, **settings):
+        executor = executor_plugin.common_settings
+        if executor.dryrun_exec:
+            return execute(executor_plugin, *arguments, **settings)
+        try:
+            with claimed(LAYOUT.results, Path.cwd(), on_cluster=not executor.local_exec):
+                return execute(executor_plugin, *arguments, **settings)
+        except TomoprofileError as error:
+            raise WorkflowError(f"Nothing was started.\n{error}") from None
+
+    return claim_and_execute
+
+
+def after_release(unlock):
+    """Return Snakemake's way to unlock a folder, made to release the claim on the results folder first."""
+
+    def release_and_unlock():
+        try:
+            release(LAYOUT.results)
+        except TomoprofileError as error:
+            raise WorkflowError(f"Nothing was unlocked.\n{error}") from None
+        unlock()
+
+    return release_and_unlock
 
 
 def write_index_of_unfinished_run():

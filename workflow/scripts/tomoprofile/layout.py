@@ -17,8 +17,9 @@ class Layout:
     ----------
     results : Path
         The folder itself.
-    check, run, index, comparison : Path
-        What the check found, the record of the last run, the page of the beamtime and its table.
+    check, run, claim, index, comparison : Path
+        What the check found, the record of the last run, whose the folder is now, the page of the beamtime and its
+        table.
     logs, benchmarks : Path
         Folders with one file per job.
     """
@@ -27,6 +28,7 @@ class Layout:
         self.results = Path(results)
         self.check = self.results / "check.tsv"
         self.run = self.results / "run.json"
+        self.claim = self.results / "claim.json"
         self.index = self.results / "index.html"
         self.comparison = self.results / "comparison.parquet"
         self.logs = self.results / "logs"

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -23,7 +23,13 @@ Result = TypeVar("Result")
 _SCRIPTS = Path(__file__).parents[2]
 _LEAST_MINUTES = 10
 _SHARDS_A_PROCESS = 8  # a shard takes a third of a second, a process three seconds to start
-_PATIENCE_S = 3600.0
+_PATIENCE_S = 3600.0  # for the queue of a cluster
+_LOCAL_PATIENCE_S = 120.0  # for a process of this machine, which takes three seconds to start
+_LOOK_S = 5.0
+_NO_WORKER = (
+    "Run the same command again; when that does not help, give the rule more memory (`mem_mb`) or fewer threads, and "
+    "with `objects.slurm_workers` check the queue (`squeue`) or set it to 0."
+)
 
 
 class Workers(Protocol):
@@ -78,10 +84,14 @@ class DaskWorkers:
     least_items : int
         Number of items that justify a worker, which takes seconds to start; with fewer than two workers there is no
         cluster.
+    patience_s : float
+        How long to go on without any worker, in seconds: at the beginning, and when all are lost and none comes back.
     """
 
-    def __init__(self, start: Callable[[int], Any], most: int, least_items: int = 1) -> None:
-        self._start, self._most, self._least_items = start, most, least_items
+    def __init__(
+        self, start: Callable[[int], Any], most: int, least_items: int = 1, patience_s: float = _PATIENCE_S
+    ) -> None:
+        self._start, self._most, self._least_items, self._patience_s = start, most, least_items, patience_s
 
     def reduce(
         self, measure: Callable[[Item], Result], items: Sequence[Item], join: Callable[[Result, Result], Result]
@@ -91,7 +101,7 @@ class DaskWorkers:
         Raises
         ------
         StageError
-            When workers die repeatedly, or none starts.
+            When workers die repeatedly, none starts, or all are lost.
         """
         count = min(self._most, len(items) // self._least_items)
         if count < 2 and self._most > 1:
@@ -101,24 +111,39 @@ class DaskWorkers:
         with self._start(count) as cluster, Client(cluster) as client:
             LOG.info("Dask's dashboard: %s", client.dashboard_link)
             try:
-                client.wait_for_workers(1, timeout=_PATIENCE_S)
+                client.wait_for_workers(1, timeout=self._patience_s)
                 parts = client.map(measure, items, pure=False)
-                return _joined(_fetched(parts), len(parts), join)
+                return _joined(_fetched(parts, client, self._patience_s), len(parts), join)
             except KilledWorker as error:
                 remedy = "Read the logs of the workers; give the rule more memory (`mem_mb`) or fewer threads."
                 raise StageError(Fault("Dask", "", f"workers died repeatedly: {error}", remedy)) from None
             except TimeoutError:
-                remedy = "Check the queue (`squeue`), or set `objects.slurm_workers: 0`."
-                problem = f"no worker started within {_PATIENCE_S / 60:g} minutes"
-                raise StageError(Fault("objects.slurm_workers", "", problem, remedy)) from None
+                problem = f"no worker started within {self._patience_s / 60:g} minutes"
+                raise StageError(Fault("Dask", "", problem, _NO_WORKER)) from None
 
 
-def _fetched(parts: list[Any]) -> Iterator[Any]:
+def _fetched(parts: list[Any], client: Any, patience_s: float) -> Iterator[Any]:
     """Yield results in order, each sent once: joined by the workers, sums would travel at every level of the tree."""
     while parts:
         part = parts.pop(0)
+        _wait(part, client, patience_s)
         yield part.result()
         part.release()
+
+
+def _wait(part: Any, client: Any, patience_s: float) -> None:
+    """Wait for a result as long as there are workers: Dask itself would wait for ever for one that does not return."""
+    from distributed import wait
+
+    seen = time.monotonic()
+    while not part.done():
+        with suppress(TimeoutError):
+            wait([part], timeout=min(_LOOK_S, patience_s))
+        if client.nthreads():
+            seen = time.monotonic()
+        elif time.monotonic() - seen > patience_s:
+            problem = f"all workers were lost, and none came back within {patience_s / 60:g} minutes"
+            raise StageError(Fault("Dask", "", problem, _NO_WORKER))
 
 
 @contextmanager
@@ -142,7 +167,7 @@ def workers_of(slurm_workers: int, threads: int, mem_mb: int, folder: Path) -> I
         yield DaskWorkers(lambda count: _slurm_cluster(count, each_mb, folder), slurm_workers)
     elif threads > 1:
         with _script_not_run_again():
-            yield DaskWorkers(local_cluster, threads, _SHARDS_A_PROCESS)
+            yield DaskWorkers(local_cluster, threads, _SHARDS_A_PROCESS, _LOCAL_PATIENCE_S)
     else:
         yield Here()
 

@@ -6,13 +6,11 @@ Light on purpose, as the Snakefile imports it.
 from __future__ import annotations
 
 import json
-import os
-import socket
 import sys
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from .. import __version__
 from ..config import Config
@@ -20,17 +18,16 @@ from ..errors import Fault, InputError
 from ..files import whole_file
 from ..layout import Layout
 from ..samples import Scan
+from .claim import Process
 
 
-class Run(BaseModel):
-    """``run.json``: the last run that was started in a results folder.
+class Run(Process):
+    """``run.json``: the last run that was started in a results folder, and the process that controls it.
 
     Attributes
     ----------
     started, ended : datetime
         With time zone; ``ended`` is None while the run goes on, and remains so when it was killed.
-    host, pid
-        The process that controls the run.
     command : list of str
         How it was called.
     work_dir : str
@@ -45,8 +42,6 @@ class Run(BaseModel):
 
     started: datetime
     ended: datetime | None = None
-    host: str
-    pid: int
     command: list[str]
     work_dir: str
     software: dict[str, str]
@@ -62,15 +57,13 @@ class Run(BaseModel):
         """Return whether the run is still going, as far as this machine can tell."""
         if self.ended:
             return False
-        return self.host != socket.gethostname() or _exists(self.pid)
+        return self.fate() != "dead"
 
 
 def begin_run(config: Config, scans: list[Scan], snakemake: str) -> None:
     """Write ``run.json``."""
-    run = Run(
+    run = Run.this(
         started=datetime.now().astimezone(),
-        host=socket.gethostname(),
-        pid=os.getpid(),
         command=sys.argv,
         work_dir=str(Path.cwd()),
         software={"tomoprofile": __version__, "snakemake": snakemake, "python": sys.version.split()[0]},
@@ -106,13 +99,3 @@ def read_run(results: str | Path) -> Run:
 def _write(run: Run) -> None:
     with whole_file(run.layout.run) as partial:
         partial.write_text(json.dumps(run.model_dump(mode="json"), indent=1) + "\n")
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
