@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 DEMO := snakemake --configfile config/demo/config.yaml --cores $(CORES)
 
-.PHONY: help env demo test test-deep test-slurm test-browser test-gpu lint format schema bench bench-objects bench-accuracy bench-segmentation bench-profile bench-coverage acceptance clean
+.PHONY: help env demo test test-deep test-slurm test-browser test-gpu lint format schema changes bench bench-objects bench-accuracy bench-segmentation bench-profile bench-coverage acceptance clean
 
 help:
 	@echo "make demo      simulate a scan, run every stage, compare the result with the truth (about 5 minutes)"
@@ -26,6 +26,7 @@ help:
 	@echo "make acceptance  the acceptance gates on simulated scans, with the true mask and with networks: about an hour"
 	@echo "make lint      ruff, snakefmt and snakemake --lint"
 	@echo "make schema    write the configuration schema and the tables of config/README.md and docs/outputs.md"
+	@echo "make changes   write docs/changes.md: what is done again after which change"
 	@echo "make bench     benchmarks of scale, inference and report"
 	@echo "make bench-objects  labels and measures compared with cc3d, SimpleITK, scikit-image, PoreSpy: resumable, an hour"
 	@echo "make bench-accuracy  errors of every measure against analytic shapes (docs/accuracy.md): about half an hour"
@@ -98,6 +99,9 @@ format: $(INSTALLED)
 
 schema: $(INSTALLED)
 	tomoprofile schema
+
+changes: $(INSTALLED)
+	TOMOPROFILE_WRITE_PAGES=1 pytest tests/workflow/test_changes.py
 
 bench: $(INSTALLED)
 	python benchmarks/scale.py

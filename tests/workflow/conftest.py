@@ -2,9 +2,18 @@
 
 import pytest
 from project import Project
+from whole_way import run_once
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Project:
     """An empty working folder, one for each test module."""
     return Project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="session")
+def whole_way(tmp_path_factory) -> Project:
+    """A project in which everything was run once; tests leave it as finished as they find it."""
+    made = Project(tmp_path_factory.mktemp("whole_way"))
+    run_once(made)
+    return made
