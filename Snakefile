@@ -35,6 +35,7 @@ localrules:
     check,
     create_store,
     describe_store,
+    create_probability,
     create_instances,
     accept_mask,
     discard_stores,

@@ -16,9 +16,9 @@ from tomoprofile.labels.classes import Classes
 from tomoprofile.layout import ScanLayout
 from tomoprofile.run.check import check_scan
 from tomoprofile.samples import MaskImage, OwnMask, Scan, parse_mask
-from tomoprofile.segment.given_mask import accept_mask, enter_mask, lay_out_instances
+from tomoprofile.segment.given_mask import accept_mask, create_instances, enter_mask
 from tomoprofile.segment.kinds import segmenter_at, segmenter_of
-from tomoprofile.volume.convert import lay_out_stores
+from tomoprofile.volume.convert import create_probability
 from tomoprofile.volume.masks import MOST_ID, read_mask
 from tomoprofile.volume.store import create_store, open_store
 
@@ -81,10 +81,10 @@ def enter(folder, scan, model=None):
     """Enter a mask slab by slab, as jobs do; returns probability by class, ids and ``mask.json``."""
     classes = Classes.of_mask(scan.own_mask, model)
     files = ScanLayout(folder)
-    lay_out_stores(scan, SHARD, files, classes.measured)
+    create_probability(scan, SHARD, classes.measured, files.probability.path)
     stores = [files.probability.path]
     if scan.has_instances:
-        lay_out_instances(scan, SHARD, files.instances.path)
+        create_instances(scan, SHARD, files.instances.path)
         stores.append(files.instances.path)
     records = []
     for start in range(0, scan.slices, 2 * SHARD):

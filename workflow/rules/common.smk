@@ -64,6 +64,11 @@ def columns_of_voxels(wildcards):
     return scan_of(wildcards).voxels
 
 
+def raw_columns(wildcards):
+    """Return the columns of the sheet that a header holds."""
+    return scan_of(wildcards).raw
+
+
 def columns_of_mask(wildcards):
     """Return the columns of the sheet that entering a scan's own mask depends on."""
     return scan_of(wildcards).voxels | {"mask": scan_of(wildcards).mask}

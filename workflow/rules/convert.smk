@@ -2,12 +2,11 @@
 
 
 rule create_store:
-    """Write the layout of a scan's stores, which later jobs fill."""
+    """Write the layout of the store of grey values, which later jobs fill."""
     input:
         check=SCAN.check,
     output:
-        volume=SCAN.volume.array,
-        probability=SCAN.probability.array,
+        array=SCAN.volume.array,
     log:
         LAYOUT.log("create_store", "{sample}"),
     benchmark:
@@ -20,10 +19,7 @@ rule create_store:
         runtime=5,
     params:
         scan=columns_of_voxels,
-        folder=str(SCAN.folder),
         shard_slices=CONFIG.store.shard_slices,
-        classes=measured_classes,
-        uncertainty=uncertainty,
         algorithm_version=3,
     script:
         "../scripts/create_store.py"
@@ -32,12 +28,9 @@ rule create_store:
 rule describe_store:
     """Write voxel size and meaning of the grey values, on which no converted slab depends."""
     input:
-        volume=SCAN.volume.array,
-        probability=SCAN.probability.array,
-        instances=lambda wildcards: files_of(wildcards).instances.array if scan_of(wildcards).has_instances else [],
+        array=SCAN.volume.array,
     output:
-        volume=SCAN.volume.metadata,
-        probability=SCAN.probability.metadata,
+        metadata=SCAN.volume.metadata,
     log:
         LAYOUT.log("describe_store", "{sample}"),
     benchmark:
@@ -49,8 +42,7 @@ rule describe_store:
         mem_mb=1000,
         runtime=5,
     params:
-        scan=mask_columns,
-        folder=str(SCAN.folder),
+        scan=raw_columns,
         algorithm_version=1,
     script:
         "../scripts/describe_store.py"

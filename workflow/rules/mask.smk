@@ -2,11 +2,12 @@
 
 
 rule create_instances:
-    """Write the layout of the store for given objects."""
+    """Write the metadata of the store for given objects."""
     input:
-        check=SCAN.check,
+        described=SCAN.volume.metadata,
     output:
-        store=SCAN.instances.array,
+        array=SCAN.instances.array,
+        metadata=SCAN.instances.metadata,
     log:
         LAYOUT.log("create_instances", "{sample}"),
     benchmark:
@@ -20,7 +21,7 @@ rule create_instances:
         mem_mb=1000,
         runtime=5,
     params:
-        scan=columns_of_mask,
+        scan=mask_columns,
         shard_slices=CONFIG.store.shard_slices,
         algorithm_version=2,
     script:

@@ -86,6 +86,33 @@ rule compare_with_model:
         "../scripts/compare_with_model.py"
 
 
+rule create_probability:
+    """Write the metadata of the stores of probability and uncertainty, which later jobs fill."""
+    input:
+        described=SCAN.volume.metadata,
+    output:
+        array=SCAN.probability.array,
+        metadata=SCAN.probability.metadata,
+    log:
+        LAYOUT.log("create_probability", "{sample}"),
+    benchmark:
+        LAYOUT.benchmark("create_probability", "{sample}")
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        scan=raw_columns,
+        shard_slices=CONFIG.store.shard_slices,
+        classes=measured_classes,
+        uncertainty=uncertainty,
+        algorithm_version=1,
+    script:
+        "../scripts/create_probability.py"
+
+
 rule predict_slab:
     """Segment one slab, slice by slice, into whole shards of the probability of each measured class."""
     input:

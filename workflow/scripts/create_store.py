@@ -1,15 +1,12 @@
-"""Write the layout of the stores of a scan."""
+"""Write the layout of the store of a scan's grey values."""
 
 from pathlib import Path
 
-from tomoprofile.layout import ScanLayout
 from tomoprofile.logs import rule_logging
 from tomoprofile.samples import Scan
-from tomoprofile.volume.convert import lay_out_stores
+from tomoprofile.volume.store import lay_out_store
 
 with rule_logging(snakemake.log[0]):
-    params = snakemake.params
-    files = ScanLayout(Path(params.folder))
-    lay_out_stores(
-        Scan.model_validate(params.scan), params.shard_slices, files, params.classes, bool(params.uncertainty)
-    )
+    scan = Scan.model_validate(snakemake.params.scan)
+    volume = Path(snakemake.output.array).parents[1]
+    lay_out_store(volume, scan.shape, scan.dtype, snakemake.params.shard_slices)

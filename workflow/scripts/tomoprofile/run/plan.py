@@ -59,10 +59,11 @@ def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
 
     def convert() -> Iterator[PlannedJob]:
         yield job("check_inputs", files.check)
-        # The store of the uncertainty is not an output of any rule.
-        uncertainty = 1 if needs.uncertainty else 0
-        yield job("create_store", files.volume.array, files.probability.array, beside=uncertainty)
-        yield job("describe_store", files.volume.metadata, files.probability.metadata, beside=uncertainty)
+        yield job("create_store", files.volume.array)
+        yield job("describe_store", files.volume.metadata)
+        # The store of the uncertainty is not an output of any rule; its metadata have digests, too.
+        beside = 4 if needs.uncertainty else 0
+        yield job("create_probability", files.probability.array, files.probability.metadata, beside=beside)
         for slab, shards in _slabs(scan, config):
             yield job("convert_slab", files.volume.record(slab), slab=slab, beside=shards)
 
@@ -89,7 +90,7 @@ def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
 
     def accept_given_mask(instances: bool) -> Iterator[PlannedJob]:
         if instances:
-            yield job("create_instances", files.instances.array, beside=1)
+            yield job("create_instances", files.instances.array, files.instances.metadata)
         for slab, shards in _slabs(scan, config):
             if instances:
                 records = files.probability.record(slab), files.instances.record(slab)

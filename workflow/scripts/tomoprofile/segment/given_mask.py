@@ -21,6 +21,7 @@ from ..files import read_record, write_record
 from ..labels.classes import Classes
 from ..logs import LOG, progress
 from ..samples import OwnMask, Scan
+from ..volume.convert import source_of
 from ..volume.masks import (
     classes_in,
     foreground,
@@ -30,12 +31,12 @@ from ..volume.masks import (
     several_values,
 )
 from ..volume.probability import CERTAIN
-from ..volume.store import lay_out_store, open_store
+from ..volume.store import create_store, open_store
 
 LEVEL = 0.5  # a mask holds only 0 and 1, so any level in between gives the same
 
 
-def lay_out_instances(scan: Scan, shard_slices: int, instances: Path) -> None:
+def create_instances(scan: Scan, shard_slices: int, instances: Path) -> None:
     """Create the empty store of a scan's own objects: uint32, 0 is background.
 
     Parameters
@@ -46,7 +47,8 @@ def lay_out_instances(scan: Scan, shard_slices: int, instances: Path) -> None:
     instances : Path
         Folder of the store.
     """
-    lay_out_store(instances, scan.shape, "uint32", shard_slices)
+    source = source_of(scan, scan.mask)
+    create_store(instances, scan.shape, "uint32", scan.voxel_size_um, shard_slices, attributes=source)
 
 
 class MaskReader:

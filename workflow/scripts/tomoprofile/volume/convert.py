@@ -5,27 +5,29 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import Fault, InputError
-from ..layout import ScanLayout
 from ..logs import LOG, progress
 from ..samples import Scan
 from .grey import GreyScale
 from .probability import PROBABILITY, SPREAD
 from .readers import ScanReader, open_raw
-from .store import describe_store, lay_out_store, open_store
+from .store import create_store, describe_store, open_store
 
 
-def lay_out_stores(
-    scan: Scan,
-    shard_slices: int,
-    files: ScanLayout,
-    classes: Sequence[str],
-    with_uncertainty: bool = False,
+def describe_volume(scan: Scan, volume: Path) -> None:
+    """Write voxel size and meaning of the grey values of a scan whose store has a layout."""
+    grey = GreyScale(scan.grey_slope, scan.grey_offset, scan.grey_unit)
+    describe_store(volume, scan.voxel_size_um, grey, source_of(scan, scan.path))
+
+
+def create_probability(
+    scan: Scan, shard_slices: int, classes: Sequence[str], probability: Path, uncertainty: Path | None = None
 ) -> None:
-    """Create the empty stores of a scan: grey values, the probability of each measured class, and its uncertainty.
+    """Create the empty stores of the probability of each measured class and, if wanted, of its uncertainty.
 
     Parameters
     ----------
@@ -33,37 +35,22 @@ def lay_out_stores(
         Row of the sample sheet.
     shard_slices : int
         Whole slices in one shard file.
-    files : ScanLayout
-        Where they lie.
     classes : sequence of str
-        Names of the measured classes, the channels of the probability and of its uncertainty.
-    with_uncertainty : bool
-        Whether there is a third store, for the spread over test-time flips.
+        Names of the measured classes, the channels of both stores.
+    probability : Path
+        Folder of the store.
+    uncertainty : Path, optional
+        Folder of a further store, for the spread over test-time flips.
     """
-    lay_out_store(files.volume.path, scan.shape, scan.dtype, shard_slices)
-    for store in (files.probability, files.uncertainty)[: 1 + with_uncertainty]:
-        lay_out_store(store.path, scan.shape, "uint8", shard_slices, classes)
+    for path, meaning in ((probability, PROBABILITY), (uncertainty, SPREAD)):
+        if path:
+            source = source_of(scan, scan.path)
+            create_store(path, scan.shape, "uint8", scan.voxel_size_um, shard_slices, meaning, source, classes)
 
 
-def describe_stores(scan: Scan, files: ScanLayout) -> None:
-    """Write voxel size and meaning of the values of all stores of a scan that have a layout.
-
-    Parameters
-    ----------
-    scan : Scan
-        Row of the sample sheet.
-    files : ScanLayout
-        Where they lie.
-    """
-    grey = GreyScale(scan.grey_slope, scan.grey_offset, scan.grey_unit)
-    # The way back from the store's axes to those of the raw file.
-    facts = {"source": {"sample": scan.sample, "path": scan.path, "slice_axis": scan.slice_axis}}
-    of_mask = {"source": {"sample": scan.sample, "path": scan.mask, "slice_axis": scan.slice_axis}}
-    describe_store(files.volume.path, scan.voxel_size_um, grey, facts)
-    describe_store(files.probability.path, scan.voxel_size_um, PROBABILITY, facts)
-    for store, scale, source in ((files.uncertainty, SPREAD, facts), (files.instances, None, of_mask)):
-        if store.array.exists():
-            describe_store(store.path, scan.voxel_size_um, scale, source)
+def source_of(scan: Scan, path: str) -> dict[str, Any]:
+    """Return the metadata of a store that tell the way back from its axes to those of the file it came from."""
+    return {"source": {"sample": scan.sample, "path": path, "slice_axis": scan.slice_axis}}
 
 
 def convert_slab(scan: Scan, volume: str | Path, start: int, stop: int) -> str:
