@@ -345,9 +345,7 @@ def test_a_lost_chunk_is_named_where_a_body_is_cut(tmp_path, form):
 
 
 @pytest.mark.parametrize("form", [2, 3])
-@pytest.mark.parametrize(
-    "damage", [lambda data: data[:-7], lambda data: data + b"x", lambda data: b"", lambda data: b"x"]
-)
+@pytest.mark.parametrize("kept", [-7, 16, 1, 0, None])
 def test_a_blosc_chunk_of_another_length_is_refused_before_it_crashes_the_decoder(tmp_path, form, kept):
     path = tmp_path / "m.zarr"
     codec = zarr.codecs.BloscCodec() if form == 3 else numcodecs.Blosc()
