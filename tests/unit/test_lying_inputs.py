@@ -13,6 +13,7 @@ from pathlib import Path
 
 import h5py
 import nibabel
+import numcodecs
 import numpy as np
 import pytest
 import tifffile
@@ -341,6 +342,20 @@ def test_a_lost_chunk_is_named_where_a_body_is_cut(tmp_path, form):
     (fault,) = read_mask(OF_CHUNKED, MaskImage(str(path))).raw.faults()
     assert chunk in fault.problem
     assert "cut at its border" in fault.problem
+
+
+@pytest.mark.parametrize("form", [2, 3])
+@pytest.mark.parametrize("kept", [-7, 16, 1, 0, None])
+def test_a_blosc_chunk_of_another_length_is_refused_before_it_crashes_the_decoder(tmp_path, form, kept):
+    path = tmp_path / "m.zarr"
+    codec = zarr.codecs.BloscCodec() if form == 3 else numcodecs.Blosc()
+    zarr.create_array(str(path), data=ball(), chunks=(3, 10, 12), zarr_format=form, compressors=codec)
+    assert (mask_of(path) == ball()).all()
+    chunk = path / ("c/1/0/0" if form == 3 else "1.0.0")
+    good = chunk.read_bytes()
+    chunk.write_bytes(good + b"x" if kept is None else good[:kept])
+    with pytest.raises(InputError, match="chunk"):
+        mask_of(path)
 
 
 def test_a_store_of_which_only_the_metadata_were_copied_is_refused(tmp_path):

@@ -100,6 +100,7 @@ class HDF5Dataset(LazyImage):
         with _open(self.path) as file, decoding(self.path, "HDF5", "the list of chunks"):
             item = file[self.dataset]
             edges, fill = item.chunks, item.fillvalue
+            refuse_impossible_shape(f"{self.path}: chunks", edges or ())
             given = (
                 sum(int(part.vspace.get_select_npoints()) for part in item.virtual_sources()) if item.is_virtual else 0
             )

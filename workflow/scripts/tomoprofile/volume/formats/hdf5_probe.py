@@ -21,8 +21,10 @@ SECONDS = 120  # large files on a slow network drive take a few
 # Errors are not reported: whoever opens the file afterwards meets them, too. The alarm ends the process even inside the
 # library, also when nobody waits for it any more.
 _PROBE = """
-import json, signal, sys
+import json, resource, signal, sys
 import h5py
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kilobytes
 def attempt(step):
     try:
         step()
@@ -31,6 +33,7 @@ def attempt(step):
 for line in sys.stdin:
     path, dataset, seconds = json.loads(line)
     signal.alarm(seconds)
+    before, answer = peak(), "opened"
     try:
         with h5py.File(path, "r") as file:
             if dataset:
@@ -40,14 +43,16 @@ for line in sys.stdin:
                     attempt(lambda: part.fillvalue)
                 attempt(lambda: item.virtual_sources())
                 attempt(lambda: item.id.chunk_iter(lambda info: None))
-                if item.size // len(item) * item.dtype.itemsize < 2**28:
+                if peak() - before > 150_000:
+                    answer = "memory"  # a damaged header promised a text of that size
+                elif item.size // len(item) * item.dtype.itemsize < 2**28:
                     attempt(lambda: item[-1:])
             else:
                 file.visititems(lambda name, item: None)
     except Exception:
         pass
     signal.alarm(0)
-    print("opened", flush=True)
+    print(answer, flush=True)
 """
 
 
@@ -69,16 +74,16 @@ class _Helper:
         """Whether it serves this process, and not the one this was forked from."""
         return self.owner == os.getpid() and self.process.poll() is None
 
-    def opens(self, path: str, dataset: str) -> bool:
-        """Return whether it could open a dataset, or all of a file, and lives."""
+    def answer(self, path: str, dataset: str) -> str:
+        """Return what it says after opening a dataset, or all of a file; nothing when it ended."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         try:
             self.process.stdin.write(json.dumps([path, dataset, SECONDS]) + "\n")
             self.process.stdin.flush()
-            return self.process.stdout.readline() == "opened\n"
+            return self.process.stdout.readline().strip()
         except OSError:
-            return False
+            return ""
 
 
 _HELPERS: list[_Helper] = []
@@ -98,10 +103,15 @@ def _require(path: str, dataset: str, *_: int) -> None:
     if not _HELPERS or not _HELPERS[0].is_mine:
         _HELPERS[:] = [_Helper()]
     helper = _HELPERS[0]
-    if helper.opens(path, dataset):
+    answer = helper.answer(path, dataset)
+    if answer == "opened":
         return
     _HELPERS.clear()
     helper.process.communicate()
-    late = helper.process.returncode == -signal.SIGALRM
-    told = f"its library does not finish opening it in {SECONDS} s" if late else "its library crashes"
+    if answer:
+        told = "its header takes more memory than any has"
+    elif helper.process.returncode == -signal.SIGALRM:
+        told = f"its library does not finish opening it in {SECONDS} s"
+    else:
+        told = "its library crashes"
     raise InputError(Fault(path, dataset, f"the file cannot be read as HDF5: {told}", COPY_AGAIN))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
+import struct
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -44,9 +47,10 @@ class ZarrImage(LazyImage):
             remedy = "Save one channel and one time point as z, y, x."
             raise InputError(Fault(str(path), got, "the array is not a 3-D image", remedy))
         refuse_impossible_shape(path, (z, y, x))
-        if _is_pickled(described):
+        if _uses(described, "pickle"):
             problem = "the chunks are pickled, which could run code; they are not opened"
             raise InputError(Fault(str(path), "codec pickle", problem, "Save the array with another codec."))
+        self._is_blosc = _uses(described, "blosc") and self._array.shards is None
         self._more = (0,) * len(more)
         self.shape: tuple[int, int, int] = (z, y, x)
 
@@ -77,6 +81,7 @@ class ZarrImage(LazyImage):
             edges = tuple(self._array.shards or self._array.chunks)[-3:]
             fill = np.asarray(self._array.fill_value if self._array.fill_value is not None else 0)[()]
             stored = self._stored()
+        refuse_impossible_shape(f"{self.path}: chunks", edges)
         return missing_chunks(Chunks(str(self.path), self.shape, edges, stored, fill, self._part, self._name))
 
     def _stored(self) -> dict[tuple[int, int, int], int]:
@@ -94,8 +99,27 @@ class ZarrImage(LazyImage):
         return self._array.metadata.encode_chunk_key((*self._more, *index))
 
     def _part(self, index: tuple[slice, ...], what: str = "a part") -> NDArray[Any]:
+        if self._is_blosc:
+            self._refuse_other_lengths(index)
         with decoding(self.path, "Zarr", what):
             return np.asarray(self._array[(*self._more, *index)])
+
+    def _refuse_other_lengths(self, index: tuple[slice, ...]) -> None:
+        """Compare the bytes that each chunk promises with those there are: Blosc crashes where there are fewer."""
+        edges = tuple(self._array.chunks)[-3:]
+        refuse_impossible_shape(f"{self.path}: chunks", edges)
+        ends = [part.indices(n)[:2] for part, n in zip(index, self.shape, strict=True)]
+        ranges = [range(start // edge, -(-stop // edge)) for (start, stop), edge in zip(ends, edges, strict=True)]
+        for place in itertools.product(*ranges):
+            file = self.path / self._array.path / self._name((place[0], place[1], place[2]))
+            if not file.is_file():
+                continue
+            with decoding(file, "a chunk"), file.open("rb") as opened:
+                whole, _, packed = struct.unpack_from("<III", opened.read(16), 4)
+            size, expected = file.stat().st_size, math.prod(edges) * self.dtype.itemsize
+            if (packed, whole) != (size, expected):
+                problem = f"the head of the chunk promises {packed} bytes for {whole}; there are {size} for {expected}"
+                raise InputError(Fault(str(file), "", problem, COPY_AGAIN))
 
 
 def _array_of(path: Path) -> zarr.Array:
@@ -116,14 +140,16 @@ def _array_of(path: Path) -> zarr.Array:
     raise InputError(Fault(str(path), f"{len(arrays)} arrays", problem, f"Name the array itself ({inside})."))
 
 
-def _is_pickled(described: Any) -> bool:
-    """Return whether a codec anywhere in the metadata of an array unpickles what it reads."""
+def _uses(described: Any, codec: str) -> bool:
+    """Return whether a codec of this name stands anywhere in the metadata of an array."""
     if isinstance(described, dict):
         names = (str(described.get(key, "")) for key in ("id", "name"))
-        return any(name.split(".")[-1] == "pickle" for name in names) or any(map(_is_pickled, described.values()))
+        return any(name.split(".")[-1] == codec for name in names) or any(
+            _uses(value, codec) for value in described.values()
+        )
     if isinstance(described, list | tuple):
-        return any(map(_is_pickled, described))
-    return "pickle" in type(described).__name__.lower()
+        return any(_uses(value, codec) for value in described)
+    return codec in type(described).__name__.lower()
 
 
 FORMAT = Format(
