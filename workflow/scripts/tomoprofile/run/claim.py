@@ -188,7 +188,7 @@ def _written(path: Path, mine: Claim) -> bool:
         return True
     except FileExistsError:
         # A network file system may repeat a request whose answer was lost, and then finds its own link.
-        return path.exists() and path.samefile(partial)
+        return _is_still(path, partial.stat())
     except OSError:  # a file system without links
         with contextlib.suppress(FileExistsError), path.open("x") as file:
             file.write(text)
