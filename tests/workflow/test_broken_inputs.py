@@ -202,3 +202,19 @@ def test_slices_normalised_one_by_one_are_suspected(broken):
         tifffile.imwrite(path, image)
     said, _ = check(broken, broken.row)
     assert "normalised one by one" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"store:\n\tshard_slices: 2\n", "config.yaml:2"),
+        ("title: Kr\u00fcmel\n".encode("latin-1"), "UTF-8"),
+        (b"- a\n- b\n", "config.yaml"),
+        (b"", "config.yaml"),
+    ],
+)
+def test_a_configuration_that_cannot_be_read_is_named_by_the_workflow_and_the_check(broken, content, told):
+    (broken.folder / "config/config.yaml").write_bytes(content)
+    for said in (broken.snakemake(ok=False), broken.run("tomoprofile", "check").stderr):
+        assert told in said
+        assert "Traceback" not in said
