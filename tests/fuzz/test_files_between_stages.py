@@ -14,25 +14,29 @@ import numpy as np
 import pytest
 import reliability
 import torch
+from fuzz.harness import failures
 from fuzz.mutations import mutations
 from model_facts import model_facts, write_bundle
 from report_scan import measure_scan
 
+from tomoprofile.config import read_config
 from tomoprofile.domains.objects import iter_runs, read_objects_metadata
 from tomoprofile.errors import DamageError, TomoprofileError
 from tomoprofile.files import digest_file, read_record, seal, write_record
 from tomoprofile.labels.training_set import LabelledSlice, TrainingSet, read_training_set, write_training_set
-from tomoprofile.layout import BundleLayout, StoreLayout
+from tomoprofile.layout import BundleLayout, Layout, StoreLayout
 from tomoprofile.network.bundle import load_network
 from tomoprofile.network.facts import read_facts
 from tomoprofile.network.unet import SliceNetwork
-from tomoprofile.profile.depth import Plane
+from tomoprofile.run.record import Run, read_run
+from tomoprofile.samples import Scan
 from tomoprofile.segment.segmenter import level_of
 from tomoprofile.segment.threshold import read_threshold
 from tomoprofile.shift.appearance import Appearance, look_at_scan
 from tomoprofile.substrate.resin import Resin
 from tomoprofile.tables import TABLES
 from tomoprofile.tables import read_facts as facts_of_table
+from tomoprofile.volume.plane import Plane
 from tomoprofile.volume.store import open_store
 
 SEEDS = (11, 12)
@@ -248,6 +252,27 @@ def test_a_damaged_file_from_elsewhere_is_a_typed_fault_in_long_sweeps(scan, kin
     reliability.record(
         "Files from elsewhere, without a digest", kind, MANY, MANY - refused, refused, "values may differ"
     )
+
+
+@pytest.mark.parametrize(("number", "seed"), [(FEW, 1), pytest.param(MANY, 2, marks=pytest.mark.deep)])
+def test_a_damaged_record_of_a_run_is_a_typed_fault(tmp_path, number, seed):
+    path = Layout(tmp_path).run
+    row = {"path": "raw", "format": "tiff_stack", "dtype": "uint8", "voxel_size_um": "1"}
+    scan = Scan(sample="a", slices=4, rows=5, columns=6, **row)
+    run = Run(
+        started="2026-01-01T00:00:00+00:00",
+        host="node",
+        pid=1,
+        command=["snakemake"],
+        work_dir=str(tmp_path),
+        software={},
+        config=read_config({}),
+        scans=[scan],
+    )
+    good = run.model_dump_json().encode()
+    path.write_bytes(good)
+    assert read_run(tmp_path) == run
+    assert failures(path, lambda: read_run(tmp_path), number, seed) == []
 
 
 def untyped_errors_of(stored: Stored, number: int, seed: int) -> int:

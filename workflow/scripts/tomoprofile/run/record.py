@@ -10,8 +10,6 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from .. import __version__
 from ..config import Config
 from ..errors import Fault, InputError
@@ -90,8 +88,8 @@ def read_run(results: str | Path) -> Run:
     """
     path = Layout(results).run
     try:
-        return Run.model_validate_json(path.read_text())
-    except (OSError, ValidationError) as error:
+        return Run.model_validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
         remedy = "Give the folder set in `results:`, once a run has started; `snakemake` starts one."
         raise InputError(Fault(str(path), "", f"there is no record of a run: {error}", remedy)) from None
 
