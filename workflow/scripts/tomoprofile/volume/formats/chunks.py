@@ -12,12 +12,16 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import Fault
+from ...errors import Fault, InputError
+from ...logs import LOG
+from .base import LazyImage, window
 
 Index = tuple[int, int, int]
 _SMALLEST = 3  # stored chunks that are searched for one without content: those with the fewest bytes
@@ -156,3 +160,39 @@ def _faces(chunks: Chunks) -> list[tuple[Index, int, int]]:
 def _beside(index: Index, axis: int, side: int) -> Index:
     z, y, x = (i + side if which == axis else i for which, i in enumerate(index))
     return z, y, x
+
+
+class ChunkedImage(LazyImage):
+    """An image whose chunks are looked for before the first part is read."""
+
+    path: Path
+    _told = False
+
+    def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
+        """Return the part ``[start, stop)`` along ``axis``."""
+        if not self._told:
+            for doubt in self.doubts():
+                LOG.warning("%s: %s", self.path, doubt)
+        return self._part(window(axis, start, stop))
+
+    def doubts(self) -> list[str]:
+        """Return what is said of chunks that are not there, and of voxels that come from nowhere.
+
+        Raises
+        ------
+        InputError
+            When chunks are lost.
+        """
+        faults, doubts = self._missing
+        if faults:
+            raise InputError(*faults)
+        self._told = True
+        return doubts
+
+    @cached_property
+    def _missing(self) -> tuple[list[Fault], list[str]]:
+        """Faults and doubts about chunks that are not there."""
+        raise NotImplementedError
+
+    def _part(self, index: tuple[slice, ...]) -> NDArray[Any]:
+        raise NotImplementedError

@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import Fault, InputError
-from ...logs import LOG
 from ...units import MICROMETRES
 from ..grey import GreyScale
-from .base import COPY_AGAIN, Format, LazyImage, decoding, refuse_impossible_shape, voxel_size_of_header, window
-from .chunks import Chunks, missing_chunks
+from .base import COPY_AGAIN, Format, decoding, refuse_impossible_shape, voxel_size_of_header
+from .chunks import ChunkedImage, Chunks, missing_chunks
 from .hdf5_probe import require_openable
 from .hdf5_sources import lost_link, refuse_foreign_sources
 
@@ -42,12 +41,11 @@ def image_datasets(path: Path, kinds: str) -> list[str]:
     return [name for _, name in sorted(found, reverse=True)]
 
 
-class HDF5Dataset(LazyImage):
+class HDF5Dataset(ChunkedImage):
     """A 3-D dataset of an HDF5 file; see :class:`~.base.RawScan`."""
 
     def __init__(self, path: Path, dataset: str) -> None:
         self.path = path
-        self._told = False
         self.dataset = dataset = dataset or _only_dataset(path)
         require_openable(path, dataset)
         with _open(path) as file:
@@ -72,27 +70,6 @@ class HDF5Dataset(LazyImage):
             raise InputError(Fault(str(path), repr(dataset), problem, COPY_AGAIN))
         self.voxel_size_um = voxel_size_of_header(path, edges) if edges else None
         self.grey = GreyScale(1.0, 0.0, unit) if unit else None
-
-    def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
-        """Return the part ``[start, stop)`` along ``axis``."""
-        if not self._told:
-            for doubt in self.doubts():
-                LOG.warning("%s: %s", self.path, doubt)
-        return self._part(window(axis, start, stop))
-
-    def doubts(self) -> list[str]:
-        """Return what is said of chunks that are not there, and of voxels that a virtual dataset takes from nowhere.
-
-        Raises
-        ------
-        InputError
-            When chunks are lost.
-        """
-        faults, doubts = self._missing
-        if faults:
-            raise InputError(*faults)
-        self._told = True
-        return doubts
 
     @cached_property
     def _missing(self) -> tuple[list[Fault], list[str]]:

@@ -15,16 +15,15 @@ import zarr
 from numpy.typing import NDArray
 
 from ...errors import Fault, InputError
-from ...logs import LOG
 from ..grey import GreyScale
-from .base import COPY_AGAIN, Format, LazyImage, decoding, refuse_impossible_shape, window
-from .chunks import Chunks, missing_chunks
+from .base import COPY_AGAIN, Format, decoding, refuse_impossible_shape
+from .chunks import ChunkedImage, Chunks, missing_chunks
 
 _MARKS = ("zarr.json", ".zarray", ".zgroup")
 _KEY = re.compile(r"(?:c[/.])?(\d+(?:[/.]\d+)*)")
 
 
-class ZarrImage(LazyImage):
+class ZarrImage(ChunkedImage):
     """A 3-D Zarr array, read lazily; see :class:`~.base.RawScan`.
 
     Of an OME-Zarr image the full resolution is taken; axes before z (time, channel) must have length 1.
@@ -35,7 +34,6 @@ class ZarrImage(LazyImage):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._told = False
         with decoding(path, "Zarr", "the folder"):
             self._array = _array_of(path)
             shape = tuple(int(n) for n in self._array.shape)
@@ -53,27 +51,6 @@ class ZarrImage(LazyImage):
         self._is_blosc = _uses(described, "blosc") and self._array.shards is None
         self._more = (0,) * len(more)
         self.shape: tuple[int, int, int] = (z, y, x)
-
-    def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
-        """Return the part ``[start, stop)`` along ``axis``."""
-        if not self._told:
-            for doubt in self.doubts():
-                LOG.warning("%s: %s", self.path, doubt)
-        return self._part(window(axis, start, stop), f"slices {start}..{stop - 1} along axis {axis}")
-
-    def doubts(self) -> list[str]:
-        """Return what is said of chunks that are not there.
-
-        Raises
-        ------
-        InputError
-            When they are lost.
-        """
-        faults, doubts = self._missing
-        if faults:
-            raise InputError(*faults)
-        self._told = True
-        return doubts
 
     @cached_property
     def _missing(self) -> tuple[list[Fault], list[str]]:
@@ -98,9 +75,11 @@ class ZarrImage(LazyImage):
     def _name(self, index: tuple[int, int, int]) -> str:
         return self._array.metadata.encode_chunk_key((*self._more, *index))
 
-    def _part(self, index: tuple[slice, ...], what: str = "a part") -> NDArray[Any]:
+    def _part(self, index: tuple[slice, ...]) -> NDArray[Any]:
         if self._is_blosc:
             self._refuse_other_lengths(index)
+        ends = (part.indices(n)[:2] for part, n in zip(index, self.shape, strict=True))
+        what = "voxels " + ", ".join(f"{start}..{stop - 1}" for start, stop in ends)
         with decoding(self.path, "Zarr", what):
             return np.asarray(self._array[(*self._more, *index)])
 
