@@ -180,6 +180,8 @@ def read_record(path: Path, what: str = "a record of the workflow") -> dict[str,
         When the file cannot be read or holds something else.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise TypeError("it is no file")  # a device would be read without end
         record = json.loads(intact(path).read_text(encoding="utf-8"))
         if not isinstance(record, dict):
             raise TypeError("it holds no keys")
