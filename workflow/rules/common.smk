@@ -188,22 +188,30 @@ def substrate_distances(wildcards):
     return files_of(wildcards).substrate_distance if scan_of(wildcards).substrate_mask else []
 
 
+def whole_store(store, slabs):
+    """Return all files of a store but its shards: what stands for it as input, so that a lost one is made again."""
+    return [store.array, store.metadata, *(store.record(slab) for slab in slabs)]
+
+
 def converted(wildcards):
-    """Return the records of all converted slabs of a scan, and what its voxels are."""
-    volume = files_of(wildcards).volume
-    return [volume.metadata, *(volume.record(slab) for slab in slabs_of(scan_of(wildcards)))]
+    """Return the metadata of the store of grey values and the records of all its slabs."""
+    return whole_store(files_of(wildcards).volume, slabs_of(scan_of(wildcards)))
 
 
 def converted_around(wildcards):
-    """Return the records of the slab and its neighbours, whose slices the network sees, and what its voxels are."""
+    """Return the same for the slab and its neighbours alone, whose slices the network sees."""
     slabs = neighbour_slabs(wildcards.slab, scan_of(wildcards).slices, CONFIG.store.slab_slices)
-    volume = files_of(wildcards).volume
-    return [volume.metadata, *(volume.record(slab) for slab in slabs)]
+    return whole_store(files_of(wildcards).volume, slabs)
+
+
+def segmented(wildcards):
+    """Return the records of all segmented slabs of a scan."""
+    return [files_of(wildcards).probability.record(slab) for slab in slabs_of(scan_of(wildcards))]
 
 
 def predicted(wildcards):
-    """Return the records of all segmented slabs of a scan."""
-    return [files_of(wildcards).probability.record(slab) for slab in slabs_of(scan_of(wildcards))]
+    """Return the metadata of the store of probability and the records of all its slabs."""
+    return whole_store(files_of(wildcards).probability, slabs_of(scan_of(wildcards)))
 
 
 def instances(wildcards):
@@ -212,9 +220,9 @@ def instances(wildcards):
 
 
 def entered_instances(wildcards):
-    """Return the records of all its slabs."""
+    """Return its metadata and the records of all its slabs."""
     scan = scan_of(wildcards)
-    return [files_of(wildcards).instances.record(slab) for slab in slabs_of(scan)] if scan.has_instances else []
+    return whole_store(files_of(wildcards).instances, slabs_of(scan)) if scan.has_instances else []
 
 
 def labelled_scans(wildcards):
@@ -251,6 +259,12 @@ def segmenter(wildcards):
     """Return its file that stands for it as input; an earlier model that is missing is left to the check of the run."""
     found = SEGMENTERS[wildcards.sample]
     return found.file if found.is_made_by_the_run or found.file.exists() else []
+
+
+def weights(wildcards):
+    """Return the weights of its network as input, if it has one: lost ones are trained again."""
+    found = SEGMENTERS[wildcards.sample]
+    return found.weights if found.weights and (found.is_made_by_the_run or found.weights.exists()) else []
 
 
 def given_mask(wildcards):

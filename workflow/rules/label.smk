@@ -36,8 +36,7 @@ rule collect_labels:
         slabs=lambda wildcards: [
             file
             for scan in labelled_scans(wildcards)
-            for volume in [LAYOUT.scan(scan.sample).volume]
-            for file in [volume.metadata, *(volume.record(slab) for slab in slabs_of(scan))]
+            for file in whole_store(LAYOUT.scan(scan.sample).volume, slabs_of(scan))
         ],
         # Only once there are labels: the message that some are needed must not wait for an interface.
         appearances=lambda wildcards: [

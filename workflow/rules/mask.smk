@@ -95,7 +95,7 @@ rule enter_instances:
 rule accept_mask:
     """Accept a given mask once all its slabs agree on which value is foreground."""
     input:
-        slabs=predicted,
+        slabs=segmented,
     output:
         mask=ensure(SCAN.mask, non_empty=True),
     log:

@@ -117,6 +117,9 @@ rule predict_slab:
     """Segment one slab, slice by slice, into whole shards of the probability of each measured class."""
     input:
         segmenter=segmenter,
+        weights=weights,
+        interface=SCAN.interface,
+        distances=substrate_distances,
         slabs=converted_around,
         appearance=appearance,
         store=SCAN.probability.array,

@@ -169,6 +169,11 @@ class Segmenter(ABC):
         return self.path
 
     @property
+    def weights(self) -> Path | None:
+        """The weights of its network, which prediction reads as well."""
+        return None
+
+    @property
     def is_made_by_the_run(self) -> bool:
         """Whether a rule makes it; one made by another run must exist already."""
         return True

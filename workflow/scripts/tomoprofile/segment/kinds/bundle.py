@@ -40,6 +40,11 @@ class Bundle(Segmenter):
         return BundleLayout(self.path).metadata
 
     @property
+    def weights(self) -> Path:
+        """The weights of the network."""
+        return BundleLayout(self.path).weights
+
+    @property
     def is_made_by_the_run(self) -> bool:
         """It exists before the run."""
         return False
