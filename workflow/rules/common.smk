@@ -29,7 +29,7 @@ from tomoprofile.labels.classes import Classes
 from tomoprofile.labels.files import find_label_files
 from tomoprofile.segment.kinds import segmenter_of
 from tomoprofile.run.status import read_status, status_text
-from tomoprofile.volume.sources import state_of_files, state_of_slab
+from tomoprofile.volume.sources import content_of_files, state_of_slab
 from tomoprofile.volume.slabs import neighbour_slabs, slab_bounds, slab_names
 
 try:

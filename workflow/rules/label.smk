@@ -70,7 +70,7 @@ rule collect_labels:
             for scan in labelled_scans(wildcards)
         ],
         model=label_settings,
-        labels=lambda wildcards: state_of_files(label_files(wildcards)),
+        labels=lambda wildcards: content_of_files(label_files(wildcards)),
         algorithm_version=2,
     script:
         "../scripts/collect_labels.py"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import TomoprofileError
-from ..files import read_record
+from ..files import digest_of, read_record
 
 _SLICES = (".tif", ".tiff")
 
@@ -61,13 +61,12 @@ def state_of_slab(paths: Iterable[str], start: int, stop: int, slice_axis: int, 
     return _digest([state for place in places for state in _files_of(place, start, stop, slice_axis)])
 
 
-def state_of_files(paths: Iterable[str]) -> str:
-    """Return a digest of name, size and time of files and of everything in folders."""
-    places = [Path(path) for path in paths]
-    return _digest([state for place in places if place.exists() for state in _states(place)])
+def content_of_files(paths: Iterable[str]) -> str:
+    """Return a digest of name and content of small files: only what is in a label matters, not when it was copied."""
+    return _digest([(Path(path).name, digest_of(Path(path))) for path in paths])
 
 
-def _digest(states: Iterable[_State]) -> str:
+def _digest(states: Iterable[tuple[object, ...]]) -> str:
     return hashlib.sha256(repr([tuple(state) for state in states]).encode()).hexdigest()[:16]
 
 
