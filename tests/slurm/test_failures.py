@@ -177,7 +177,7 @@ def test_a_shard_cut_short_is_found_and_written_again(project, undisturbed):
     shard.write_bytes(shard.read_bytes()[:-10])
     project.forget("a/domains.parquet", "a/zones.parquet")
     said = project.on_cluster(TABLES, "--retries", "0", ok=False)
-    assert "0/c/0/2/0/0: the shard was damaged after it was written" in said
+    assert "0/c/0/2/0/0: the shard is not the one that was written" in said
     assert not project.results.scan("a").domains.exists()
     said = project.on_cluster(TABLES)
     assert len(project.submitted(said, "predict_slab")) == 1

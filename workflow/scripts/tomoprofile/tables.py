@@ -167,7 +167,7 @@ def read_columns(path: Path, columns: Sequence[str], optional: Sequence[str] = (
         table = table.set_column(at, "flag", table["flag"].cast(pa.large_string()).fill_null(""))
     try:
         return table.to_pandas()
-    except (ValueError, TypeError, pa.ArrowException) as error:
+    except Exception as error:  # what pandas makes of metadata that it did not write
         raise InputError(_unreadable(path, error)) from None
 
 
