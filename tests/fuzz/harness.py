@@ -59,7 +59,8 @@ def failures(path: Path, read: Callable[[], object], number: int, seed: int) -> 
     finally:
         path.write_bytes(good)
     if number == MANY:
-        name = os.environ["PYTEST_CURRENT_TEST"].split("::")[-1].split(" ")[0]
+        test, _, case = os.environ["PYTEST_CURRENT_TEST"].split("::")[-1].removesuffix(" (call)").partition("[")
+        name = f"{test.removeprefix('test_').replace('_', ' ')}: {case.removesuffix(']')}"
         note = "read, or refused with a typed fault"
         reliability.record("Files of users, damaged", name, number, number - refused - len(found), refused, note)
     return found

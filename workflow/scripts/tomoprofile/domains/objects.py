@@ -137,7 +137,15 @@ def filled_row_groups(objects: Path, name: str) -> list[int]:
     """Return the numbers of the row groups that hold runs of a class."""
     metadata = pq.read_metadata(intact(objects))
     filled = [group for group in range(metadata.num_row_groups) if metadata.row_group(group).num_rows]
-    return [group for group in filled if read_rows(objects, [CLASS], group=group)[CLASS].unique().to_pylist() == [name]]
+    return [group for group in filled if _classes_in(objects, group) == [name]]
+
+
+def _classes_in(objects: Path, group: int) -> list[str]:
+    column = read_rows(objects, [CLASS], group=group)[CLASS]
+    try:
+        return column.unique().to_pylist()
+    except (pa.ArrowException, ValueError) as error:
+        raise InputError(Fault(str(objects), f"row group {group}", f"it cannot be read: {error}", _REMEDY)) from None
 
 
 def read_runs(objects: Path, group: int, metadata: ObjectsMetadata) -> Runs:

@@ -23,7 +23,7 @@ import zarr
 from numpy.typing import DTypeLike, NDArray
 
 from .. import __version__
-from ..errors import Fault, StoreError
+from ..errors import Fault, StoreError, TomoprofileError
 from ..files import digest_of, intact, recorded_digest, seal, write_record
 from ..layout import StoreLayout
 from .grey import GreyScale
@@ -196,7 +196,9 @@ def open_store(path: str | Path, channel: str | None = None) -> Store:
     try:
         intact(StoreLayout(path).array)
         store = Store(path, channel)
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except TomoprofileError:
+        raise
+    except Exception as error:  # what Zarr makes of impossible metadata depends on the place
         raise StoreError(_not_a_store(path, error)) from None
     if channel is not None and channel not in store.channels:
         held = f"only {', '.join(store.channels)}" if store.channels else "a single class without a name"
