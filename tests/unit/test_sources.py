@@ -3,7 +3,7 @@ import os
 import pytest
 
 from tomoprofile.files import write_record
-from tomoprofile.volume.sources import _states, content_of_files, slice_number, state_of_slab
+from tomoprofile.volume.sources import _slices, _states, content_of_files, slice_number, state_of_slab
 
 FORMS = {"film_0007": 7, "a12_b003": 3, "7": 7, "notes": None}
 
@@ -24,6 +24,7 @@ def folder(tmp_path):
 
 def state(folder, start=0, stop=4, axis=0, record=None):
     _states.cache_clear()  # a run looks once
+    _slices.cache_clear()
     return state_of_slab([str(folder)], start, stop, axis, record or folder / "no record", "raw")
 
 

@@ -21,7 +21,7 @@ rule check_inputs:
         mem_mb=1000,
         runtime=30,
     params:
-        scan=columns_of_voxels,
+        scan=voxel_columns,
         algorithm_version=1,
     script:
         "../scripts/check_inputs.py"

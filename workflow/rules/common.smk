@@ -59,7 +59,7 @@ def files_of(wildcards):
     return LAYOUT.scan(wildcards.sample)
 
 
-def columns_of_voxels(wildcards):
+def voxel_columns(wildcards):
     """Return the columns of the sheet that conversion depends on."""
     return scan_of(wildcards).voxels
 
@@ -69,7 +69,7 @@ def raw_columns(wildcards):
     return scan_of(wildcards).raw
 
 
-def columns_of_mask(wildcards):
+def mask_voxel_columns(wildcards):
     """Return the columns of the sheet that entering a scan's own mask depends on."""
     return scan_of(wildcards).voxels | {"mask": scan_of(wildcards).mask}
 
@@ -92,9 +92,8 @@ def any_of(samples):
 
 
 def model_settings(wildcards):
-    """Return the settings of the model that segments a scan, or of the model itself."""
-    model = wildcards.model if hasattr(wildcards, "model") else scan_of(wildcards).model
-    return CONFIG.models[model].model_dump(mode="json")
+    """Return all settings of the model that segments a scan."""
+    return CONFIG.models[scan_of(wildcards).model].model_dump(mode="json")
 
 
 def training_settings(wildcards):
@@ -110,7 +109,7 @@ def label_settings(wildcards):
 
 def prediction_settings(wildcards):
     """Return the settings of the model of a scan that are not part of what it learned."""
-    settings = {"method", "window", "bundle", "domains_are"}
+    settings = {"method", "window", "bundle"}
     return CONFIG.models[scan_of(wildcards).model].model_dump(mode="json", include=settings)
 
 

@@ -18,7 +18,7 @@ rule create_store:
         mem_mb=1000,
         runtime=5,
     params:
-        scan=columns_of_voxels,
+        scan=voxel_columns,
         shard_slices=CONFIG.store.shard_slices,
         algorithm_version=3,
     script:
@@ -66,7 +66,7 @@ rule convert_slab:
         mem_mb=shard_memory(1000, 4),
         runtime=slab_minutes(10, 0.2),
     params:
-        scan=columns_of_voxels,
+        scan=voxel_columns,
         slices=slab_range,
         shard_slices=CONFIG.store.shard_slices,
         raw=raw_state,

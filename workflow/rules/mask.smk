@@ -49,7 +49,7 @@ rule enter_mask:
         mem_mb=shard_voxels_memory(1000, 6, for_each_further_class=1),
         runtime=slab_minutes(10, 0.5),
     params:
-        scan=columns_of_mask,
+        scan=mask_voxel_columns,
         classes=mask_classes,
         mask=mask_state,
         slices=slab_range,
@@ -82,7 +82,7 @@ rule enter_instances:
         mem_mb=shard_voxels_memory(1000, 18, for_each_further_class=1),
         runtime=slab_minutes(10, 0.5),
     params:
-        scan=columns_of_mask,
+        scan=mask_voxel_columns,
         classes=mask_classes,
         mask=mask_state,
         slices=slab_range,

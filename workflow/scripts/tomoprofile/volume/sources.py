@@ -71,15 +71,26 @@ def _digest(states: Iterable[tuple[object, ...]]) -> str:
 
 
 def _files_of(place: Path, start: int, stop: int, slice_axis: int) -> list[_State]:
-    states = _states(place)
-    slices = [state for state in states if state.name.lower().endswith(_SLICES) and "/" not in state.name]
-    if not place.is_dir() or not slices:
-        return states
-    numbers = {state.name: slice_number(Path(state.name).stem) for state in slices}
-    known = [number for number in numbers.values() if number is not None]
-    if slice_axis or len(set(known)) < len(slices):
+    slices, along_z = _slices(place)
+    if not slices:
+        return _states(place)
+    if slice_axis or not along_z:
         return slices
-    return [state for state in slices if start <= (numbers[state.name] or 0) - min(known) < stop]
+    return [state for state, z in zip(slices, along_z, strict=True) if start <= z < stop]
+
+
+@cache
+def _slices(place: Path) -> tuple[list[_State], list[int]]:
+    """Return the states of the slices in a folder, and where each lies along z; nowhere when numbers do not tell."""
+    if not place.is_dir():
+        return [], []
+    slices = [state for state in _states(place) if state.name.lower().endswith(_SLICES) and "/" not in state.name]
+    numbers = [slice_number(Path(state.name).stem) for state in slices]
+    known = [number for number in numbers if number is not None]
+    if not known or len(set(known)) < len(slices):
+        return slices, []
+    first = min(known)
+    return slices, [number - first for number in known]
 
 
 @cache

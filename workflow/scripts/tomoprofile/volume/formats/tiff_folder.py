@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from ...errors import Fault, InputError
+from ..sources import slice_number
 from .base import Format, LazyImage, decoding, refuse_impossible_shape
 from .tiff import header_of, is_named_tiff, open_tiff, page_count, truncation
 
@@ -33,16 +33,16 @@ def slice_files(folder: Path) -> list[Path]:
     numbered: dict[int, Path] = {}
     faults = []
     for path in files:
-        digits = re.findall(r"\d+", path.stem)
-        if not digits:
+        number = slice_number(path.stem)
+        if number is None:
             remedy = "Remove it from the folder, or number it."
             faults.append(Fault(str(path), path.name, "the name has no slice number", remedy))
-        elif int(digits[-1]) in numbered:
-            other = numbered[int(digits[-1])].name
+        elif number in numbered:
+            other = numbered[number].name
             remedy = "Keep one scan per folder."
             faults.append(Fault(str(path), path.name, f"the slice number is the same as that of {other}", remedy))
         else:
-            numbered[int(digits[-1])] = path
+            numbered[number] = path
     if numbered:
         missing = sorted(set(range(min(numbered), max(numbered) + 1)) - set(numbered))
         if missing:
