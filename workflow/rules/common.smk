@@ -17,7 +17,6 @@ SCRIPTS = str(Path(workflow.current_basedir).parent / "scripts")
 sys.path.insert(0, SCRIPTS)
 
 from tomoprofile.config import read_config
-from tomoprofile.config_file import load_config
 from tomoprofile.errors import TomoprofileError
 from tomoprofile.layout import BundleLayout, Layout
 from tomoprofile.run.claim import claimed, is_claimed_here, release
@@ -33,10 +32,6 @@ from tomoprofile.volume.sources import content_of_files, state_of_slab
 from tomoprofile.volume.slabs import neighbour_slabs, slab_bounds, slab_names
 
 try:
-    # Snakemake has read them, but takes the last of two equal keys without a word.
-    for path in map(Path, workflow.configfiles):
-        if path.suffix.lower() in (".yaml", ".yml"):
-            load_config(path)
     CONFIG = read_config(config, " + ".join(map(str, workflow.configfiles)))
     SCANS = {scan.sample: scan for scan in read_samples(CONFIG.samples, CONFIG.models)}
 except TomoprofileError as error:

@@ -11,7 +11,9 @@ from tomoprofile.config_file import load_config
 from tomoprofile.errors import TomoprofileError
 
 try:
-    if Path("config/config.yaml").is_file():  # Snakemake says itself where it looked for a missing one
-        load_config(Path("config/config.yaml"))
+    # Snakemake says itself where it looked for a missing one; of two equal keys it takes the last without a word.
+    for path in [Path("config/config.yaml"), *map(Path, workflow.configfiles)]:
+        if path.suffix.lower() in (".yaml", ".yml") and path.is_file():
+            load_config(path)
 except TomoprofileError as error:
     raise WorkflowError(f"The configuration cannot be used:\n{error}") from None
