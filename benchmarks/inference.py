@@ -171,11 +171,11 @@ def gpu_page(device: str, turns: list[dict[str, float]]) -> str:
     lines = [
         "# Inference on a GPU",
         "",
-        f"`python benchmarks/inference.py --device cuda`, {len(turns)} times on one {device}: a slab of 128 x 2048 x 2048",
-        "voxels of uint16 from store to store in bfloat16, input enlarged twofold. The share is that of the time which",
+        f"`python benchmarks/inference.py --device cuda`, {len(turns)} times on one {device}: a slab of",
+        "128 x 2048 x 2048 voxels of uint16 from store to store in bfloat16, input enlarged twofold. The share is that of the time which",
         "the slowest of reading, writing and copying takes in the same run; the goal is 60 %.",
         "",
-        "| GPU-seconds per gigavoxel | store read, GB/s | store write, GB/s | host to device, GB/s | share of the slowest |",
+        "| GPU-s per gigavoxel | store read, GB/s | store write, GB/s | host to device, GB/s | share of the slowest |",
         "|---|---|---|---|---|",
     ]
     for row in turns:
