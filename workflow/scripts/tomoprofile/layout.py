@@ -79,6 +79,7 @@ class ScanLayout:
     def __init__(self, folder: str | Path) -> None:
         self.folder = folder = Path(folder)
         self.check = folder / "check.tsv"
+        self.label_check = folder / "check_labels.tsv"
         self.volume = StoreLayout(folder / "volume.ome.zarr")
         self.probability = StoreLayout(folder / "probability.ome.zarr")
         self.uncertainty = StoreLayout(folder / "uncertainty.ome.zarr")
