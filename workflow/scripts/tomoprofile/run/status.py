@@ -195,6 +195,12 @@ def _next_step(run: Run, scans: list[ScanStatus], failed: bool) -> str:
     return f"Done. Open {os.path.relpath(run.layout.index, run.work_dir)}"
 
 
+def exit_status(scans: list[ScanStatus]) -> int:
+    """Return 1 when something failed or is missing, 3 when the run waits for a person to label, else 0."""
+    states = {status.state for status in scans}
+    return 1 if states & {"failed", "missing"} else 3 if "waiting" in states else 0
+
+
 def trouble_lines(sample: str, job: Job, run: Run) -> list[str]:
     """Return what a person needs to know about a failed job: scan, slab, where it ran, its log and last lines."""
     how = (
