@@ -79,6 +79,7 @@ class ScanLayout:
     def __init__(self, folder: str | Path) -> None:
         self.folder = folder = Path(folder)
         self.check = folder / "check.tsv"
+        self.label_check = folder / "check_labels.tsv"
         self.volume = StoreLayout(folder / "volume.ome.zarr")
         self.probability = StoreLayout(folder / "probability.ome.zarr")
         self.uncertainty = StoreLayout(folder / "uncertainty.ome.zarr")
@@ -166,12 +167,15 @@ class ToLabelLayout:
         Which slices, and why.
     prelabels : Path
         Folder with masks of an earlier model to correct, if there is one.
+    previews : Path
+        Folder with a picture of each mask that was made to start from, on its slice.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.table = self.folder / "slices.tsv"
         self.prelabels = self.folder / "prelabels"
+        self.previews = self.folder / "previews"
 
 
 class BundleLayout:
