@@ -106,7 +106,7 @@ def test_a_truncated_stack_is_found(tmp_path, image):
 
 def test_unsupported_types_are_refused_not_rescaled(tmp_path, image):
     tifffile.imwrite(tmp_path / "a.tif", image.astype("complex64"), photometric="minisblack")
-    with pytest.raises(InputError, match="complex64.*astype"):
+    with pytest.raises(InputError, match=r"complex64.*astype"):
         open_raw(tmp_path / "a.tif", "tiff_stack")
 
 

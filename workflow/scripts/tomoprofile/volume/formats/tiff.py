@@ -63,8 +63,8 @@ def truncation(path: Path, pages: Any) -> list[Fault]:
     size = path.stat().st_size
     needed = 0
     with decoding(path, "TIFF"):
-        for number, page in enumerate(pages, 1):
-            key = page.keyframe
+        for page in pages:
+            number, key = page.index + 1, page.keyframe
             parts = 1 if page.is_contiguous else math.prod(key.chunked)
             stored = [count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False) if offset]
             # tifffile reads a strip that is nowhere as zeros.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ class TIFFStack(LazyImage):
 
     def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
         """Return the part ``[start, stop)`` along ``axis``."""
+        if self._cut:
+            raise InputError(*self._cut)
         if self._offsets is not None:
             return self._plain(axis, start, stop)
         first, last = (start, stop) if axis == 0 else (0, self.shape[0])
@@ -94,19 +97,18 @@ class TIFFStack(LazyImage):
         page = self._slices.pages[min(index // self._slices.pixels.planes, len(self._slices.pages) - 1)]
         return f"{self.path.parent / Path(page.parent.filehandle.path).name} slice {index} (page {page.index + 1})"
 
-    @property
-    def files(self) -> list[Path]:
-        """All files of the scan."""
-        return [self.path.parent / file.name for file in sorted(self._slices.files)]
-
     def damage(self) -> list[Fault]:
         """Check that all strips lie inside their files, and that no page is missing at the end."""
+        with open_tiff(self.path) as tif:
+            return self._cut or broken_chain(self.path, tif)
+
+    @cached_property
+    def _cut(self) -> list[Fault]:
+        """Faults of files that lack strips: tifffile reads a strip that is nowhere as zeros."""
         found: list[Fault] = []
         for file in sorted(self._slices.files):
-            pages = [page for page in self._slices.pages if Path(page.parent.filehandle.path) == file]
-            found += truncation(file, pages)
-        with open_tiff(self.path) as tif:
-            return found or broken_chain(self.path, tif)
+            found += truncation(file, [p for p in self._slices.pages if Path(p.parent.filehandle.path) == file])
+        return found
 
 
 def _offsets(slices: Slices, path: Path) -> list[int] | None:
@@ -181,6 +183,18 @@ def _is_scan(path: Path) -> bool:
         return slices.count > 1 or (volume and slices.pixels.planes == 1)
 
 
+def _files(path: Path) -> list[Path]:
+    """Return the files of an OME-TIFF that is stored in several, or the file alone."""
+    with open_tiff(path) as tif:
+        with decoding(path, "TIFF"):
+            if not tif.is_ome:
+                return [path]
+        try:
+            return [path.parent / file.name for file in sorted(slices_of(tif, path).files)]
+        except InputError:  # told by whoever opens it
+            return [path]
+
+
 FORMAT = Format(
     name="tiff_stack",
     what="multi-page TIFF or BigTIFF",
@@ -188,5 +202,5 @@ FORMAT = Format(
     matches=lambda path: is_named_tiff(path) and path.is_file(),
     open=lambda path, _: TIFFStack(path),
     datasets=lambda path: [""] if _is_scan(path) else [],
-    files=lambda path: TIFFStack(path).files,
+    files=_files,
 )
