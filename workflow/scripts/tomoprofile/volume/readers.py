@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from ..errors import Fault, InputError
 from ..samples import MaskImage
 from .formats import FORMATS, OF_SCANS, format_of, listed
-from .formats.base import COPY_AGAIN, RawScan, decoding
+from .formats.base import COPY_AGAIN, LazyImage, RawScan, decoding
 from .geometry import Geometry
+from .grey import GreyScale
 
 DTYPES = ("uint8", "uint16", "float32")
 _MASK_KINDS = "buif"
@@ -80,7 +81,29 @@ def open_mask(mask: MaskImage) -> RawScan:
     if raw.dtype.kind not in _MASK_KINDS:
         remedy = "Export it with whole numbers, such as 8-bit."
         raise InputError(Fault(str(path), raw.dtype.name, "a mask must hold numbers", remedy))
-    return raw
+    grey = raw.grey
+    return _Scaled(raw, grey) if grey and (grey.slope, grey.offset) != (1, 0) else raw
+
+
+class _Scaled(LazyImage):
+    """A mask whose header scales its values: what they mean counts, not how they are stored."""
+
+    def __init__(self, raw: RawScan, grey: GreyScale) -> None:
+        self._raw, self.grey = raw, grey
+        self.shape, self.voxel_size_um, self.geometry = raw.shape, raw.voxel_size_um, raw.geometry
+        self.dtype = np.dtype(np.float64)
+
+    def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
+        """Return the part ``[start, stop)`` along ``axis`` with the scaling of the header applied."""
+        return self.grey.physical(self._raw.read(axis, start, stop), np.float64)
+
+    def doubts(self) -> list[str]:
+        """Return those of the stored image."""
+        return self._raw.doubts()
+
+    def faults(self) -> list[Fault]:
+        """Return those of the stored image."""
+        return self._raw.faults()
 
 
 def _exists(path: Path) -> bool:

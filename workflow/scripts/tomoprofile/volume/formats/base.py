@@ -18,6 +18,7 @@ from ...samples import MOST_EDGE
 from ..geometry import Geometry
 from ..grey import GreyScale
 
+HEAD = 4096  # bytes by which a format is told
 COPY_AGAIN = "Copy it again from its source."
 _LEAST_EDGE_UM, _MOST_EDGE_UM = 1e-4, 1e5  # of a voxel
 _SHOWN = 300  # characters of a decoder's own message
@@ -78,6 +79,9 @@ class Format:
     matches : callable
         Whether a path is in this format, judged by its name and, for folders, by their content. A damaged file with a
         matching name does match: opening it then reports the damage.
+    signature : callable or None
+        Whether a file is in this format, judged by its first :data:`HEAD` bytes, whatever its name; None where files of
+        the format begin with nothing of their own.
     open : callable
         Opens the 3-D image at a path; the second argument is the dataset, empty when none was named.
 
@@ -89,6 +93,8 @@ class Format:
         Other files that belong to the scan at a path and are not scans by themselves.
     named_datasets : bool
         Whether a path may be followed by the name of a dataset.
+    each_dataset : bool
+        Whether each dataset of a path is a scan of its own; else the first is taken.
     of_scans : bool
         Whether raw scans may have this format; masks may have any.
     """
@@ -98,9 +104,11 @@ class Format:
     remarks: str
     matches: Callable[[Path], bool]
     open: Callable[[Path, str], RawScan]
+    signature: Callable[[bytes], bool] | None = None
     datasets: Callable[[Path], list[str]] = lambda _: [""]
     files: Callable[[Path], Iterable[Path]] = lambda _: ()
     named_datasets: bool = False
+    each_dataset: bool = False
     of_scans: bool = True
 
 
@@ -161,6 +169,15 @@ def grey_of_header(path: Path | str, slope: float, offset: float, unit: str) -> 
         return GreyScale(slope, offset, unit)
     LOG.warning("%s: the grey scale of the header cannot be (%g * grey + %g) and is not used", path, slope, offset)
     return None
+
+
+def geometry_of_header(path: Path | str, make: Callable[[], Geometry]) -> Geometry | None:
+    """Return a geometry from a header, or None with a warning where it cannot be."""
+    try:
+        return make()
+    except (TypeError, ValueError) as error:
+        LOG.warning("%s: the position of the image in the header is not used: %s", path, error)
+        return None
 
 
 class LazyImage:

@@ -89,6 +89,7 @@ FORMAT = Format(
     what="multi-page TIFF or BigTIFF",
     remarks="`.tif`, `.tiff`; one channel and one time point",
     matches=lambda path: is_named_tiff(path) and path.is_file(),
+    signature=lambda head: head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     open=lambda path, _: TIFFStack(path),
     datasets=lambda path: [""] if page_count(path) > 1 else [],
 )
