@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from . import hdf5, metaimage, nifti, nrrd, numpy_file, raw_file, tiff_folder, tiff_stack, zarr_image
+from . import dicom, hdf5, metaimage, nifti, nrrd, numpy_file, raw_file, tiff_folder, tiff_stack, zarr_image
 from .base import HEAD, Format
 
 # The first match is taken; Zarr comes first because such a folder may hold files of any name.
 FORMATS: tuple[Format, ...] = (
     zarr_image.FORMAT,
+    dicom.FORMAT,
     tiff_folder.FORMAT,
     tiff_stack.FORMAT,
     hdf5.FORMAT,
