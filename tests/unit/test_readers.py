@@ -6,6 +6,7 @@ import tifffile
 from tomoprofile.errors import InputError
 from tomoprofile.volume.discover import find_scans
 from tomoprofile.volume.formats import FORMATS, format_of
+from tomoprofile.volume.formats.base import step_of_axis
 from tomoprofile.volume.readers import ScanReader, open_raw
 
 SHAPE = (6, 10, 12)
@@ -209,3 +210,39 @@ def test_scan_reorders_the_shape_and_the_voxel_size(tmp_path, image):
     (scan,) = find_scans(tmp_path, slice_axis=1)
     assert scan.shape == (10, 6, 12)
     assert scan.voxel_size_um == (0.25, 1.5, 0.5)
+
+
+AXIS = np.arange(200) * 0.65 + 17
+
+
+@pytest.mark.parametrize(
+    "positions",
+    [
+        AXIS,
+        AXIS[::-1],
+        AXIS.astype("float32"),
+        (AXIS + 5000).astype("float32"),  # rounded to half a thousandth
+        AXIS + np.random.default_rng(0).normal(0, 0.01, 200),  # the encoder of a stage
+    ],
+)
+def test_an_axis_is_judged_over_its_whole_length(positions):
+    assert step_of_axis("a.h5", "z", positions) == pytest.approx(0.65, rel=1e-3)
+
+
+def test_an_axis_of_unequal_steps_is_a_fault():
+    grown = np.cumsum(np.linspace(0.6, 0.7, 200))
+    wrong = {
+        "a slice is missing": np.delete(AXIS, 100),
+        "steps grow": grown,
+        "it goes back": np.r_[AXIS[:100], AXIS[:100]],
+        "NaN": np.where(AXIS > 100, np.nan, AXIS),
+        "text": np.array(["a", "b", "c"]),
+    }
+    for what, positions in wrong.items():
+        with pytest.raises(InputError, match=r"a\.h5.*axis z"):
+            step_of_axis("a.h5", "z", positions)
+        assert what == "text" or np.isfinite(positions[1] - positions[0]), "the first two, used before, look fine"
+    assert step_of_axis("a.h5", "z", np.zeros(5)) == 0
+    assert step_of_axis("a.h5", "z", np.full(5, 3.0)) == 0
+    assert step_of_axis("a.h5", "z", [1.0]) is None
+    assert step_of_axis("a.h5", "z", np.arange(5, dtype="uint8")[::-1]) == 1

@@ -60,7 +60,7 @@ def test_comments_and_empty_cells(tmp_path):
     [
         ({"slices": "four"}, ["samples.tsv:2 slices", "'four'", "integer"]),
         ({"voxel_size_um": "-1"}, ["voxel_size_um", "positive"]),
-        ({"dtype": "int16"}, ["dtype", "'int16'", "uint16"]),
+        ({"dtype": "complex64"}, ["dtype", "'complex64'", "uint16"]),
         ({"interface": "slice:x"}, ["interface", "'slice:x'", "slice:INDEX"]),
         ({"interface": "plane:0,0,0,1"}, ["interface", "plane:"]),
         ({"interface": "mask:"}, ["interface", "'mask:'", "mask:PATH"]),

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -21,6 +21,13 @@ _MOST_HOURS = 1e6
 _LEAST_GREY, _MOST_GREY = 1e-30, 1e30  # float32 must hold physical values and their squares
 _LEAST_EDGE_UM, _MOST_EDGE_UM = 1e-4, 1e5  # of a voxel
 MOST_EDGE = 100_000  # voxels; no detector is wider, and what is sized by it must stay finite
+StoredType = Literal["uint8", "uint16", "int16", "float32"]
+RawType = Literal[
+    "uint8", "uint16", "float32", "bool", "int8", "int16", "int32", "uint32", "int64", "uint64", "float16", "float64"
+]
+# Known from the header alone, so that all is planned before a voxel is read.
+STORED_AS: dict[str, StoredType] = dict.fromkeys(get_args(RawType), "float32")
+STORED_AS |= {"bool": "uint8", "uint8": "uint8", "uint16": "uint16", "int8": "int16", "int16": "int16"}
 BY_HAND = ("interface", "labels", "model", "mask", "group", "time_h")  # columns that no header holds
 
 
@@ -51,8 +58,9 @@ class Scan(BaseModel):
     slices: int = Field(ge=1, le=MOST_EDGE, description="Voxels along z.")
     rows: int = Field(ge=1, le=MOST_EDGE, description="Voxels along y.")
     columns: int = Field(ge=1, le=MOST_EDGE, description="Voxels along x.")
-    dtype: Literal["uint8", "uint16", "float32"] = Field(
-        description="Type of the raw grey values: `uint8`, `uint16` or `float32`. They are stored unchanged."
+    dtype: RawType = Field(
+        description="Type of the raw grey values. They are stored exactly: integers of 8 and 16 bits as they are, "
+        "wider ones and all floating-point numbers as `float32`. Values that do not fit are an error, never a rounding."
     )
     voxel_size_um: tuple[float, float, float] = Field(
         description="Voxel edge in micrometres: one number, or `z,y,x` when they differ."
@@ -94,6 +102,11 @@ class Scan(BaseModel):
     def shape(self) -> tuple[int, int, int]:
         """Voxels along (z, y, x)."""
         return self.slices, self.rows, self.columns
+
+    @property
+    def stored_dtype(self) -> StoredType:
+        """Type of the stored grey values."""
+        return STORED_AS[self.dtype]
 
     @property
     def raw(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ HEAD = 4096  # bytes by which a format is told
 COPY_AGAIN = "Copy it again from its source."
 _LEAST_EDGE_UM, _MOST_EDGE_UM = 1e-4, 1e5  # of a voxel
 _SHOWN = 300  # characters of a decoder's own message
+_UNEVEN = 0.1  # of a step, by which a single one may differ from their mean; stages and rounding give less
 
 
 class RawScan(Protocol):
@@ -154,9 +155,62 @@ def refuse_impossible_shape(path: Path | str, shape: Sequence[int]) -> None:
         raise InputError(Fault(str(path), got if len(got) < _SHOWN else f"{got[:_SHOWN]}...", problem, COPY_AGAIN))
 
 
+def step_of_axis(path: Path | str, name: str, positions: Any) -> float | None:
+    """Return the distance of voxels along an axis whose positions a file lists, judged over the whole list.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file, for messages.
+    name : str
+        The axis, for messages.
+    positions : array (n,)
+        In any unit; ascending or descending.
+
+    Returns
+    -------
+    float or None
+        In the unit of the list, positive, or 0 when all positions are the same; None for less than two positions.
+
+    Raises
+    ------
+    InputError
+        When positions are not numbers, go back, or have steps that differ by more than a tenth: voxels of different
+        sizes have no volume profile.
+    """
+    try:
+        listed = np.asarray(positions)
+        where = listed.astype(np.float64).ravel()
+    except (TypeError, ValueError):
+        listed = where = np.full(2, math.nan)
+    if where.size < 2:
+        return None
+    remedy = "Give the voxel size with `--voxel-size-um`, or resample the scan to equal steps."
+    if not np.isfinite(where).all():
+        raise InputError(Fault(str(path), f"axis {name}", "positions along the axis are not numbers", remedy))
+    steps = np.diff(where)
+    step = float(where[-1] - where[0]) / (where.size - 1)
+    rounding = 2 * np.abs(where).max() * (np.finfo(listed.dtype).eps if listed.dtype.kind == "f" else 0)
+    straight = where[0] + step * np.arange(where.size)
+    if not where.any() or (steps == 0).all():
+        return 0.0
+    if (np.abs(steps - step) > _UNEVEN * abs(step) + rounding).any() or (
+        np.abs(where - straight) > 0.5 * abs(step) + rounding
+    ).any():
+        got = f"axis {name}, steps of {steps.min():g} to {steps.max():g}"
+        raise InputError(Fault(str(path), got, "the voxels along the axis are not equally far apart", remedy))
+    return abs(step)
+
+
 def voxel_size_of_header(path: Path | str, edges_um: Sequence[float]) -> tuple[float, float, float] | None:
-    """Return voxel edges from a header, or None with a warning where they cannot be."""
-    z, y, x = (float(edge) for edge in edges_um)
+    """Return voxel edges (z, y, x) from a header, or None with a warning where they cannot be.
+
+    Negative ones give a direction; their amount counts, with a warning.
+    """
+    if any(edge < 0 for edge in edges_um):
+        told = ", ".join(f"{edge:g}" for edge in edges_um)
+        LOG.warning("%s: the voxel size of the header is negative (%s um); its amount is used", path, told)
+    z, y, x = (abs(float(edge)) for edge in edges_um)
     if all(_LEAST_EDGE_UM <= edge < _MOST_EDGE_UM for edge in (z, y, x)):
         return z, y, x
     LOG.warning("%s: the voxel size of the header cannot be (%g, %g, %g um) and is not used", path, z, y, x)

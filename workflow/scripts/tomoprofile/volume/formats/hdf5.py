@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import Fault, InputError
-from ...units import MICROMETRES
+from ...units import micrometres
 from ..grey import GreyScale
 from .base import COPY_AGAIN, Format, decoding, refuse_impossible_shape, voxel_size_of_header
 from .chunks import ChunkedImage, Chunks, missing_chunks
@@ -138,8 +138,7 @@ def _edges(item: h5py.Dataset) -> tuple[float, float, float] | None:
         axis = item.parent.get(name)
         if not isinstance(axis, h5py.Dataset) or axis.ndim != 1 or len(axis) < 2:
             return None
-        unit = axis.attrs.get("units", "")
-        factor = MICROMETRES.get(unit.decode() if isinstance(unit, bytes) else str(unit))
+        factor = micrometres(axis.attrs.get("units", ""))
         if factor is None:
             return None
         edges.append(float(axis[1] - axis[0]) * factor)

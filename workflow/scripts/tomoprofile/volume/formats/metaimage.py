@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import Fault, InputError
-from ...units import MICROMETRES
+from ...units import micrometres
 from ..geometry import Geometry
 from ..grey import GreyScale
 from .base import COPY_AGAIN, Format, decoding, geometry_of_header, refuse_impossible_shape
@@ -78,7 +78,7 @@ class MetaImage(FlatImage):
             given = _numbers(header, ("ElementSpacing", "ElementSize"))
             origin = _numbers(header, ("Offset", "Origin", "Position"))
             matrix = _numbers(header, ("TransformMatrix", "Rotation", "Orientation"))
-        unit = MICROMETRES.get(header.get("DistanceUnits", "").strip())
+        unit = micrometres(header.get("DistanceUnits", ""))
         if len(given) < 3:
             return
         self.voxel_size_um = edges_of_header(self.path, given[2::-1], unit)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...errors import Fault, InputError
 from ...logs import LOG
-from ...units import MICROMETRES
+from ...units import micrometres
 from ..geometry import Geometry
 from ..grey import GreyScale
 from .base import COPY_AGAIN, Format, decoding, geometry_of_header, refuse_impossible_shape
@@ -89,7 +89,7 @@ class NRRDImage(FlatImage):
 def _unit(header: dict[str, Any]) -> float | None:
     """Return the micrometres of the one unit of length that a header names, or None."""
     named = [*header.get("space units", ()), *header.get("units", ())]
-    known = {MICROMETRES.get(str(unit)) for unit in named} - {None}
+    known = {micrometres(unit) for unit in named} - {None}
     return known.pop() if len(known) == 1 else None
 
 

@@ -20,7 +20,7 @@ import tifffile
 
 from ...errors import Fault
 from ...logs import LOG
-from ...units import MICROMETRES
+from ...units import micrometres
 from ..grey import GreyScale
 from .base import COPY_AGAIN, decoding, grey_of_header, voxel_size_of_header
 
@@ -121,7 +121,7 @@ def header_of(tif: tifffile.TiffFile, path: Path) -> tuple[tuple[float, float, f
         return voxel_size_of_header(path, (width,) * 3), grey
     if page.dtype == np.float32 and len(numbers) >= 6 and numbers[0] > 0:
         return voxel_size_of_header(path, (numbers[0],) * 3), GreyScale(1.0, 0.0, "1/cm")
-    factor = MICROMETRES.get(str(imagej.get("unit", "")))
+    factor = micrometres(imagej.get("unit", ""))
     if factor and x and y:
         z = _spacing(imagej.get("spacing", x), path)
         return voxel_size_of_header(path, (z * factor, y * factor, x * factor)), None
