@@ -40,7 +40,8 @@ _OTHERS = (".tif", ".tiff", ".png", ".jpg", ".bmp", ".h5", ".hdf5", ".nxs", ".ra
 _ALLOCATED = (8, 16, 32)
 _SYNTAX = "1.2.840.10008.1.2.4."
 _DECODERS: dict[str, Callable[[bytes], NDArray[Any]]] = {
-    **dict.fromkeys(("50", "51", "57", "70"), imagecodecs.jpeg_decode),
+    **dict.fromkeys(("50", "51"), imagecodecs.jpeg8_decode),
+    **dict.fromkeys(("57", "70"), imagecodecs.ljpeg_decode),
     **dict.fromkeys(("80", "81"), imagecodecs.jpegls_decode),
     **dict.fromkeys(("90", "91", "201", "202", "203"), imagecodecs.jpeg2k_decode),
 }
