@@ -105,7 +105,8 @@ def _candidates(folder: Path) -> tuple[list[tuple[Path, str, str]], Found]:
             found.unread.append(str(path))
             continue
         if form and datasets:
-            candidates.append((path, form.name, datasets[0]))
+            taken = datasets if form.each_dataset else datasets[:1]
+            candidates += [(path, form.name, dataset) for dataset in taken]
             parts.update(form.files(path))
         elif form and path.is_file():
             LOG.info("%s: skipped, not a 3-D image", path)

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from ..errors import Fault, InputError
 from ..samples import STORED_AS, MaskImage
 from .formats import FORMATS, OF_SCANS, format_of, listed
-from .formats.base import COPY_AGAIN, TO_GREY, RawScan, decoding
+from .formats.base import COPY_AGAIN, TO_GREY, LazyImage, RawScan, decoding
+from .geometry import Geometry
+from .grey import GreyScale
 
 _MASK_KINDS = "buif"
 _PEEK = 8
@@ -84,7 +86,29 @@ def open_mask(mask: MaskImage) -> RawScan:
     if raw.dtype.kind not in _MASK_KINDS:
         remedy = "Export it with whole numbers, such as 8-bit."
         raise InputError(Fault(str(path), raw.dtype.name, "a mask must hold numbers", remedy))
-    return raw
+    grey = raw.grey
+    return _Scaled(raw, grey) if grey and (grey.slope, grey.offset) != (1, 0) else raw
+
+
+class _Scaled(LazyImage):
+    """A mask whose header scales its values: what they mean counts, not how they are stored."""
+
+    def __init__(self, raw: RawScan, grey: GreyScale) -> None:
+        self._raw, self.grey = raw, grey
+        self.shape, self.voxel_size_um, self.geometry = raw.shape, raw.voxel_size_um, raw.geometry
+        self.dtype = np.dtype(np.float64)
+
+    def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
+        """Return the part ``[start, stop)`` along ``axis`` with the scaling of the header applied."""
+        return self.grey.physical(self._raw.read(axis, start, stop), np.float64)
+
+    def doubts(self) -> list[str]:
+        """Return those of the stored image."""
+        return self._raw.doubts()
+
+    def faults(self) -> list[Fault]:
+        """Return those of the stored image."""
+        return self._raw.faults()
 
 
 def _exists(path: Path) -> bool:
@@ -119,6 +143,11 @@ class ScanReader:
     def voxel_size_um(self) -> tuple[float, float, float] | None:
         """Voxel edges along (z, y, x) in micrometres, or None when the file does not say."""
         return self._reorder(self.raw.voxel_size_um) if self.raw.voxel_size_um else None
+
+    @property
+    def geometry(self) -> Geometry | None:
+        """Where the voxels lie in space, or None when the file does not say."""
+        return self.raw.geometry.reordered(self.slice_axis) if self.raw.geometry else None
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Return slices ``[start, stop)`` as a contiguous array (z, y, x) in native byte order, values unchanged."""

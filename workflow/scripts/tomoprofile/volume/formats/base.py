@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from ...errors import Fault, InputError, TomoprofileError
 from ...logs import LOG
 from ...samples import MOST_EDGE
+from ..geometry import Geometry
 from ..grey import GreyScale
 
+HEAD = 4096  # bytes by which a format is told
 COPY_AGAIN = "Copy it again from its source."
 TO_GREY = "Save it as grey, in Fiji with Image > Type > 8-bit, 16-bit or 32-bit."
 _LEAST_EDGE_UM, _MOST_EDGE_UM = 1e-4, 1e5  # of a voxel
@@ -38,6 +40,8 @@ class RawScan(Protocol):
         Edges along the axes of ``shape``; None when the file does not say.
     grey : GreyScale or None
         None when the file does not say what its grey values mean.
+    geometry : Geometry or None
+        Where the voxels lie in space, axes in file order; None when the file does not say.
     stored_bytes : int or None
         Bytes from which all voxels are decoded; None when that is not known.
     indexed : bool
@@ -48,6 +52,7 @@ class RawScan(Protocol):
     dtype: np.dtype[Any]
     voxel_size_um: tuple[float, float, float] | None
     grey: GreyScale | None
+    geometry: Geometry | None
     stored_bytes: int | None
     indexed: bool
 
@@ -83,6 +88,9 @@ class Format:
     matches : callable
         Whether a path is in this format, judged by its name and, for folders, by their content. A damaged file with a
         matching name does match: opening it then reports the damage.
+    signature : callable or None
+        Whether a file is in this format, judged by its first :data:`HEAD` bytes, whatever its name; None where files of
+        the format begin with nothing of their own.
     open : callable
         Opens the 3-D image at a path; the second argument is the dataset, empty when none was named.
 
@@ -94,6 +102,8 @@ class Format:
         Other files that belong to the scan at a path and are not scans by themselves.
     named_datasets : bool
         Whether a path may be followed by the name of a dataset.
+    each_dataset : bool
+        Whether each dataset of a path is a scan of its own; else the first is taken.
     of_scans : bool
         Whether raw scans may have this format; masks may have any.
     """
@@ -103,9 +113,11 @@ class Format:
     remarks: str
     matches: Callable[[Path], bool]
     open: Callable[[Path, str], RawScan]
+    signature: Callable[[bytes], bool] | None = None
     datasets: Callable[[Path], list[str]] = lambda _: [""]
     files: Callable[[Path], Iterable[Path]] = lambda _: ()
     named_datasets: bool = False
+    each_dataset: bool = False
     of_scans: bool = True
 
 
@@ -221,11 +233,21 @@ def grey_of_header(path: Path | str, slope: float, offset: float, unit: str) -> 
     return None
 
 
+def geometry_of_header(path: Path | str, make: Callable[[], Geometry]) -> Geometry | None:
+    """Return a geometry from a header, or None with a warning where it cannot be."""
+    try:
+        return make()
+    except (TypeError, ValueError) as error:
+        LOG.warning("%s: the position of the image in the header is not used: %s", path, error)
+        return None
+
+
 class LazyImage:
     """A 3-D image whose parts are read on request; see :class:`RawScan`."""
 
     path: Path
     shape: tuple[int, int, int]
+    geometry: Geometry | None = None
     stored_bytes: int | None = None
     indexed: bool = False
 

@@ -22,6 +22,8 @@ from .hdf5_probe import require_openable
 from .hdf5_sources import lost_link, refuse_foreign_sources
 
 _SUFFIXES = (".h5", ".hdf5", ".hdf", ".nx", ".nxs")
+_MARK = b"\x89HDF\r\n\x1a\n"
+_STARTS = (0, 512, 1024, 2048)  # programs such as MATLAB put text of their own before
 _NUMBERS = "uif"  # kinds of NumPy
 _MASKS = "buif"
 _CHOICES_SHOWN = 5
@@ -149,6 +151,7 @@ FORMAT = Format(
     remarks="`.h5`, `.hdf5`, `.hdf`, `.nx`, `.nxs`; name the path of the dataset inside the file, unless there is only "
     "one 3-D dataset",
     matches=lambda path: path.name.lower().endswith(_SUFFIXES) and path.is_file(),
+    signature=lambda head: any(head.startswith(_MARK, start) for start in _STARTS),
     open=HDF5Dataset,
     named_datasets=True,
     datasets=lambda path: image_datasets(path, _NUMBERS),

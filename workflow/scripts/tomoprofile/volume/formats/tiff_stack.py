@@ -200,6 +200,7 @@ FORMAT = Format(
     what="multi-page TIFF or BigTIFF",
     remarks="`.tif`, `.tiff`; one channel and one time point",
     matches=lambda path: is_named_tiff(path) and path.is_file(),
+    signature=lambda head: head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     open=lambda path, _: TIFFStack(path),
     datasets=lambda path: [""] if _is_scan(path) else [],
     files=_files,
