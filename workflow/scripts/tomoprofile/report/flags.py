@@ -47,7 +47,7 @@ class Flag:
 def profile_flags(profile: pd.DataFrame) -> list[Flag]:
     """Return one note for each reason in the bins of the calibrated level, with the depths it holds for."""
     bins = at_level(profile, "calibrated")
-    if bins["depth_um"].isna().all():
+    if bins["depth_lo_um"].isna().all():
         return []  # without depth the one zone says it
     flags = []
     for reason in _reasons(bins["flag"]):
