@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import Fault, InputError
 from ..logs import LOG, progress
 from ..samples import Scan
+from .geometry import Geometry
 from .grey import GreyScale
 from .probability import PROBABILITY, SPREAD
 from .readers import ScanReader, open_raw
@@ -19,9 +20,18 @@ from .store import create_store, describe_store, open_store
 
 
 def describe_volume(scan: Scan, volume: Path) -> None:
-    """Write voxel size and meaning of the grey values of a scan whose store has a layout."""
+    """Write voxel size, meaning of the grey values and geometry of a scan whose store has a layout."""
     grey = GreyScale(scan.grey_slope, scan.grey_offset, scan.grey_unit)
-    describe_store(volume, scan.voxel_size_um, grey, source_of(scan, scan.path))
+    describe_store(volume, scan.voxel_size_um, grey, source_of(scan, scan.path), _geometry(scan))
+
+
+def _geometry(scan: Scan) -> Geometry | None:
+    """Return where the file of a scan says it lies; None also when the file is archived."""
+    try:
+        return ScanReader(open_raw(scan.path, scan.format, scan.dataset), scan.slice_axis).geometry
+    except InputError as error:  # the conversion reports it, where there is one
+        LOG.warning("the position of the scan in space is not known: %s", error)
+        return None
 
 
 def create_probability(

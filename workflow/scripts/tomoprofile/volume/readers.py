@@ -14,6 +14,7 @@ from ..errors import Fault, InputError
 from ..samples import MaskImage
 from .formats import FORMATS, OF_SCANS, format_of, listed
 from .formats.base import COPY_AGAIN, RawScan, decoding
+from .geometry import Geometry
 
 DTYPES = ("uint8", "uint16", "float32")
 _MASK_KINDS = "buif"
@@ -114,6 +115,11 @@ class ScanReader:
     def voxel_size_um(self) -> tuple[float, float, float] | None:
         """Voxel edges along (z, y, x) in micrometres, or None when the file does not say."""
         return self._reorder(self.raw.voxel_size_um) if self.raw.voxel_size_um else None
+
+    @property
+    def geometry(self) -> Geometry | None:
+        """Where the voxels lie in space, or None when the file does not say."""
+        return self.raw.geometry.reordered(self.slice_axis) if self.raw.geometry else None
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Return slices ``[start, stop)`` as a contiguous array (z, y, x) with unchanged grey values."""

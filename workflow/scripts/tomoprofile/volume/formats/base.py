@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ...errors import Fault, InputError, TomoprofileError
 from ...logs import LOG
 from ...samples import MOST_EDGE
+from ..geometry import Geometry
 from ..grey import GreyScale
 
 COPY_AGAIN = "Copy it again from its source."
@@ -36,6 +37,8 @@ class RawScan(Protocol):
         Edges along the axes of ``shape``; None when the file does not say.
     grey : GreyScale or None
         None when the file does not say what its grey values mean.
+    geometry : Geometry or None
+        Where the voxels lie in space, axes in file order; None when the file does not say.
     stored_bytes : int or None
         Bytes from which all voxels are decoded; None when that is not known.
     """
@@ -44,6 +47,7 @@ class RawScan(Protocol):
     dtype: np.dtype[Any]
     voxel_size_um: tuple[float, float, float] | None
     grey: GreyScale | None
+    geometry: Geometry | None
     stored_bytes: int | None
 
     def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
@@ -163,6 +167,7 @@ class LazyImage:
     """A 3-D image whose parts are read on request; see :class:`RawScan`."""
 
     shape: tuple[int, int, int]
+    geometry: Geometry | None = None
     stored_bytes: int | None = None
 
     def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
