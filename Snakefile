@@ -15,7 +15,10 @@ min_version("9.0")
 include: "workflow/rules/configuration.smk"
 
 
-configfile: "config/config.yaml"
+# Every key has a default, so the first run needs no configuration.
+if Path("config/config.yaml").is_file():
+
+    configfile: "config/config.yaml"
 
 
 include: "workflow/rules/common.smk"
@@ -51,13 +54,13 @@ wildcard_constraints:
 
 
 rule all:
-    """Everything: the page of the beamtime, and the tables and the page of each scan."""
+    """Everything: the page of the beamtime, and the tables and the page of each scan.
+
+    Of a scan that waits for labels, all that can be made without them.
+    """
     default_target: True
     input:
-        LAYOUT.index,
-        expand(SCAN.products, sample=SCANS),
-        expand(SCAN.discarded, sample=SCANS if CONFIG.keep == "minimal" else []),
-        expand(SCAN.labels.metadata, sample=SCANS if CONFIG.objects.label_volume else []),
+        everything,
 
 
 rule pick:
@@ -69,7 +72,7 @@ rule pick:
 rule check:
     """Open every input and report every problem at once."""
     input:
-        expand(SCAN.check, sample=SCANS),
+        lambda _: checks(),
 
 
 if workflow.is_main_process:
@@ -94,12 +97,10 @@ onstart:
 
 
 onsuccess:
-    end_run(LAYOUT.results)
-    if LAYOUT.index.exists():
-        print(f"\nDone. Open {LAYOUT.index}\n`tomoprofile status {LAYOUT.results}` shows what each scan took.\n")
-    else:
-        proposed = LAYOUT.scan("SAMPLE").to_label.folder
-        print(f"\nDone. Slices to label, if any: {proposed}. After labelling, run `snakemake`.\n")
+    run = end_run(LAYOUT.results)
+    if waiting():
+        write_index_of_unfinished_run()
+    write_crate(run)
 
 
 onerror:

@@ -46,7 +46,7 @@ def test_files_are_those_that_the_kind_of_segmentation_leaves(tmp_path):
     every = slabs + sum(shared.values())
     assert files(model="otsu") == files(mask="m.tif") == every + 5
     assert files(model="bundle") == every + 5 + (5 + 2)
-    assert files() == files(model="bundle") + 5 + 3  # and three slices to label
+    assert files() == files(model="bundle") + 5 + 3 + 5  # three slices to label, and the check of labels
     assert files(labels="") == files(model="bundle"), "the model learns from other scans"
     assert files(flips=True) == files() + 32 + 4, "a third store, whose slabs need no records"
     assert files(flips=True, model="otsu") == files(model="otsu")
@@ -74,7 +74,7 @@ def test_each_measured_class_is_stored_and_measured_but_computed_once(tmp_path):
     assert two.files == one.files + 32
     assert two.core_hours > one.core_hours
     assert two.bytes_kept["minimal"] > 1.9 * one.bytes_kept["minimal"]
-    assert needs("bundle").files == two.files - 5 - 3, "a bundle measures what it measures; no slices are proposed"
+    assert needs("bundle").files == two.files - 5 - 3 - 5, "a bundle measures what it measures; no slices are proposed"
     assert needs("two", flips=True).files == two.files + 2 * 32 + 4
     assert needs("two", mask="m.tif").files == needs("one", mask="m.tif").files, "a binary mask is of one class"
     assert needs("two", mask="classes:m.tif").files == needs("one", mask="m.tif").files + 32

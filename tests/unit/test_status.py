@@ -26,6 +26,7 @@ def scan(sample, model="default"):
         dtype="uint8",
         voxel_size_um="1",
         model=model,
+        labels=f"labels/{sample}" if model == "default" else "",
     )
 
 
@@ -34,8 +35,17 @@ def results(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     models = {"default": {"method": "unet"}, "other": {"method": "otsu"}}
     config = read_config({"store": {"shard_slices": 4, "slab_slices": 4}, "models": models})
+    label(tmp_path, "a")
     begin_run(config, [scan("a"), scan("a.b"), scan("c", "other")], "9.0")
     return Layout(tmp_path / "results")
+
+
+def label(folder, sample):
+    """Write a label file; only its name counts here."""
+    path = folder / f"labels/{sample}/{sample}_z00001.tif"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    return path
 
 
 def log(results, rule, name, raises=None, killed=False):
@@ -82,9 +92,9 @@ def test_logs_name_rule_scan_slab_place_and_end(results, monkeypatch):
 def test_states_while_the_run_goes_on(results):
     products(results, "a")
     log(results, "predict_slab", "a.b.z00000", killed=True)
-    assert states(results) == {"a": "done", "a.b": "running", "c": "waiting"}
+    assert states(results) == {"a": "done", "a.b": "running", "c": "queued"}
     said = status_text(read_run(results.results), read_status(read_run(results.results)))
-    assert "3 scans: 1 done, 1 running, 1 waiting" in said
+    assert "3 scans: 1 done, 1 running, 1 queued" in said
     assert "slices segmented 1 of 4" in said
     assert "4 of 12 slabs" in said
 
@@ -129,15 +139,54 @@ def test_a_model_that_fails_does_not_concern_a_scan_with_a_mask(results):
     assert [(job.target, job.slab) for job in read_jobs(results, "b")] == [("b", "z00004")]
 
 
-def test_a_failure_that_was_mended_since_is_forgotten(results):
+def test_a_failure_of_an_earlier_run_is_not_one_of_this_run(results):
     old = log(results, "fit_threshold", "c", raises=ValueError("then"))
-    os.utime(old, (1, 1))
+    whole = results.log("report_beamtime")
+    whole.write_text(old.read_text())
+    now = old.stat().st_mtime
+    for path in (old, whole):
+        os.utime(path, (1, 1))
+    run = end_run(results.results)
+    assert states(results)["c"] == "missing", "it was not tried again"
+    assert "ValueError" not in status_text(run, read_status(run))
     products(results, "c")
-    end_run(results.results)
     assert states(results)["c"] == "done"
-    os.utime(old)
-    os.utime(old, (old.stat().st_mtime + 9,) * 2)
-    assert states(results)["c"] == "failed", "it failed after the results were made"
+    os.utime(old, (now + 9, now + 9))
+    assert states(results)["c"] == "failed", "it failed in this run, whatever there was before"
+
+
+def test_a_scan_without_labels_waits_once_slices_are_proposed(results):
+    proposed = results.scan("a").to_label
+    label_file = next((results.results.parent / "labels").rglob("*.tif"))
+    label_file.unlink()
+    assert states(results) == {"a": "queued", "a.b": "queued", "c": "queued"}
+    proposed.folder.mkdir(parents=True)
+    (proposed.folder / "a_z00003.tif").touch()
+    proposed.table.touch()
+    assert states(results)["a"] == "waiting", "also while the run goes on with other scans"
+    run = end_run(results.results)
+    assert states(results) == {"a": "waiting", "a.b": "missing", "c": "missing"}
+    said = status_text(run, read_status(run))
+    assert "1 waiting" in said
+    assert "a: label a_z00003.tif in results/a/to_label, save each mask under the same name in labels/a" in said
+    assert "run the same command again: " in said.splitlines()[-1]
+    label(results.results.parent, "a.b")
+    assert states(results)["a"] == "missing", "labels of one scan are enough for its model: it can go on"
+
+
+def test_a_failure_goes_before_waiting(results):
+    next((results.results.parent / "labels").rglob("*.tif")).unlink()
+    log(results, "pick_slices", "a", raises=ValueError("the cause"))
+    run = end_run(results.results)
+    assert states(results)["a"] == "failed"
+    assert "Next: mend what is named above" in status_text(run, read_status(run))
+
+
+def test_a_finished_scan_whose_labels_were_archived_is_done(results):
+    products(results, "a")
+    end_run(results.results)
+    next((results.results.parent / "labels").rglob("*.tif")).unlink()
+    assert states(results)["a"] == "done"
 
 
 def test_time_and_memory_are_added_up(results):

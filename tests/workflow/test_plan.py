@@ -59,6 +59,8 @@ def test_planned_jobs_and_outputs_are_those_of_the_workflow(tmp_path, settings, 
     project = Project(tmp_path)
     settings = settings | {"store": {"shard_slices": 16, "slab_slices": 32}, "models": MODELS}
     project.configure(**settings)
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/a_z00003.tif").touch()  # without labels a run plans less
     scans = [row(sample, cells) for sample, cells in SCANS.items()]
     write_samples(tmp_path / "config/samples.tsv", scans)
     planned = [job for scan in scans for job in planned_jobs(scan, read_config(settings))]

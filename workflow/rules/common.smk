@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import snakemake
@@ -20,6 +21,7 @@ from tomoprofile.config import read_config
 from tomoprofile.errors import TomoprofileError
 from tomoprofile.layout import BundleLayout, Layout
 from tomoprofile.run.claim import claimed, is_claimed_here, release
+from tomoprofile.run.crate import write_crate
 from tomoprofile.run.estimates import BYTES_PER_VOXEL
 from tomoprofile.run.feasibility import check_run, require
 from tomoprofile.run.record import begin_run, end_run
@@ -28,6 +30,14 @@ from tomoprofile.labels.classes import Classes
 from tomoprofile.labels.files import find_label_files
 from tomoprofile.segment.kinds import segmenter_of
 from tomoprofile.run.status import read_status, status_text
+from tomoprofile.run.waiting import (
+    has_labels,
+    highlighted,
+    models_to_train,
+    same_command,
+    scans_that_wait,
+    waiting_text,
+)
 from tomoprofile.volume.sources import content_of_files, state_of_slab
 from tomoprofile.volume.slabs import neighbour_slabs, slab_bounds, slab_names
 
@@ -96,10 +106,10 @@ def training_settings(wildcards):
     return CONFIG.models[wildcards.model].model_dump(mode="json", exclude={"window"})
 
 
-def label_settings(wildcards):
+def settings_for_labels(model):
     """Return the settings of a model on which its training set depends."""
     settings = {"method", "classes", "measure", "neighbours", "guard_slices"}
-    return CONFIG.models[wildcards.model].model_dump(mode="json", include=settings)
+    return CONFIG.models[model].model_dump(mode="json", include=settings)
 
 
 def prediction_settings(wildcards):
@@ -228,9 +238,42 @@ def labelled_scans(wildcards):
     ]
 
 
+def label_files_of(scan):
+    """Return the label files of a scan."""
+    return [str(file.path) for file in find_label_files(Path(scan.labels))]
+
+
 def label_files(wildcards):
-    """Return the label files that train a model; when there are none yet, collect_labels explains that."""
-    return [str(file.path) for scan in labelled_scans(wildcards) for file in find_label_files(Path(scan.labels))]
+    """Return the label files that train a model; when there are none yet, it is not asked for."""
+    return [file for scan in labelled_scans(wildcards) for file in label_files_of(scan)]
+
+
+@cache
+def waiting():
+    """Return the scans that wait for labels, by name; only the process that plans a run asks for it."""
+    return {scan.sample: scan for scan in scans_that_wait(SCANS.values(), CONFIG)}
+
+
+def everything(_):
+    """Return the files that a run makes; of scans that wait for labels, all that can be made without."""
+    wanted = [] if waiting() else [LAYOUT.index]
+    for name, scan in SCANS.items():
+        files = LAYOUT.scan(name)
+        if name not in waiting():
+            wanted += files.products
+            wanted += [files.discarded] if CONFIG.keep == "minimal" else []
+            wanted += [files.labels.metadata] if CONFIG.objects.label_volume else []
+        elif not all(product.exists() for product in files.products):
+            wanted += [files.check, *whole_store(files.volume, slabs_of(scan)), files.interface]
+            wanted += [files.to_label.table] if scan.labels else []
+    return wanted
+
+
+def checks():
+    """Return what the checks find: of every scan, and of the labels from which a model learns."""
+    learning = [scan for scans in models_to_train(SCANS.values(), CONFIG).values() for scan in scans]
+    of_labels = [LAYOUT.scan(scan.sample).label_check for scan in learning if has_labels(scan)]
+    return [*(LAYOUT.scan(name).check for name in SCANS), *of_labels]
 
 
 def needs_of(wildcards):
@@ -367,11 +410,24 @@ def while_claimed(execute):
             return execute(executor_plugin, *arguments, **settings)
         try:
             with claimed(LAYOUT.results, Path.cwd(), on_cluster=not executor.local_exec):
-                return execute(executor_plugin, *arguments, **settings)
+                result = execute(executor_plugin, *arguments, **settings)
         except TomoprofileError as error:
             raise WorkflowError(f"Nothing was started.\n{error}") from None
+        # Here, because Snakemake calls `onsuccess` only when there was something to do.
+        print(f"\n{highlighted(closing_words())}\n", flush=True)
+        return result
 
     return claim_and_execute
+
+
+def closing_words():
+    """Return what a person does next, after a run in which nothing failed."""
+    left = [name for name in SCANS if not all(product.exists() for product in LAYOUT.scan(name).products)]
+    if blocked := [scan for name, scan in waiting().items() if name in left]:
+        return waiting_text(blocked, LAYOUT, sys.argv)
+    if left:
+        return f"Done what was asked for. The whole way: {same_command(sys.argv)}"
+    return f"Done. Open {LAYOUT.index}\n`tomoprofile status {LAYOUT.results}` shows what each scan took."
 
 
 def after_release(unlock):

@@ -38,11 +38,12 @@ rule collect_labels:
             for scan in labelled_scans(wildcards)
             for file in whole_store(LAYOUT.scan(scan.sample).volume, slabs_of(scan))
         ],
-        # Only once there are labels: the message that some are needed must not wait for an interface.
+        # Of scans without labels nothing is learned.
         appearances=lambda wildcards: [
-            LAYOUT.scan(scan.sample).appearance
-            for scan in labelled_scans(wildcards)
-            if find_label_files(Path(scan.labels))
+            LAYOUT.scan(scan.sample).appearance for scan in labelled_scans(wildcards) if has_labels(scan)
+        ],
+        checks=lambda wildcards: [
+            LAYOUT.scan(scan.sample).label_check for scan in labelled_scans(wildcards) if has_labels(scan)
         ],
         proposed=lambda wildcards: [LAYOUT.scan(scan.sample).to_label.table for scan in labelled_scans(wildcards)],
     output:
@@ -69,7 +70,7 @@ rule collect_labels:
             }
             for scan in labelled_scans(wildcards)
         ],
-        model=label_settings,
+        model=lambda wildcards: settings_for_labels(wildcards.model),
         labels=lambda wildcards: content_of_files(label_files(wildcards)),
         algorithm_version=2,
     script:

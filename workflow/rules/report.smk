@@ -80,7 +80,7 @@ rule discard_stores:
 rule report_beamtime:
     """Write the page of the beamtime: every scan side by side, faults first, with groups and series compared."""
     input:
-        checks=expand(SCAN.check, sample=SCANS),
+        checks=lambda _: checks(),
         zones=expand(SCAN.zones, sample=SCANS),
         profiles=expand(SCAN.profile, sample=SCANS),
         interfaces=expand(SCAN.interface, sample=SCANS),

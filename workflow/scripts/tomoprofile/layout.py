@@ -20,6 +20,8 @@ class Layout:
     check, run, claim, index, comparison : Path
         What the check found, the record of the last run, whose the folder is now, the page of the beamtime and its
         table.
+    crate, workflow : Path
+        The run described for archives, and the copy of the workflow that this needs.
     logs, benchmarks : Path
         Folders with one file per job.
     """
@@ -31,6 +33,8 @@ class Layout:
         self.claim = self.results / "claim.json"
         self.index = self.results / "index.html"
         self.comparison = self.results / "comparison.parquet"
+        self.crate = self.results / "ro-crate-metadata.json"
+        self.workflow = self.results / "workflow.smk"
         self.logs = self.results / "logs"
         self.benchmarks = self.results / "benchmarks"
 
@@ -79,6 +83,7 @@ class ScanLayout:
     def __init__(self, folder: str | Path) -> None:
         self.folder = folder = Path(folder)
         self.check = folder / "check.tsv"
+        self.label_check = folder / "check_labels.tsv"
         self.volume = StoreLayout(folder / "volume.ome.zarr")
         self.probability = StoreLayout(folder / "probability.ome.zarr")
         self.uncertainty = StoreLayout(folder / "uncertainty.ome.zarr")
@@ -166,12 +171,15 @@ class ToLabelLayout:
         Which slices, and why.
     prelabels : Path
         Folder with masks of an earlier model to correct, if there is one.
+    previews : Path
+        Folder with a picture of each mask that was made to start from, on its slice.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.table = self.folder / "slices.tsv"
         self.prelabels = self.folder / "prelabels"
+        self.previews = self.folder / "previews"
 
 
 class BundleLayout:

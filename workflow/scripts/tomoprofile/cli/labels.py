@@ -6,10 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ConfigError, Fault
+from ..errors import ConfigError, Fault, InputError
+from ..logs import LOG
 from .command import CONFIG, Commands, add_command
 
 if TYPE_CHECKING:
+    from ..config import Config, ThresholdConfig
     from ..labels.classes import Classes
 
 
@@ -19,11 +21,12 @@ def register(commands: Commands) -> None:
         commands,
         "prelabel",
         _prelabel,
-        "threshold the proposed slices: masks for a person to correct",
-        "tomoprofile prelabel results/SAMPLE/to_label/slices.tsv labels/SAMPLE",
+        "make masks of the proposed slices for a person to correct, by a threshold or an earlier model; without "
+        "arguments for every scan that waits for labels",
+        "tomoprofile prelabel\ntomoprofile prelabel results/SAMPLE/to_label/slices.tsv labels/SAMPLE",
     )
-    prelabel.add_argument("slices", type=Path, help="slices.tsv that pick_slices wrote")
-    prelabel.add_argument("labels", type=Path, help="folder that receives the masks; existing ones are kept")
+    prelabel.add_argument("slices", type=Path, nargs="?", help="slices.tsv of one scan, which the run wrote")
+    prelabel.add_argument("labels", type=Path, nargs="?", help="folder that receives its masks; existing ones are kept")
     prelabel.add_argument("--domains-are", choices=("dark", "bright"), default="dark", help="compared with the matrix")
     _add_model(prelabel)
 
@@ -50,7 +53,38 @@ def _prelabel(options: argparse.Namespace) -> None:
     from ..segment.prelabel import prelabel
 
     threshold = ThresholdConfig(method="otsu", domains_are=options.domains_are)
-    prelabel(options.slices, options.labels, threshold, _classes(options))
+    if options.slices and not options.labels:
+        remedy = "Name the folder for the masks as well, or neither: then every scan that waits gets its masks."
+        raise ConfigError(Fault("prelabel", str(options.slices), "the folder for the masks is missing", remedy))
+    if options.slices:
+        prelabel(options.slices, options.labels, threshold, _classes(options))
+    else:
+        _prelabel_all_that_wait(options.config, threshold)
+
+
+def _prelabel_all_that_wait(path: Path, threshold: ThresholdConfig) -> None:
+    """Make masks for every scan that waits for labels, with the classes of its model."""
+    from ..labels.classes import Classes
+    from ..layout import Layout
+    from ..run.waiting import scans_that_wait
+    from ..samples import read_samples
+    from ..segment.prelabel import prelabel
+
+    config = _config(path)
+    waiting = scans_that_wait(read_samples(config.samples, config.models), config)
+    faults = []
+    for scan in (scan for scan in waiting if scan.labels):
+        proposed = Layout(config.results).scan(scan.sample).to_label
+        try:
+            prelabel(proposed.table, scan.labels, threshold, Classes.of(config.models[scan.model]))
+        except InputError as error:  # the slices of others are fine
+            faults += error.faults
+    if faults:
+        raise InputError(*faults)
+    if waiting:
+        LOG.info("Next: look at the pictures, correct the masks, then run the workflow again.")
+    else:
+        LOG.info("No scan waits for labels.")
 
 
 def _annotate(options: argparse.Namespace) -> None:
@@ -63,13 +97,18 @@ def _annotate(options: argparse.Namespace) -> None:
 
 def _classes(options: argparse.Namespace) -> Classes:
     """Return the classes that labels are made for: the defaults where no model is configured."""
-    from ..config import read_config
-    from ..config_file import load_config
     from ..labels.classes import Classes
 
-    raw = load_config(options.config) if options.config.is_file() else {}
-    models = read_config(raw, str(options.config)).models
+    models = _config(options.config).models
     if options.model not in models and options.model != "default":
         remedy = f"Models: {', '.join(models)}."
         raise ConfigError(Fault(f"{options.config}: models", options.model, "there is no such model", remedy))
     return Classes.of(models.get(options.model))
+
+
+def _config(path: Path) -> Config:
+    """Read a configuration; a missing one stands for the defaults."""
+    from ..config import read_config
+    from ..config_file import load_config
+
+    return read_config(load_config(path) if path.is_file() else {}, str(path))

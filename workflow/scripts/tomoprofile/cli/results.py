@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .command import RESULTS, Commands, add_command
+from ..logs import LOG
+from .command import RESULTS, Commands, add_command, add_results
 
 
 def register(commands: Commands) -> None:
-    """Add ``export``."""
+    """Add ``export`` and ``crate``."""
     # The names of parts and formats stand here again, because their modules take a second to import.
     export = add_command(
         commands,
@@ -33,6 +34,15 @@ def register(commands: Commands) -> None:
         "--domains", nargs="+", type=int, metavar="ID", default=[], help="a mesh for each of these, not for all"
     )
 
+    crate = add_command(
+        commands,
+        "crate",
+        _crate,
+        "write ro-crate-metadata.json, the record of a run for archives; a run that succeeds writes it itself",
+        "tomoprofile crate",
+    )
+    add_results(crate)
+
 
 def _add_scan(command: argparse.ArgumentParser) -> None:
     command.add_argument("scan", metavar="SCAN", help="name of the scan, as in the sample sheet")
@@ -45,3 +55,10 @@ def _export(options: argparse.Namespace) -> None:
 
     wanted = Wanted(options.what, options.images, options.meshes, options.classes, options.domains)
     export_scan(finished_scan(options.results, options.scan), wanted, options.to or Path("exports", options.scan))
+
+
+def _crate(options: argparse.Namespace) -> None:
+    from ..run.crate import write_crate
+    from ..run.record import read_run
+
+    LOG.info("the run, described for archives: %s", write_crate(read_run(options.results)))

@@ -47,12 +47,15 @@ class BeamtimeEntry:
         Folder of its model bundle, ``threshold.json`` or ``mask.json``.
     troubles : tuple of (str, str)
         What failed in the last run: heading, and text of several lines.
+    waits_for : str
+        What a person labels before the scan can be segmented; empty unless the run waits for that.
     """
 
     scan: Scan
     files: ScanLayout
     segmenter: Path
     troubles: tuple[tuple[str, str], ...] = ()
+    waits_for: str = ""
 
     @property
     def sample(self) -> str:
@@ -103,7 +106,8 @@ def report_beamtime(
     """Write ``index.html`` and ``comparison.parquet``: a row for each scan and class, and a comparison for each class.
 
     Scans with faults come first, then those with warnings, then the rest, each in sheet order. A scan without results
-    is listed as failed, with the end of the log, or as missing; only the others are compared.
+    is listed as failed, with the end of the log, as waiting, with the slices to label, or as missing; only the others
+    are compared.
 
     Parameters
     ----------
@@ -124,7 +128,8 @@ def report_beamtime(
     """
     findings: dict[str, list[Flag]] = {}
     for check in checks:
-        findings |= _read_check(check)
+        for sample, flags in _read_check(check).items():
+            findings.setdefault(sample, []).extend(flags)
     names = {entry.sample for entry in samples}
     done = [entry for entry in samples if entry.has_results]
     rows = _placed([row for entry in done for row in _rows(entry, findings.get(entry.sample, []), page)])
@@ -152,6 +157,7 @@ def report_beamtime(
         "general": findings.get("-", []),
         "n_scans": len(states),
         "n_done": len(done),
+        "n_waiting": sum(bool(entry.waits_for) for entry in samples),
         "n_faults": worst_of_scans.count("error"),
         "n_warnings": worst_of_scans.count("warning"),
         "n_fine": worst_of_scans.count("ok") + worst_of_scans.count("note"),
@@ -254,6 +260,10 @@ def _trouble_flags(entry: BeamtimeEntry) -> list[Flag]:
 def _without_results(entry: BeamtimeEntry, found: list[Flag]) -> Row:
     flags = [*_trouble_flags(entry), *found]
     failed = worst(flags) == "error"
+    if entry.waits_for and not failed:
+        text = f"{entry.waits_for[0].upper()}{entry.waits_for[1:]}. Then run the same command again."
+        flags.insert(0, Flag("warning", "Waiting for labels", text))
+        return Row(entry.sample, "warning", "waiting", tuple(flags))
     if not failed:
         text = "No job of this scan failed: it has not started yet, or it waits for something that failed elsewhere."
         flags.append(Flag("error", "No result yet", text))

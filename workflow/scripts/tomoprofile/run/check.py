@@ -41,14 +41,33 @@ def check_scan(scan: Scan, segmenter: Segmenter) -> list[Finding]:
     -------
     list of Finding
     """
+    findings, reader = _check_all_but_labels(scan, segmenter)
+    return findings if scan.mask else [*findings, *check_labels(scan, Classes.of(segmenter.model), reader)]
+
+
+def check_all_but_labels(scan: Scan, segmenter: Segmenter) -> list[Finding]:
+    """Check the same without labels, which people make and change after the scan was checked."""
+    return _check_all_but_labels(scan, segmenter)[0]
+
+
+def check_only_labels(scan: Scan, classes: Classes) -> list[Finding]:
+    """Check the labels alone; a scan that went to an archive is not compared with them, and a bad one is told apart."""
+    try:
+        reader = ScanReader(open_raw(scan.path, scan.format, scan.dataset), scan.slice_axis)
+    except InputError:
+        reader = None
+    return check_labels(scan, classes, reader)
+
+
+def _check_all_but_labels(scan: Scan, segmenter: Segmenter) -> tuple[list[Finding], ScanReader | None]:
     findings, reader = _check_raw(scan)
     if scan.substrate_mask:
         findings += check_substrate(scan)
     if scan.mask:
-        return [*findings, *check_mask(scan, segmenter.model, reader)]
-    if reader is not None:
+        findings += check_mask(scan, segmenter.model, reader)
+    elif reader is not None:
         findings += _check_familiarity(scan, segmenter, reader)
-    return [*findings, *check_labels(scan, Classes.of(segmenter.model), reader)]
+    return findings, reader
 
 
 def write_findings(findings: Iterable[Finding], out: str | Path) -> None:

@@ -79,6 +79,7 @@ def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
         if needs.labels and scan.labels:
             # An earlier model adds a mask to correct to each image.
             yield job("pick_slices", files.to_label.table, beside=(2 if needs.earlier else 1) * config.pick.slices)
+            yield job("check_labels", files.label_check)
         if needs.familiarity:
             # One slice and its mask, in case the scan is unlike those that the model has seen.
             yield job("compare_with_model", files.familiarity, beside=2)

@@ -19,8 +19,9 @@ from ..samples import Scan
 from ..units import size_in_words
 from ..volume.slabs import slab_names
 from .record import Run
+from .waiting import same_command, scans_that_wait, waiting_text
 
-State = Literal["done", "failed", "running", "waiting", "missing"]
+State = Literal["done", "failed", "running", "queued", "waiting", "missing"]
 _STATES = get_args(State)
 _SLAB_RULES = ("convert_slab", "predict_slab", "enter_mask", "enter_instances")
 _MODEL_RULES = ("collect_labels", "fine_tune")
@@ -85,7 +86,8 @@ class ScanStatus:
     Attributes
     ----------
     scan : Scan
-    state : {"done", "failed", "running", "waiting", "missing"}
+    state : {"done", "failed", "running", "queued", "waiting", "missing"}
+        ``queued``: none of its jobs runs now. ``waiting``: for labels; all that can be done without them is done.
         ``missing``: the run is over, and no job of the scan itself failed.
     converted, segmented : int
         Finished slabs.
@@ -110,19 +112,28 @@ class ScanStatus:
     @property
     def troubles(self) -> list[Job]:
         """The jobs that failed, or that stopped without an error message."""
-        if self.state in ("running", "waiting", "done"):
+        if self.state in ("running", "queued", "done"):
             return [job for job in self.jobs if job.state == "failed"]
         return [job for job in self.jobs if job.state != "done"]
 
 
 def read_status(run: Run) -> list[ScanStatus]:
-    """Return the state of each scan of a run, in the order of the sample sheet."""
+    """Return the state of each scan of a run, in the order of the sample sheet.
+
+    What failed in an earlier run and was not tried again says nothing about this one.
+    """
     jobs: dict[str, list[Job]] = defaultdict(list)
-    for job in read_jobs(run.layout):
+    for job in _of_this_run(read_jobs(run.layout), run):
         jobs[f"model {job.target}" if job.rule in _MODEL_RULES else job.target].append(job)
-    alive = run.is_alive()
+    waiting = {scan.sample for scan in scans_that_wait(run.scans, run.config, run.work_dir)}
     of_models = {scan.sample: [] if scan.mask else jobs[f"model {scan.model}"] for scan in run.scans}
-    return [_status(run, scan, jobs[scan.sample], of_models[scan.sample], alive) for scan in run.scans]
+    return [_status(run, scan, jobs[scan.sample], of_models[scan.sample], scan.sample in waiting) for scan in run.scans]
+
+
+def _of_this_run(jobs: list[Job], run: Run) -> list[Job]:
+    """Return jobs without those that ended without success before this run began."""
+    begun = run.started.timestamp()
+    return [job for job in jobs if job.state == "done" or job.log.stat().st_mtime >= begun]
 
 
 def read_jobs(layout: Layout, target: str | None = None) -> list[Job]:
@@ -134,7 +145,7 @@ def read_jobs(layout: Layout, target: str | None = None) -> list[Job]:
 
 
 def status_text(run: Run, scans: list[ScanStatus]) -> str:
-    """Return one line for each scan, then what failed and where its log is."""
+    """Return one line for each scan, what failed and where its log is, and what a person does next."""
     width = max(len("scan"), *(len(status.scan.sample) for status in scans))
     lines = [f"{'scan':<{width}}  {'state':<7}  converted  segmented  job time  CPU time     memory"]
     for status in scans:
@@ -151,7 +162,7 @@ def status_text(run: Run, scans: list[ScanStatus]) -> str:
     bad = {"failed"} if run.is_alive() else {"failed", "unfinished"}
     # Logs of the whole beamtime are one folder above those of the scans, which were read already.
     whole = [_read_log(path, path.stem) for path in run.layout.written_logs() if path.parent == run.layout.logs]
-    general = [job for job in whole if job.state in bad]
+    general = [job for job in _of_this_run(whole, run) if job.state in bad]
     troubles = [("all scans", job) for job in general]
     troubles += [(status.scan.sample, job) for status in scans for job in status.troubles]
     seen: set[Path] = set()
@@ -164,7 +175,30 @@ def status_text(run: Run, scans: list[ScanStatus]) -> str:
         if job.log not in seen:
             seen.add(job.log)
             lines.append(f"  {job.target}: {job.name}, {job.place}: {job.last[-1] if job.last else 'just started'}")
-    return "\n".join(lines)
+    next_step = _next_step(run, scans, bool(general))
+    return "\n".join([*lines, "", next_step] if next_step else lines)
+
+
+def _next_step(run: Run, scans: list[ScanStatus], failed: bool) -> str:
+    """Return what a person does next; empty while the run goes on and needs nobody."""
+    states = {status.state for status in scans} | ({"failed"} if failed else set())
+    command = same_command(run.command)
+    if "waiting" in states:
+        scans_to_label = [status.scan for status in scans if status.state == "waiting"]
+        return waiting_text(scans_to_label, run.layout, run.command, run.work_dir)
+    if run.is_alive():
+        return ""
+    if "failed" in states:
+        return f"Next: mend what is named above, then run the same command again: {command}"
+    if "missing" in states:
+        return f"Next: run the same command again: {command}"
+    return f"Done. Open {os.path.relpath(run.layout.index, run.work_dir)}"
+
+
+def exit_status(scans: list[ScanStatus]) -> int:
+    """Return 1 when something failed or is missing, 3 when the run waits for a person to label, else 0."""
+    states = {status.state for status in scans}
+    return 1 if states & {"failed", "missing"} else 3 if "waiting" in states else 0
 
 
 def trouble_lines(sample: str, job: Job, run: Run) -> list[str]:
@@ -222,24 +256,20 @@ def _tail(text: str) -> list[str]:
     return lines[:_TAIL] if _ERROR.match(text) else lines[-_TAIL:]
 
 
-def _status(run: Run, scan: Scan, own: list[Job], of_model: list[Job], alive: bool) -> ScanStatus:
+def _status(run: Run, scan: Scan, own: list[Job], of_model: list[Job], lacks_labels: bool) -> ScanStatus:
     files = run.layout.scan(scan.sample)
     names = slab_names(scan.slices, run.config.store.slab_slices)
     finished = all(product.exists() for product in files.products)
     counts = [sum(store.record(name).exists() for name in names) for store in (files.volume, files.probability)]
     jobs = [*of_model, *own]
-    if finished:  # an older failure was fixed since then, even if by another model whose jobs have other logs
-        newest = max(product.stat().st_mtime for product in files.products)
-        jobs = [job for job in jobs if job.state == "done" or job.log.stat().st_mtime > newest]
     states = {job.state for job in jobs}
-    state: State
-    if alive:
-        busy = any(job.state == "unfinished" for job in own)
-        state = "running" if busy else "failed" if "failed" in states else "done" if finished else "waiting"
-    elif states & {"failed", "unfinished"}:
+    alive = run.is_alive()
+    waits = lacks_labels and (files.to_label.table.exists() or not scan.labels)
+    state: State = "done" if finished else "waiting" if waits else "queued" if alive else "missing"
+    if alive and any(job.state == "unfinished" for job in own):
+        state = "running"
+    elif states & ({"failed"} if alive else {"failed", "unfinished"}):
         state = "failed"
-    else:
-        state = "done" if finished else "missing"
     if state == "done":
         counts = [len(names)] * 2  # with `keep: minimal` the stores are gone by then
     seconds, cpu, peak = _benchmarks(run.layout, own)

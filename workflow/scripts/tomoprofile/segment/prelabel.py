@@ -1,7 +1,8 @@
-"""Masks to start from: a threshold on the proposed slices, to be corrected by hand."""
+"""Masks to start from: of an earlier model or by a threshold, to be corrected by hand, with pictures of them."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +13,21 @@ from scipy import ndimage
 from ..config import ThresholdConfig
 from ..errors import Fault, InputError
 from ..labels.classes import Classes
+from ..layout import ToLabelLayout
 from ..logs import LOG
 from ..volume.formats.base import decoding, refuse_impossible_shape
 from ..volume.formats.tiff import open_tiff, truncation
 from ..volume.proposed import read_proposed
+from .preview import write_preview
 from .threshold import BINS, otsu
 
 
 def prelabel(slices_tsv: str | Path, labels: str | Path, config: ThresholdConfig, classes: Classes) -> list[Path]:
-    """Write a mask for each proposed slice: one Otsu threshold for all of them, on smoothed grey values.
+    """Write a mask for each proposed slice, and a picture of it on the slice.
 
-    A threshold misses the interior of fringed domains, so these masks are a starting point: correct them
-    before training a model on them. Existing masks are kept, because somebody may have corrected them.
+    Where an earlier model proposed the slices, the masks are its own. Otherwise they are by one Otsu threshold for all
+    slices, on smoothed grey values, which misses the interior of fringed domains: correct them before training a model
+    on them. Existing masks are kept, because somebody may have corrected them.
 
     Parameters
     ----------
@@ -51,10 +55,9 @@ def prelabel(slices_tsv: str | Path, labels: str | Path, config: ThresholdConfig
     dtype = np.uint8 if max(classes.values) < 256 else np.uint16
     slices_tsv, labels = Path(slices_tsv), Path(labels)
     labels.mkdir(parents=True, exist_ok=True)
-    smooth = {
-        name: ndimage.gaussian_filter(_picture(slices_tsv.parent / name), config.smooth_voxels)
-        for _, name in read_proposed(slices_tsv)
-    }
+    proposed = ToLabelLayout(slices_tsv.parent)
+    pictures = {name: _picture(proposed.folder / name) for _, name in read_proposed(slices_tsv)}
+    smooth = {name: ndimage.gaussian_filter(image, config.smooth_voxels) for name, image in pictures.items()}
     counts, edges = np.histogram(np.concatenate([image.ravel() for image in smooth.values()]), BINS)
     threshold = otsu(counts, (edges[:-1] + edges[1:]) / 2, config.domains_are)
     written = []
@@ -63,10 +66,17 @@ def prelabel(slices_tsv: str | Path, labels: str | Path, config: ThresholdConfig
         if out.exists():
             LOG.info("%s exists and is kept", out)
             continue
-        mask = image < threshold if config.domains_are == "dark" else image > threshold
-        tifffile.imwrite(out, np.where(mask, domain, background).astype(dtype), compression="zlib")
+        earlier = proposed.prelabels / Path(name).name
+        if earlier.is_file():
+            shutil.copyfile(earlier, out)
+            mask = tifffile.imread(out)
+        else:
+            found = image < threshold if config.domains_are == "dark" else image > threshold
+            mask = np.where(found, domain, background).astype(dtype)
+            tifffile.imwrite(out, mask, compression="zlib")
+        write_preview(pictures[name], mask, proposed.previews / f"{out.stem}.png")
         written.append(out)
-    LOG.info("%d masks written to %s. Next: correct them, then run the workflow.", len(written), labels)
+    LOG.info("%d masks written to %s, pictures of them to %s.", len(written), labels, proposed.previews)
     return written
 
 

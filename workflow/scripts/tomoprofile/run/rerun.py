@@ -1,0 +1,129 @@
+"""Make one scan again from a stage on: its first outputs are removed, so the next run misses them.
+
+Light on purpose: it reads no image.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ConfigError, Fault, StageError
+from ..files import digest_file
+from ..layout import ScanLayout
+from ..samples import Scan
+from .claim import claimed
+from .record import Run
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the way of a scan.
+
+    Attributes
+    ----------
+    words : str
+        What is made again, for messages.
+    outputs : callable
+        Takes the files of a scan, returns those that the stage makes, folders as a whole.
+    """
+
+    words: str
+    outputs: Callable[[ScanLayout], Iterable[Path]]
+
+
+# In the order of the data; what follows a stage is made again because its inputs are new.
+STAGES: dict[str, Stage] = {
+    "convert": Stage("conversion", lambda files: (files.check, files.volume.path)),
+    "interface": Stage(
+        "substrate and appearance",
+        lambda files: (files.interface, files.substrate_distance, files.resin, files.appearance),
+    ),
+    "segment": Stage(
+        "segmentation",
+        lambda files: (
+            *(files.threshold, files.mask, files.familiarity),
+            *(files.probability.path, files.uncertainty.path, files.instances.path),
+        ),
+    ),
+    "measure": Stage(
+        "domains",
+        lambda files: (
+            files.domains,
+            files.domains_at("low").parent,
+            files.objects_at("low").parent,
+            files.labels.path,
+        ),
+    ),
+    "profile": Stage(
+        "profile, zones and baselines",
+        lambda files: (
+            *(files.profile, files.zones, files.breakpoints, files.correlation, files.sizes, files.baselines),
+        ),
+    ),
+    "report": Stage("report", lambda files: (files.report, files.provenance)),
+}
+
+
+def make_again(run: Run, sample: str, stage: str) -> list[str]:
+    """Remove what a stage made of a scan; returns what was done and what the next run does, line by line.
+
+    Tables and pages of later stages stay until the next run replaces them. Labels and the model stay.
+
+    Parameters
+    ----------
+    run : Run
+        The last run of the results folder.
+    sample : str
+        Name of the scan.
+    stage : str
+        A key of :data:`STAGES`.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such scan.
+    StageError
+        When a run is alive, or when files that are needed once more are gone; nothing is removed then.
+    """
+    scans = {scan.sample: scan for scan in run.scans}
+    if sample not in scans:
+        remedy = f"Scans of the last run: {', '.join(scans)}."
+        raise ConfigError(Fault("rerun", sample, "there is no such scan", remedy))
+    files = run.layout.scan(sample)
+    _require_raw(scans[sample], files, Path(run.work_dir), stage)
+    with claimed(run.layout.results.absolute(), run.work_dir, on_cluster=False):
+        # The record that stores were discarded must go, too, or they would not be discarded again.
+        removed = [path for path in (*STAGES[stage].outputs(files), files.discarded) if _removed(path)]
+    names = list(STAGES)
+    follows = [STAGES[name].words for name in names[names.index(stage) :]]
+    return [
+        f"{sample}: removed {', '.join(str(path.relative_to(files.folder)) for path in removed) or 'nothing'}.",
+        f"The next run makes again: {', '.join(follows)}; then the page of the beamtime. Labels and model stay.",
+    ]
+
+
+def _require_raw(scan: Scan, files: ScanLayout, work_dir: Path, stage: str) -> None:
+    """Refuse when the scan must be converted again, or its mask entered again, and the files went to an archive."""
+    needed = []
+    if stage == "convert" or not files.volume.metadata.exists():
+        needed.append(scan.path)
+    if scan.own_mask and list(STAGES).index(stage) <= list(STAGES).index("segment"):
+        needed += [image.path for image in scan.own_mask.images]
+    gone = [path for path in needed if not (work_dir / path).exists()]
+    if gone:
+        remedy = "Bring it back, or begin with a later stage (`--from`)."
+        raise StageError(*(Fault(path, "", f"{scan.sample} cannot be made again without it", remedy) for path in gone))
+
+
+def _removed(path: Path) -> bool:
+    """Remove a file with its digest, or a folder; return whether there was one."""
+    if path.is_dir():
+        shutil.rmtree(path)
+        return True
+    digest_file(path).unlink(missing_ok=True)
+    there = path.exists()
+    path.unlink(missing_ok=True)
+    return there
