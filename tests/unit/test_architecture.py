@@ -21,6 +21,7 @@ ROOMS = [
     "profile",
     "baselines",
     "report",
+    "export",
     "run",
 ]
 GROUND = {

@@ -22,6 +22,7 @@ from tomoprofile.config_profile import OF_RESULTS
 from tomoprofile.errors import TomoprofileError
 from tomoprofile.layout import BundleLayout, Layout
 from tomoprofile.run.claim import claimed, is_claimed_here, release
+from tomoprofile.run.crate import write_crate
 from tomoprofile.run.estimates import BYTES_PER_VOXEL
 from tomoprofile.run.feasibility import check_run, require
 from tomoprofile.run.record import begin_run, end_run

@@ -20,7 +20,8 @@ _DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt
 
 def _names_of_results() -> frozenset[str]:
     layout = Layout("results")
-    made = (layout.check, layout.run, layout.index, layout.comparison, layout.logs, layout.benchmarks)
+    made = (layout.check, layout.run, layout.index, layout.comparison, layout.crate, layout.workflow)
+    made += (layout.logs, layout.benchmarks)
     made += (layout.model("m").folder, layout.training_set("m"))
     return frozenset(path.relative_to(layout.results).parts[0].lower() for path in made)
 
