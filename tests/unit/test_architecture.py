@@ -30,6 +30,7 @@ GROUND = {
     "logs",
     "config",
     "config_file",
+    "validation",
     "samples",
     "cells",
     "names",

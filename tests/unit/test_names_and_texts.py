@@ -138,7 +138,7 @@ def test_planes_that_leave_resin(interface):
     + [{"results": "a\tb"}, {"results": ""}, {"samples": "a" * 300}],
 )  # fmt: skip
 def test_numbers_of_the_configuration_that_cannot_be(change):
-    with pytest.raises(ConfigError, match=r"config\.yaml: "):
+    with pytest.raises(ConfigError, match=r"config\.yaml(:\d+)?: "):
         read_config(change)
 
 
@@ -239,7 +239,7 @@ def test_configurations_that_can_be_read(tmp_path):
     for content in (b"{}", b"\xef\xbb\xbfseed: 1\n", b"seed: 1\r\nkeep: all\r\n", "report: {title: 試料}".encode()):
         path.write_bytes(content)
         read_config(load_config(path), str(path))
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="there is no such configuration"):
         load_config(tmp_path / "none.yaml")
 
 

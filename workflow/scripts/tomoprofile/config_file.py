@@ -23,6 +23,8 @@ def load_config(path: Path) -> dict[str, Any]:
         With file and line, when it cannot be read, is no YAML, is empty, holds no keys, or the same key twice.
     """
     remedy = "Write one (config/README.md shows every key; `{}` has every default), or name another with `--config`."
+    if not path.exists():
+        raise ConfigError(Fault(str(path), "", "there is no such configuration", remedy))
     text = read_text(path, "the configuration", remedy, utf_16=False)
     if text.count("[") + text.count("{") > _MOST_BRACKETS:  # the time to parse them grows with the cube of their depth
         problem = f"the configuration holds more than {_MOST_BRACKETS} brackets, more than any has"
@@ -49,6 +51,33 @@ def load_config(path: Path) -> dict[str, Any]:
         remedy = "Write `key: value` in each line; config/README.md shows every key."
         raise ConfigError(Fault(f"{path}:1", type(raw).__name__, "the configuration holds no keys", remedy))
     return raw
+
+
+def line_of(path: Path, keys: list[str]) -> int | None:
+    """Return the line of a key of the configuration; None where it is not written there.
+
+    Parameters
+    ----------
+    path : Path
+        A file; where it is none, or no YAML, there is no line.
+    keys : list of str
+        That lead to it.
+    """
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        return None
+    line = None
+    for key in keys:
+        inside = getattr(node, "value", None)
+        if isinstance(node, yaml.MappingNode):
+            found = next(((name, value) for name, value in node.value if name.value == key), None)
+        else:
+            found = (inside[int(key)],) * 2 if isinstance(node, yaml.SequenceNode) and key.isdigit() else None
+        if found is None:
+            return None
+        line, node = found[0].start_mark.line + 1, found[1]
+    return line
 
 
 def _doubled_keys(node: Any) -> Iterator[tuple[int, str]]:
