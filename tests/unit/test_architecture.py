@@ -32,6 +32,8 @@ GROUND = {
     "config_file",
     "validation",
     "samples",
+    "sheet",
+    "earlier",
     "cells",
     "names",
     "texts",

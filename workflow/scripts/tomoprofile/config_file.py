@@ -23,8 +23,6 @@ def load_config(path: Path) -> dict[str, Any]:
         With file and line, when it cannot be read, is no YAML, is empty, holds no keys, or the same key twice.
     """
     remedy = "Write one (config/README.md shows every key; `{}` has every default), or name another with `--config`."
-    if not path.exists():
-        raise ConfigError(Fault(str(path), "", "there is no such configuration", remedy))
     text = read_text(path, "the configuration", remedy, utf_16=False)
     if text.count("[") + text.count("{") > _MOST_BRACKETS:  # the time to parse them grows with the cube of their depth
         problem = f"the configuration holds more than {_MOST_BRACKETS} brackets, more than any has"
