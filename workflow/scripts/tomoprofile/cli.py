@@ -117,7 +117,8 @@ def _scan(options: argparse.Namespace) -> int:
     from .volume.discover import survey
 
     earlier = EarlierSheet.read(options.out)
-    found = survey(options.folder, options.slice_axis, options.voxel_size_um)
+    aside = [*earlier.aside, *([options.labels] if options.labels else [])]
+    found = survey(options.folder, options.slice_axis, options.voxel_size_um, aside)
     if not found.scans:
         raise InputError(*found.faults)
     scans = [
@@ -133,7 +134,7 @@ def _scan(options: argparse.Namespace) -> int:
     write_samples(options.out, kept)
     for fault in found.faults:
         print(fault, file=sys.stderr)
-    told = f"; what could not be read is named above ({len(found.faults)})" if found.faults else ""
+    told = f"; what could not be read is named above ({len(found.unread)})" if found.faults else ""
     if len(kept) > len(scans):
         told = f", {len(kept) - len(scans)} of them rows of the earlier sheet for scans not found here{told}"
     LOG.info("%d scans written to %s%s. Next: check it, then run `tomoprofile check`.", len(kept), options.out, told)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from .cells import parse_mask
 from .errors import ConfigError, Fault
 from .logs import LOG
 from .names import unused_name
@@ -40,6 +42,16 @@ class EarlierSheet:
         if sheet.faults:
             raise ConfigError(*sheet.faults)
         return cls(sheet.rows)
+
+    @property
+    def aside(self) -> list[Path]:
+        """The labels and masks that its rows name, which are no scans wherever they lie."""
+        places = [Path(row.cells["labels"]) for row in self.rows if "labels" in row.cells]
+        for row in self.rows:
+            cells = [row.cells.get("mask", ""), row.cells.get("interface", "").removeprefix("mask:")]
+            with suppress(ValueError):
+                places += [Path(image.path) for cell in cells if cell for image in parse_mask(cell).images]
+        return places
 
     def named(self, scans: Collection[Scan]) -> list[Scan]:
         """Return scans under the names and paths that they had; new ones get names that no other row has."""
