@@ -26,6 +26,12 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_the_default(cls, value: Any) -> Any:
+        """Read a key with nothing but comments below it, which YAML calls null."""
+        return {} if value is None else value
+
 
 class Zone(Section):
     """A depth range that is summarised in one row."""

@@ -28,7 +28,7 @@ def describe_volume(scan: Scan, volume: Path) -> None:
 def _geometry(scan: Scan) -> Geometry | None:
     """Return where the file of a scan says it lies; None also when the file is archived."""
     try:
-        return ScanReader(open_raw(scan.path, scan.format, scan.dataset), scan.slice_axis).geometry
+        return GreyReader(open_raw(scan.path, scan.format, scan.dataset), scan.slice_axis).geometry
     except InputError as error:  # the conversion reports it, where there is one
         LOG.warning("the position of the scan in space is not known: %s", error)
         return None
