@@ -165,7 +165,7 @@ def test_defaults_follow_what_depth_is_measured_from():
     text = "Distance from the surface of the substrate, in the resin"
     assert terms()(text) == text
     assert terms("none")("the resin") == "the sample"
-    assert terms("face:z=end")(text) == "Distance from the face z = end, in the resin"
+    assert terms("face:z=end")(text) == "Distance from the face z = end, in the sample"
     assert terms("surface", matrix="bone")(text) == "Distance from the outer surface, in the bone"
     assert terms(substrate="electrode")("the substrate") == "the electrode"
 
