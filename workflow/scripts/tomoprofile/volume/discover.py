@@ -110,7 +110,7 @@ def _candidates(folder: Path) -> tuple[list[tuple[Path, str, str]], Found]:
             parts.update(form.files(path))
         elif form and path.is_file():
             LOG.info("%s: skipped, not a 3-D image", path)
-    return sorted(candidates), found
+    return sorted(candidate for candidate in candidates if candidate[0] not in parts), found
 
 
 def _is_visible(path: Path, folder: Path) -> bool:
