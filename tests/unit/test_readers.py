@@ -73,13 +73,13 @@ def test_gaps_doubles_and_unnumbered_files_are_all_named(tmp_path, image):
     folder = slices_of(tmp_path / "s", image)
     (folder / "rec3.tif").unlink()
     (folder / "x4.tif").write_bytes((folder / "rec4.tif").read_bytes())
-    (folder / "dark.tif").write_bytes((folder / "rec4.tif").read_bytes())
+    (folder / "notes.tif").write_bytes((folder / "rec4.tif").read_bytes())
     with pytest.raises(InputError) as caught:
         open_raw(folder, "tiff_folder")
     message = str(caught.value)
     assert "no slice 3" in message
     assert "x4.tif" in message
-    assert "dark.tif" in message
+    assert "notes.tif" in message
 
 
 def test_mixed_sizes_and_truncated_files_are_found_without_reading_pixels(tmp_path, image):
@@ -100,13 +100,13 @@ def test_mixed_sizes_and_truncated_files_are_found_without_reading_pixels(tmp_pa
 def test_a_truncated_stack_is_found(tmp_path, image):
     path, _ = write("stack", tmp_path, image)
     path.write_bytes(path.read_bytes()[:-200])
-    (fault,) = open_raw(path, "tiff_stack").faults()
-    assert "stack.tif" in fault.where
+    with pytest.raises(InputError, match=r"stack\.tif.*truncated"):
+        open_raw(path, "tiff_stack")
 
 
 def test_unsupported_types_are_refused_not_rescaled(tmp_path, image):
-    tifffile.imwrite(tmp_path / "a.tif", image.astype("int16"), photometric="minisblack")
-    with pytest.raises(InputError, match="int16"):
+    tifffile.imwrite(tmp_path / "a.tif", image.astype("complex64"), photometric="minisblack")
+    with pytest.raises(InputError, match=r"complex64.*astype"):
         open_raw(tmp_path / "a.tif", "tiff_stack")
 
 

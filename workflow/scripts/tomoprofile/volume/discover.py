@@ -16,7 +16,7 @@ from ..samples import Scan
 from ..texts import has_control
 from .formats import OF_SCANS, format_of, listed
 from .grey import GreyScale
-from .readers import DTYPES, ScanReader, open_raw
+from .readers import ScanReader, open_raw
 
 
 class Found(NamedTuple):
@@ -129,7 +129,6 @@ def _row(path: Path, form: str, dataset: str, slice_axis: int, voxel_size_um: fl
         raise InputError(Fault(str(path), "", problem, "Give it: `tomoprofile scan FOLDER --voxel-size-um 0.5`."))
     grey = raw.grey or GreyScale()
     slices, rows, columns = reader.shape
-    assert raw.dtype.name in DTYPES
     cells = {
         "sample": name,
         "path": str(path),

@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
-from ..samples import MaskImage
+from ..samples import STORED_AS, MaskImage
 from .formats import FORMATS, OF_SCANS, format_of, listed
-from .formats.base import COPY_AGAIN, LazyImage, RawScan, decoding
+from .formats.base import COPY_AGAIN, TO_GREY, LazyImage, RawScan, decoding
 from .geometry import Geometry
 from .grey import GreyScale
 
-DTYPES = ("uint8", "uint16", "float32")
 _MASK_KINDS = "buif"
 _PEEK = 8
 _MOST_RATIO = 2000  # more than any measured grey values can be compressed
@@ -46,9 +45,15 @@ def open_raw(path: str | Path, form: str, dataset: str = "") -> RawScan:
             Fault(str(path), "", "the raw scan does not exist", "Correct the column `path` of the sample sheet.")
         )
     raw = OF_SCANS[form].open(path, dataset)
-    if raw.dtype.name not in DTYPES:
-        remedy = f"Save the scan as one of {', '.join(DTYPES)}; tomoprofile never rescales silently."
+    if raw.dtype.name not in STORED_AS:
+        remedy = (
+            f"Save the scan as one of {', '.join(STORED_AS)}, in Python for instance with "
+            "`tifffile.imwrite('scan32.tif', abs(image).astype('float32'))`."
+        )
         raise InputError(Fault(str(path), raw.dtype.name, "this type of grey value is not supported", remedy))
+    if raw.indexed:
+        problem = "its pixels are places in a table of colours, which need not follow the grey values"
+        raise InputError(Fault(str(path), "palette", problem, TO_GREY))
     promised = math.prod(raw.shape) * raw.dtype.itemsize
     if raw.stored_bytes is not None and promised > _MOST_RATIO * raw.stored_bytes:
         problem = f"the header promises {promised} bytes of grey values, which cannot be in {raw.stored_bytes}"
@@ -145,6 +150,6 @@ class ScanReader:
         return self.raw.geometry.reordered(self.slice_axis) if self.raw.geometry else None
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Return slices ``[start, stop)`` as a contiguous array (z, y, x) with unchanged grey values."""
+        """Return slices ``[start, stop)`` as a contiguous array (z, y, x) in native byte order, values unchanged."""
         part = self.raw.read(self.slice_axis, start, stop)
-        return np.ascontiguousarray(np.moveaxis(part, self.slice_axis, 0))
+        return np.ascontiguousarray(np.moveaxis(part, self.slice_axis, 0), part.dtype.newbyteorder("="))

@@ -20,6 +20,7 @@ from ..grey import GreyScale
 
 HEAD = 4096  # bytes by which a format is told
 COPY_AGAIN = "Copy it again from its source."
+TO_GREY = "Save it as grey, in Fiji with Image > Type > 8-bit, 16-bit or 32-bit."
 _LEAST_EDGE_UM, _MOST_EDGE_UM = 1e-4, 1e5  # of a voxel
 _SHOWN = 300  # characters of a decoder's own message
 _UNEVEN = 0.1  # of a step, by which a single one may differ from their mean; stages and rounding give less
@@ -43,6 +44,8 @@ class RawScan(Protocol):
         Where the voxels lie in space, axes in file order; None when the file does not say.
     stored_bytes : int or None
         Bytes from which all voxels are decoded; None when that is not known.
+    indexed : bool
+        Whether values are places in a table of colours, which may be a mask and is no scan.
     """
 
     shape: tuple[int, int, int]
@@ -51,9 +54,14 @@ class RawScan(Protocol):
     grey: GreyScale | None
     geometry: Geometry | None
     stored_bytes: int | None
+    indexed: bool
 
     def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
         """Return the part ``[start, stop)`` along ``axis``, axes in file order."""
+        ...
+
+    def place(self, index: int) -> str:
+        """Return where the part with that index along the first axis is, for messages."""
         ...
 
     def faults(self) -> list[Fault]:
@@ -237,13 +245,19 @@ def geometry_of_header(path: Path | str, make: Callable[[], Geometry]) -> Geomet
 class LazyImage:
     """A 3-D image whose parts are read on request; see :class:`RawScan`."""
 
+    path: Path
     shape: tuple[int, int, int]
     geometry: Geometry | None = None
     stored_bytes: int | None = None
+    indexed: bool = False
 
     def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
         """Return the part ``[start, stop)`` along ``axis`` of (z, y, x)."""
         raise NotImplementedError
+
+    def place(self, index: int) -> str:
+        """Return where the part with that index along the first axis is, for messages."""
+        return f"{self.path} slice {index}"
 
     def doubts(self) -> list[str]:
         """Return nothing: most formats are whole or damaged."""
