@@ -230,7 +230,8 @@ def labelled_scans(wildcards):
 
 def label_files(wildcards):
     """Return the label files that train a model; when there are none yet, collect_labels explains that."""
-    return [str(file.path) for scan in labelled_scans(wildcards) for file in find_label_files(Path(scan.labels))]
+    found = (file for scan in labelled_scans(wildcards) for file in find_label_files(Path(scan.labels)))
+    return [str(path) for file in found for path in file.files]
 
 
 def needs_of(wildcards):

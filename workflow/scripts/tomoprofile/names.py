@@ -62,6 +62,8 @@ def possible_path(path: str) -> str:
     """Return a path, or raise a ValueError when nothing can lie there."""
     if has_control(path):
         raise ValueError("a path cannot hold tabs, ends of lines or other control characters")
+    if path != path.strip():  # which programs that save a sheet again drop
+        raise ValueError("a path cannot begin or end with a space")
     if problem := path_problem(path):
         raise ValueError(problem)
     return path

@@ -25,7 +25,7 @@ from ..volume.plane import Plane
 from ..volume.readers import RawScan, ScanReader, open_raw, peeked
 from .check_labels import check_labels
 from .check_mask import check_mask, check_substrate
-from .feasibility import Finding, errors_of
+from .findings import Finding, errors_of
 
 
 def check_scan(scan: Scan, segmenter: Segmenter) -> list[Finding]:
@@ -49,7 +49,7 @@ def check_scan(scan: Scan, segmenter: Segmenter) -> list[Finding]:
         return [*findings, *check_mask(scan, segmenter.model, reader)]
     if reader is not None:
         findings += _check_familiarity(scan, segmenter, reader)
-    return [*findings, *check_labels(scan, Classes.of(segmenter.model), reader)]
+    return [*findings, *check_labels(scan, Classes.of(segmenter.model), reader, segmenter.needs.labels)]
 
 
 def write_findings(findings: Iterable[Finding], out: str | Path) -> None:

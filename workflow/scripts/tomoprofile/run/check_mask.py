@@ -12,7 +12,7 @@ from ..segment.given_mask import MaskReader, MaskSlice
 from ..volume.masks import not_zero, read_mask, several_values
 from ..volume.readers import ScanReader, peeked
 from .check_labels import against_grey
-from .feasibility import Finding, errors_of
+from .findings import Finding, errors_of
 
 _MUCH = 0.5  # of the voxels: domains in a matrix take up less
 
