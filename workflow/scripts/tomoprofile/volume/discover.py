@@ -137,7 +137,7 @@ def _look(tree: Tree) -> _Seen:
         if form and datasets:
             chosen = datasets if form.each_dataset else datasets[:1]
             seen.candidates += [(path, form.name, dataset) for dataset in chosen]
-            parts.update(files)
+            parts.update(file for file in files if file != path)
         elif form and path.is_file():
             seen.flat.setdefault(kind_of(path), []).append(path)
         elif path.is_file() and not is_note(path):
