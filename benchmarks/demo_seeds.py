@@ -36,7 +36,7 @@ def main() -> None:
         done = work / f"{seed}/lines.json"
         if not done.exists():
             lines = run(seed, done.parent)
-            done.write_text(json.dumps(lines, indent=1) + "\n")
+            done.write_text(json.dumps(lines, indent=1, default=float) + "\n")
         found[seed] = json.loads(done.read_text())
         (OUT / "demo.json").write_text(json.dumps(found, indent=1) + "\n")
         (OUT / "demo.md").write_text(page(found))
@@ -60,7 +60,7 @@ def run(seed: int, folder: Path) -> list[Line]:
     call("snakemake", *workflow)
     call("tomoprofile", "annotate", "demo/truth", files.to_label.table, labels)
     call("snakemake", *workflow)
-    return [asdict(line) | {"ok": line.ok} for line in compare(folder / "demo/truth", files.folder)]
+    return [{**asdict(line), "ok": bool(line.ok)} for line in compare(folder / "demo/truth", files.folder)]
 
 
 def page(found: dict[int, list[Line]]) -> str:
