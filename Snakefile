@@ -97,9 +97,10 @@ onstart:
 
 
 onsuccess:
-    end_run(LAYOUT.results)
+    run = end_run(LAYOUT.results)
     if waiting():
         write_index_of_unfinished_run()
+    write_crate(run)
 
 
 onerror:

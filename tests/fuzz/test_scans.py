@@ -9,9 +9,10 @@ import tifffile
 from fuzz.harness import NUMBERS, failures
 
 from tomoprofile.errors import InputError
+from tomoprofile.samples import STORED_AS
 from tomoprofile.volume.discover import survey
 from tomoprofile.volume.formats import OF_SCANS, hdf5_probe
-from tomoprofile.volume.readers import DTYPES, ScanReader, open_raw
+from tomoprofile.volume.readers import ScanReader, open_raw
 
 SHAPE = (6, 10, 12)
 
@@ -89,7 +90,7 @@ MAKE = {
 def read_all(path, form, dataset):
     """Read a scan as check and conversion do."""
     raw = open_raw(path, form, dataset)
-    assert raw.dtype.name in DTYPES
+    assert raw.dtype.name in STORED_AS
     assert len(raw.shape) == 3
     assert all(isinstance(edge, int) and edge > 0 for edge in raw.shape)
     if raw.shape != SHAPE or raw.faults():  # the check refuses what is not as the sheet says

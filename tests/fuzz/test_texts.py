@@ -9,9 +9,10 @@ from model_facts import model_facts
 
 from tomoprofile.config import Config, read_config
 from tomoprofile.config_file import load_config
+from tomoprofile.earlier import EarlierSheet
 from tomoprofile.layout import BundleLayout
 from tomoprofile.network.facts import ModelFacts, read_facts
-from tomoprofile.samples import Scan, keep_cells, read_samples, write_samples
+from tomoprofile.samples import Scan, read_samples, write_samples
 
 SCANS = [
     Scan(
@@ -52,7 +53,7 @@ def test_damaged_sheets(tmp_path, number, seed):
         found = read_samples(path, {"default"})
         assert found
         assert all(isinstance(scan, Scan) for scan in found)
-        assert all(isinstance(scan, Scan) for scan in keep_cells(path, SCANS))
+        assert all(isinstance(scan, Scan) for scan in EarlierSheet.read(path).merged(SCANS))
 
     assert failures(path, read, number, seed) == []
 

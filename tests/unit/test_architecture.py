@@ -21,6 +21,7 @@ ROOMS = [
     "profile",
     "baselines",
     "report",
+    "export",
     "run",
 ]
 GROUND = {
@@ -29,8 +30,12 @@ GROUND = {
     "files",
     "logs",
     "config",
+    "config_profile",
     "config_file",
+    "validation",
     "samples",
+    "sheet",
+    "earlier",
     "cells",
     "names",
     "texts",

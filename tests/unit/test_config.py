@@ -48,11 +48,11 @@ def test_an_empty_configuration_has_every_default():
     [
         ({"stor": {}}, ["stor", "unknown key", "Did you mean `store`?"]),
         ({"store": {"shard_slice": 8}}, ["store.shard_slice", "8", "Did you mean `shard_slices`?"]),
-        ({"store": {"slab_slices": "many"}}, ["store.slab_slices", "'many'", "integer"]),
+        ({"store": {"slab_slices": "many"}}, ["store.slab_slices", "'many'", "must be a whole number", "default, 256"]),
         ({"store": {"slab_slices": 100}}, ["slab_slices=100", "not a multiple of shard_slices=64"]),
-        ({"models": {"m": {"method": "unet", "steps": -1}}}, ["models.m.steps", "-1", "greater than or equal to 1"]),
+        ({"models": {"m": {"method": "unet", "steps": -1}}}, ["models.m.steps", "-1", "must be at least 1"]),
         ({"models": {"m": {"method": "magic"}}}, ["models.m", "magic", "otsu"]),
-        ({"models": {}}, ["models", "at least 1"]),
+        ({"models": {}}, ["models", "at least one entry"]),
         ({"profile": {"zones": [{"name": "a", "from_um": 9, "to_um": 3}]}}, ["zone 'a'", "before it begins"]),
         ({"objects": {"band": [0.7, 0.3]}}, ["objects", "low before high"]),
     ],
@@ -113,10 +113,10 @@ def test_a_changed_default_and_an_unknown_table_are_seen(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"classes": {"background": 0}}, "at least 2 items"),
+        ({"classes": {"background": 0}}, "at least 2 entries"),
         ({"classes": {"background": 0, "domain": 0}}, "same value 0"),
         ({"classes": {"background": 0, "domain": 65536}}, "65535"),
-        ({"classes": {"background": 0, "the domain": 1}}, "pattern"),
+        ({"classes": {"background": 0, "the domain": 1}}, "begin with a letter"),
         ({"classes": {"background": 0, "ignored": 1}}, "cannot be called `ignore`"),
         ({"classes": {"background": 0, "void": 1, "Void": 2}}, "upper and lower case"),
         ({"measure": ["background"]}, "names 'background', the background; there are domain"),
@@ -124,7 +124,7 @@ def test_a_changed_default_and_an_unknown_table_are_seen(tmp_path):
         ({"measure": ["domain", "domain"]}, "names 'domain' twice"),
         ({"measure": "void"}, "write `measure: [void]`"),
         ({"measure": ""}, "write `measure: [domain]`"),
-        ({"measure": [1]}, "valid string"),
+        ({"measure": [1]}, "must be text"),
     ],
 )
 def test_classes_that_cannot_be(settings, told):
@@ -143,7 +143,7 @@ def test_a_model_may_have_the_name_of_a_method(name):
 @pytest.mark.parametrize(
     ("view", "told"),
     [
-        ("cylindre", ["profile.field_of_view", "'cylinder'", "'cylindre'"]),
+        ("cylindre", ["profile.field_of_view", "Did you mean `cylinder`?", "'cylindre'"]),
         ({"radius_um": -1}, ["profile.field_of_view.radius_um", "greater than 0"]),
         ({"radius": 3}, ["Did you mean `radius_um`"]),
     ],

@@ -6,11 +6,13 @@ import pytest
 import tifffile
 
 from tomoprofile.cli import main
+from tomoprofile.earlier import EarlierSheet
 from tomoprofile.errors import InputError
 from tomoprofile.run import check
 from tomoprofile.samples import Scan, read_samples, write_samples
 from tomoprofile.volume.discover import find_scans, survey
 from tomoprofile.volume.formats import hdf5_probe
+from tomoprofile.volume.tree import Tree
 
 SHAPE = (12, 20, 24)
 COMPRESSIONS = ("zlib", "lzw", "zstd", "jpeg2000")
@@ -132,6 +134,166 @@ def test_an_impossible_voxel_size_is_told(tree, capsys):
     for size in ("nan", "inf", "-1", "1e-320"):
         assert main(["scan", str(tree), "--voxel-size-um", size]) == 1
         assert "voxel" in capsys.readouterr().err
+
+
+# --- What lies beside scans.
+
+
+def sheet():
+    return {scan.path: scan for scan in read_samples("config/samples.tsv", {"default"})}
+
+
+def beside(data):
+    for name in ("proj", "dark_before", "flat2", "Projections", "thumbnails"):
+        slices(data / "good1" / name)
+    for name in (".hidden", "__MACOSX", "@eaDir"):
+        slices(data / name)
+    (data / "._good1").write_bytes(b"\0\5\x16\7")
+    (data / ".DS_Store").write_bytes(b"x")
+    (data / "Thumbs.db").write_bytes(b"x")
+    (data / "notes.txt").write_text("wet")
+    tifffile.imwrite(data / "overview.tif", image())
+    tifffile.imwrite(data / "photo.tif", image()[0])
+
+
+def test_what_is_no_scan_is_said_once_and_breaks_nothing(tree, caplog):
+    beside(tree)
+    caplog.set_level("INFO", logger="tomoprofile")
+    assert main(["scan", str(tree), "--voxel-size-um", "1"]) == 0
+    assert {scan.sample for scan in sheet().values()} == {"good1", "good2"}
+    told = caplog.text
+    folders = "5 ignored, named as projections, references or small pictures: good1/Projections, good1/dark_before"
+    for part in (folders, "1 file *.tif skipped, without a 3-D image: photo.tif", "their names: overview.tif."):
+        assert told.count(part) == 1, part
+    assert "hidden" not in told
+    assert "recognised" not in told
+    assert main(["scan", str(tree / "good1/proj"), "--voxel-size-um", "1", "--out", "other.tsv"]) == 0, "when named"
+
+
+def test_mutant_that_takes_every_folder_finds_projections(tree, monkeypatch):
+    beside(tree)
+    monkeypatch.setattr(Tree, "_reason", lambda *_: "")
+    assert len(survey(tree, voxel_size_um=1).scans) > 2
+
+
+def test_unknown_files_are_named_once_a_kind_and_sidecars_are_not(tree, caplog):
+    (tree / "more").mkdir()
+    for n in range(12):
+        (tree / f"more/part{n:02d}.vol").write_bytes(b"x")
+    (tree / "scan").write_bytes(b"x")
+    caplog.set_level("INFO", logger="tomoprofile")
+    assert len(survey(tree, voxel_size_um=1).scans) == 2
+    told = [record.message for record in caplog.records if "recognised" in record.message]
+    assert told == [
+        "12 files *.vol not recognised: more/part00.vol, more/part01.vol, more/part02.vol, ...",
+        "1 file without an ending not recognised: scan",
+    ]
+    with pytest.raises(InputError, match=r"no scan was found.*12 files \*\.vol not recognised"):
+        survey(tree / "more")
+
+
+def test_many_alike_are_one_message(tree, capsys):
+    (tree / "empty").mkdir()
+    for n in range(40):
+        (tree / f"empty/rec{n:04d}.tif").write_bytes(b"")
+    assert main(["scan", str(tree), "--voxel-size-um", "1"]) == 1
+    said = capsys.readouterr().err
+    assert "40 places (empty/rec0000.tif, empty/rec0001.tif, empty/rec0002.tif, ...)" in said
+    assert said.count("Copy it again") == 1
+    assert len(sheet()) == 2
+
+
+def test_links_are_followed_once(tree):
+    slices(tree.parent / "disk/far")
+    (tree / "far").symlink_to(tree.parent / "disk")
+    (tree / "far/back").symlink_to(tree)
+    assert [scan.sample for scan in survey(tree, voxel_size_um=1).scans] == ["far_far", "good1", "good2"]
+
+
+def test_results_labels_and_masks_are_no_scans(tree, monkeypatch):
+    monkeypatch.chdir(tree)
+    for name in ("results/good1/to_label", "labels/good1", "mine"):
+        slices(tree / name)
+    (tree / "results/run.json").write_text("{}")
+    assert main(["scan", ".", "--voxel-size-um", "1", "--labels", "labels"]) == 0
+    scans = read_samples("config/samples.tsv", {"default"})
+    assert [scan.sample for scan in scans] == ["good1", "good2", "mine"]
+    write_samples("config/samples.tsv", [scans[0].model_copy(update={"mask": "mine"}), scans[1]])
+    assert main(["scan", ".", "--voxel-size-um", "1", "--labels", "labels"]) == 0
+    assert [scan.sample for scan in read_samples("config/samples.tsv", {"default"})] == ["good1", "good2"]
+
+
+# --- Names and cells when a sheet is written anew.
+
+
+def typed(path="config/samples.tsv", **cells):
+    """Fill cells of the first row of a sheet."""
+    first, *others = read_samples(path, {"default"})
+    write_samples(path, [first.model_copy(update=cells), *others])
+    return first
+
+
+def test_a_scan_keeps_name_cells_and_labels_when_another_arrives(tree):
+    slices(tree / "film_a")
+    command = ["scan", str(tree), "--voxel-size-um", "1", "--labels", "labels"]
+    assert main(command) == 0
+    scans = read_samples("config/samples.tsv", {"default"})
+    film = next(scan for scan in scans if scan.sample == "film_a")
+    write_samples("config/samples.tsv", [film.model_copy(update={"group": "wet", "interface": "slice:3"}), *scans[1:]])
+    slices(tree / "film a")  # sorts first, and would have the same name
+    assert main(command) == 0
+    rows = sheet()
+    first, second = rows[str(tree / "film_a")], rows[str(tree / "film a")]
+    assert (first.sample, first.labels, first.group, first.interface) == ("film_a", "labels/film_a", "wet", "slice:3")
+    assert (second.sample, second.labels, second.group) == ("film_a_2", "labels/film_a_2", "")
+
+
+def test_mutant_that_names_by_the_tree_alone_is_seen(tree, monkeypatch):
+    monkeypatch.setattr(EarlierSheet, "named", lambda _, scans: list(scans))
+    with pytest.raises(AssertionError):
+        test_a_scan_keeps_name_cells_and_labels_when_another_arrives(tree)
+
+
+@pytest.mark.parametrize("how", ["absolute", "relative", "parent", "itself", "link", "dots"])
+def test_names_and_cells_do_not_depend_on_how_the_folder_is_named(tree, how):
+    assert main(["scan", "data", "--voxel-size-um", "1"]) == 0
+    typed(group="wet", labels="mine")
+    before = sheet()
+    (tree.parent / "link").symlink_to(tree)
+    folder = {
+        "absolute": tree,
+        "relative": "data",
+        "parent": ".",
+        "itself": tree / "good1",
+        "link": "link",
+        "dots": "data/../data",
+    }[how]
+    assert main(["scan", str(folder), "--voxel-size-um", "1"]) == 0
+    assert sheet() == before
+
+
+def test_a_second_beamtime_leaves_the_rows_of_the_first(tree, capsys):
+    assert main(["scan", "data", "--voxel-size-um", "1"]) == 0
+    typed(group="wet")
+    slices(tree.parent / "later/good1")
+    assert main(["scan", "later", "--voxel-size-um", "1"]) == 0
+    rows = sheet()
+    assert [(rows[path].sample, rows[path].group) for path in ("data/good1", "data/good2", "later/good1")] == [
+        ("good1", "wet"),
+        ("good2", ""),
+        ("good1_2", ""),
+    ]
+    assert "3 scans written to config/samples.tsv, 2 of them rows of the earlier sheet" in capsys.readouterr().err
+
+
+def test_what_was_typed_for_a_scan_that_is_gone_is_told(tree, capsys):
+    assert main(["scan", "data", "--voxel-size-um", "1"]) == 0
+    typed(group="wet", time_h=3.0)
+    (tree / "good1").rename(tree / "moved")
+    assert main(["scan", "data", "--voxel-size-um", "1"]) == 0
+    said = capsys.readouterr().err
+    assert "good1 is no longer in the sheet: data/good1 was not found; what was typed in its row is lost: " in said
+    assert "group=wet, time_h=3.0" in said
 
 
 def damaged_stacks(folder, page):

@@ -3,13 +3,13 @@ import pytest
 import tifffile
 
 from tomoprofile.cli import main
+from tomoprofile.earlier import EarlierSheet
 from tomoprofile.errors import ConfigError
 from tomoprofile.samples import (
     COLUMNS,
     MaskImage,
     OwnMask,
     Scan,
-    keep_cells,
     parse_interface,
     read_samples,
     write_samples,
@@ -58,9 +58,9 @@ def test_comments_and_empty_cells(tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"slices": "four"}, ["samples.tsv:2 slices", "'four'", "integer"]),
+        ({"slices": "four"}, ["samples.tsv:2 slices", "'four'", "must be a whole number"]),
         ({"voxel_size_um": "-1"}, ["voxel_size_um", "positive"]),
-        ({"dtype": "int16"}, ["dtype", "'int16'", "uint16"]),
+        ({"dtype": "complex64"}, ["dtype", "'complex64'", "uint16"]),
         ({"interface": "slice:x"}, ["interface", "'slice:x'", "slice:INDEX"]),
         ({"interface": "plane:0,0,0,1"}, ["interface", "plane:"]),
         ({"interface": "mask:"}, ["interface", "'mask:'", "mask:PATH"]),
@@ -141,7 +141,7 @@ FILLED = {"interface": "slice:1", "labels": "mine", "model": "m", "mask": "m.tif
 def test_a_sheet_written_anew_keeps_what_was_filled_by_hand(tmp_path):
     path = sheet(tmp_path, ROW | FILLED | {"rows": "99"}, ROW | {"sample": "b", "path": "raw/b"})
     found = [Scan.model_validate(ROW | {"sample": name, "path": f"raw/{name}", "labels": "new"}) for name in "abc"]
-    kept = keep_cells(path, found)
+    kept = EarlierSheet.read(path).merged(found)
     write_samples(path, kept)
     a, b, c = read_samples(path, {"default", "m"})
     assert a == Scan.model_validate(ROW | FILLED), "all else is what the header of the scan says"
@@ -151,14 +151,14 @@ def test_a_sheet_written_anew_keeps_what_was_filled_by_hand(tmp_path):
 def test_cells_of_another_scan_of_that_name_are_not_taken_over(tmp_path):
     path = sheet(tmp_path, ROW | FILLED | {"path": "elsewhere/a"})
     scan = Scan.model_validate(ROW)
-    assert keep_cells(path, [scan]) == [scan]
-    assert keep_cells(tmp_path / "none.tsv", [scan]) == [scan]
+    assert EarlierSheet.read(path).merged([scan]) == [scan]
+    assert EarlierSheet.read(tmp_path / "none.tsv").merged([scan]) == [scan]
 
 
 def test_a_kept_cell_that_does_not_fit_is_named_and_nothing_is_lost(tmp_path):
     path = sheet(tmp_path, ROW | {"interface": "slice:700"})
     with pytest.raises(ConfigError, match=r"samples\.tsv:2.*slice:700"):
-        keep_cells(path, [Scan.model_validate(ROW)])
+        EarlierSheet.read(path).merged([Scan.model_validate(ROW)])
 
 
 def test_the_command_writes_a_sheet_anew_without_losing_what_was_typed(tmp_path):

@@ -3,7 +3,15 @@ import os
 import pytest
 
 from tomoprofile.files import write_record
-from tomoprofile.volume.sources import _slices, _states, content_of_files, slice_number, state_of_slab
+from tomoprofile.volume.sources import (
+    _slices,
+    _states,
+    content_of_files,
+    slice_number,
+    slice_numbers,
+    slices_among,
+    state_of_slab,
+)
 
 FORMS = {"film_0007": 7, "a12_b003": 3, "7": 7, "notes": None}
 
@@ -11,6 +19,54 @@ FORMS = {"film_0007": 7, "a12_b003": 3, "7": 7, "notes": None}
 @pytest.mark.parametrize("stem", FORMS)
 def test_the_last_number_counts(stem):
     assert slice_number(stem) == FORMS[stem]
+
+
+IN_FOLDERS = {
+    "last": [f"rec{z}" for z in range(8, 14)],
+    "not last": [f"rec{z:04d}_8bit" for z in range(8, 14)],
+    "of a total": [f"slice_{z:04d}_of_0024" for z in range(8, 14)],
+    "a voxel size before": [f"film_0.65um_{z:03d}_v2" for z in range(8, 14)],
+    "beside a time": [f"{z:03d}_2026-11-26_12-{3 * z % 60:02d}-{7 * z % 60:02d}" for z in range(8, 14)],
+    "beside a time with a gap": [f"{z:03d}_1205{17 * z:04d}" for z in (8, 9, 11, 12)],
+    "beside its double": [f"a{z:03d}_b{z + 1:03d}" for z in range(7, 13)],
+}
+
+
+@pytest.mark.parametrize("what", IN_FOLDERS)
+def test_the_number_that_varies_counts_in_a_folder(what):
+    gap = [8, 9, 11, 12] if "gap" in what else list(range(8, 14))
+    assert slice_numbers(IN_FOLDERS[what]) == gap
+    order = [3, 0, 2, 1]
+    assert slice_numbers([IN_FOLDERS[what][i] for i in order]) == [gap[i] for i in order]
+
+
+def test_names_that_do_not_tell_have_no_number():
+    assert slice_numbers(["rec1", "rec2", "x2", "notes"]) == [1, 2, None, None]
+    assert slice_numbers(["a1_b3", "a2_b2", "a3_b1"]) == [None] * 3, "two orders"
+    assert slice_numbers(["z1_c0", "z1_c1", "z2_c0", "z2_c1"]) == [None] * 4
+    assert slice_numbers(["z1_c0", "z1_c1", "z2_c0", "z2_c1", "z3_c0", "z3_c1"]) == [1, 1, 2, 2, 3, 3]
+    assert slice_numbers(["s_0007"]) == [7]
+    assert slice_numbers([]) == []
+
+
+def test_companions_of_slices_are_no_slices(tmp_path):
+    beside = ["._rec1.tif", ".DS_Store", "Thumbs.db", "rec1_thumb.tif", "overview.tif", "Preview 3.tiff", "dark_1.tif"]
+    for name in ("rec1.tif", "rec2.TIFF", "Landflats3.tif", *beside):
+        (tmp_path / name).write_bytes(b"x")
+    assert [path.name for path in slices_among(tmp_path.iterdir())] == ["Landflats3.tif", "rec1.tif", "rec2.TIFF"]
+    (tmp_path / "flat").mkdir()
+    for z in range(3):
+        (tmp_path / f"flat/flat_film_{z}.tif").write_bytes(b"x")
+    assert len(slices_among((tmp_path / "flat").iterdir())) == 3
+
+
+def test_a_companion_that_changes_concerns_no_slab(folder):
+    before = state(folder)
+    (folder / "._s_005.tif").write_bytes(b"x")
+    (folder / "s_overview.tif").write_bytes(b"x")
+    assert state(folder) == before
+    (folder / "s_005.tif").write_bytes(b"other")
+    assert state(folder) != before
 
 
 @pytest.fixture

@@ -9,4 +9,4 @@ from tomoprofile.volume.store import lay_out_store
 with rule_logging(snakemake.log[0]):
     scan = Scan.model_validate(snakemake.params.scan)
     volume = Path(snakemake.output.array).parents[1]
-    lay_out_store(volume, scan.shape, scan.dtype, snakemake.params.shard_slices)
+    lay_out_store(volume, scan.shape, scan.stored_dtype, snakemake.params.shard_slices)

@@ -1,4 +1,4 @@
-"""Cells of the sample sheet that say several things: a mask, and where the substrate ends.
+"""Cells of the sample sheet that need more than one look: masks, interfaces, and numbers from spreadsheets.
 
 Standard library only: the Snakefile imports this.
 """
@@ -10,13 +10,19 @@ import re
 from typing import NamedTuple
 
 INTERFACE_FORMS = (
-    "`auto`, `slice:INDEX`, `slice:INDEX:below`, `plane:nz,ny,nx,offset_um`, `mask:PATH` or `mask:FILE.h5:/DATASET`"
+    "`auto`, `slice:INDEX`, `slice:INDEX:below`, `plane:nz,ny,nx,offset_um`, `mask:PATH`, `mask:FILE.h5:/DATASET`, or, "
+    "without a substrate, `none`, `surface`, `face:AXIS=0` or `face:AXIS=end`"
 )
 MASK_FORMS = (
     "`PATH`, `instances:PATH`, `classes:PATH`, or `instances:PATH;classes:PATH`, each with `FILE.h5:/DATASET` for PATH "
     "where an HDF5 file needs it"
 )
+AXES = ("z", "y", "x")
+NO_PLANE = ("none", "surface")  # forms without a plane
+_ENDS = {"0": 1.0, "end": -1.0}
 _LENGTHS = (1e-6, 1e6)  # of the normal of a plane, in the unit it is written in
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
 _DATASET = re.compile(r"(.+\.\w+):(/.+)")
 _PARTS = re.compile(r";(?=instances:|classes:)")  # any other semicolon belongs to a path
 
@@ -74,10 +80,11 @@ def parse_interface(text: str) -> tuple[str, tuple[float, ...]]:
 
     Returns
     -------
-    kind : {"auto", "slice", "plane", "mask"}
+    kind : {"auto", "slice", "plane", "mask", "none", "surface", "face"}
     numbers : tuple of float
-        ``()`` for auto and mask; ``(index, sign)`` for a slice, sign +1 when the resin lies at larger z; ``(nz, ny, nx,
-        offset_um)`` for a plane whose normal points into the resin.
+        ``()`` for auto, mask, none and surface; ``(index, sign)`` for a slice, sign +1 when the resin lies at larger z;
+        ``(nz, ny, nx, offset_um)`` for a plane whose normal points into the resin; ``(axis, sign)`` for a face of the
+        scan, sign +1 for the one at 0.
 
     Raises
     ------
@@ -86,14 +93,18 @@ def parse_interface(text: str) -> tuple[str, tuple[float, ...]]:
     """
     kind, _, rest = text.partition(":")
     try:
-        if text == "auto":
-            return "auto", ()
+        if text in ("auto", *NO_PLANE):
+            return text, ()
         if kind == "mask" and parse_mask(rest).binary:
             return "mask", ()
         if kind == "slice":
             index, _, side = rest.partition(":")
             if side in {"", "below"}:
                 return "slice", (float(int(index)), -1.0 if side else 1.0)
+        if kind == "face":
+            axis, _, end = rest.partition("=")
+            if axis in AXES and end in _ENDS:
+                return "face", (float(AXES.index(axis)), _ENDS[end])
         if kind == "plane":
             numbers = tuple(float(part) for part in rest.split(","))
             lengths = _LENGTHS[0] <= math.hypot(*numbers[:3]) <= _LENGTHS[1]
@@ -124,3 +135,40 @@ def parse_mask(text: str) -> OwnMask:
     if "binary" in images and len(images) > 1:
         raise ValueError(f"must be {MASK_FORMS}")
     return OwnMask(**images)
+
+
+def plain_number(text: str) -> str:
+    """Return a number with a decimal point where a spreadsheet wrote a comma; whole numbers without decimals.
+
+    Raises
+    ------
+    ValueError
+        When the comma may separate decimals or thousands.
+    """
+    if _THOUSANDS.fullmatch(text):
+        decimal, whole = text.replace(",", ".", 1), text.replace(",", "")
+        raise ValueError(f"the comma may stand before decimals or between thousands; write {decimal} or {whole}")
+    if _DECIMAL_COMMA.fullmatch(text):
+        text = text.replace(",", ".")
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else text
+
+
+def edges_of(text: str) -> tuple[str, ...]:
+    """Return the three edges of a voxel from one number, or three with commas (or, with decimal commas, `;`) between.
+
+    Raises
+    ------
+    ValueError
+        When there are not one or three, or a comma may mean two things.
+    """
+    parts = text.split(";") if ";" in text else text.split(",")
+    if len(parts) == 2 and ";" not in text:
+        parts = [text]
+    if len(parts) not in (1, 3):
+        raise ValueError("must be one number, or three with commas between them, as in `1,0.5,0.5`")
+    edges = tuple(plain_number(part.strip()) for part in parts)
+    return edges * 3 if len(edges) == 1 else edges

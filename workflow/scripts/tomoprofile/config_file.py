@@ -51,6 +51,33 @@ def load_config(path: Path) -> dict[str, Any]:
     return raw
 
 
+def line_of(path: Path, keys: list[str]) -> int | None:
+    """Return the line of a key of the configuration; None where it is not written there.
+
+    Parameters
+    ----------
+    path : Path
+        A file; where it is none, or no YAML, there is no line.
+    keys : list of str
+        That lead to it.
+    """
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        return None
+    line = None
+    for key in keys:
+        inside = getattr(node, "value", None)
+        if isinstance(node, yaml.MappingNode):
+            found = next(((name, value) for name, value in node.value if name.value == key), None)
+        else:
+            found = (inside[int(key)],) * 2 if isinstance(node, yaml.SequenceNode) and key.isdigit() else None
+        if found is None:
+            return None
+        line, node = found[0].start_mark.line + 1, found[1]
+    return line
+
+
 def _doubled_keys(node: Any) -> Iterator[tuple[int, str]]:
     """Yield line and name of every key that its section has already; each section is visited once."""
     waiting, visited = [node], set()

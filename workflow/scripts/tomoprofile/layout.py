@@ -20,6 +20,8 @@ class Layout:
     check, run, claim, index, comparison : Path
         What the check found, the record of the last run, whose the folder is now, the page of the beamtime and its
         table.
+    crate, workflow : Path
+        The run described for archives, and the copy of the workflow that this needs.
     logs, benchmarks : Path
         Folders with one file per job.
     """
@@ -31,6 +33,8 @@ class Layout:
         self.claim = self.results / "claim.json"
         self.index = self.results / "index.html"
         self.comparison = self.results / "comparison.parquet"
+        self.crate = self.results / "ro-crate-metadata.json"
+        self.workflow = self.results / "workflow.smk"
         self.logs = self.results / "logs"
         self.benchmarks = self.results / "benchmarks"
 

@@ -20,7 +20,8 @@ _DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt
 
 def _names_of_results() -> frozenset[str]:
     layout = Layout("results")
-    made = (layout.check, layout.run, layout.index, layout.comparison, layout.logs, layout.benchmarks)
+    made = (layout.check, layout.run, layout.index, layout.comparison, layout.crate, layout.workflow)
+    made += (layout.logs, layout.benchmarks)
     made += (layout.model("m").folder, layout.training_set("m"))
     return frozenset(path.relative_to(layout.results).parts[0].lower() for path in made)
 
@@ -62,6 +63,8 @@ def possible_path(path: str) -> str:
     """Return a path, or raise a ValueError when nothing can lie there."""
     if has_control(path):
         raise ValueError("a path cannot hold tabs, ends of lines or other control characters")
+    if path != path.strip():  # which programs that save a sheet again drop
+        raise ValueError("a path cannot begin or end with a space")
     if problem := path_problem(path):
         raise ValueError(problem)
     return path

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from .cells import MASK_FORMS, MaskImage, OwnMask, parse_interface, parse_mask
+from .cells import MASK_FORMS, NO_PLANE, MaskImage, OwnMask, edges_of, parse_interface, parse_mask, plain_number
 from .errors import ConfigError, Fault
 from .files import whole_file
-from .logs import LOG
 from .names import RESERVED, name_problem, possible_path
-from .texts import lines_of, read_text, shown
+from .sheet import read_sheet
+from .texts import shown
+from .validation import choices, nearest, sentence
 
 _MOST_HOURS = 1e6
 _LEAST_GREY, _MOST_GREY = 1e-30, 1e30  # float32 must hold physical values and their squares
 _LEAST_EDGE_UM, _MOST_EDGE_UM = 1e-4, 1e5  # of a voxel
 MOST_EDGE = 100_000  # voxels; no detector is wider, and what is sized by it must stay finite
+StoredType = Literal["uint8", "uint16", "int16", "float32"]
+RawType = Literal[
+    "uint8", "uint16", "float32", "bool", "int8", "int16", "int32", "uint32", "int64", "uint64", "float16", "float64"
+]
+# Known from the header alone, so that all is planned before a voxel is read.
+STORED_AS: dict[str, StoredType] = dict.fromkeys(get_args(RawType), "float32")
+STORED_AS |= {"bool": "uint8", "uint8": "uint8", "uint16": "uint16", "int8": "int16", "int16": "int16"}
 BY_HAND = ("interface", "labels", "model", "mask", "group", "time_h")  # columns that no header holds
 
 
@@ -51,8 +59,9 @@ class Scan(BaseModel):
     slices: int = Field(ge=1, le=MOST_EDGE, description="Voxels along z.")
     rows: int = Field(ge=1, le=MOST_EDGE, description="Voxels along y.")
     columns: int = Field(ge=1, le=MOST_EDGE, description="Voxels along x.")
-    dtype: Literal["uint8", "uint16", "float32"] = Field(
-        description="Type of the raw grey values: `uint8`, `uint16` or `float32`. They are stored unchanged."
+    dtype: RawType = Field(
+        description="Type of the raw grey values. They are stored exactly: integers of 8 and 16 bits as they are, "
+        "wider ones and all floating-point numbers as `float32`. Values that do not fit are an error, never a rounding."
     )
     voxel_size_um: tuple[float, float, float] = Field(
         description="Voxel edge in micrometres: one number, or `z,y,x` when they differ."
@@ -68,7 +77,8 @@ class Scan(BaseModel):
         "depth 0 is its face towards the substrate in slices of smaller index (`slice:INDEX:below`: of larger index); "
         "slices count from 0 along z; `plane:nz,ny,nx,offset_um` is a plane whose normal points into the resin; "
         "`mask:PATH` or `mask:FILE.h5:/DATASET` is a segmentation of a rough or curved "
-        "substrate, see below.",
+        "substrate, see below. Without a substrate: `none` (no depth, and one zone, the whole sample), or "
+        "depth from a face of the scan, `face:z=0` or `face:z=end` (also y, x), or from the sample's own `surface`.",
     )
     labels: str = Field(
         "",
@@ -96,6 +106,11 @@ class Scan(BaseModel):
         return self.slices, self.rows, self.columns
 
     @property
+    def stored_dtype(self) -> StoredType:
+        """Type of the stored grey values."""
+        return STORED_AS[self.dtype]
+
+    @property
     def raw(self) -> dict[str, Any]:
         """The columns that a header holds."""
         return self.model_dump(mode="json", exclude={*BY_HAND})
@@ -117,18 +132,25 @@ class Scan(BaseModel):
         return self.own_mask is not None and self.own_mask.instances is not None
 
     @property
+    def has_plane(self) -> bool:
+        """Whether depth begins at a plane or the surface of a mask: what a fit, or the sheet, says of a substrate."""
+        return self.interface not in NO_PLANE
+
+    @property
     def substrate_mask(self) -> MaskImage | None:
         """The given mask of the substrate, or None when the interface is a plane."""
         kind, _, place = self.interface.partition(":")
         return parse_mask(place).binary if kind == "mask" else None
 
+    @field_validator("slice_axis", "slices", "rows", "columns", "grey_slope", "grey_offset", "time_h", mode="before")
+    @classmethod
+    def _number_as_spreadsheets_write_it(cls, value: Any) -> Any:
+        return plain_number(value) if isinstance(value, str) else value
+
     @field_validator("voxel_size_um", mode="before")
     @classmethod
     def _one_or_three_edges(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            parts = value.split(",")
-            return tuple(parts * 3 if len(parts) == 1 else parts)
-        return value
+        return edges_of(value) if isinstance(value, str) else value
 
     @field_validator("voxel_size_um")
     @classmethod
@@ -162,8 +184,16 @@ class Scan(BaseModel):
 
     @field_validator("interface")
     @classmethod
-    def _interface_is_known(cls, value: str) -> str:
-        parse_interface(value)
+    def _interface_lies_inside(cls, value: str, info: ValidationInfo) -> str:
+        kind, numbers = parse_interface(value)
+        slices, shape = info.data.get("slices"), tuple(info.data.get(name) for name in ("slices", "rows", "columns"))
+        edges = info.data.get("voxel_size_um")
+        if kind == "slice" and slices and not 0 <= numbers[0] < slices:
+            raise ValueError(f"the slice lies outside the scan, which has slices 0..{slices - 1}")
+        if kind == "plane" and edges and all(shape):
+            ends = zip(numbers, shape, edges, strict=False)
+            if sum(max(0.0, part) * n * edge for part, n, edge in ends) <= numbers[3]:
+                raise ValueError("no voxel of the scan lies on the resin's side of the plane")
         return value
 
     @field_validator("mask")
@@ -172,20 +202,6 @@ class Scan(BaseModel):
         if value:
             parse_mask(value)
         return value
-
-    @model_validator(mode="after")
-    def _interface_lies_inside(self) -> Scan:
-        kind, numbers = parse_interface(self.interface)
-        if kind == "slice" and not 0 <= numbers[0] < self.slices:
-            raise ValueError(f"interface {self.interface}: the scan has slices 0..{self.slices - 1}")
-        if kind == "plane":
-            farthest = sum(
-                max(0.0, part) * n * edge
-                for part, n, edge in zip(numbers, self.shape, self.voxel_size_um, strict=False)
-            )
-            if farthest <= numbers[3]:
-                raise ValueError(f"interface {self.interface}: no voxel of the scan lies on the resin's side of it")
-        return self
 
 
 COLUMNS = tuple(Scan.model_fields)
@@ -198,7 +214,7 @@ def read_samples(path: str | Path, models: Collection[str]) -> list[Scan]:
     Parameters
     ----------
     path : str or Path
-        Tab-separated text with a header; ``#`` begins a comment line; empty cells take the default value.
+        Text with a header, see :func:`~tomoprofile.sheet.read_sheet`; empty cells take the default value.
     models : collection of str
         Names of the configured models.
 
@@ -208,35 +224,33 @@ def read_samples(path: str | Path, models: Collection[str]) -> list[Scan]:
         With every problem of every row at once.
     """
     path = Path(path)
-    numbered = _numbered_lines(path)
-    if len(numbered) < 2:
+    sheet = read_sheet(path, COLUMNS)
+    if not sheet.columns or not (sheet.rows or sheet.faults):
         raise ConfigError(
             Fault(str(path), "", "the sample sheet has no rows", "Add one row per scan below the header line.")
         )
-    header = _cells(numbered[0], path)
-    while header and not header[-1]:  # a spreadsheet adds columns without a name
-        header.pop()
-    faults = _header_faults(path, header)
-    if faults:
+    if faults := _header_faults(path, sheet.columns):
         raise ConfigError(*faults)
+    faults = [*sheet.faults]
     scans: list[Scan] = []
-    seen: dict[str, tuple[int, str]] = {}
-    for number, line in numbered[1:]:
-        where = f"{path}:{number}"
+    seen: dict[str, tuple[str, str]] = {}
+    for where, cells in sheet.rows:
         try:
-            scan = _scan(_row(header, (number, line), path), where)
+            scan = scan_of_row(cells, where)
         except ConfigError as error:
             faults += error.faults
             continue
-        earlier, name = seen.get(scan.sample.lower(), (0, ""))
+        earlier, name = seen.get(scan.sample.lower(), ("", ""))
         if earlier:
             alike = "" if name == scan.sample else ", but for upper and lower case, which many disks do not tell apart"
-            problem = f"the name is already used in line {earlier}{alike}"
+            problem = f"the name is already used in line {earlier.rpartition(':')[2]}{alike}"
             faults.append(Fault(f"{where} sample", repr(scan.sample), problem, "Give each scan its own name."))
         if scan.model not in models and not scan.mask:
             problem = f"no such model in `models:` ({', '.join(sorted(models))})"
-            faults.append(Fault(f"{where} model", shown(scan.model), problem, "Name one of them, or configure it."))
-        seen[scan.sample.lower()] = number, scan.sample
+            near = nearest(scan.model, models)
+            remedy = f"Did you mean `{near}`?" if near else "Name one of them, or configure it."
+            faults.append(Fault(f"{where} model", shown(scan.model), problem, remedy))
+        seen[scan.sample.lower()] = where, scan.sample
         scans.append(scan)
     if faults:
         raise ConfigError(*faults)
@@ -257,58 +271,6 @@ def write_samples(path: str | Path, scans: Collection[Scan]) -> None:
         partial.write_text(text.getvalue(), encoding="utf-8")
 
 
-def keep_cells(path: str | Path, scans: Collection[Scan], unread: Collection[str] = ()) -> list[Scan]:
-    """Return scans with the cells of :data:`BY_HAND` that a person filled in an earlier sheet.
-
-    A row belongs to a scan when name and path are the same. Errors in other columns of the earlier sheet do not matter:
-    these columns are read from the headers again.
-
-    Parameters
-    ----------
-    path : str or Path
-        The earlier sheet; without one, nothing changes.
-    scans : collection of Scan
-    unread : collection of str
-        Paths of scans that are there and cannot be read: their earlier rows stay as they are.
-
-    Raises
-    ------
-    ConfigError
-        When the sheet cannot be read, or such a cell is invalid for its scan.
-    """
-    path = Path(path)
-    if not path.exists():
-        return list(scans)
-    first, *numbered = _numbered_lines(path) or [(0, "")]
-    header = _cells(first, path)
-    earlier = {}
-    for number, line in numbered:
-        row = _row(header, (number, line), path)
-        earlier[row.get("sample"), row.get("path")] = number, row
-    kept: list[Scan] = []
-    faults: list[Fault] = []
-    for scan in scans:
-        number, row = earlier.pop((scan.sample, scan.path), (0, {}))
-        filled = {
-            name: row[name] for name in BY_HAND if row.get(name) and row[name] != str(Scan.model_fields[name].default)
-        }
-        try:
-            kept.append(_scan(scan.model_dump() | filled, f"{path}:{number}"))
-        except ConfigError as error:
-            faults += error.faults
-    for (sample, place), (number, row) in earlier.items():
-        if place in unread:
-            try:
-                kept.append(_scan(row, f"{path}:{number}"))
-            except ConfigError as error:
-                faults += error.faults
-        else:
-            LOG.warning("%s is no longer in the sheet: %s was not found", sample, place)
-    if faults:
-        raise ConfigError(*faults)
-    return kept
-
-
 def filled_in(scan: Scan, **cells: str) -> Scan:
     """Return a scan with cells that options of a command give.
 
@@ -317,11 +279,11 @@ def filled_in(scan: Scan, **cells: str) -> Scan:
     ConfigError
         When a cell is invalid for the scan.
     """
-    return _scan(scan.model_dump() | cells, scan.path)
+    return scan_of_row(scan.model_dump() | cells, scan.path)
 
 
-def _scan(row: dict[str, Any], where: str) -> Scan:
-    """Return the scan of a row.
+def scan_of_row(row: Mapping[str, Any], where: str) -> Scan:
+    """Return the scan of a row of cells by column.
 
     Raises
     ------
@@ -334,46 +296,20 @@ def _scan(row: dict[str, Any], where: str) -> Scan:
         raise ConfigError(*(_row_fault(item, where) for item in error.errors())) from None
 
 
-def _row(header: list[str], numbered: tuple[int, str], path: Path) -> dict[str, str]:
-    """Return the cells of a line that are not empty, by column."""
-    cells = _cells(numbered, path)
-    if any(cells[len(header) :]):
-        where, problem = f"{path}:{numbered[0]}", f"the header has {len(header)} columns"
-        raise ConfigError(Fault(where, f"{len(cells)} cells", problem, "Remove the extra cells."))
-    return {name: cell for name, cell in zip(header, cells, strict=False) if cell}
-
-
-def _numbered_lines(path: Path) -> list[tuple[int, str]]:
-    remedy = "Make one with `tomoprofile scan FOLDER --out config/samples.tsv`, or set `samples:` in the configuration."
-    lines = lines_of(read_text(path, "the sample sheet", remedy))
-    return [(n, line) for n, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
-
-
-def _cells(numbered: tuple[int, str], path: Path) -> list[str]:
-    number, line = numbered
-    try:
-        return [cell.strip() for cell in next(csv.reader([line], delimiter="\t", strict=True))]
-    except csv.Error as error:
-        remedy = 'Write a quotation mark inside a quoted cell twice (`""`), and keep cells short.'
-        raise ConfigError(Fault(f"{path}:{number}", shown(line), f"not a line of cells: {error}", remedy)) from None
-
-
 def _header_faults(path: Path, header: list[str]) -> list[Fault]:
-    known = ", ".join(COLUMNS)
-    if len(header) == 1 and (mark := next((mark for mark in ";," if mark in header[0]), None)):
-        remedy = "Save the sheet as text with tabs between the columns (in Excel: `Text (Tab delimited)`)."
-        problem = "the columns are not separated by tabs"
-        return [Fault(f"{path} header", f"separated by `{mark}`", problem, remedy)]
+    if not {*header} & {*COLUMNS}:
+        remedy = f"Begin the sheet with a line that names the columns: {', '.join(REQUIRED)}, ..."
+        return [Fault(f"{path} header", shown(", ".join(header)), "the first line names no known column", remedy)]
     faults = [
         Fault(f"{path} header", repr(name), "the column is there twice", "Remove one of them.")
         for name in dict.fromkeys(header)
         if header.count(name) > 1
     ]
-    faults += [
-        Fault(f"{path} header", shown(name), "unknown column", f"The columns are: {known}.")
-        for name in header
-        if name not in COLUMNS
-    ]
+    for name in header:
+        if name not in COLUMNS:
+            near = nearest(name, [column for column in COLUMNS if column not in header])
+            remedy = f"Did you mean `{near}`?" if near else f"The columns are: {', '.join(COLUMNS)}."
+            faults.append(Fault(f"{path} header", shown(name), "unknown column", remedy))
     faults += [
         Fault(f"{path} header", "", f"the column `{name}` is missing", "Add it, or run `tomoprofile scan FOLDER`.")
         for name in REQUIRED
@@ -383,7 +319,8 @@ def _header_faults(path: Path, header: list[str]) -> list[Fault]:
 
 
 def _row_fault(item: dict[str, Any], where: str) -> Fault:
-    column = str(item["loc"][0]) if item["loc"] else ""
-    problem = item["msg"].removeprefix("Value error, ")
-    got = "''" if item["type"] == "missing" else shown(item["input"])
-    return Fault(f"{where} {column}", got, problem, f"Correct the column `{column}`; config/README.md describes it.")
+    column = str(item["loc"][0])
+    got = "" if item["type"] == "missing" else shown(item["input"])
+    near = nearest(item["input"], choices(item))
+    remedy = f"Did you mean `{near}`?" if near else f"Correct the column `{column}`; config/README.md describes it."
+    return Fault(f"{where} {column}", got, sentence(item, "the cell"), remedy)

@@ -15,7 +15,12 @@ from .errors import ConfigError, Fault, TomoprofileError
 
 _MOST_BYTES = 16 * 2**20  # a sheet of 100,000 scans
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_SAVE_AS = "Save it as UTF-8 (in Excel: `Text (Tab delimited)` or `Unicode Text`; in an editor: encoding UTF-8)."
+_SAVE_AS = "Save it as UTF-8 (in an editor: File > Save As, encoding UTF-8)."
+# Not Excel's `Text (Tab delimited)`, which is in the encoding of the country.
+SAVE_SHEET_AS = (
+    "Save it as UTF-8 text and name that file in `samples:`. In Excel: File > Save As > `CSV UTF-8 (Comma delimited)` "
+    "or `Unicode Text`; in LibreOffice: File > Save As > `Text CSV`, character set `Unicode (UTF-8)`."
+)
 # All but tab and the ends of lines: they move or end something where they are shown or stored.
 _CONTROL = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\u2028\u2029\\ud800-\\udfff]")
 _SHORT = reprlib.Repr()
@@ -28,6 +33,7 @@ def read_text(
     remedy: str,
     kind: type[TomoprofileError] = ConfigError,
     utf_16: bool = True,
+    save_as: str = _SAVE_AS,
 ) -> str:
     """Return the text of a file in UTF-8, or in UTF-16 as Excel writes it; line ends are those of the file.
 
@@ -42,6 +48,8 @@ def read_text(
         Of the error.
     utf_16 : bool
         Whether other readers of the file also understand UTF-16.
+    save_as : str
+        How to save it again when its encoding is not understood.
 
     Raises
     ------
@@ -53,22 +61,25 @@ def read_text(
             problem = f"{what} has {path.stat().st_size} bytes, more than any has"
             raise kind(Fault(str(path), "", problem, "Is it the right file?"))
         data = path.read_bytes()
+    except FileNotFoundError:
+        raise kind(Fault(str(path), "", f"{what} does not exist", remedy)) from None
     except (OSError, ValueError) as error:
-        raise kind(Fault(str(path), "", f"{what} cannot be read: {error}", remedy)) from None
+        told = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise kind(Fault(str(path), "", f"{what} cannot be read: {told}", remedy)) from None
     wide = data.startswith(_UTF_16)
     if wide and not utf_16:
-        raise kind(Fault(f"{path}:1", "UTF-16", f"{what} is not UTF-8", _SAVE_AS))
+        raise kind(Fault(f"{path}:1", "UTF-16", f"{what} is not UTF-8", save_as))
     try:
         text = data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-16" if wide else "latin-1", "ignore")
         got = "an odd number of bytes" if wide else f"byte 0x{data[error.start]:02x}"
-        raise kind(Fault(f"{path}:{_line(before)}", got, f"{what} is not UTF-8", _SAVE_AS)) from None
+        raise kind(Fault(f"{path}:{_line(before)}", got, f"{what} is not UTF-8", save_as)) from None
     control = _CONTROL.search(text)
     if control:
         got = f"U+{ord(control[0]):04X}"
         problem = f"{what} holds a character that is no text"
-        raise kind(Fault(f"{path}:{_line(text[: control.start()])}", got, problem, f"Remove it. {_SAVE_AS}"))
+        raise kind(Fault(f"{path}:{_line(text[: control.start()])}", got, problem, f"Remove it. {save_as}"))
     return text
 
 

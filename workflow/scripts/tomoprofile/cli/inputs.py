@@ -39,10 +39,15 @@ def register(commands: Commands) -> None:
 
 
 def _scan(options: argparse.Namespace) -> int:
-    from ..samples import filled_in, keep_cells, write_samples
+    from ..earlier import EarlierSheet
+    from ..samples import filled_in, write_samples
     from ..volume.discover import survey
 
-    found = survey(options.folder, options.slice_axis, options.voxel_size_um)
+    earlier = EarlierSheet.read(options.out)
+    aside = [*earlier.aside, *([options.labels] if options.labels else [])]
+    found = survey(options.folder, options.slice_axis, options.voxel_size_um, aside)
+    if not found.scans:
+        raise InputError(*found.faults)
     scans = [
         filled_in(
             scan,
@@ -50,15 +55,15 @@ def _scan(options: argparse.Namespace) -> int:
             model=options.model,
             labels=str(options.labels / scan.sample) if options.labels else "",
         )
-        for scan in found.scans
+        for scan in earlier.named(found.scans)
     ]
-    if not scans:
-        raise InputError(*found.faults)
-    kept = keep_cells(options.out, scans, found.unread)
+    kept = earlier.merged(scans)
     write_samples(options.out, kept)
     for fault in found.faults:
         print(fault, file=sys.stderr)
-    told = f"; what could not be read is named above ({len(found.faults)})" if found.faults else ""
+    told = f"; what could not be read is named above ({len(found.unread)})" if found.faults else ""
+    if len(kept) > len(scans):
+        told = f", {len(kept) - len(scans)} of them rows of the earlier sheet for scans not found here{told}"
     LOG.info("%d scans written to %s%s. Next: check it, then run `tomoprofile check`.", len(kept), options.out, told)
     return int(bool(found.faults))
 

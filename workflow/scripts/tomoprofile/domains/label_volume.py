@@ -101,7 +101,7 @@ def _painted(objects: Path, classes: list[ObjectsMetadata], shard_slices: int, d
         labels[:] = 0
         for brush, offset in zip(brushes, _offsets(classes), strict=True):
             for runs in next(brush):
-                _paint(labels, runs.z - start, runs.y, runs.x_start, runs.x_stop, runs.domain_id + offset)
+                paint(labels, runs.z - start, runs.y, runs.x_start, runs.x_stop, runs.domain_id + offset)
         yield start, labels[: stop - start]
 
 
@@ -136,7 +136,8 @@ def _written(array: zarr.Array[Any], shards: Shards) -> Shards:
 
 
 @njit(cache=True, nogil=True)
-def _paint(labels: Any, z: Any, y: Any, x_start: Any, x_stop: Any, domain_id: Any) -> None:
+def paint(labels: Any, z: Any, y: Any, x_start: Any, x_stop: Any, domain_id: Any) -> None:
+    """Write the number of its domain into the voxels of each run; indices are those of ``labels``."""
     for run in range(len(z)):
         labels[z[run], y[run], x_start[run] : x_stop[run]] = domain_id[run]
 

@@ -19,6 +19,7 @@ from ..segment.segmenter import Segmenter
 from ..shift.alarm import UNLIKE, differences, worst_of
 from ..shift.appearance import Source, look
 from ..substrate.given import face_in_words, given_plane
+from ..volume.exact import GreyReader
 from ..volume.grey import GreyScale
 from ..volume.plane import Plane
 from ..volume.readers import RawScan, ScanReader, open_raw, peeked
@@ -88,7 +89,7 @@ def _check_raw(scan: Scan) -> tuple[list[Finding], ScanReader | None]:
         raw = open_raw(scan.path, scan.format, scan.dataset)
     except InputError as error:
         return errors_of(scan.sample, "scan", error.faults), None
-    reader = ScanReader(raw, scan.slice_axis)
+    reader = GreyReader(raw, scan.slice_axis)
     try:
         # Voxels are read only when there are as many as expected.
         faults = _disagreements(scan, raw, reader)

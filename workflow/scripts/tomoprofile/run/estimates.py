@@ -17,7 +17,7 @@ from ..segment.kinds import segmenter_of
 from .plan import planned_jobs
 
 KEEPS = ("minimal", "standard", "all")
-BYTES_PER_VOXEL = {"uint8": 1, "uint16": 2, "float32": 4}
+BYTES_PER_VOXEL = {"uint8": 1, "uint16": 2, "int16": 2, "float32": 4}
 # Bytes per voxel, rounded up from a simulated scan: probability 0.07, objects and band 0.14, tables 0.04, labels 0.034,
 # given objects 0.05.
 _PROBABILITY, _OBJECTS, _TABLES, _LABELS, _INSTANCES, _REPORT_BYTES = 0.25, 0.25, 0.05, 0.05, 0.25, 6e6
@@ -58,7 +58,7 @@ class Needs:
 def needs_of(scan: Scan, config: Config) -> Needs:
     """Return what a scan will need."""
     voxels = float(math.prod(scan.shape))
-    raw = voxels * BYTES_PER_VOXEL[scan.dtype]
+    raw = voxels * BYTES_PER_VOXEL[scan.stored_dtype]
     painted = voxels if config.objects.label_volume else 0.0
     segmenter = segmenter_of(scan, config)
     measured = voxels * len(segmenter.classes)  # each class is stored and measured separately

@@ -44,4 +44,5 @@ def _entry(run: Run, status: ScanStatus) -> BeamtimeEntry:
         segmenter,
         tuple(troubles),
         waits_for if status.state == "waiting" else "",
+        run.config.words_of(status.scan.model),
     )

@@ -68,6 +68,8 @@ def begin_run(config: Config, scans: list[Scan], snakemake: str) -> None:
         config=config,
         scans=scans,
     )
+    # What an archive was told of an earlier run is no longer true.
+    run.layout.crate.unlink(missing_ok=True)
     _write(run)
 
 

@@ -78,9 +78,9 @@ def has_a_step(fit: Fit) -> tuple[str, str] | None:
 
 def _is_not_flat(fit: Fit) -> tuple[str, str] | None:
     if fit.sheet.agrees.sum() < LEAST_COLUMNS or fit.share < LEAST_AGREEMENT:
-        agree = f"{100 * fit.share:.0f} % of {len(fit.edge_um)} columns agree on one"
-        needed = f"needed {100 * LEAST_AGREEMENT:.0f} % and {LEAST_COLUMNS} columns"
-        return f"the substrate's edge is not a plane: {agree}", needed
+        agree = f"{100 * fit.share:.0f} % of {len(fit.edge_um)} columns agree on one plane"
+        needed = f"{100 * LEAST_AGREEMENT:.0f} % and {LEAST_COLUMNS} columns are needed"
+        return f"the substrate's edge is not a plane: {agree}, and {needed}", ""
     if fit.sheet.residual_um > MAX_RESIDUAL_VOXELS * fit.voxel_um:
         return "the substrate's edge deviates too far from a plane", f"{fit.sheet.residual_um:.2f} um"
     return None

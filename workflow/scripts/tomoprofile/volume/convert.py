@@ -7,21 +7,31 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import Fault, InputError
 from ..logs import LOG, progress
 from ..samples import Scan
+from .blanks import Blanks
+from .exact import GreyReader
+from .geometry import Geometry
 from .grey import GreyScale
 from .probability import PROBABILITY, SPREAD
-from .readers import ScanReader, open_raw
+from .readers import open_raw
 from .store import create_store, describe_store, open_store
 
 
 def describe_volume(scan: Scan, volume: Path) -> None:
-    """Write voxel size and meaning of the grey values of a scan whose store has a layout."""
+    """Write voxel size, meaning of the grey values and geometry of a scan whose store has a layout."""
     grey = GreyScale(scan.grey_slope, scan.grey_offset, scan.grey_unit)
-    describe_store(volume, scan.voxel_size_um, grey, source_of(scan, scan.path))
+    describe_store(volume, scan.voxel_size_um, grey, source_of(scan, scan.path), _geometry(scan))
+
+
+def _geometry(scan: Scan) -> Geometry | None:
+    """Return where the file of a scan says it lies; None also when the file is archived."""
+    try:
+        return GreyReader(open_raw(scan.path, scan.format, scan.dataset), scan.slice_axis).geometry
+    except InputError as error:  # the conversion reports it, where there is one
+        LOG.warning("the position of the scan in space is not known: %s", error)
+        return None
 
 
 def create_probability(
@@ -54,7 +64,7 @@ def source_of(scan: Scan, path: str) -> dict[str, Any]:
 
 
 def convert_slab(scan: Scan, volume: str | Path, start: int, stop: int) -> str:
-    """Copy slices ``[start, stop)`` of the raw scan into the store, unchanged, one shard in memory at a time.
+    """Copy slices ``[start, stop)`` of the raw scan into the store, exactly, one shard in memory at a time.
 
     Parameters
     ----------
@@ -67,14 +77,15 @@ def convert_slab(scan: Scan, volume: str | Path, start: int, stop: int) -> str:
     Returns
     -------
     str
-        SHA-256 of the slab's grey values in C order, which later proves which raw data a result came from.
+        SHA-256 of the slab's stored grey values in C order, which later proves which raw data a result came from.
 
     Raises
     ------
     InputError
-        When the raw scan differs from the sheet, is damaged, or holds NaN or infinite values.
+        When the raw scan differs from the sheet, is damaged, lacks slices, or holds values that cannot be stored.
     """
-    reader = ScanReader(open_raw(scan.path, scan.format, scan.dataset), scan.slice_axis)
+    reader = GreyReader(open_raw(scan.path, scan.format, scan.dataset), scan.slice_axis)
+    blanks = Blanks(reader)
     store = open_store(volume)
     if reader.shape != store.shape:
         got = "x".join(map(str, reader.shape))
@@ -84,19 +95,8 @@ def convert_slab(scan: Scan, volume: str | Path, start: int, stop: int) -> str:
     seen = hashlib.sha256()
     for first, end in progress(shards, len(shards), "shards converted"):
         slices = reader.read(first, end)
-        if slices.dtype.kind == "f":
-            _refuse_missing_values(scan, first, slices)
+        blanks.refuse(first, slices)
         seen.update(slices)
         store.write(first, slices)
     LOG.info("%s: slices %d..%d converted", scan.sample, start, stop - 1)
     return seen.hexdigest()
-
-
-def _refuse_missing_values(scan: Scan, first: int, slices: np.ndarray) -> None:
-    bad = ~np.isfinite(slices).all(axis=(1, 2))
-    if bad.any():
-        z = first + int(np.flatnonzero(bad)[0])
-        count = int((~np.isfinite(slices)).sum())
-        problem = f"grey values are NaN or infinite, first in slice {z}"
-        remedy = "Replace them before conversion, for instance by the grey value of air; tomoprofile does not guess."
-        raise InputError(Fault(scan.path, f"{count} voxels", problem, remedy))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,9 +15,14 @@ from ..logs import LOG, progress
 from ..names import unused_name
 from ..samples import Scan
 from ..texts import has_control
+from ..validation import sentence
 from .formats import OF_SCANS, format_of, listed
+from .formats.base import decoding
 from .grey import GreyScale
-from .readers import DTYPES, ScanReader, open_raw
+from .readers import ScanReader, open_raw
+from .tree import Tree, is_note, kind_of, names_of, said_once
+
+_MOST_ALIKE = 3
 
 
 class Found(NamedTuple):
@@ -51,11 +57,13 @@ def find_scans(folder: str | Path, slice_axis: int = 0, voxel_size_um: float | N
     return found.scans
 
 
-def survey(folder: str | Path, slice_axis: int = 0, voxel_size_um: float | None = None) -> Found:
+def survey(
+    folder: str | Path, slice_axis: int = 0, voxel_size_um: float | None = None, aside: Collection[Path] = ()
+) -> Found:
     """Look for scans below ``folder``; one that cannot be read does not hide the others.
 
-    Each of :data:`.formats.FORMATS` decides what is a scan; of a file with several datasets the largest is taken.
-    Files in a known format without a 3-D image are named in the log.
+    Each of :data:`.formats.FORMATS` decides what is a scan; of a file with several datasets the largest is taken. The
+    log names what is no scan, once for each kind of file.
 
     Parameters
     ----------
@@ -65,6 +73,8 @@ def survey(folder: str | Path, slice_axis: int = 0, voxel_size_um: float | None 
         Axis of the raw arrays that becomes the slice axis.
     voxel_size_um : float, optional
         For scans whose header does not give a voxel size.
+    aside : collection of Path
+        Folders and files below it that are labels or masks.
 
     Raises
     ------
@@ -74,46 +84,100 @@ def survey(folder: str | Path, slice_axis: int = 0, voxel_size_um: float | None 
     folder = Path(folder)
     if not folder.exists():
         raise InputError(Fault(str(folder), "", "the folder does not exist", "Name the folder that holds the scans."))
-    candidates, found = _candidates(folder)
+    tree = Tree(folder, aside)
+    seen = _look(tree)
+    scans: list[Scan] = []
     taken: set[str] = set()
-    for path, form, dataset in progress(candidates, len(candidates), "scans read"):
+    for path, form, dataset in progress(seen.candidates, len(seen.candidates), "scans read"):
         try:
             scan = _row(path, form, dataset, slice_axis, voxel_size_um, _unused_name(path, folder, taken))
         except InputError as error:
-            found.faults.extend(error.faults)
-            found.unread.append(str(path))
+            seen.add(path, error)
             continue
         taken.add(scan.sample.lower())
-        found.scans.append(scan)
-    if not found.scans and not found.faults:
+        scans.append(scan)
+    _say(tree, seen)
+    faults = [*tree.faults, *_grouped(seen.faults, folder)]
+    if not scans and not faults:
+        told = "".join(f"; {text}" for text in said_once(seen.unknown, folder, "not recognised"))
         remedy = f"Formats: {listed(OF_SCANS.values())}."
-        raise InputError(Fault(str(folder), "", "no scan was found in or below this folder", remedy))
-    return found
+        raise InputError(Fault(str(folder), "", f"no scan was found in or below this folder{told}", remedy))
+    return Found(scans, faults, [*map(str, seen.unread)])
 
 
-def _candidates(folder: Path) -> tuple[list[tuple[Path, str, str]], Found]:
-    """Return (path, format, dataset) of everything that looks like a scan, sorted by path, and what is damaged."""
-    candidates: list[tuple[Path, str, str]] = []
-    found = Found([], [], [])
+@dataclass
+class _Seen:
+    """What lies in a tree: (path, format, dataset) of what looks like a scan, and everything else by kind."""
+
+    candidates: list[tuple[Path, str, str]] = field(default_factory=list)
+    faults: list[tuple[Path, Fault]] = field(default_factory=list)
+    unread: list[Path] = field(default_factory=list)
+    flat: dict[str, list[Path]] = field(default_factory=dict)
+    unknown: dict[str, list[Path]] = field(default_factory=dict)
+
+    def add(self, path: Path, error: InputError) -> None:
+        self.unread.append(path)
+        self.faults += [(path, fault) for fault in error.faults]
+
+
+def _look(tree: Tree) -> _Seen:
+    seen = _Seen()
     parts: set[Path] = set()  # of scans that consist of many files
-    for path in [folder, *sorted(path for path in folder.rglob("*") if _is_visible(path, folder))]:
-        form = None if path in parts else format_of(path, OF_SCANS.values())
+    for path in tree:
+        if path in parts:
+            continue
         try:
-            datasets = form.datasets(path) if form else []
+            with decoding(path, "a scan", "it", "May you read it?"):
+                form = format_of(path, OF_SCANS.values())
+                datasets = form.datasets(path) if form else []
+                files = form.files(path) if datasets and form else ()
         except InputError as error:
-            found.faults.extend(error.faults)
-            found.unread.append(str(path))
+            seen.add(path, error)
             continue
         if form and datasets:
-            candidates.append((path, form.name, datasets[0]))
-            parts.update(form.files(path))
+            taken = datasets if form.each_dataset else datasets[:1]
+            seen.candidates += [(path, form.name, dataset) for dataset in taken]
+            parts.update(files)
         elif form and path.is_file():
-            LOG.info("%s: skipped, not a 3-D image", path)
-    return sorted(candidates), found
+            seen.flat.setdefault(kind_of(path), []).append(path)
+        elif path.is_file() and not is_note(path):
+            seen.unknown.setdefault(kind_of(path), []).append(path)
+    seen.candidates.sort()
+    # A sidecar may come after the file that it describes.
+    for kinds in (seen.flat, seen.unknown):
+        for kind, paths in list(kinds.items()):
+            kinds[kind] = [path for path in paths if path not in parts]
+            if not kinds[kind]:
+                del kinds[kind]
+    return seen
 
 
-def _is_visible(path: Path, folder: Path) -> bool:
-    return not any(part.startswith(".") or part.endswith(".zarr") for part in path.relative_to(folder).parts)
+def _say(tree: Tree, seen: _Seen) -> None:
+    """Tell what was left out, once for each kind."""
+    for text in said_once(seen.flat, tree.folder, "skipped, without a 3-D image"):
+        LOG.info("%s", text)
+    for reason, paths in sorted(tree.ignored.items()):
+        told = f"{len(paths)} ignored, {reason}: {names_of(paths, tree.folder)}"
+        LOG.info("%s. To read one, name it: `tomoprofile scan PATH`", told)
+    for text in said_once(seen.unknown, tree.folder, "not recognised"):
+        LOG.warning("%s", text)
+    if seen.unknown:
+        LOG.warning("Formats of scans: %s. Convert what is a scan.", listed(OF_SCANS.values()))
+
+
+def _grouped(faults: list[tuple[Path, Fault]], folder: Path) -> list[Fault]:
+    """Return one fault for many places with the same problem."""
+    alike: dict[tuple[str, str], list[tuple[Path, Fault]]] = {}
+    for path, fault in faults:
+        alike.setdefault((fault.problem, fault.remedy), []).append((path, fault))
+    told: list[Fault] = []
+    for (problem, remedy), several in alike.items():
+        if len(several) <= _MOST_ALIKE:
+            told += [fault for _, fault in several]
+            continue
+        places = [path for path, _ in several]
+        told.append(Fault(f"{len(places)} places ({names_of(places, folder)})", "", problem, remedy))
+    return told
 
 
 def _row(path: Path, form: str, dataset: str, slice_axis: int, voxel_size_um: float | None, name: str) -> Scan:
@@ -128,7 +192,6 @@ def _row(path: Path, form: str, dataset: str, slice_axis: int, voxel_size_um: fl
         raise InputError(Fault(str(path), "", problem, "Give it: `tomoprofile scan FOLDER --voxel-size-um 0.5`."))
     grey = raw.grey or GreyScale()
     slices, rows, columns = reader.shape
-    assert raw.dtype.name in DTYPES
     cells = {
         "sample": name,
         "path": str(path),
@@ -150,7 +213,7 @@ def _row(path: Path, form: str, dataset: str, slice_axis: int, voxel_size_um: fl
         remedy = "Correct the header, or export the scan again."
         raise InputError(
             *(
-                Fault(f"{path} {'.'.join(map(str, item['loc'][:1]))}", repr(item["input"]), item["msg"], remedy)
+                Fault(f"{path} {'.'.join(map(str, item['loc'][:1]))}", repr(item["input"]), sentence(item), remedy)
                 for item in error.errors()
             )
         ) from None

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
-from ..samples import MaskImage
+from ..samples import STORED_AS, MaskImage
 from .formats import FORMATS, OF_SCANS, format_of, listed
-from .formats.base import COPY_AGAIN, RawScan, decoding
+from .formats.base import COPY_AGAIN, TO_GREY, LazyImage, RawScan, decoding
+from .geometry import Geometry
+from .grey import GreyScale
 
-DTYPES = ("uint8", "uint16", "float32")
 _MASK_KINDS = "buif"
 _PEEK = 8
 _MOST_RATIO = 2000  # more than any measured grey values can be compressed
@@ -44,9 +45,15 @@ def open_raw(path: str | Path, form: str, dataset: str = "") -> RawScan:
             Fault(str(path), "", "the raw scan does not exist", "Correct the column `path` of the sample sheet.")
         )
     raw = OF_SCANS[form].open(path, dataset)
-    if raw.dtype.name not in DTYPES:
-        remedy = f"Save the scan as one of {', '.join(DTYPES)}; tomoprofile never rescales silently."
+    if raw.dtype.name not in STORED_AS:
+        remedy = (
+            f"Save the scan as one of {', '.join(STORED_AS)}, in Python for instance with "
+            "`tifffile.imwrite('scan32.tif', abs(image).astype('float32'))`."
+        )
         raise InputError(Fault(str(path), raw.dtype.name, "this type of grey value is not supported", remedy))
+    if raw.indexed:
+        problem = "its pixels are places in a table of colours, which need not follow the grey values"
+        raise InputError(Fault(str(path), "palette", problem, TO_GREY))
     promised = math.prod(raw.shape) * raw.dtype.itemsize
     if raw.stored_bytes is not None and promised > _MOST_RATIO * raw.stored_bytes:
         problem = f"the header promises {promised} bytes of grey values, which cannot be in {raw.stored_bytes}"
@@ -79,7 +86,29 @@ def open_mask(mask: MaskImage) -> RawScan:
     if raw.dtype.kind not in _MASK_KINDS:
         remedy = "Export it with whole numbers, such as 8-bit."
         raise InputError(Fault(str(path), raw.dtype.name, "a mask must hold numbers", remedy))
-    return raw
+    grey = raw.grey
+    return _Scaled(raw, grey) if grey and (grey.slope, grey.offset) != (1, 0) else raw
+
+
+class _Scaled(LazyImage):
+    """A mask whose header scales its values: what they mean counts, not how they are stored."""
+
+    def __init__(self, raw: RawScan, grey: GreyScale) -> None:
+        self._raw, self.grey = raw, grey
+        self.shape, self.voxel_size_um, self.geometry = raw.shape, raw.voxel_size_um, raw.geometry
+        self.dtype = np.dtype(np.float64)
+
+    def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
+        """Return the part ``[start, stop)`` along ``axis`` with the scaling of the header applied."""
+        return self.grey.physical(self._raw.read(axis, start, stop), np.float64)
+
+    def doubts(self) -> list[str]:
+        """Return those of the stored image."""
+        return self._raw.doubts()
+
+    def faults(self) -> list[Fault]:
+        """Return those of the stored image."""
+        return self._raw.faults()
 
 
 def _exists(path: Path) -> bool:
@@ -115,7 +144,12 @@ class ScanReader:
         """Voxel edges along (z, y, x) in micrometres, or None when the file does not say."""
         return self._reorder(self.raw.voxel_size_um) if self.raw.voxel_size_um else None
 
+    @property
+    def geometry(self) -> Geometry | None:
+        """Where the voxels lie in space, or None when the file does not say."""
+        return self.raw.geometry.reordered(self.slice_axis) if self.raw.geometry else None
+
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Return slices ``[start, stop)`` as a contiguous array (z, y, x) with unchanged grey values."""
+        """Return slices ``[start, stop)`` as a contiguous array (z, y, x) in native byte order, values unchanged."""
         part = self.raw.read(self.slice_axis, start, stop)
-        return np.ascontiguousarray(np.moveaxis(part, self.slice_axis, 0))
+        return np.ascontiguousarray(np.moveaxis(part, self.slice_axis, 0), part.dtype.newbyteorder("="))

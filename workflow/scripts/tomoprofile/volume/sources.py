@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +17,12 @@ from typing import NamedTuple
 from ..errors import TomoprofileError
 from ..files import digest_of, read_record
 
-_SLICES = (".tif", ".tiff")
+SLICE_SUFFIXES = (".tif", ".tiff")
+# Words in names of what programs write beside the slices of a scan.
+_BESIDE = re.compile(
+    r"(?<![a-z])(thumb(nail)?s?|overviews?|previews?|scout|icon|dark(s|field)?|flat(s|field)?|proj(ection)?s?|sino(gram)?s?"
+    r"|spr)(?![a-z])"
+)
 
 
 class _State(NamedTuple):
@@ -31,9 +37,70 @@ class _State(NamedTuple):
 
 
 def slice_number(stem: str) -> int | None:
-    """Return the number of a slice by the name of its file without its ending: the last one in it."""
+    """Return the number in the name of a single file without its ending: the last one, None without any.
+
+    Of a folder of slices :func:`slice_numbers` compares the names, and finds the right one of several.
+    """
     digits = re.findall(r"\d+", stem)
     return int(digits[-1]) if digits else None
+
+
+def slice_numbers(stems: Sequence[str]) -> list[int | None]:
+    """Return the number of each slice of a folder: the one number in the names that varies from file to file.
+
+    ``rec0001_8bit`` and ``rec0002_8bit`` are 1 and 2. Of several numbers that vary, such as a time beside a counter,
+    the one that tells the files apart with the fewest gaps is taken, and the last one of equal ones.
+
+    Parameters
+    ----------
+    stems : sequence of str
+        Names without their endings.
+
+    Returns
+    -------
+    list
+        None for a name without a number, for one that is built differently from most, and for all names where two
+        numbers count equally well and in different orders.
+    """
+    built = [re.sub(r"\d+", "#", stem) for stem in stems]
+    common = Counter(form for form in built if "#" in form).most_common(1)
+    if not common or len(stems) == 1:
+        return [slice_number(stem) for stem in stems]
+    form = common[0][0]
+    alike = [[int(part) for part in re.findall(r"\d+", s)] for s, own in zip(stems, built, strict=True) if own == form]
+    rated = []
+    for place, column in enumerate(zip(*alike, strict=True)):
+        if len(set(column)) > 1:
+            doubles, span = len(alike) - len(set(column)), max(column) - min(column)
+            rated.append((doubles, span, -place, sorted(range(len(column)), key=column.__getitem__)))
+    rated.sort(key=lambda one: one[:3])
+    if len(rated) > 1 and rated[0][:2] == rated[1][:2] and rated[0][3] != rated[1][3]:
+        return [None] * len(stems)
+    place = -rated[0][2] if rated else len(alike[0]) - 1
+    numbers = iter([row[place] for row in alike])
+    return [next(numbers) if own == form else None for own in built]
+
+
+def is_hidden(path: Path) -> bool:
+    """Return whether a file is hidden, such as the companions ``._*`` that a Mac leaves on other disks."""
+    return path.name.startswith(".")
+
+
+def is_companion(name: str) -> bool:
+    """Return whether the name of a file or folder says that it lies beside the slices of a scan and is none of them.
+
+    Thumbnails, overviews, raw projections, dark and flat fields.
+    """
+    return bool(_BESIDE.search(name.lower()))
+
+
+def slices_among(paths: Iterable[Path]) -> list[Path]:
+    """Return the files that may be slices of a folder's scan, sorted by name: TIFF, not hidden, no companions.
+
+    Where all names look like those of companions, as in a folder of flat films, all of them count.
+    """
+    named = sorted(path for path in paths if path.name.lower().endswith(SLICE_SUFFIXES) and not is_hidden(path))
+    return [path for path in named if not is_companion(path.stem)] or named
 
 
 def state_of_slab(paths: Iterable[str], start: int, stop: int, slice_axis: int, record: Path, key: str) -> str:
@@ -84,8 +151,9 @@ def _slices(place: Path) -> tuple[list[_State], list[int]]:
     """Return the states of the slices in a folder, and where each lies along z; nowhere when numbers do not tell."""
     if not place.is_dir():
         return [], []
-    slices = [state for state in _states(place) if state.name.lower().endswith(_SLICES) and "/" not in state.name]
-    numbers = [slice_number(Path(state.name).stem) for state in slices]
+    known_names = {path.name for path in slices_among(path for path in place.iterdir() if path.is_file())}
+    slices = [state for state in _states(place) if state.name in known_names]
+    numbers = slice_numbers([Path(state.name).stem for state in slices])
     known = [number for number in numbers if number is not None]
     if not known or len(set(known)) < len(slices):
         return slices, []

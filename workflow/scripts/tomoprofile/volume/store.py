@@ -26,6 +26,7 @@ from .. import __version__
 from ..errors import Fault, StoreError, TomoprofileError
 from ..files import digest_of, intact, recorded_digest, seal, write_record
 from ..layout import StoreLayout
+from .geometry import Geometry, geometry_of_record
 from .grey import GreyScale
 from .ome import ome_metadata
 from .shards import SlabRecords, shard_state
@@ -100,6 +101,7 @@ def describe_store(
     voxel_size_um: tuple[float, float, float],
     grey: GreyScale | None = None,
     attributes: dict[str, Any] | None = None,
+    geometry: Geometry | None = None,
 ) -> None:
     """Write what the voxels of an image are. It may be written again at any time: no shard depends on it.
 
@@ -113,11 +115,15 @@ def describe_store(
         What the values mean.
     attributes : dict, optional
         Further metadata (provenance).
+    geometry : Geometry, optional
+        Where the voxels lie in the space of the file they came from.
     """
     path, metadata = Path(path), StoreLayout(path).metadata
     channels = open_store(path).channels
     metadata.unlink(missing_ok=True)
     own = {"version": __version__, "grey": asdict(grey or GreyScale()), **(attributes or {})}
+    if geometry:
+        own["geometry"] = geometry.affine
     described = {"ome": ome_metadata(path.name, voxel_size_um, 1, channels), "tomoprofile": own}
     zarr.create_group(store=str(path), zarr_format=3, attributes=described)
     seal(metadata)
@@ -217,6 +223,7 @@ class _Description:
 
     voxel_size_um: tuple[float, float, float]
     grey: GreyScale
+    geometry: Geometry | None
     attributes: dict[str, Any]
 
 
@@ -260,6 +267,14 @@ class Store:
         return self._description.grey
 
     @property
+    def geometry(self) -> Geometry | None:
+        """Where the voxels lie in the space of the raw scan's file; None when that does not say.
+
+        Its spacing is the file's own, even where the sample sheet gives another voxel size.
+        """
+        return self._description.geometry
+
+    @property
     def attributes(self) -> dict[str, Any]:
         """The ``tomoprofile`` part of the metadata."""
         return self._description.attributes
@@ -272,7 +287,9 @@ class Store:
             found = json.loads(intact(metadata).read_text(encoding="utf-8"))["attributes"]
             scale = found["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]["scale"]
             dz, dy, dx = (float(edge) for edge in scale[-3:])
-            return _Description((dz, dy, dx), GreyScale(**found["tomoprofile"]["grey"]), found["tomoprofile"])
+            own = found["tomoprofile"]
+            grey, geometry = GreyScale(**own["grey"]), geometry_of_record(own.get("geometry"))
+            return _Description((dz, dy, dx), grey, geometry, own)
         except (OSError, AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise StoreError(_not_a_store(self.path, error)) from None
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import Fault, InputError
-from ...units import MICROMETRES
+from ...units import micrometres
 from ..grey import GreyScale
 from .base import COPY_AGAIN, Format, decoding, refuse_impossible_shape, voxel_size_of_header
 from .chunks import ChunkedImage, Chunks, missing_chunks
@@ -22,6 +22,8 @@ from .hdf5_probe import require_openable
 from .hdf5_sources import lost_link, refuse_foreign_sources
 
 _SUFFIXES = (".h5", ".hdf5", ".hdf", ".nx", ".nxs")
+_MARK = b"\x89HDF\r\n\x1a\n"
+_STARTS = (0, 512, 1024, 2048)  # programs such as MATLAB put text of their own before
 _NUMBERS = "uif"  # kinds of NumPy
 _MASKS = "buif"
 _CHOICES_SHOWN = 5
@@ -136,8 +138,7 @@ def _edges(item: h5py.Dataset) -> tuple[float, float, float] | None:
         axis = item.parent.get(name)
         if not isinstance(axis, h5py.Dataset) or axis.ndim != 1 or len(axis) < 2:
             return None
-        unit = axis.attrs.get("units", "")
-        factor = MICROMETRES.get(unit.decode() if isinstance(unit, bytes) else str(unit))
+        factor = micrometres(axis.attrs.get("units", ""))
         if factor is None:
             return None
         edges.append(float(axis[1] - axis[0]) * factor)
@@ -150,6 +151,7 @@ FORMAT = Format(
     remarks="`.h5`, `.hdf5`, `.hdf`, `.nx`, `.nxs`; name the path of the dataset inside the file, unless there is only "
     "one 3-D dataset",
     matches=lambda path: path.name.lower().endswith(_SUFFIXES) and path.is_file(),
+    signature=lambda head: any(head.startswith(_MARK, start) for start in _STARTS),
     open=HDF5Dataset,
     named_datasets=True,
     datasets=lambda path: image_datasets(path, _NUMBERS),

@@ -1,10 +1,4 @@
-"""What both kinds of TIFF scans share: opening files, reading headers, and detecting damage.
-
-Headers understood: ImageJ (resolution, spacing, unit) and the two layouts written at SPring-8: 8/16-bit files with
-Artist ``SP-uCT`` and a tab-separated description ``nProj pixelWidth pixDiv pixBase center filter``, where the linear
-attenuation is ``pixel / pixDiv + pixBase`` in 1/cm, and 32-bit ``rec?????.tif`` whose description begins with the
-pixel width in micrometres.
-"""
+"""What both kinds of TIFF scans share: opening files and detecting damage."""
 
 from __future__ import annotations
 
@@ -15,21 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tifffile
 
 from ...errors import Fault
-from ...logs import LOG
-from ...units import MICROMETRES
-from ..grey import GreyScale
-from .base import COPY_AGAIN, decoding, grey_of_header, voxel_size_of_header
-
-_SUFFIXES = (".tif", ".tiff")
+from ..sources import SLICE_SUFFIXES
+from .base import COPY_AGAIN, decoding
 
 
 def is_named_tiff(path: Path) -> bool:
     """Return whether a path has the name of a TIFF file; damage is reported when the file is opened."""
-    return path.name.lower().endswith(_SUFFIXES)
+    return path.name.lower().endswith(SLICE_SUFFIXES)
 
 
 @contextmanager
@@ -74,8 +63,8 @@ def truncation(path: Path, pages: Any) -> list[Fault]:
     size = path.stat().st_size
     needed = 0
     with decoding(path, "TIFF"):
-        for number, page in enumerate(pages, 1):
-            key = page.keyframe
+        for page in pages:
+            number, key = page.index + 1, page.keyframe
             parts = 1 if page.is_contiguous else math.prod(key.chunked)
             stored = [count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False) if offset]
             # tifffile reads a strip that is nowhere as zeros.
@@ -103,66 +92,3 @@ def broken_chain(path: Path, tif: tifffile.TiffFile) -> list[Fault]:
         return []
     problem = f"the pages of the file end at a page {count + 1} that is not where the one before says"
     return [Fault(str(path), f"{count} pages", problem, COPY_AGAIN)]
-
-
-def header_of(tif: tifffile.TiffFile, path: Path) -> tuple[tuple[float, float, float] | None, GreyScale | None]:
-    """Return voxel size and grey calibration of a TIFF header, each None when the header lacks it."""
-    with decoding(path, "TIFF"):
-        page = tif.pages[0]
-        tags = page.tags
-        text = str(tags["ImageDescription"].value) if "ImageDescription" in tags else ""
-        artist = str(tags["Artist"].value) if "Artist" in tags else ""
-        imagej = dict(tif.imagej_metadata or {})
-        x, y = _edge(tags, "XResolution"), _edge(tags, "YResolution")
-    numbers = _numbers(text)
-    if artist.startswith("SP-uCT") and len(numbers) >= 4:
-        _, width, divisor, base = numbers[:4]
-        grey = grey_of_header(path, 1 / divisor if divisor else math.inf, base, "1/cm")
-        return voxel_size_of_header(path, (width,) * 3), grey
-    if page.dtype == np.float32 and len(numbers) >= 6 and numbers[0] > 0:
-        return voxel_size_of_header(path, (numbers[0],) * 3), GreyScale(1.0, 0.0, "1/cm")
-    factor = MICROMETRES.get(str(imagej.get("unit", "")))
-    if factor and x and y:
-        z = _spacing(imagej.get("spacing", x), path)
-        return voxel_size_of_header(path, (z * factor, y * factor, x * factor)), None
-    return None, None
-
-
-def _numbers(text: str) -> list[float]:
-    numbers = []
-    for part in text.split():
-        try:
-            numbers.append(float(part))
-        except ValueError:
-            break
-    return numbers
-
-
-def _spacing(value: Any, path: Path) -> float:
-    """Return the distance of slices, NaN when it is no number."""
-    try:
-        spacing = float(value)
-    except (TypeError, ValueError):
-        return math.nan
-    if spacing < 0:  # the direction of a stack, which some plugins of Fiji write
-        LOG.warning("%s: the spacing of the header is negative (%g); its amount is used", path, spacing)
-    return abs(spacing)
-
-
-def _edge(tags: Any, name: str) -> float | None:
-    if name not in tags:
-        return None
-    pixels, length = tags[name].value
-    return length / pixels if pixels else None
-
-
-def page_count(path: Path) -> int:
-    """Return how many images a TIFF file holds.
-
-    Raises
-    ------
-    InputError
-        When it cannot be read as TIFF.
-    """
-    with open_tiff(path) as tif, decoding(path, "TIFF"):
-        return len(tif.series[0]) if tif.series else 0

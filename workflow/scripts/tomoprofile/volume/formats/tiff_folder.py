@@ -11,32 +11,35 @@ import tifffile
 from numpy.typing import NDArray
 
 from ...errors import Fault, InputError
-from ..sources import slice_number
+from ...logs import LOG
+from ..sources import is_hidden, slice_numbers, slices_among
 from .base import Format, LazyImage, decoding, refuse_impossible_shape
-from .tiff import header_of, is_named_tiff, open_tiff, page_count, truncation
+from .tiff import is_named_tiff, open_tiff, truncation
+from .tiff_header import header_of
+from .tiff_layout import full_pages
+from .tiff_pixels import Pixels, pixels_of
 
 _FAULTS_SHOWN = 5
 
 
 def slice_files(folder: Path) -> list[Path]:
-    """Return the TIFF files of a folder in the order of the number in their names.
+    """Return the slices of a folder in the order of the number in their names; companions of slices are left out.
 
     Raises
     ------
     InputError
         When there are none, or numbers are missing or duplicated: the order of slices would be a guess.
     """
-    files = _files(folder)
+    files = slices_among(_files(folder))
     if not files:
         remedy = "Name the folder that holds the slices."
         raise InputError(Fault(str(folder), "", "there are no TIFF slices in this folder", remedy))
     numbered: dict[int, Path] = {}
     faults = []
-    for path in files:
-        number = slice_number(path.stem)
+    for path, number in zip(files, slice_numbers([path.stem for path in files]), strict=True):
         if number is None:
-            remedy = "Remove it from the folder, or number it."
-            faults.append(Fault(str(path), path.name, "the name has no slice number", remedy))
+            remedy = "Remove it from the folder, or name it as the others are, with a number for each slice."
+            faults.append(Fault(str(path), path.name, "the name does not tell the number of the slice", remedy))
         elif number in numbered:
             other = numbered[number].name
             remedy = "Keep one scan per folder."
@@ -51,7 +54,7 @@ def slice_files(folder: Path) -> list[Path]:
             problem = f"{len(missing)} slices are missing from the series"
             faults.append(Fault(str(folder), f"no slice {shown}", problem, remedy))
     if faults:
-        raise InputError(*faults)
+        raise InputError(*_shortened(faults, folder))
     return [numbered[number] for number in sorted(numbered)]
 
 
@@ -62,18 +65,18 @@ class TIFFFolder(LazyImage):
         self.path = folder
         self.files = slice_files(folder)
         with open_tiff(self.files[0]) as first:
-            with decoding(self.files[0], "TIFF"):
-                pages = len(first.pages)
-            if pages != 1:
-                remedy = "Name the file itself; the format of such a scan is `tiff_stack`."
-                problem = "a slice file must hold one page"
-                raise InputError(Fault(str(self.files[0]), f"{pages} pages", problem, remedy))
-            page = _page(first, self.files[0])
-            self.dtype: np.dtype[Any] = page.dtype
-            self.shape: tuple[int, int, int] = (len(self.files), *page.shape)
+            self._pixels = _pixels(first, self.files[0])
+            self.dtype: np.dtype[Any] = self._pixels.dtype
+            self.indexed = self._pixels.indexed
+            self.shape: tuple[int, int, int] = (len(self.files), *self._pixels.size)
             refuse_impossible_shape(self.files[0], self.shape)
-            self.voxel_size_um, self.grey = header_of(first, self.files[0])
+            self.voxel_size_um, self.grey = header_of(first, self.files[0], len(self.files))
+            self.files = _as_described(first, self.files)
         self.stored_bytes = self.files[0].stat().st_size * len(self.files)
+        if self._pixels.grey is not None:
+            self.read(0, 0, 1)  # whether colours are greys
+        if left_out := len(_files(folder)) - len(self.files):
+            LOG.info("%s: %d TIFF files beside the slices are left out", folder, left_out)
 
     def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
         """Return the part ``[start, stop)`` along ``axis``."""
@@ -85,15 +88,21 @@ class TIFFFolder(LazyImage):
             parts.append(image if axis == 0 else image[window])
         return np.stack(parts)
 
+    def place(self, index: int) -> str:
+        """Return the file of a slice."""
+        return str(self.files[index])
+
     def _read_slice(self, file: Path) -> NDArray[Any]:
         with open_tiff(file) as tif:
+            pixels = _pixels(tif, file)
+            if pixels.kind != self._pixels.kind:
+                raise InputError(self._other_kind(file, pixels))
             page = _page(tif, file)
-            if page.shape != self.shape[1:] or page.dtype != self.dtype:
-                raise InputError(self._other_kind(file, page.shape, page.dtype))
             if faults := truncation(file, [page]):
                 raise InputError(*faults)
             with decoding(file, "TIFF"):
-                return page.asarray()
+                image = page.asarray()
+                return (pixels.grey(image) if pixels.grey else image).reshape(pixels.size)
 
     def faults(self) -> list[Fault]:
         """Check every header: same size and type, and all strips inside the file."""
@@ -101,28 +110,69 @@ class TIFFFolder(LazyImage):
         for file in self.files:
             try:
                 with open_tiff(file) as tif:
-                    page = _page(tif, file)
-                    if page.shape != self.shape[1:] or page.dtype != self.dtype:
-                        found.append(self._other_kind(file, page.shape, page.dtype))
-                    found += truncation(file, [page])
+                    pixels = _pixels(tif, file)
+                    if pixels.kind != self._pixels.kind:
+                        found.append(self._other_kind(file, pixels))
+                    found += truncation(file, [_page(tif, file)])
             except InputError as error:
                 found += error.faults
         return _shortened(found, self.path)
 
-    def _other_kind(self, file: Path, shape: tuple[int, ...], dtype: Any) -> Fault:
+    def _other_kind(self, file: Path, pixels: Pixels) -> Fault:
         expected = f"{self.dtype} {'x'.join(map(str, self.shape[1:]))}"
-        got = f"{dtype} {'x'.join(map(str, shape))}"
+        got = f"{pixels.dtype} {'x'.join(map(str, pixels.size))}"
         remedy = "All slices of a scan must have the same size and type: remove or replace this one."
         return Fault(str(file), got, f"this slice differs from the first one ({expected})", remedy)
 
 
 def _page(tif: tifffile.TiffFile, path: Path) -> Any:
+    """Return the only page of a slice that is no thumbnail.
+
+    Raises
+    ------
+    InputError
+        When there are more of them, or none.
+    """
     with decoding(path, "TIFF"):
-        page = tif.pages[0]
-    if len(page.shape) != 2 or page.dtype is None:
-        remedy = "Save it as a grey image."
-        raise InputError(Fault(str(path), f"shape {page.shape}", "a slice must be a 2-D grey image", remedy))
-    return page
+        pages = full_pages(tif)
+    if len(pages) != 1:
+        remedy = "Name the file itself; the format of such a scan is `tiff_stack`."
+        raise InputError(Fault(str(path), f"{len(pages)} pages", "a slice file must hold one page", remedy))
+    return pages[0]
+
+
+def _pixels(tif: tifffile.TiffFile, path: Path) -> Pixels:
+    page = _page(tif, path)
+    if page.dtype is not None and len(page.shape) > 2 and page.shaped[-1] == 1:
+        problem = "a slice must be a 2-D grey image"
+        remedy = "Name the file itself; the format of such a scan is `tiff_stack`."
+        raise InputError(Fault(str(path), f"shape {page.shape}", problem, remedy))
+    return pixels_of(page, path)
+
+
+def _as_described(tif: tifffile.TiffFile, files: list[Path]) -> list[Path]:
+    """Return the slices in the order of the OME-XML of the first one, if it describes all of them.
+
+    Raises
+    ------
+    InputError
+        When it names slices that are not there.
+    """
+    if not tif.is_ome:
+        return files
+    with decoding(files[0], "TIFF"):
+        pages = list(tif.series[0].pages) if tif.series else []
+        named = [Path(page.parent.filehandle.path).name if page else "" for page in pages]
+    if len(named) < 2:
+        return files
+    by_name = {file.name: file for file in files}
+    if "" in named:
+        problem = f"its OME-XML describes {len(named)} slices, of which {named.count('')} are in no file"
+        raise InputError(Fault(str(files[0]), f"{len(files)} files", problem, "Copy all files of the image again."))
+    if len(set(named)) != len(named) or set(named) != set(by_name):
+        problem = f"its OME-XML describes {len(named)} slices in {len(set(named))} files; the folder holds {len(files)}"
+        raise InputError(Fault(str(files[0]), "", problem, "Keep one scan per folder, with all its files."))
+    return [by_name[name] for name in named]
 
 
 def _shortened(faults: list[Fault], path: Path) -> list[Fault]:
@@ -135,19 +185,22 @@ def _shortened(faults: list[Fault], path: Path) -> list[Fault]:
 
 
 def _files(folder: Path) -> list[Path]:
-    found = (path for path in folder.glob("*") if is_named_tiff(path) and path.is_file())
-    return sorted(found) if folder.is_dir() else []
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if is_named_tiff(path) and not is_hidden(path) and path.is_file())
 
 
 def _has_series(folder: Path) -> bool:
     """Return whether at least two files are slices; a folder of stacks or with a single image is not a scan."""
-    singles = (path for path in _files(folder) if _is_slice(path))
+    singles = (path for path in slices_among(_files(folder)) if _is_slice(path))
     return len(list(itertools.islice(singles, 2))) == 2
 
 
 def _is_slice(path: Path) -> bool:
     try:
-        return page_count(path) <= 1
+        with open_tiff(path) as tif, decoding(path, "TIFF"):
+            pages = full_pages(tif)
+            return len(pages) == 1 and pages[0].shaped[:2] == (1, 1)
     except InputError:  # reported with the slices around it, or by itself where there are none
         return False
 
@@ -155,7 +208,8 @@ def _is_slice(path: Path) -> bool:
 FORMAT = Format(
     name="tiff_folder",
     what="folder of TIFF slices",
-    remarks="one file per slice, ordered by the last number in the file name; no number may be missing",
+    remarks="one file per slice, ordered by the number in the file names that varies; no number may be missing. Hidden "
+    "files and thumbnails, overviews, projections, dark and flat fields among them are left out",
     matches=lambda path: bool(_files(path)),
     open=lambda path, _: TIFFFolder(path),
     datasets=lambda path: [""] if _has_series(path) else [],

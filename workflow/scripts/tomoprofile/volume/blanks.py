@@ -1,0 +1,78 @@
+"""Slices that hold one value: never written, or lost.
+
+Detectors and reconstructions have noise, so a slice of one value among others is missing. Whole slices of air, clipped
+or padded with a constant, are common at the ends of a scan and where that value fills most of the slices around; of
+them only a word is said.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Fault, InputError
+from ..logs import LOG
+from .readers import ScanReader
+
+_PROBES = 8  # slices that are looked at on either side
+_COMMON = 0.5  # of a slice, for a value to be its background
+
+
+class Blanks:
+    """Looks for slices of one value among the slices that pass by.
+
+    Parameters
+    ----------
+    reader : ScanReader
+        The scan, from which slices beyond are read where something was found.
+    """
+
+    def __init__(self, reader: ScanReader) -> None:
+        self._reader = reader
+        self._seen: dict[int, NDArray[Any] | None] = {}  # of probes: None for a slice of one value
+
+    def refuse(self, first: int, slices: NDArray[Any]) -> None:
+        """Look at slices, the first of which has the index ``first``.
+
+        Raises
+        ------
+        InputError
+            When slices of one value lie between others that do not consist of it.
+        """
+        blank = [first + i for i, image in enumerate(slices) if is_blank(image)]
+        if not blank:
+            return
+        before, after = self._varying(range(blank[0])), self._varying(range(self._reader.shape[0] - 1, blank[-1], -1))
+        value = slices[blank[0] - first].flat[0]
+        told = f"{len(blank)} slices from {blank[0]} to {blank[-1]} hold one value each, the first one {value:g}"
+        if before is None or after is None or any((near == value).mean() >= _COMMON for near in (before, after)):
+            LOG.warning("%s: %s: is this padding or air, or is something lost?", self._place(blank[0]), told)
+            return
+        problem = "the slice holds one value, between slices that do not: it was never written, or is lost"
+        remedy = "Copy or reconstruct the scan again; a scan of fewer slices can be given by itself."
+        raise InputError(Fault(self._place(blank[0]), told, problem, remedy))
+
+    def _place(self, z: int) -> str:
+        return self._reader.raw.place(z) if self._reader.slice_axis == 0 else f"slice {z} along the slice axis"
+
+    def _varying(self, nearby: range) -> NDArray[Any] | None:
+        """Return a slice with more than one value among some of these, the nearest one (the last of them) first."""
+        if not len(nearby):
+            return None
+        places = np.unique(np.r_[len(nearby) - 1, np.linspace(0, len(nearby) - 1, _PROBES).astype(int)])[::-1]
+        for place in places:
+            z = nearby[int(place)]
+            if z not in self._seen:
+                image = self._reader.read(z, z + 1)[0]
+                self._seen[z] = None if is_blank(image) else image
+            if (found := self._seen[z]) is not None:
+                return found
+        return None
+
+
+def is_blank(image: NDArray[Any]) -> bool:
+    """Return whether all values of a slice are the same; most slices are told by one row."""
+    value = image[0, 0]
+    return bool((image[len(image) // 2] == value).all() and (image == value).all())
