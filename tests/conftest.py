@@ -1,6 +1,7 @@
 """For all tests."""
 
 import functools
+import locale
 
 import pytest
 
@@ -13,3 +14,11 @@ def scans(tmp_path_factory):
     from report_scan import measure_scan
 
     return functools.cache(lambda kind: measure_scan(tmp_path_factory.mktemp(kind), kind))
+
+
+@pytest.fixture
+def same_locale():
+    """Undo what ITK does when it writes DICOM: it leaves another locale, in which texts are read as ASCII."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 from fuzz.harness import NUMBERS, failures
+from PIL import Image
 from roifile import ROI_TYPE, ImagejRoi
 
 from tomoprofile.config import ThresholdConfig, UNetConfig
@@ -52,13 +53,19 @@ def write(folder, what):
     if what in ("roi", "composite"):
         (folder / "a_z00002.roi").write_bytes((outline() if what == "roi" else composite()).tobytes())
         return folder / "a_z00002.roi"
+    if what == "png":
+        Image.fromarray(labels()).save(folder / "a_z00002.png")
+        return folder / "a_z00002.png"
+    if what == "npy":
+        np.save(folder / "a_z00002.npy", labels())
+        return folder / "a_z00002.npy"
     with zipfile.ZipFile(folder / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for z in (1, 3):
             archive.writestr(f"{z}.roi", outline(z).tobytes())
     return folder / "a.zip"
 
 
-KINDS = ["mask", "volume", "volume_lzw", "roi", "composite", "rois"]
+KINDS = ["mask", "volume", "volume_lzw", "roi", "composite", "rois", "png", "npy"]
 
 
 def read_all(folder):

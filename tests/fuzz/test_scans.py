@@ -3,9 +3,13 @@
 import shutil
 
 import h5py
+import hdf5plugin
 import numpy as np
+import pydicom
 import pytest
+import SimpleITK
 import tifffile
+import zarr
 from fuzz.harness import NUMBERS, failures
 
 from tomoprofile.errors import InputError
@@ -60,6 +64,53 @@ def virtual(tmp_path):
     return tmp_path / "scan.nxs", tmp_path / "scan.nxs", "/v"
 
 
+def written_by_itk(tmp_path, name, packed=False):
+    written = SimpleITK.GetImageFromArray(image())
+    written.SetSpacing((0.5, 0.5, 1.5))
+    SimpleITK.WriteImage(written, str(tmp_path / name), useCompression=packed)
+    return tmp_path / name, tmp_path / name, ""
+
+
+def numpy_file(tmp_path):
+    np.save(tmp_path / "scan.npy", image())
+    return tmp_path / "scan.npy", tmp_path / "scan.npy", ""
+
+
+def raw(tmp_path, damaged):
+    (tmp_path / "scan.raw").write_bytes(image().tobytes())
+    told = "shape: [6, 10, 12]\ndtype: uint16\nbyte_order: little\nvoxel_size_um: [1.5, 0.5, 0.5]\ngrey_unit: 1/cm\n"
+    (tmp_path / "scan.raw.yaml").write_text(told)
+    return tmp_path / damaged, tmp_path / "scan.raw", ""
+
+
+def dicom(tmp_path):
+    (tmp_path / "series").mkdir()
+    for z, plane in enumerate(image()):
+        ds = pydicom.Dataset()
+        ds.SeriesInstanceUID, ds.SOPInstanceUID, ds.Modality = "1.2", f"1.2.{z}", "CT"
+        ds.Rows, ds.Columns = plane.shape
+        ds.SamplesPerPixel, ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 1, 16, 16, 15, 0
+        ds.PixelSpacing, ds.ImagePositionPatient = [0.5, 0.5], [0, 0, z]
+        ds.ImageOrientationPatient, ds.RescaleSlope, ds.RescaleIntercept = [1, 0, 0, 0, 1, 0], 1, -1000
+        ds.PixelData = plane.tobytes()
+        ds["PixelData"].VR = "OW"
+        ds.file_meta = pydicom.dataset.FileMetaDataset()
+        ds.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        ds.SOPClassUID = pydicom.uid.CTImageStorage
+        pydicom.dcmwrite(tmp_path / f"series/{z}.dcm", ds, enforce_file_format=True)
+    return tmp_path / "series/2.dcm", tmp_path / "series", ""
+
+
+def in_zarr(tmp_path, part):
+    group = zarr.create_group(str(tmp_path / "scan.zarr"))
+    group.create_array("0", shape=(1, *SHAPE), dtype="uint16", chunks=(1, 3, 10, 12))[:] = image()
+    axes = [{"name": "c", "type": "channel"}, *({"name": n, "type": "space", "unit": "micrometer"} for n in "zyx")]
+    steps = [{"type": "scale", "scale": [1, 1.5, 0.5, 0.5]}]
+    scales = [{"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": steps}]}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": scales}
+    return tmp_path / "scan.zarr" / part, tmp_path / "scan.zarr", ""
+
+
 SP = [(315, 2, 0, "SP-uCT", True)]
 MAKE = {
     "tiff_folder": lambda at: folder(at),
@@ -84,6 +135,22 @@ MAKE = {
     "hdf5-gzip": lambda at: hdf5(at, chunks=(2, 5, 6), compression="gzip"),
     "hdf5-checked": lambda at: hdf5(at, chunks=(3, 10, 12), compression="lzf", fletcher32=True, shuffle=True),
     "hdf5-virtual": virtual,
+    "hdf5-blosc": lambda at: hdf5(at, chunks=(2, 5, 6), **hdf5plugin.Blosc()),
+    "nifti-itk": lambda at: written_by_itk(at, "scan.nii"),
+    "nifti-gz": lambda at: written_by_itk(at, "scan.nii.gz"),
+    "nrrd": lambda at: written_by_itk(at, "scan.nrrd"),
+    "nrrd-gz": lambda at: written_by_itk(at, "scan.nrrd", packed=True),
+    "nrrd-detached": lambda at: written_by_itk(at, "scan.nhdr"),
+    "metaimage": lambda at: written_by_itk(at, "scan.mha"),
+    "metaimage-zlib": lambda at: written_by_itk(at, "scan.mha", packed=True),
+    "metaimage-detached": lambda at: written_by_itk(at, "scan.mhd"),
+    "numpy": numpy_file,
+    "raw": lambda at: raw(at, "scan.raw"),
+    "raw-description": lambda at: raw(at, "scan.raw.yaml"),
+    "dicom": dicom,
+    "zarr-array": lambda at: in_zarr(at, "0/zarr.json"),
+    "zarr-group": lambda at: in_zarr(at, "zarr.json"),
+    "zarr-chunk": lambda at: in_zarr(at, "0/c/0/1/0/0"),
 }
 
 
@@ -135,4 +202,5 @@ def test_good_files_are_read(tmp_path):
         assert raw.faults() == []
         assert raw.doubts() == []
         assert (raw.read(0, 0, SHAPE[0]) == image()).all()
-        shutil.rmtree(tmp_path / "scan", ignore_errors=True)
+        for folder in ("scan", "scan.zarr", "series"):
+            shutil.rmtree(tmp_path / folder, ignore_errors=True)

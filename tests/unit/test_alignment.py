@@ -76,7 +76,7 @@ def test_noise_few_domains_and_scribbles_give_no_answer(phantom):
 
 
 def test_without_its_limits_noise_would_give_an_alarm(phantom, monkeypatch):
-    for limit in ("_LEAST_DOMAINS", "_LEAST_EXPLAINED", "_LEAST_GAIN", "_LEAST_T"):
+    for limit in ("LEAST_DOMAINS", "_LEAST_EXPLAINED", "_LEAST_GAIN", "_LEAST_T"):
         monkeypatch.setattr(alignment, limit, -np.inf)
     noise = np.random.default_rng(0).normal(size=phantom.grey.shape)
     masks = {z: (phantom.labels[z] == 1).astype(np.uint8) for z in SLICES}

@@ -18,6 +18,7 @@ from tomoprofile.volume.discover import survey
 from tomoprofile.volume.formats import dicom, dicom_headers, format_of
 from tomoprofile.volume.readers import ScanReader
 
+pytestmark = pytest.mark.usefixtures("same_locale")
 SHAPE = (5, 6, 7)
 TURNED = [0.0, 1.0, 0.0, 0.0, 0.0, -1.0]  # x of the image is y of the patient, y of the image points down
 UID = generate_uid(entropy_srcs=["series"])

@@ -15,6 +15,8 @@ from tomoprofile.volume.store import describe_store, lay_out_store, open_store
 ORIGIN, SPACING = (10.5, -20.25, 33.0), (0.5, 0.75, 2.0)  # x, y, z
 DIRECTION = Rotation.from_euler("xyz", (10, -35, 70), degrees=True).as_matrix()
 
+pytestmark = pytest.mark.usefixtures("same_locale")
+
 
 def _itk() -> SimpleITK.Image:
     image = SimpleITK.Image([3, 4, 5], SimpleITK.sitkUInt8)

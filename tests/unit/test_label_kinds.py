@@ -107,7 +107,10 @@ def test_ignored_voxels_beside_a_domain_are_no_fiji_mask(tmp_path):
 @pytest.mark.parametrize(
     ("write", "told"),
     [
-        ({"photometric": "rgb", "data": np.zeros((*SHAPE[1:], 3), "uint8")}, ["RGB", "Image > Type > 8-bit"]),
+        (
+            {"photometric": "rgb", "data": np.arange(np.prod(SHAPE[1:]) * 3, dtype="uint8").reshape(*SHAPE[1:], 3)},
+            ["RGB", "Image > Type > 8-bit"],
+        ),
         (
             {
                 "photometric": "palette",

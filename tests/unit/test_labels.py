@@ -51,7 +51,7 @@ def test_label_files_are_found_by_the_slice_index_in_their_names(tmp_path):
     [
         (np.zeros((4, 6), "uint8"), ["4x6", "5x6"]),
         (np.full((5, 6), 2, "uint8"), ["2", "0 (background), 1 (domain) and 255 (ignore)"]),
-        (np.zeros((5, 6, 3), "uint8"), ["RGB", "8-bit"]),
+        (np.arange(90, dtype="uint8").reshape(5, 6, 3) * 2, ["RGB", "8-bit"]),
     ],
 )
 def test_wrong_masks_name_file_value_and_remedy(tmp_path, mask, told):

@@ -15,6 +15,7 @@ from tomoprofile.errors import InputError
 from tomoprofile.volume.formats import FORMATS, OF_SCANS, flat, format_of
 from tomoprofile.volume.readers import ScanReader
 
+pytestmark = pytest.mark.usefixtures("same_locale")
 SHAPE = (5, 6, 7)
 SPACING_UM = (2000.0, 750.0, 500.0)  # z, y, x
 DIRECTION = (0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, -1.0)  # turned about z, and z points down

@@ -247,7 +247,7 @@ def labelled_scans(wildcards):
 
 def label_files_of(scan):
     """Return the label files of a scan."""
-    return [str(file.path) for file in find_label_files(Path(scan.labels))]
+    return [str(path) for file in find_label_files(Path(scan.labels)) for path in file.files]
 
 
 def label_files(wildcards):

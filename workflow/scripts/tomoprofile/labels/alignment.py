@@ -21,7 +21,7 @@ REACH = 3  # slices on either side
 SLICES = 12  # most labelled slices used, spread evenly
 _BAND = 6  # voxels on either side of a boundary
 _VOXELS = 200_000  # a slice with more voxels near boundaries is subsampled regularly, to save memory
-_LEAST_DOMAINS = 8
+LEAST_DOMAINS = 8
 _LEAST_EXPLAINED = 0.15
 _LEAST_GAIN = 0.05
 _LEAST_T = 3.0
@@ -101,34 +101,60 @@ def slice_offset(
         Slice ``z + offset`` is what the label of slice z shows; or the name of the symmetry.
     Evidence
     """
+
+    def planes(z: int) -> dict[int | str, NDArray[Any]]:
+        start = max(0, z - REACH)
+        stack = read(start, min(depth, z + REACH + 1))
+        found: dict[int | str, NDArray[Any]] = {start + place - z: plane for place, plane in enumerate(stack)}
+        flips = _FLIPS | (_SQUARE_FLIPS if stack.shape[1] == stack.shape[2] else {})
+        return found | {name: flip(stack[z - start]) for name, flip in flips.items()}
+
+    evidence = evidence_of(((masks[z], planes, z) for z in spread(masks, most)), measured)
+    return best_of(evidence), evidence
+
+
+def evidence_of(
+    compared: Iterable[tuple[NDArray[np.uint8], Callable[[int], dict[int | str, NDArray[Any]]], int]], measured: int
+) -> Evidence:
+    """Return what grey values say of masks of slices.
+
+    Parameters
+    ----------
+    compared : iterable of (array, callable, int)
+        A mask (y, x) of class indices; what returns the planes (y, x) of grey values that it may show, by name, 0 for
+        that which it should show; and the slice to call that with.
+    measured : int
+        Index of the class whose boundaries are used.
+    """
     samples: dict[int | str, list[_Sample]] = {}
     domains = 0
-    for z in spread(masks, most):
-        near = _near_boundaries(masks[z], measured, domains)
+    for mask, planes, z in compared:
+        near = _near_boundaries(mask, measured, domains)
         if near is None:
             continue
         domains = near.domains
-        start = max(0, z - REACH)
-        stack = read(start, min(depth, z + REACH + 1))
-        for place, plane in enumerate(stack):
-            samples.setdefault(start + place - z, []).append(near.sample(plane))
-        for name, flip in (_FLIPS | (_SQUARE_FLIPS if stack.shape[1] == stack.shape[2] else {})).items():
-            samples.setdefault(name, []).append(near.sample(flip(stack[z - start])))
+        for key, plane in planes(z).items():
+            samples.setdefault(key, []).append(near.sample(plane))
     if not domains:
-        return 0, Evidence({}, {}, 0)
+        return Evidence({}, {}, 0)
     left = {key: _unexplained(parts, domains) for key, parts in samples.items()}
     explained = {key: float(1 - rest.sum() / max(total.sum(), 1e-30)) for key, (rest, total) in left.items()}
     shares = {key: rest / np.where(total > 0, total, np.nan) for key, (rest, total) in left.items()}
     t = {key: _t(shares[0] - share) for key, share in shares.items() if key != 0}
-    evidence = Evidence(explained, t, int(np.isfinite(shares[0]).sum()))
-    best = max(explained, key=lambda key: explained[key])
+    return Evidence(explained, t, int(np.isfinite(shares[0]).sum()))
+
+
+def best_of(evidence: Evidence) -> int | str:
+    """Return what the masks show by far the best; 0, what they should show, where that is not certain."""
+    if evidence.domains < LEAST_DOMAINS:
+        return 0
+    best = max(evidence.explained, key=lambda key: evidence.explained[key])
     certain = (
         best != 0
-        and evidence.domains >= _LEAST_DOMAINS
-        and explained[best] >= max(_LEAST_EXPLAINED, explained[0] + _LEAST_GAIN)
-        and t[best] >= _LEAST_T
+        and evidence.explained[best] >= max(_LEAST_EXPLAINED, evidence.explained[0] + _LEAST_GAIN)
+        and evidence.t[best] >= _LEAST_T
     )
-    return (best if certain else 0), evidence
+    return best if certain else 0
 
 
 @dataclass(frozen=True)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
-from ..volume.formats.base import decoding
-from ..volume.formats.tiff import broken_chain, open_tiff, truncation
 from .annotators import consensus
 from .classes import BACKGROUND, IGNORE, Classes
 from .files import LabelFile, find_label_files
+from .images import read_pages, require_inside
 from .outlines import Outline, class_of, fill, read_outlines
 
 Mask = NDArray[np.uint8]
@@ -34,10 +31,13 @@ class Annotator:
         Class indices and 255 for ignored, by slice index.
     files : dict
         The file of each slice.
+    told : list of str
+        How files were understood where that is not plain.
     """
 
     masks: dict[int, Mask] = field(default_factory=dict)
-    files: dict[int, Path] = field(default_factory=dict)
+    files: dict[int, LabelFile] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
 
 
 def merge(annotators: Mapping[str, Annotator]) -> dict[int, Mask]:
@@ -75,17 +75,21 @@ def read_annotators(folder: str | Path, shape: tuple[int, int, int], classes: Cl
             if file.kind == "rois":
                 found = _filled(file, shape, classes)
             else:
-                found = _translated(file, shape, classes, values.setdefault(file.annotator, set()))
+                found, seen = _translated(file, shape, classes, person)
+                values.setdefault(file.annotator, set()).update(seen)
         except InputError as error:
             faults += error.faults
             continue
         for z, mask in found.items():
             where = f"z{z:05d}"
             if z in person.masks:
+                one, other = person.files[z].path, file.path
+                if one.stem == other.stem and one != other and (person.masks[z] == mask).all():
+                    continue  # saved in two formats
                 problem = f"slice {z} has two label files, this one and {file.path.name}"
-                faults.append(Fault(str(person.files[z]), where, problem, "Keep one of them in the folder."))
+                faults.append(Fault(str(person.files[z].path), where, problem, "Keep one of them in the folder."))
                 continue
-            person.masks[z], person.files[z] = mask, file.path
+            person.masks[z], person.files[z] = mask, file
     faults += [
         _fiji_masks(Path(folder) / name, classes) for name, seen in values.items() if _are_fiji_masks(seen, classes)
     ]
@@ -94,61 +98,17 @@ def read_annotators(folder: str | Path, shape: tuple[int, int, int], classes: Cl
     return annotators
 
 
-def _translated(file: LabelFile, shape: tuple[int, int, int], classes: Classes, seen: set[int]) -> dict[int, Mask]:
-    """Return the masks of a TIFF file and add its values to ``seen``."""
-    found = {}
-    if file.z is not None:
-        _require_inside(file.path, file.z, shape, "Correct the number in the file name.")
-        pages: Iterable[tuple[int, NDArray[Any]]] = [(file.z, _read_mask(file.path, shape[1:]))]
-    else:
-        pages = _labelled_pages(file.path, shape)
-    for z, page in pages:
-        found[z], values = _classes_of(page, classes, str(file.path) + (f" z{z:05d}" if file.z is None else ""))
+def _translated(
+    file: LabelFile, shape: tuple[int, int, int], classes: Classes, person: Annotator
+) -> tuple[dict[int, Mask], set[int]]:
+    """Return the masks of an image, and the values found in it."""
+    found, seen = {}, set()
+    for page in read_pages(file, shape, classes):
+        where = str(file.path) + (f" z{page.z:05d}" if file.kind == "volume" else "")
+        found[page.z], values = _classes_of(page.values, classes, where)
         seen |= values
-    return found
-
-
-def _read_mask(path: Path, shape: tuple[int, int]) -> NDArray[Any]:
-    with open_tiff(path) as tif:
-        with _decoding(path):
-            page, series = tif.pages[0], tif.series[0]
-            sides = series.shape
-            _require_grey(page, path)
-        while len(sides) > 2 and sides[0] == 1:  # one page of a stack
-            sides = sides[1:]
-        if sides != tuple(shape):
-            got = "x".join(map(str, sides))
-            problem = f"the label file differs in size from the slices of the scan ({shape[0]}x{shape[1]})"
-            remedy = "Export the mask at the size of the slice that was proposed."
-            raise InputError(Fault(str(path), got, problem, remedy))
-        if faults := truncation(path, [page]):
-            raise InputError(*faults)
-        with _decoding(path):
-            return series.asarray().reshape(shape)
-
-
-def _labelled_pages(path: Path, shape: tuple[int, int, int]) -> Iterable[tuple[int, NDArray[Any]]]:
-    """Yield the slices of a label volume that are not all 0; one slice is in memory at a time."""
-    with open_tiff(path) as tif:
-        with _decoding(path):
-            _require_grey(tif.pages[0], path)
-            series = tif.series[0]
-            sides, together = series.shape, series.dataoffset is not None
-        if sides != tuple(shape):
-            raise InputError(_no_volume(path, sides, shape))
-        if faults := truncation(path, tif.pages) or broken_chain(path, tif):
-            raise InputError(*faults)
-        with _decoding(path):
-            pages = tifffile.memmap(path, series=0, mode="r") if together else series.pages
-        for z in range(shape[0]):
-            with _decoding(path, f"page {z + 1} of the label file"):
-                page = np.array(pages[z]) if together else pages[z].asarray()
-            if page.any():
-                yield z, page
-
-
-def _decoding(path: Path, part: str = "the label file") -> AbstractContextManager[None]:
-    return decoding(path, "TIFF", part, "Save the mask again as an 8-bit TIFF.")
+        person.told += [f"{file.path.name}: {page.told}"] * bool(page.told)
+    return found, seen
 
 
 def _classes_of(mask: NDArray[Any], classes: Classes, where: str) -> tuple[Mask, set[int]]:
@@ -191,7 +151,7 @@ def _filled(file: LabelFile, shape: tuple[int, int, int], classes: Classes) -> d
     found, faults = {}, []
     for z, drawn in by_slice.items():
         remedy = "Correct the number in the file name." if file.z is not None else "ImageJ counts slices from 1."
-        _require_inside(file.path, z, shape, remedy)
+        require_inside(file.path, z, shape, remedy)
         mask = np.full(shape[1:], BACKGROUND, np.uint8)
         ignored = np.zeros(shape[1:], bool)
         for outline in drawn:
@@ -210,33 +170,6 @@ def _filled(file: LabelFile, shape: tuple[int, int, int], classes: Classes) -> d
     if faults:
         raise InputError(*faults)
     return found
-
-
-def _require_inside(path: Path, z: int, shape: tuple[int, int, int], remedy: str) -> None:
-    if z >= shape[0]:
-        problem = f"slice {z} is outside the scan (0..{shape[0] - 1})"
-        raise InputError(Fault(str(path), f"z{z:05d}", problem, remedy))
-
-
-def _require_grey(page: Any, path: Path) -> None:
-    if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
-        kind = "palette colours"
-    elif page.samplesperpixel > 1 or page.photometric == tifffile.PHOTOMETRIC.RGB:
-        kind = "RGB"
-    else:
-        return
-    problem = "a label file must be a grey image whose values are the classes; this one is in colour"
-    remedy = "In Fiji choose Image > Lookup Tables > Grays, then Image > Type > 8-bit; check the values; save again."
-    raise InputError(Fault(str(path), kind, problem, remedy))
-
-
-def _no_volume(path: Path, got: tuple[int, ...], shape: tuple[int, int, int]) -> Fault:
-    size = "x".join(map(str, got))
-    if len(got) < 3 or set(got[:-2]) == {1}:
-        remedy = "End its name with the slice index: NAME_z00123.tif."
-        return Fault(str(path), size, "the name of the mask does not say which slice it shows", remedy)
-    problem = f"the label volume differs in size from the scan ({'x'.join(map(str, shape))}; slices x rows x columns)"
-    return Fault(str(path), size, problem, "Save labels of the whole scan, or one mask per slice: NAME_z00123.tif.")
 
 
 def _are_fiji_masks(seen: set[int], classes: Classes) -> bool:

@@ -20,10 +20,11 @@ from ..logs import LOG
 from ..shift.appearance import Appearance
 from ..volume.arrays import stored_arrays
 from ..volume.grey import normalise
+from ..volume.sources import content_of_files
 from ..volume.store import open_store
 from .annotators import shared_slices, summary
 from .classes import DOMAIN, Classes
-from .files import find_label_files
+from .files import LabelFile, find_label_files, unused_in_words
 from .masks import merge, read_annotators
 
 HELD_OUT_SHARE = 5  # one labelled slice in five is held out, at least one
@@ -134,7 +135,7 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
         names |= set(annotators)
         shared |= {f"{scan.sample} z{z:05d}": masks for z, masks in shared_slices(annotators).items()}
         held_out = choose_held_out(labelled, classes.indices)
-        digests = {path: digest_of(path) for person in annotators.values() for path in person.files.values()}
+        digests = {file: _digest(file) for person in annotators.values() for file in person.files.values()}
         for z in labelled:
             gap = min((abs(z - other) for other in held_out), default=config.guard_slices)
             if z not in held_out and gap < config.guard_slices:
@@ -198,6 +199,10 @@ def choose_held_out(labelled: dict[int, NDArray[np.uint8]], measured: Sequence[i
     return set(min((order[-count:], order[:count]), key=loss))
 
 
+def _digest(file: LabelFile) -> str:
+    return digest_of(file.path) if file.path.is_file() else content_of_files(map(str, file.files))
+
+
 def _check_grey(image: NDArray[np.float32], where: str) -> None:
     if not np.isfinite(image).all():
         share = 100 * float(1 - np.isfinite(image).mean())
@@ -254,7 +259,7 @@ def write_training_set(training: TrainingSet, out: Path) -> None:
 
 def _nothing_labelled(scan: LabelledScan) -> Fault:
     proposed = ScanLayout(scan.volume.parent).to_label.folder
-    problem = f"no slice of {scan.sample} is labelled yet"
+    problem = "; ".join([f"no slice of {scan.sample} is labelled yet", *unused_in_words(scan.labels)]).rstrip(".")
     remedy = (
         f"Mark the domains in the images of {proposed} and save each mask under the same name into {scan.labels} "
         "(docs/labelling.md shows how); then run the same command again. "

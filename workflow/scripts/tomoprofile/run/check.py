@@ -25,7 +25,7 @@ from ..volume.plane import Plane
 from ..volume.readers import RawScan, ScanReader, open_raw, peeked
 from .check_labels import check_labels
 from .check_mask import check_mask, check_substrate
-from .feasibility import Finding, errors_of
+from .findings import Finding, errors_of
 
 
 def check_scan(scan: Scan, segmenter: Segmenter) -> list[Finding]:
@@ -43,7 +43,11 @@ def check_scan(scan: Scan, segmenter: Segmenter) -> list[Finding]:
     list of Finding
     """
     findings, reader = _check_all_but_labels(scan, segmenter)
-    return findings if scan.mask else [*findings, *check_labels(scan, Classes.of(segmenter.model), reader)]
+    return (
+        findings
+        if scan.mask
+        else [*findings, *check_labels(scan, Classes.of(segmenter.model), reader, segmenter.needs.labels)]
+    )
 
 
 def check_all_but_labels(scan: Scan, segmenter: Segmenter) -> list[Finding]:

@@ -11,15 +11,17 @@ from ..errors import Fault, InputError
 from ..labels.alignment import SLICES, Evidence, slice_offset, spread
 from ..labels.annotators import agreement, shared_slices
 from ..labels.classes import Classes
+from ..labels.exchanged import exchanged
+from ..labels.files import find_label_files, unused_in_words
 from ..labels.masks import Mask, merge, read_annotators
 from ..samples import Scan
 from ..volume.readers import ScanReader
-from .feasibility import Finding, errors_of
+from .findings import Finding, errors_of
 
 _ACROSS = 3  # labelled slices compared when slices lie across the files
 
 
-def check_labels(scan: Scan, classes: Classes, reader: ScanReader | None) -> list[Finding]:
+def check_labels(scan: Scan, classes: Classes, reader: ScanReader | None, are_needed: bool = True) -> list[Finding]:
     """Check everything about the labels of a scan.
 
     Parameters
@@ -29,6 +31,8 @@ def check_labels(scan: Scan, classes: Classes, reader: ScanReader | None) -> lis
         Of the model that the labels train.
     reader : ScanReader or None
         The raw scan; None when it cannot be read: labels are then not compared with grey values.
+    are_needed : bool
+        Whether a model learns from them.
 
     Returns
     -------
@@ -37,13 +41,16 @@ def check_labels(scan: Scan, classes: Classes, reader: ScanReader | None) -> lis
     if not scan.labels:
         return []
     try:
+        unused = [Finding(scan.sample, "labels", "warning", text) for text in unused_in_words(scan.labels)]
+        files = find_label_files(scan.labels)
         annotators = read_annotators(scan.labels, scan.shape, classes)
     except InputError as error:
         return errors_of(scan.sample, "labels", error.faults)
     masks = merge(annotators)
     if not masks:
-        text = f"no labels in {scan.labels} yet: the run will propose slices, label them and run again"
-        return [Finding(scan.sample, "labels", "warning", text)]
+        there = f"the label files in {scan.labels} hold nothing but 0" if files else f"no labels in {scan.labels} yet"
+        text = f"{there}: the run will propose slices, label them and run again"
+        return unused + [Finding(scan.sample, "labels", "warning", text)] * are_needed
     faults, doubts = _missing(scan, classes, masks)
     if reader is not None and not faults:
         try:
@@ -57,7 +64,8 @@ def check_labels(scan: Scan, classes: Classes, reader: ScanReader | None) -> lis
     shared = shared_slices(annotators)
     told = [f"slice {z}: {agreement(several, classes.indices)}" for z, several in shared.items()]
     names = ", ".join(sorted(name or "(no folder)" for name in annotators))
-    findings = [Finding(scan.sample, "labels", "warning", text) for text in doubts]
+    doubts += [text for person in annotators.values() for text in person.told]
+    findings = unused + [Finding(scan.sample, "labels", "warning", text) for text in doubts + exchanged(masks, classes)]
     if len(annotators) > 1:
         text = f"{len(annotators)} annotators ({names}); " + ("; ".join(told) or "no slice in common")
         findings.append(Finding(scan.sample, "labels", "ok", text))

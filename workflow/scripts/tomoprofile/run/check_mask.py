@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..config import ModelConfig, UNetConfig
 from ..errors import Fault, InputError
@@ -12,7 +13,8 @@ from ..segment.given_mask import MaskReader, MaskSlice
 from ..volume.masks import not_zero, read_mask, several_values
 from ..volume.readers import ScanReader, peeked
 from .check_labels import against_grey
-from .feasibility import Finding, errors_of
+from .findings import Finding, errors_of
+from .mask_place import mask_place
 
 _MUCH = 0.5  # of the voxels: domains in a matrix take up less
 
@@ -53,6 +55,7 @@ def check_mask(scan: Scan, model: ModelConfig | None, reader: ScanReader | None)
             # A slice without contrast is a fault of labels, which are for training; a mask may lie on padding.
             seen = {z: part for z, part in domains.items() if part.any()}
             _, doubts = against_grey(scan, reader, seen, DOMAIN, "the mask fits")
+            doubts = doubts or mask_place(reader, seen, DOMAIN, lambda z: _domains(own, z))
         doubts = missing + doubts
     except InputError as error:
         return errors_of(scan.sample, "mask", error.faults)
@@ -100,6 +103,11 @@ def _kind(own: MaskReader) -> str:
         objects = "objects as they are, their classes as in the map" if own.mask.instances else "map of classes"
         return f"{objects}, measured: {names}"
     return "objects as they are" if own.mask.instances else f"binary, {own.readers['binary'].raw.dtype.name}"
+
+
+def _domains(own: MaskReader, z: int) -> NDArray[np.uint8]:
+    (shown,) = own.slices(z, z + 1)
+    return shown.inside[own.measured[0]] * np.uint8(DOMAIN)
 
 
 def _peek(own: MaskReader) -> dict[int, MaskSlice]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..config import Config
@@ -19,27 +18,9 @@ from ..samples import Scan
 from ..segment.kinds import segmenter_of
 from ..segment.segmenter import Segmenter
 from ..units import duration_in_words, size_in_words
+from .check_sheet import check_sheet
 from .estimates import KEEPS, Total, cores_here, needs_of, total_needs
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of ``check.tsv``.
-
-    Attributes
-    ----------
-    sample : str
-        Name of the scan, or ``-`` for the whole run.
-    item : str
-        What was checked (``scan``, ``labels``, ``model``, ``disk``).
-    status : {"ok", "warning", "error"}
-    message : str
-    """
-
-    sample: str
-    item: str
-    status: str
-    message: str
+from .findings import Finding, errors_of
 
 
 class CheckError(TomoprofileError):
@@ -72,6 +53,7 @@ def check_run(config: Config, scans: list[Scan]) -> list[Finding]:
         findings += errors_of("-", "engine", engine_faults(config.predict))
     # The classes of a model that cannot be read are unknown, and so are the needs.
     known = [scan for scan in scans if not segmenters[scan.sample].faults()]
+    findings += check_sheet(config, scans)
     return [*findings, *_needs(known, config), *_check_disk(config, known)]
 
 
@@ -80,11 +62,6 @@ def require(findings: Iterable[Finding]) -> None:
     errors = [finding for finding in findings if finding.status == "error"]
     if errors:
         raise CheckError(errors)
-
-
-def errors_of(sample: str, item: str, faults: Iterable[Fault]) -> list[Finding]:
-    """Return faults as findings."""
-    return [Finding(sample, item, "error", str(fault)) for fault in faults]
 
 
 def _check_model(segmenter: Segmenter, scans: list[Scan]) -> list[Finding]:

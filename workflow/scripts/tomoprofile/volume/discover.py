@@ -135,14 +135,14 @@ def _look(tree: Tree) -> _Seen:
             seen.add(path, error)
             continue
         if form and datasets:
-            taken = datasets if form.each_dataset else datasets[:1]
-            seen.candidates += [(path, form.name, dataset) for dataset in taken]
-            parts.update(files)
+            chosen = datasets if form.each_dataset else datasets[:1]
+            seen.candidates += [(path, form.name, dataset) for dataset in chosen]
+            parts.update(file for file in files if file != path)
         elif form and path.is_file():
             seen.flat.setdefault(kind_of(path), []).append(path)
         elif path.is_file() and not is_note(path):
             seen.unknown.setdefault(kind_of(path), []).append(path)
-    seen.candidates.sort()
+    seen.candidates = sorted(candidate for candidate in seen.candidates if candidate[0] not in parts)
     # A sidecar may come after the file that it describes.
     for kinds in (seen.flat, seen.unknown):
         for kind, paths in list(kinds.items()):

@@ -43,6 +43,11 @@ class Threshold(Segmenter):
         return f"{self.name}: {self.model.method}"
 
     @property
+    def unused_labels(self) -> str:
+        """Labels change nothing."""
+        return f"{self.name} is a threshold, which learns from no labels; those of its scans are not used"
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """It separates domains from everything else."""
         return (ONE_CLASS,)

@@ -22,7 +22,7 @@ SECONDS = 120  # large files on a slow network drive take a few
 # library, also when nobody waits for it any more.
 _PROBE = """
 import json, resource, signal, sys
-import h5py
+import h5py, hdf5plugin
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kilobytes
 def attempt(step):

@@ -36,6 +36,15 @@ def lost_link(path: Path, file: h5py.File, dataset: str) -> Fault | None:
     return None
 
 
+def source_files(path: Path, item: h5py.Dataset) -> Iterator[Path]:
+    """Yield the other files from which the voxels of a dataset come; they are no scans by themselves."""
+    home = Path(item.file.filename)
+    if home.resolve() != path.resolve():
+        yield home
+    for source in item.virtual_sources() if item.is_virtual else ():
+        yield from (file for file in _files(home.absolute(), source.file_name) if file.resolve() != path.resolve())
+
+
 def refuse_foreign_sources(path: Path, item: h5py.Dataset) -> None:
     """Raise an :class:`InputError` when voxels come from a lost file or from one that is not the scan's.
 

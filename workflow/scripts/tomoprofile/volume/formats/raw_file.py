@@ -23,7 +23,8 @@ from . import metaimage, nrrd
 from .base import Format, decoding, grey_of_header, voxel_size_of_header
 from .flat import FlatImage, Piece
 
-_SUFFIXES = (".raw", ".vol")
+_RAW = ".raw"
+_DESCRIBED = (".vol", ".bin", ".dat", ".img")  # of programs that call them so; raw files only with a description
 _SIDECARS = (".yaml", ".yml", ".json")
 _MOST_BYTES = 2**16  # of a description
 _DTYPES = {"uint8": 1, "uint16": 2, "float32": 4}  # proposed
@@ -125,6 +126,11 @@ def _proposals(name: str, size: int) -> Iterator[tuple[tuple[int, int, int], str
             yield (edge, edge, edge), dtype
 
 
+def _matches(path: Path) -> bool:
+    name = path.name.lower()
+    return (name.endswith(_RAW) or (name.endswith(_DESCRIBED) and _sidecar(path) is not None)) and path.is_file()
+
+
 def _datasets(path: Path) -> list[str]:
     """Return that a raw file is a scan, unless another header beside it has it as its voxels."""
     for kind in (metaimage.FORMAT, nrrd.FORMAT):
@@ -139,8 +145,9 @@ def _datasets(path: Path) -> list[str]:
 FORMAT = Format(
     name="raw",
     what="raw file with a description",
-    remarks="`.raw`, `.vol`; described by a file of the same name with `.yaml` or `.json` behind it",
-    matches=lambda path: path.name.lower().endswith(_SUFFIXES) and path.is_file(),
+    remarks="`.raw`, `.vol`, `.bin`, `.dat`, `.img`; described by a file of the same name with `.yaml` or `.json` "
+    "behind it, see below",
+    matches=_matches,
     open=lambda path, _: RawFile(path),
     datasets=_datasets,
     files=lambda path: [file for file in [_sidecar(path)] if file],

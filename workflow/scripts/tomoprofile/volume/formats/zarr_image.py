@@ -1,4 +1,4 @@
-"""Masks in Zarr: an OME-Zarr image of any version, or a bare array."""
+"""Scans and masks in Zarr: an OME-Zarr image of any version, or a bare array."""
 
 from __future__ import annotations
 
@@ -11,51 +11,46 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from ...errors import Fault, InputError
+from ...logs import LOG
 from ..grey import GreyScale
-from .base import COPY_AGAIN, Format, decoding, refuse_impossible_shape
+from .axes import axes_of
+from .base import COPY_AGAIN, Format, decoding, refuse_impossible_shape, voxel_size_of_header
 from .chunks import ChunkedImage, Chunks, missing_chunks
+from .zarr_groups import image_in, images_in, is_own
 
 _MARKS = ("zarr.json", ".zarray", ".zgroup")
 _KEY = re.compile(r"(?:c[/.])?(\d+(?:[/.]\d+)*)")
 
 
 class ZarrImage(ChunkedImage):
-    """A 3-D Zarr array, read lazily; see :class:`~.base.RawScan`.
+    """A 3-D Zarr array; see :class:`~.base.RawScan`. Of an OME-Zarr image the full resolution is taken."""
 
-    Of an OME-Zarr image the full resolution is taken; axes before z (time, channel) must have length 1.
-    """
-
-    voxel_size_um: tuple[float, float, float] | None = None
     grey: GreyScale | None = None
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, dataset: str = "") -> None:
         self.path = path
+        found = image_in(path, dataset)
+        self._array = array = found.array
         with decoding(path, "Zarr", "the folder"):
-            self._array = _array_of(path)
-            shape = tuple(int(n) for n in self._array.shape)
-            described = self._array.metadata.to_dict()
-            self.dtype: np.dtype[Any] = np.dtype(self._array.dtype)
-        *more, z, y, x = (0, 0, 0, *shape)[-max(3, len(shape)) :]
-        if any(n != 1 for n in more) or len(shape) < 3:
-            got = "x".join(map(str, shape))
-            remedy = "Save one channel and one time point as z, y, x."
-            raise InputError(Fault(str(path), got, "the array is not a 3-D image", remedy))
-        refuse_impossible_shape(path, (z, y, x))
+            shape = tuple(int(n) for n in array.shape)
+            described = array.metadata.to_dict()
+            self.dtype: np.dtype[Any] = np.dtype(array.dtype).newbyteorder("=")
+        self._axes = axes_of(str(path), shape, found.axes)
+        refuse_impossible_shape(path, self._axes.pick(shape))
         if _uses(described, "pickle"):
             problem = "the chunks are pickled, which could run code; they are not opened"
             raise InputError(Fault(str(path), "codec pickle", problem, "Save the array with another codec."))
-        self._is_blosc = _uses(described, "blosc") and self._array.shards is None
-        self._more = (0,) * len(more)
-        self.shape: tuple[int, int, int] = (z, y, x)
+        self._is_blosc = _uses(described, "blosc") and array.shards is None
+        self.shape: tuple[int, int, int] = self._axes.pick(shape)
+        self.voxel_size_um = voxel_size_of_header(path, self._axes.pick(found.edges_um)) if found.edges_um else None
 
     @cached_property
     def _missing(self) -> tuple[list[Fault], list[str]]:
         with decoding(self.path, "Zarr", "the list of chunks"):
-            edges = tuple(self._array.shards or self._array.chunks)[-3:]
+            edges = self._axes.pick(tuple(self._array.shards or self._array.chunks))
             fill = np.asarray(self._array.fill_value if self._array.fill_value is not None else 0)[()]
             stored = self._stored()
         refuse_impossible_shape(f"{self.path}: chunks", edges)
@@ -68,12 +63,13 @@ class ZarrImage(ChunkedImage):
         for file in folder.rglob("*"):
             key = _KEY.fullmatch(file.relative_to(folder).as_posix())
             index = tuple(map(int, re.split("[/.]", key[1]))) if key else ()
-            if len(index) == len(self._more) + 3 and not any(index[:-3]) and file.is_file():
-                found[index[-3], index[-2], index[-1]] = file.stat().st_size
+            # Of the axes that are left out only the first entry is read.
+            if len(index) == self._axes.count and sum(index) == sum(self._axes.pick(index)) and file.is_file():
+                found[self._axes.pick(index)] = file.stat().st_size
         return found
 
     def _name(self, index: tuple[int, int, int]) -> str:
-        return self._array.metadata.encode_chunk_key((*self._more, *index))
+        return self._array.metadata.encode_chunk_key(self._axes.index(index))
 
     def _part(self, index: tuple[slice, ...]) -> NDArray[Any]:
         if self._is_blosc:
@@ -81,11 +77,12 @@ class ZarrImage(ChunkedImage):
         ends = (part.indices(n)[:2] for part, n in zip(index, self.shape, strict=True))
         what = "voxels " + ", ".join(f"{start}..{stop - 1}" for start, stop in ends)
         with decoding(self.path, "Zarr", what):
-            return np.asarray(self._array[(*self._more, *index)])
+            part = np.asarray(self._array[self._axes.index(index)])
+        return self._axes.turned(part).astype(self.dtype, copy=False)
 
     def _refuse_other_lengths(self, index: tuple[slice, ...]) -> None:
         """Compare the bytes that each chunk promises with those there are: Blosc crashes where there are fewer."""
-        edges = tuple(self._array.chunks)[-3:]
+        edges = self._axes.pick(tuple(self._array.chunks))
         refuse_impossible_shape(f"{self.path}: chunks", edges)
         ends = [part.indices(n)[:2] for part, n in zip(index, self.shape, strict=True)]
         ranges = [range(start // edge, -(-stop // edge)) for (start, stop), edge in zip(ends, edges, strict=True)]
@@ -101,22 +98,22 @@ class ZarrImage(ChunkedImage):
                 raise InputError(Fault(str(file), "", problem, COPY_AGAIN))
 
 
-def _array_of(path: Path) -> zarr.Array:
-    found = zarr.open(str(path), mode="r")
-    if isinstance(found, zarr.Array):
-        return found
-    ome: Any = found.attrs.get("ome", found.attrs)  # version 0.5 and those before
-    if ome.get("multiscales"):
-        image = found[ome["multiscales"][0]["datasets"][0]["path"]]
-        if isinstance(image, zarr.Array):
-            return image
-        raise InputError(Fault(str(path), "", "the full resolution of the OME-Zarr image is no array", COPY_AGAIN))
-    arrays = dict(found.arrays())
-    if len(arrays) == 1:
-        return next(iter(arrays.values()))
-    inside = ", ".join(f"{path}/{name}" for name in sorted(arrays)) or "none of its own"
-    problem = "this Zarr group is not an OME-Zarr image and does not hold exactly one array"
-    raise InputError(Fault(str(path), f"{len(arrays)} arrays", problem, f"Name the array itself ({inside})."))
+def _datasets(path: Path) -> list[str]:
+    """Return the images of a folder, the largest first; results of ours are none."""
+    if is_own(path):
+        return []
+    images = []
+    for image in images_in(path):
+        try:
+            axes_of(str(path), image.array.shape, image.axes)
+        except InputError as error:
+            LOG.info("%s", error)
+            continue
+        images.append(image.name)
+    if len(images) > 1:
+        others = ", ".join(images[1:])
+        LOG.warning("%s: %s is taken for the scan; it also holds %s: name one in `dataset`", path, images[0], others)
+    return images if len(images) > 1 else [""] * len(images)
 
 
 def _uses(described: Any, codec: str) -> bool:
@@ -133,10 +130,11 @@ def _uses(described: Any, codec: str) -> bool:
 
 FORMAT = Format(
     name="zarr",
-    what="Zarr folder",
-    remarks="version 2 or 3: an OME-Zarr image, of which the full resolution is used, or a bare array; axes before z "
-    "must have length 1",
+    what="OME-Zarr or Zarr folder",
+    remarks="version 2 or 3: an OME-Zarr image, of which the full resolution is used, one of several in a folder "
+    "(layout of bioformats2raw), or a bare array; time and channel must have length 1",
     matches=lambda path: any((path / name).is_file() for name in _MARKS),
-    open=lambda path, _: ZarrImage(path),
-    of_scans=False,
+    open=ZarrImage,
+    datasets=_datasets,
+    named_datasets=True,
 )
