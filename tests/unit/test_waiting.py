@@ -107,6 +107,15 @@ def test_the_text_names_slices_folders_and_the_next_command(here):
     assert waiting_text([scan("a", labels="/far/a")], Layout("results"), ["snakemake"], here).count("/far/a") == 1
 
 
+def test_files_that_look_like_labels_and_are_not_read_are_named():
+    propose("a", 2)
+    label("a", "a_z00001.svg")
+    (waits,) = scans_that_wait([scan("a")], read_config({}))
+    told = waiting_text([waits], Layout("results"), ["snakemake"])
+    assert "a_z00001.svg" in told
+    assert "not read as labels" in told
+
+
 @pytest.mark.parametrize(
     ("terminal", "no_colour", "yellow"), [(True, "", True), (True, "1", False), (False, "", False)]
 )

@@ -43,11 +43,9 @@ def check_scan(scan: Scan, segmenter: Segmenter) -> list[Finding]:
     list of Finding
     """
     findings, reader = _check_all_but_labels(scan, segmenter)
-    return (
-        findings
-        if scan.mask
-        else [*findings, *check_labels(scan, Classes.of(segmenter.model), reader, segmenter.needs.labels)]
-    )
+    if scan.mask:
+        return findings
+    return [*findings, *check_labels(scan, Classes.of(segmenter.model), reader, segmenter.needs.labels)]
 
 
 def check_all_but_labels(scan: Scan, segmenter: Segmenter) -> list[Finding]:
