@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 DEMO := snakemake --configfile config/demo/config.yaml --cores $(CORES)
 
-.PHONY: help env demo test test-deep test-slurm test-browser test-gpu lint format schema changes bench bench-objects bench-accuracy bench-segmentation bench-profile bench-coverage acceptance clean
+.PHONY: help env demo test test-deep test-slurm test-browser test-gpu lint format schema changes bench bench-objects bench-accuracy bench-segmentation bench-profile bench-coverage bench-demo acceptance clean
 
 help:
 	@echo "make demo      simulate a scan, run every stage, compare the result with the truth (about 5 minutes)"
@@ -28,6 +28,7 @@ help:
 	@echo "make schema    write the configuration schema and the tables of config/README.md and docs/outputs.md"
 	@echo "make changes   write docs/changes.md: what is done again after which change"
 	@echo "make bench     benchmarks of scale, inference and report"
+	@echo "make bench-demo  the demo with ten seeds (docs/benchmarks/demo.md): resumable, an hour"
 	@echo "make bench-objects  labels and measures compared with cc3d, SimpleITK, scikit-image, PoreSpy: resumable, an hour"
 	@echo "make bench-accuracy  errors of every measure against analytic shapes (docs/accuracy.md): about half an hour"
 	@echo "make bench-profile  time and memory of the profile by size and depth: a few minutes"
@@ -47,15 +48,19 @@ $(INSTALLED): envs/cpu.txt envs/lock.txt pyproject.toml
 	@touch $@
 
 demo: $(INSTALLED)
+	@echo "1/4 A scan with known truth is simulated, and found as your own scans are."
 	test -e demo/truth/settings.json || tomoprofile phantom demo
-	tomoprofile scan demo/raw --labels demo/labels --out config/demo/samples.tsv
-	$(DEMO) pick
+	tomoprofile scan demo/raw --labels demo/labels --out demo/samples.tsv
+	@echo "2/4 The first run proposes slices to label, and waits."
+	$(DEMO)
+	@echo "3/4 The truth labels three slices; with your own scans, you do."
 	tomoprofile annotate demo/truth results/demo/phantom_A/to_label/slices.tsv demo/labels/phantom_A
+	@echo "4/4 The same command goes on: it trains a network, segments, measures and writes the report."
 	$(DEMO)
 	@echo
-	tomoprofile compare demo/truth results/demo/phantom_A
-	@echo
 	@echo "Report: $(CURDIR)/results/demo/phantom_A/report.html"
+	@echo "Compared with the truth (docs/benchmarks/demo.md: how often each line holds):"
+	@tomoprofile compare demo/truth results/demo/phantom_A || echo "The lines that begin with FAIL are outside their tolerance."
 
 # The cluster tests mostly wait for the queue, so they run alongside the others; their output is shown afterwards.
 test: $(INSTALLED)
@@ -90,7 +95,7 @@ lint: $(INSTALLED)
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
-	snakemake --lint --configfile config/demo/config.yaml 
+	snakemake --lint --configfile config/demo/config.yaml --config samples=tests/samples.tsv
 
 format: $(INSTALLED)
 	ruff check --fix .
@@ -107,6 +112,10 @@ bench: $(INSTALLED)
 	python benchmarks/scale.py
 	python benchmarks/inference.py
 	python -m benchmarks.report
+
+# Finished seeds are kept in the folder build/demo_seeds, which git ignores.
+bench-demo: $(INSTALLED)
+	python -m benchmarks.demo_seeds build/demo_seeds
 
 # The peers have a separate environment; shared packages have the same versions there.
 $(BENCH)/installed: envs/bench.txt envs/lock.txt

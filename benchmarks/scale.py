@@ -60,6 +60,8 @@ def main() -> None:
         folder = Path(name)
         write_samples(folder / "config/samples.tsv", [scan(number) for number in range(SCANS)])
         (folder / "config/config.yaml").write_text("{}\n")
+        (folder / "labels").mkdir()
+        (folder / "labels/scan_000_z00001.tif").touch()  # without labels less is planned
         runs = [plan(folder) for _ in range(REPEATS)]
     wall, cpu = (statistics.median(run[i] for run in runs) for i in (0, 1))
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6

@@ -24,7 +24,7 @@ def test_a_small_scan_goes_the_whole_way(undisturbed):
 
 def test_the_status_tells_what_it_took(undisturbed):
     said = undisturbed.tomoprofile("status").stdout
-    assert "1 scans: 1 done" in said
+    assert "1 scan: 1 done" in said
     line = next(line for line in said.splitlines() if line.startswith("a "))
     assert line.split()[:4] == ["a", "done", "4/4", "4/4"]
 

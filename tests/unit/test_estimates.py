@@ -1,13 +1,14 @@
 """What a run will need: told, and refused when there is not enough."""
 
+import re
 from collections import namedtuple
 
 import pytest
 from model_facts import measured, model_facts, write_bundle
 
 from tomoprofile.config import read_config
-from tomoprofile.run import feasibility
-from tomoprofile.run.estimates import needs_of
+from tomoprofile.run import estimates, feasibility
+from tomoprofile.run.estimates import needs_of, total_needs
 from tomoprofile.samples import Scan
 
 SCAN = Scan(
@@ -93,6 +94,47 @@ def test_needs_grow_with_the_scan_and_fall_with_what_is_not_kept():
     threshold = needs_of(SCAN, read_config({"models": {"default": {"method": "otsu"}}}))
     assert threshold.gpu_minutes == 0
     assert threshold.core_hours == threshold.core_hours_without_gpu < needs.core_hours_without_gpu
+
+
+def test_training_is_counted_once_for_all_scans_of_a_model():
+    models = {"default": {"method": "unet"}, "long": {"method": "unet", "steps": 3000}, "otsu": {"method": "otsu"}}
+    config = read_config({"models": models})
+    scans = [SCAN.model_copy(update={"sample": name}) for name in "abc"]
+    apart = [total_needs([scan], config, with_training=False) for scan in scans]
+    together = total_needs(scans, config)
+    training = together.core_hours_without_gpu - sum(one.core_hours_without_gpu for one in apart)
+    # docs/benchmarks/segmentation.md: 167 to 189 CPU seconds for the default network.
+    assert 150 < training * 3600 < 250
+    assert together.models == 1
+    assert together.gpu_minutes > sum(one.gpu_minutes for one in apart)
+    both = total_needs([*scans, SCAN.model_copy(update={"sample": "d", "model": "long"})], config)
+    assert both.models == 2
+    more = both.core_hours_without_gpu - together.core_hours_without_gpu - apart[0].core_hours_without_gpu
+    assert more == pytest.approx(10 * training)
+    threshold = total_needs([SCAN.model_copy(update={"model": "otsu"})], config)
+    assert (threshold.models, threshold.gpu_minutes) == (0, 0)
+
+
+def test_minutes_are_those_of_the_cores_of_this_machine_but_no_chain_of_jobs_is_shortened(monkeypatch):
+    small = SCAN.model_copy(update={"slices": 64, "rows": 64, "columns": 64})
+    config = read_config({})
+    took = {}
+    for cores in (1, 2, 1000):
+        monkeypatch.setattr(estimates, "cores_here", lambda cores=cores: cores)
+        took[cores] = [total_needs([scan], config).seconds_here for scan in (SCAN, small)]
+    assert took[1][0] == pytest.approx(2 * took[2][0])
+    assert took[1][0] > 3600, "8.6 gigavoxels by a network on one core"
+    assert 60 < took[1000][1] < 300, "training alone takes longer than a thousandth of the work"
+
+
+def test_needs_are_told_in_minutes_and_with_training():
+    told = {finding.sample: finding.message for finding in feasibility._needs([SCAN], read_config({}))}
+    assert re.search(r"about [\d.]+ (min|h) on the \d+ cores? of this machine", told["-"])
+    assert "training of 1 model included" in told["-"]
+    assert "training" not in told["a"], "it belongs to the model, not to one scan"
+    assert "GPU-minutes" in told["-"]
+    otsu = feasibility._needs([SCAN], read_config({"models": {"default": {"method": "otsu"}}}))[-1].message
+    assert "GPU" not in otsu
 
 
 def test_a_label_volume_costs_what_it_takes_and_stays():

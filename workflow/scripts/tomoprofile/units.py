@@ -1,4 +1,4 @@
-"""Names of lengths in file headers, and sizes of files in words."""
+"""Names of lengths in file headers; sizes of files and durations in words."""
 
 from __future__ import annotations
 
@@ -81,3 +81,11 @@ def size_in_words(n_bytes: float) -> str:
     if n_bytes < 1e9:
         return f"{n_bytes / 1e6:.0f} MB" if n_bytes >= 1e7 else f"{n_bytes / 1e6:.1f} MB"
     return f"{n_bytes / 1e9:.1f} GB"
+
+
+def duration_in_words(seconds: float) -> str:
+    """Return a duration in seconds below one minute, in minutes below two hours, else in hours."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"

@@ -27,11 +27,11 @@ def register(commands: Commands) -> None:
         commands,
         "rerun",
         _rerun,
-        "make one scan again with the next run: from its conversion, or from a later stage on",
-        "tomoprofile rerun SAMPLE --from segment\nsnakemake",
+        "make one scan again with the next run, from a stage on",
+        "tomoprofile rerun SAMPLE --from convert\nsnakemake",
     )
     rerun.add_argument("sample", help="name of the scan in the sheet")
-    rerun.add_argument("--from", dest="stage", choices=tuple(STAGES), default="convert", help="first stage made again")
+    rerun.add_argument("--from", dest="stage", choices=tuple(STAGES), default="segment", help="first stage made again")
     rerun.add_argument("--results", type=Path, default=RESULTS, help="the folder set in `results:`")
 
     verify = add_command(
@@ -88,4 +88,4 @@ def _index(options: argparse.Namespace) -> None:
 
     run = read_run(options.results)
     write_index(run)
-    LOG.info("done, failed and missing scans: %s", run.layout.index)
+    LOG.info("the state of every scan: %s", run.layout.index)

@@ -1,4 +1,4 @@
-"""What a run will need, estimated before it begins: disk, files, GPU minutes and core hours of each scan.
+"""What a run will need, estimated before it begins: disk, files, GPU minutes and core hours of scans and models.
 
 Rates are floors measured on one core of a 2-core virtual machine (Zen 4), rounded down; a run reports its own
 afterwards (``tomoprofile status``). The GPU rate is assumed, not measured: any recent data-centre GPU exceeds it.
@@ -7,6 +7,8 @@ afterwards (``tomoprofile status``). The GPU rate is assumed, not measured: any 
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..config import Config
@@ -25,6 +27,8 @@ _CONVERT_BYTES, _OBJECT_VOXELS, _LABEL_VOXELS = 100e6, 7e6, 70e6
 _MOST_BASELINE_VOXELS = 512**3
 _BASELINE_VOXELS = 2e6  # of the block on which thresholds are compared
 _GPU_SPEEDUP = 100  # a GPU against one core: 10 TFLOP/s sustained against 0.1
+_THREADS = 8  # of a training
+_CHAIN_SECONDS = 90.0  # the jobs of one scan that wait for each other, however many cores there are
 
 
 @dataclass(frozen=True)
@@ -74,3 +78,53 @@ def needs_of(scan: Scan, config: Config) -> Needs:
         core_hours=core / 3600,
         core_hours_without_gpu=(core + network) / 3600,
     )
+
+
+@dataclass(frozen=True)
+class Total:
+    """What several scans need together with the training of their models.
+
+    Attributes
+    ----------
+    bytes_kept, files
+        As for one scan, added up.
+    models : int
+        How many are trained.
+    gpu_minutes, core_hours, core_hours_without_gpu : float
+        Training included.
+    seconds_here : float
+        How long it takes on the cores of this machine, without a GPU.
+    """
+
+    bytes_kept: dict[str, float]
+    files: int
+    models: int
+    gpu_minutes: float
+    core_hours: float
+    core_hours_without_gpu: float
+    seconds_here: float
+
+
+def total_needs(scans: Iterable[Scan], config: Config, with_training: bool = True) -> Total:
+    """Return what scans need together, with or without the training of their models."""
+    scans = list(scans)
+    needs = [needs_of(scan, config) for scan in scans]
+    segmenters = {found.name: found for found in (segmenter_of(scan, config) for scan in scans) if found.cost.training}
+    training = sum(found.cost.training for found in segmenters.values()) if with_training else 0.0
+    hours = sum(need.core_hours_without_gpu for need in needs) + training / 3600
+    longest = max((found.cost.training for found in segmenters.values()), default=0.0) if training else 0.0
+    cores = cores_here()
+    return Total(
+        bytes_kept={keep: sum(need.bytes_kept[keep] for need in needs) for keep in KEEPS},
+        files=sum(need.files for need in needs),
+        models=len(segmenters) if with_training else 0,
+        gpu_minutes=sum(need.gpu_minutes for need in needs) + training / _GPU_SPEEDUP / 60,
+        core_hours=sum(need.core_hours for need in needs),
+        core_hours_without_gpu=hours,
+        seconds_here=max(hours * 3600 / cores, longest / min(cores, _THREADS) + _CHAIN_SECONDS),
+    )
+
+
+def cores_here() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -18,9 +18,9 @@ from ..network.backends import engine_faults
 from ..samples import Scan
 from ..segment.kinds import segmenter_of
 from ..segment.segmenter import Segmenter
-from ..units import size_in_words
+from ..units import duration_in_words, size_in_words
 from .check_sheet import check_sheet
-from .estimates import KEEPS, Needs, needs_of
+from .estimates import KEEPS, Total, cores_here, needs_of, total_needs
 from .findings import Finding, errors_of
 
 
@@ -94,19 +94,30 @@ def _check_profile(scan: Scan, config: Config) -> list[Finding]:
 
 def _needs(scans: list[Scan], config: Config) -> list[Finding]:
     """Report what each scan will need, and all of them together."""
-    each = [needs_of(scan, config) for scan in scans]
-    findings = [Finding(scan.sample, "needs", "ok", _told([needs])) for scan, needs in zip(scans, each, strict=True)]
-    return [*findings, Finding("-", "needs", "ok", f"{len(scans)} scans: {_told(each)}")]
+    findings = [
+        Finding(scan.sample, "needs", "ok", _told(total_needs([scan], config, with_training=False))) for scan in scans
+    ]
+    count = "1 scan" if len(scans) == 1 else f"{len(scans)} scans"
+    return [*findings, Finding("-", "needs", "ok", f"{count}: {_told(total_needs(scans, config))}")]
 
 
-def _told(needs: list[Needs]) -> str:
-    size, files = sum(need.bytes_kept["all"] for need in needs), sum(need.files for need in needs)
-    gpu, beside = sum(need.gpu_minutes for need in needs), sum(need.core_hours for need in needs)
-    alone = sum(need.core_hours_without_gpu for need in needs)
-    text = f"about {size_in_words(size)} and {files} files, "
-    if not gpu:
-        return text + f"{alone:.1f} core-hours"
-    return text + f"{gpu:.0f} GPU-minutes and {beside:.1f} core-hours, or {alone:.1f} core-hours without a GPU"
+def _told(total: Total) -> str:
+    """Return it in words a person can plan with: minutes on this machine first, then core-hours for a cluster."""
+    cores = "1 core" if cores_here() == 1 else f"{cores_here()} cores"
+    models = f", training of {total.models} model{'s' * (total.models > 1)} included" if total.models else ""
+    text = (
+        f"about {size_in_words(total.bytes_kept['all'])} and {total.files} files; about "
+        f"{duration_in_words(total.seconds_here)} on the {cores} of this machine "
+        f"({_core_time(total.core_hours_without_gpu)}{models})"
+    )
+    if not total.gpu_minutes:
+        return text
+    gpu = "less than 1 GPU-minute" if total.gpu_minutes < 1 else f"{total.gpu_minutes:.0f} GPU-minutes"
+    return f"{text}; with a GPU {gpu} and {_core_time(total.core_hours)}"
+
+
+def _core_time(hours: float) -> str:
+    return f"{60 * hours:.0f} core-minutes" if hours < 2 else f"{hours:.1f} core-hours"
 
 
 def _check_disk(config: Config, scans: list[Scan]) -> list[Finding]:

@@ -16,6 +16,9 @@ from ..layout import ScanLayout
 from ..samples import Scan
 from .claim import claimed
 from .record import Run
+from .waiting import has_labels, models_to_train
+
+_LEARNED_FROM = ("convert", "interface")  # stages whose outputs training reads
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ STAGES: dict[str, Stage] = {
 def make_again(run: Run, sample: str, stage: str) -> list[str]:
     """Remove what a stage made of a scan; returns what was done and what the next run does, line by line.
 
-    Tables and pages of later stages stay until the next run replaces them. Labels and the model stay.
+    Tables and pages of later stages stay until the next run replaces them, and so does the model.
 
     Parameters
     ----------
@@ -101,8 +104,19 @@ def make_again(run: Run, sample: str, stage: str) -> list[str]:
     follows = [STAGES[name].words for name in names[names.index(stage) :]]
     return [
         f"{sample}: removed {', '.join(str(path.relative_to(files.folder)) for path in removed) or 'nothing'}.",
-        f"The next run makes again: {', '.join(follows)}; then the page of the beamtime. Labels and model stay.",
+        f"The next run makes again: {', '.join(follows)}; then the page of the beamtime. Labels stay as they are.",
+        *_training(run, scans[sample], stage),
     ]
+
+
+def _training(run: Run, scan: Scan, stage: str) -> list[str]:
+    """Return what is said where the labels of a scan are learned again, because its voxels may be others."""
+    served = models_to_train(run.scans, run.config).get(scan.model, [])
+    if scan not in served or stage not in _LEARNED_FROM or not has_labels(scan, run.work_dir):
+        return []
+    others = len(served) - 1
+    also = f", and the {others} other scans of this model are segmented again" if others else ""
+    return [f"Its labels train the model {scan.model}: that is trained again, too{also}."]
 
 
 def _require_raw(scan: Scan, files: ScanLayout, work_dir: Path, stage: str) -> None:

@@ -16,7 +16,7 @@ from typing import Literal, get_args
 
 from ..layout import Layout
 from ..samples import Scan
-from ..units import size_in_words
+from ..units import duration_in_words, size_in_words
 from ..volume.slabs import slab_names
 from .record import Run
 from .waiting import same_command, scans_that_wait, waiting_text
@@ -151,11 +151,11 @@ def status_text(run: Run, scans: list[ScanStatus]) -> str:
     for status in scans:
         lines.append(
             f"{status.scan.sample:<{width}}  {status.state:<7}  {f'{status.converted}/{status.slabs}':>9}  "
-            f"{f'{status.segmented}/{status.slabs}':>9}  {_duration(status.job_seconds):>8}  "
-            f"{_duration(status.cpu_seconds):>8}  {size_in_words(status.peak_mb * 1e6):>9}"
+            f"{f'{status.segmented}/{status.slabs}':>9}  {duration_in_words(status.job_seconds):>8}  "
+            f"{duration_in_words(status.cpu_seconds):>8}  {size_in_words(status.peak_mb * 1e6):>9}"
         )
     counts = [f"{n} {state}" for state in _STATES if (n := sum(status.state == state for status in scans))]
-    lines += ["", f"{len(scans)} scans: {', '.join(counts)}"]
+    lines += ["", f"{len(scans)} scan{'s' * (len(scans) != 1)}: {', '.join(counts)}"]
     left = _time_left(run, scans)
     if left:
         lines.append(left)
@@ -311,12 +311,5 @@ def _time_left(run: Run, scans: list[ScanStatus]) -> str:
     if not in_this_run or finished == total:
         return ""
     elapsed = (datetime.now().astimezone() - run.started).total_seconds()
-    left = elapsed / in_this_run * (total - finished)
-    return f"{finished} of {total} slabs converted or segmented; at this pace the rest takes about {_duration(left)}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+    left = duration_in_words(elapsed / in_this_run * (total - finished))
+    return f"{finished} of {total} slabs converted or segmented; at this pace the rest takes about {left}"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..config import Config
 from ..errors import InputError
-from ..labels.files import find_label_files
+from ..labels.files import find_label_files, unused_in_words
 from ..layout import Layout
 from ..samples import Scan
 from ..segment.kinds import segmenter_of
@@ -71,7 +71,9 @@ def what_to_label(scan: Scan, layout: Layout, work_dir: str | Path = "") -> str:
     folder = os.path.relpath(proposed.folder, work_dir or ".")
     if not proposed.table.exists() or not names:
         return f"the run proposes slices in {folder}; their masks go to {scan.labels}"
-    return f"label {', '.join(names)} in {folder}, save each mask under the same name in {scan.labels}"
+    # Files that a person takes for labels must not be passed over without a word.
+    unused = "".join(f". {told}" for told in unused_in_words(Path(work_dir) / scan.labels)).rstrip(".")
+    return f"label {', '.join(names)} in {folder}, save each mask under the same name in {scan.labels}{unused}"
 
 
 def waiting_text(scans: Sequence[Scan], layout: Layout, command: Sequence[str], work_dir: str | Path = "") -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 from ..files import whole_file
 
 _OUTLINE = (255, 140, 0)  # seen on dark and on bright grey
-_SHORTEST = 480  # pixels of the picture for a slice
+_SHORTEST, _LONGEST = 480, 1600  # pixels of the picture for a slice that is enlarged
 _GAP = 8
 
 
@@ -29,7 +29,7 @@ def write_preview(grey: NDArray, mask: NDArray, out: Path) -> None:
     """
     low, high = np.percentile(grey, (0.5, 99.5))
     shade = np.clip((grey.astype(np.float32) - low) / max(float(high - low), 1e-9), 0, 1)
-    times = max(1, -(-_SHORTEST // min(grey.shape)))
+    times = max(1, min(-(-_SHORTEST // min(grey.shape)), _LONGEST // max(grey.shape)))
     plain = np.repeat((255 * shade).astype(np.uint8)[..., None], 3, axis=2).repeat(times, 0).repeat(times, 1)
     outlined = plain.copy()
     outlined[outline(mask.repeat(times, 0).repeat(times, 1))] = _OUTLINE

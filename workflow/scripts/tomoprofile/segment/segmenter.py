@@ -50,18 +50,21 @@ class Needs:
 
 @dataclass(frozen=True)
 class Cost:
-    """Core seconds per voxel.
+    """Core seconds.
 
     Attributes
     ----------
     cores : float
-        For work that stays on the CPU.
+        Per voxel, for work that stays on the CPU.
     network : float
-        For work that a GPU takes over if there is one.
+        Per voxel, for work that a GPU takes over if there is one.
+    training : float
+        Once for all scans of a model, also taken over by a GPU.
     """
 
     cores: float = 0.0
     network: float = 0.0
+    training: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from .exact import GreyReader
 from .geometry import Geometry
 from .grey import GreyScale
 from .probability import PROBABILITY, SPREAD
-from .readers import ScanReader, open_raw
+from .readers import open_raw
 from .store import create_store, describe_store, open_store
 
 

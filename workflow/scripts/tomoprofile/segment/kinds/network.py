@@ -16,6 +16,7 @@ from ..segmenter import Cost, Needs
 from .bundle import Bundle, bundle_faults
 
 _USUAL_SCALE, _USUAL_CHANNELS = 2, 288  # of the default network, whose speed is known
+_TRAINED_VOXELS = 1e5  # per core second, with the checks on held-out slices: docs/benchmarks/segmentation.md
 
 
 class Network(Bundle):
@@ -43,7 +44,8 @@ class Network(Bundle):
     def cost(self) -> Cost:
         """Proportional to the voxels that the network sees, and to the channels of its decoder."""
         larger = (self.model.input_scale / _USUAL_SCALE) ** 2 * sum(self.model.decoder_channels) / _USUAL_CHANNELS
-        return Cost(network=super().cost.network * larger)
+        trained = self.model.steps * self.model.batch * self.model.crop**2
+        return Cost(network=super().cost.network * larger, training=trained * larger / _TRAINED_VOXELS)
 
     @property
     def summary(self) -> str:
