@@ -100,7 +100,7 @@ onsuccess:
     run = end_run(LAYOUT.results)
     if waiting():
         write_index_of_unfinished_run()
-    write_crate(run)
+    describe_for_archives(run)
 
 
 onerror:

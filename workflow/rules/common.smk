@@ -455,3 +455,13 @@ def write_index_of_unfinished_run():
     """Write the beamtime's page from existing results, in a process of its own: its libraries are heavy."""
     command = [sys.executable, "-m", "tomoprofile.cli", "index", CONFIG.results]
     subprocess.run(command, env=os.environ | {"PYTHONPATH": SCRIPTS}, check=False)
+
+
+def describe_for_archives(run):
+    """Write the RO-Crate once every scan has its results; results are complete without it."""
+    if not LAYOUT.index.exists() or not all(made.exists() for name in SCANS for made in LAYOUT.scan(name).products):
+        return
+    try:
+        write_crate(run)
+    except TomoprofileError as error:
+        print(f"\nThe run is not described for archives:\n{error}\n", flush=True)
