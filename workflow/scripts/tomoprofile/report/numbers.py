@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,8 +103,29 @@ def depth_range(start: float, stop: float | None) -> str:
 
 
 def length(um: float) -> str:
-    """Return a length to a tenth of a micrometre, without a zero after the point."""
-    return f"{um:.1f}".removesuffix(".0")
+    """Return a length: to a tenth of a micrometre from 10 µm on, below that with three digits that count."""
+    return short(round(um, 1), 9) if abs(um) >= 10 else short(um)
+
+
+def percent(share: float | None) -> str:
+    """Return a share in whole per cent, without the sign; a dash when it is unknown."""
+    return "–" if share is None or not math.isfinite(share) else f"{100 * share:.0f}"
+
+
+def short(value: float | None, digits: int = 3) -> str:
+    """Return a number that has no interval: with so many digits that count, without zeros at the end."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    power = math.floor(math.log10(abs(value))) if value else 0
+    if not -4 <= power < 7:
+        return f"{_plain(value / 10.0**power, digits - 1)} × 10{str(power).translate(_SUPERSCRIPT)}"
+    return _plain(value, max(0, digits - 1 - power))
+
+
+def _plain(value: float, decimals: int) -> str:
+    text = f"{value:.{decimals}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
 
 
 def estimate(zones: pd.DataFrame, zone: Any, column: str, factor: float = 1.0) -> Estimate:
@@ -129,6 +151,12 @@ def estimate(zones: pd.DataFrame, zone: Any, column: str, factor: float = 1.0) -
     ]
     band = (min(known), max(known)) if len(known) == len(LEVELS) else (math.nan, math.nan)
     return Estimate(float(rows.at["calibrated", column]) * factor, *ends, *band)
+
+
+def scan_size(shape: Sequence[int], voxel_size_um: Sequence[float]) -> tuple[str, str]:
+    """Return the voxels of a scan and its voxel size in words, along (z, y, x)."""
+    edges = voxel_size_um[:1] if len(set(voxel_size_um)) == 1 else voxel_size_um
+    return " × ".join(map(count, shape)), f"{' × '.join(short(edge, 4) for edge in edges)} µm"
 
 
 def smallest_kept_um(objects: ObjectsMetadata) -> float:

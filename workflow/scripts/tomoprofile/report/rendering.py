@@ -20,6 +20,7 @@ from plotly.offline import get_plotlyjs
 from .. import __version__
 from ..files import sealed_file
 from ..logs import LOG
+from .numbers import length, short
 from .sections.section import Content, Section
 from .words import translator
 
@@ -46,7 +47,7 @@ class Renderer:
             extensions=["jinja2.ext.i18n"],
         )
         self.templates.policies["ext.i18n.trimmed"] = True
-        self.templates.filters["embedded"] = embedded
+        self.templates.filters |= {"embedded": embedded, "short": short, "length_um": length}
         translate = translator(language, TEMPLATES)
         # The extension adds this method; no text of the pages has a plural.
         self.templates.install_gettext_callables(  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..network.facts import MeasuredClass, ModelFacts, SizeScores
 from ..segment.kinds import segmenter_at
+from .numbers import percent, short
 
 _GIVEN = ("mask", "instances")
 _MOST_PARTS = 8
@@ -135,7 +136,7 @@ def _measured(known: MeasuredClass) -> MeasuredFacts:
 def _size_class(row: SizeScores) -> SizeClass:
     low, high = row.from_um, row.to_um
     name = f"{low:g} and more" if high is None else f"{low:g} to {high:g}" if low else f"below {high:g}"
-    found, interior = ("–" if share is None else f"{100 * share:.0f} %" for share in (row.recall, row.interior_recall))
+    found, interior = ("–" if share is None else f"{percent(share)} %" for share in (row.recall, row.interior_recall))
     bias = "–" if row.size_bias is None else f"{100 * row.size_bias:+.1f} %"
     return SizeClass(name, str(row.n_labelled), found, bias, interior, str(row.n_false))
 
@@ -159,4 +160,4 @@ def _scalars(record: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 def _word(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+    return short(value, 5) if isinstance(value, float) else str(value)

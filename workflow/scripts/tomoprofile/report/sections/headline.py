@@ -9,7 +9,7 @@ import pandas as pd
 
 from ...domains.objects import ObjectsMetadata
 from ...tables import at_level
-from ..numbers import Estimate, count, depth_range, estimate, smallest_kept_um
+from ..numbers import Estimate, count, depth_range, estimate, length, smallest_kept_um
 from ..segmentation import Segmentation
 from ..zones import plateau
 from .section import Content
@@ -91,7 +91,7 @@ def _of_smallest(n_domains: int, dropped_um: float) -> str:
         return "No domain has its centre there."
     return (
         f"A single domain out of {count(n_domains)} sets this number; see also the 10 % value and the median in the "
-        f"table of zones. Objects smaller than {dropped_um:.1f} µm were discarded as noise."
+        f"table of zones. Objects smaller than {length(dropped_um)} µm were discarded as noise."
     )
 
 

@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 from ...domains.objects import ObjectsMetadata
 from ...tables import LEVELS, at_level
 from ..figures import BLUE, GREEN, NEUTRAL, ORANGE, PURPLE, QUANTITIES, bare, faint, intervals, stretches
-from ..numbers import Estimate
+from ..numbers import Estimate, short
 from ..segmentation import Segmentation
 from .section import Content
 
@@ -182,7 +182,7 @@ def _zone_borders(figure: go.Figure, zones: pd.DataFrame) -> None:
 def _breaks(breakpoints: pd.DataFrame) -> Iterator[dict[str, str]]:
     for row in breakpoints.to_dict("records"):
         place = Estimate(row["depth_um"], row["depth_um_lo"], row["depth_um_hi"])
-        slopes = {name: "–" if pd.isna(row[name]) else f"{row[name]:.3g}" for name in ("slope_before", "slope_after")}
+        slopes = {name: short(row[name]) for name in ("slope_before", "slope_after")}
         yield {
             "quantity": row["quantity"],
             "change": row["change"],

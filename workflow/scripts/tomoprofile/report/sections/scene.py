@@ -13,7 +13,7 @@ from plotly.colors import sample_colorscale
 
 from ...domains.objects import ObjectsMetadata
 from ...volume.plane import Plane
-from ..numbers import count
+from ..numbers import count, length, short
 from .section import Content
 
 MOST_SPHERES = 500_000  # 5 MB of the page
@@ -30,10 +30,10 @@ def build(
     diameter, depth = domains["equivalent_diameter_um"], domains["depth_um"]
     words: dict[str, Any] = {
         "scene": scene(domains, plane, (size_z, size_y, size_x), most_spheres),
-        "smallest": f"{diameter.min():.2f}",
-        "largest": f"{diameter.max():.2f}",
-        "nearest": f"{depth.min():.1f}",
-        "furthest": f"{depth.max():.1f}",
+        "smallest": short(diameter.min()),
+        "largest": short(diameter.max()),
+        "nearest": length(depth.min()),
+        "furthest": length(depth.max()),
         "drawn": count(min(len(domains), most_spheres)),
         "found": count(len(domains)),
         "cropped": len(domains) > most_spheres,
