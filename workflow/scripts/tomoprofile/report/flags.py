@@ -12,7 +12,7 @@ import pandas as pd
 from ..shift.alarm import Familiarity
 from ..substrate.given import face_in_words
 from ..tables import FLAGS, OF_MODEL, at_level, has_flag
-from .numbers import depth_range, length, percent, short
+from .numbers import depth_range, is_the_filter, length, percent, short
 from .segmentation import MeasuredFacts, Segmentation
 from .zones import plateau
 
@@ -79,6 +79,19 @@ def zone_flags(zones: pd.DataFrame) -> list[Flag]:
     return flags
 
 
+def filter_flags(zones: pd.DataFrame, kept_um: float) -> list[Flag]:
+    """Return a warning when the smallest domain nearest to the substrate is as small as the size filter allows."""
+    first = at_level(zones, "calibrated").iloc[0]
+    if not is_the_filter(first["diameter_min_um"], kept_um):
+        return []
+    text = (
+        f"The smallest domain {depth_range(first['from_um'], first['to_um'])} from the substrate, "
+        f"{short(first['diameter_min_um'])} µm, is as small as the size filter allows ({length(kept_um)} µm, "
+        "objects.min_voxels): it says where the filter cuts, not how small domains are."
+    )
+    return [Flag("warning", "The smallest domain is the size filter", text)]
+
+
 def model_flags(zones: pd.DataFrame) -> list[Flag]:
     """Return one flag when the table says that the scan is unlike those its model has seen."""
     found = [name for name in OF_MODEL if has_flag(zones, name).any()]
@@ -136,9 +149,8 @@ def interface_flags(
         flags.append(Flag("warning", "Substrate plane given by hand", text))
     tilt = record.get("tilt_deg")
     if isinstance(tilt, int | float) and tilt > _TILT_DEG:
-        text = (
-            f"The substrate is tilted by {short(tilt, 2)}° against the voxel grid. Depths follow the tilt; check the plane."
-        )
+        tilted = f"The substrate is tilted by {short(tilt, 2)}° against the voxel grid."
+        text = f"{tilted} Depths follow the tilt; check the plane."
         flags.append(Flag("warning", "Tilted substrate", text))
     residual = record.get("residual_um")
     follows = "node_spacing_um" in record  # a mask: depths follow the surface, however far it leaves the plane

@@ -95,6 +95,22 @@ def count(number: float) -> str:
     return f"{int(number):,}".replace(",", _THIN)
 
 
+def whole_of(whole: int, found: float) -> str:
+    """Return how many domains a size was taken from, and why that may be fewer than were found."""
+    found = int(found)
+    if whole >= found:
+        return "1 domain" if found == 1 else f"{count(found)} domains"
+    those = "1 whole domain" if whole == 1 else f"{count(whole)} whole domains"
+    return f"{those} ({count(found)} were found; {left_out(found - whole)})"
+
+
+def left_out(number: int) -> str:
+    """Return why domains that were found are not counted where sizes are."""
+    if number == 1:
+        return "1 is left out: a side of the scan cuts it, or it lies at its far end"
+    return f"{count(number)} are left out: a side of the scan cuts them, or they lie at its far end"
+
+
 def depth_range(start: float, stop: float | None) -> str:
     """Return a range of distances from the substrate in words."""
     if stop is None or not math.isfinite(stop):
@@ -157,6 +173,11 @@ def scan_size(shape: Sequence[int], voxel_size_um: Sequence[float]) -> tuple[str
     """Return the voxels of a scan and its voxel size in words, along (z, y, x)."""
     edges = voxel_size_um[:1] if len(set(voxel_size_um)) == 1 else voxel_size_um
     return " × ".join(map(count, shape)), f"{' × '.join(short(edge, 4) for edge in edges)} µm"
+
+
+def is_the_filter(smallest_um: float, kept_um: float) -> bool:
+    """Return whether a smallest diameter is that of the size filter and no finding: within a third of its volume."""
+    return smallest_um**3 < 4 / 3 * kept_um**3
 
 
 def smallest_kept_um(objects: ObjectsMetadata) -> float:

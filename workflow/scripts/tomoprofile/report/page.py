@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+from markupsafe import Markup
 
 from ..logs import LOG
 from .rendering import Renderer, suffixes_of
 from .results import Results, SampleFiles
 from .sections import SECTIONS
 from .sections.section import Section
+
+_HEADING = re.compile(r'<h2 (?P<more>[^>]*)id="(?P<id>[^"]+)">(?P<words>.*?)</h2>', re.DOTALL)
 
 
 def report_sample(files: SampleFiles, title: str, out: Path, language: str = "en") -> None:
@@ -42,7 +48,27 @@ def report_sample(files: SampleFiles, title: str, out: Path, language: str = "en
         content = section.build(**{name: results.get(name, measured) for name in section.needs})
         common = {"title": title, "sample": files.sample, "suffix": suffixes[measured]}
         parts.append(renderer.section(section, content, **common))
-    renderer.write("sample.html.j2", {"title": title, "sample": files.sample, "sections": parts}, out)
+    first, *rest = parts
+    page = {"title": title, "sample": files.sample, "first": first, "contents": contents_of(rest), "sections": rest}
+    renderer.write("sample.html.j2", page, out)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the list of contents: where it leads, its words, and whether it begins the part of a class."""
+
+    id: str
+    words: Markup
+    is_class: bool
+
+
+def contents_of(parts: Sequence[Markup]) -> list[Entry]:
+    """Return the headings of rendered sections, so that the list of contents cannot differ from the page."""
+    return [
+        Entry(found["id"], Markup(found["words"]), 'class="class"' in found["more"])
+        for part in parts
+        for found in _HEADING.finditer(part)
+    ]
 
 
 def arranged(classes: Sequence[str]) -> list[tuple[Section, str | None]]:

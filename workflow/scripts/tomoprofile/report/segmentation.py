@@ -76,6 +76,8 @@ class Segmentation:
         Scans with labelled slices behind the model; empty when the record does not say.
     learning_curve : tuple of (int, float)
         Step and loss.
+    model : ModelFacts or None
+        All that the bundle of a network records.
     """
 
     method: str
@@ -84,6 +86,7 @@ class Segmentation:
     facts: dict[str, str] = field(default_factory=dict)
     labelled: tuple[str, ...] = ()
     learning_curve: tuple[tuple[int, float], ...] = ()
+    model: ModelFacts | None = None
 
     @property
     def is_given(self) -> bool:
@@ -119,6 +122,7 @@ def _learned(plain: Segmentation, model: ModelFacts) -> Segmentation:
         classes={name: _measured(known) for name, known in model.measured.items()},
         labelled=tuple(dict.fromkeys(name.rpartition(" ")[0] for name in slices)),
         learning_curve=tuple((point.step, point.loss) for point in model.learning_curve),
+        model=model,
     )
 
 

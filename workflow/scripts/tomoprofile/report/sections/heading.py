@@ -9,30 +9,36 @@ import pandas as pd
 
 from ...domains.objects import ObjectsMetadata
 from ...tables import CALIBRATED, at_level
-from ..numbers import count, depth_range, estimate, length, smallest_kept_um
+from ..links import Links
+from ..numbers import depth_range, estimate, length, smallest_kept_um, whole_of
 from ..segmentation import Segmentation
-from ..zones import plateau
+from ..zones import plateau, whole_domains
 from .section import Content
 
 
 def build(
     domains: dict[str, pd.DataFrame],
     zones: dict[str, pd.DataFrame],
+    sizes: dict[str, pd.DataFrame],
     levels: dict[str, dict[str, ObjectsMetadata]],
     segmentation: Segmentation,
+    links: Links,
+    written: str,
 ) -> Content:
     """Return the summary of each class that has domains, and what to do where none has."""
     one, *others = levels
     words: dict[str, Any] = {
         "several": bool(others),
-        "summaries": {name: summary(zones[name]) for name in levels if not domains[name].empty},
+        "summaries": {name: summary(zones[name], sizes[name]) for name in levels if not domains[name].empty},
         "dropped_um": smallest_kept_um(levels[one][CALIBRATED]),  # the same for all classes
         "segmentation": segmentation,
+        "links": links,
+        "written": written,
     }
     return Content(words)
 
 
-def summary(zones: pd.DataFrame) -> str:
+def summary(zones: pd.DataFrame, sizes: pd.DataFrame) -> str:
     """Return the finding in two sentences for readers who stop there."""
     calibrated = at_level(zones, CALIBRATED)
     first, last = calibrated.iloc[0], calibrated.iloc[plateau(zones)]
@@ -43,8 +49,9 @@ def summary(zones: pd.DataFrame) -> str:
     if len(calibrated) > 1:
         near = estimate(zones, first["zone"], "diameter_min_um")
         text += f" Nearest to the substrate ({depth_range(first['from_um'], first['to_um'])}), "
+        those = whole_of(whole_domains(sizes, first["zone"]), first["n_domains"])
         text += (
-            f"the smallest of {count(first['n_domains'])} domains is {near.text} µm across."
+            f"the smallest of {those} is {near.text} µm across."
             if math.isfinite(near.value)
             else "no whole domain was found."
         )

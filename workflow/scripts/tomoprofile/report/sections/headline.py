@@ -9,9 +9,9 @@ import pandas as pd
 
 from ...domains.objects import ObjectsMetadata
 from ...tables import at_level
-from ..numbers import Estimate, count, depth_range, estimate, length, smallest_kept_um
+from ..numbers import Estimate, count, depth_range, estimate, is_the_filter, length, smallest_kept_um, whole_of
 from ..segmentation import Segmentation
-from ..zones import plateau
+from ..zones import plateau, whole_domains
 from .section import Content
 
 
@@ -28,18 +28,22 @@ class Card:
     caveat: str
 
 
-def build(zones: pd.DataFrame, levels: dict[str, ObjectsMetadata], segmentation: Segmentation) -> Content:
+def build(
+    zones: pd.DataFrame, sizes: pd.DataFrame, levels: dict[str, ObjectsMetadata], segmentation: Segmentation
+) -> Content:
     """Return the cards."""
-    return Content({"cards": cards(zones, levels["calibrated"]), "segmentation": segmentation})
+    return Content({"cards": cards(zones, sizes, levels["calibrated"]), "segmentation": segmentation})
 
 
-def cards(zones: pd.DataFrame, objects: ObjectsMetadata) -> list[Card]:
+def cards(zones: pd.DataFrame, sizes: pd.DataFrame, objects: ObjectsMetadata) -> list[Card]:
     """Return the headline: the plateau, which is the last zone reached, and the smallest domain near the substrate.
 
     Parameters
     ----------
     zones : DataFrame
         ``zones.parquet``.
+    sizes : DataFrame
+        ``sizes.parquet``.
     objects : ObjectsMetadata
         Conditions of the calibrated level.
     """
@@ -76,7 +80,7 @@ def cards(zones: pd.DataFrame, objects: ObjectsMetadata) -> list[Card]:
             depth_range(first["from_um"], first["to_um"]),
             smallest,
             "µm",
-            _of_smallest(int(first["n_domains"]), dropped),
+            _of_smallest(smallest.value, whole_domains(sizes, first["zone"]), first["n_domains"], dropped),
         ),
     ]
 
@@ -86,12 +90,20 @@ def _card(title: str, place: str, number: Estimate, unit: str, caveat: str) -> C
     return Card(title, place, number.text, unit if known else "", number.interval, number.band, caveat)
 
 
-def _of_smallest(n_domains: int, dropped_um: float) -> str:
-    if not n_domains:
+def _of_smallest(um: float, whole: int, found: float, dropped_um: float) -> str:
+    if not found:
         return "No domain has its centre there."
+    if not whole:
+        return "Every domain there is cut by a face of the scan, so no size is known."
+    filtered = (
+        f"This is as small as the size filter allows: objects smaller than {length(dropped_um)} µm were discarded, so "
+        "smaller domains may exist."
+        if is_the_filter(um, dropped_um)
+        else f"Objects smaller than {length(dropped_um)} µm were discarded as noise."
+    )
     return (
-        f"A single domain out of {count(n_domains)} sets this number; see also the 10 % value and the median in the "
-        f"table of zones. Objects smaller than {length(dropped_um)} µm were discarded as noise."
+        f"A single domain out of {whole_of(whole, found)} sets this number; see also the 10 % value and the median in "
+        f"the table of zones. {filtered}"
     )
 
 

@@ -52,7 +52,8 @@ def profile_figure(profile: pd.DataFrame, zones: pd.DataFrame, breakpoints: pd.D
         zip(QUANTITIES, (BLUE, ORANGE, GREEN), strict=True), start=1
     ):
         x, y = _band(profile, name, factor)
-        band = go.Scatter(x=x, y=y, fill="toself", mode="lines", line={"width": 0}, fillcolor=faint(colour))
+        band = go.Scatter(x=x, y=y, fill="toself", mode="lines", fillcolor=faint(colour))
+        band.update(line={"width": 1, "color": faint(colour)})  # or a band thinner than a pixel would not be seen
         figure.add_trace(band.update(hoverinfo="skip", showlegend=False), row, 1)
         if row == 2:
             figure.add_traces(_distribution(bins), 2, 1)

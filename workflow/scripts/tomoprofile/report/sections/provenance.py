@@ -7,6 +7,7 @@ from typing import Any
 from ...domains.objects import ObjectsMetadata
 from ...tables import CALIBRATED
 from ...volume.store import Store
+from ..links import Links
 from ..numbers import scan_size, short
 from ..segmentation import Segmentation
 from .section import Content
@@ -20,6 +21,7 @@ def build(
     levels: dict[str, dict[str, ObjectsMetadata]],
     interface: dict[str, Any],
     software: str,
+    links: Links,
 ) -> Content:
     """Return names and values."""
     facts = {"scan": sample, **{str(name): str(value) for name, value in provenance.items()}}
@@ -34,7 +36,7 @@ def build(
             continue
         facts[f"substrate plane: {name.replace('_', ' ')}"] = _in_words(value)
     facts["tables written by tomoprofile"] = software
-    return Content({"facts": facts})
+    return Content({"facts": facts, "links": links})
 
 
 def _in_words(value: Any) -> str:
