@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tomoprofile.config import ProfileConfig
+from tomoprofile.config_profile import ProfileConfig
 from tomoprofile.domains.measures import nearest
 from tomoprofile.domains.objects import ObjectsMetadata, Runs, write_objects
 from tomoprofile.domains.runs import extract_runs

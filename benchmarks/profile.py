@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tomoprofile.config import ProfileConfig
+from tomoprofile.config_profile import ProfileConfig
 from tomoprofile.domains.objects import ObjectsMetadata, Runs, write_objects
 from tomoprofile.files import whole_file
 from tomoprofile.profile.depth import ProfileInputs, ProfileTables, profile_depth

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tomoprofile.config import Circle
+from tomoprofile.config_profile import Circle
 from tomoprofile.profile.masks import Grid, Space
 from tomoprofile.substrate.resin import Resin
 from tomoprofile.volume.plane import Plane

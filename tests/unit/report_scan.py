@@ -16,16 +16,19 @@ from model_facts import measured, model_facts, scores, write_bundle
 
 from tomoprofile.baselines.block import SegmentedScan, segment_block
 from tomoprofile.baselines.table import write_baselines
-from tomoprofile.config import ObjectsConfig, ProfileConfig
+from tomoprofile.config import ObjectsConfig
+from tomoprofile.config_profile import ProfileConfig
 from tomoprofile.domains.table import Level, Segmented, measure_domains
 from tomoprofile.files import temporary_folder
 from tomoprofile.phantom.geometry import VOID
 from tomoprofile.phantom.scan import Phantom, PhantomSettings, simulate
 from tomoprofile.profile.depth import ProfileInputs, ProfileTables, profile_depth
+from tomoprofile.profile.settings import read_settings
 from tomoprofile.report.outlines import draw_outlines
 from tomoprofile.report.results import SampleFiles
 from tomoprofile.samples import Scan
 from tomoprofile.substrate.interface import fit_interface
+from tomoprofile.substrate.sample import find_sample
 from tomoprofile.volume.store import open_store
 
 EDGE = 0.5
@@ -39,6 +42,8 @@ PROFILE = ProfileConfig(
     resamples=200,
     zones=[{"name": "interface", "from_um": 0, "to_um": ZONE_UM}, {"name": "bulk", "from_um": ZONE_UM}],
 )
+
+AUTO_PROFILE = ProfileConfig(resamples=200)
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ KINDS = {
     "depth against z": Kind(turned=lambda image: image.swapaxes(0, 1)[::-1]),
     "depth against y": Kind(turned=lambda image: image[:, ::-1]),
     "depth along x": Kind(turned=lambda image: image.swapaxes(1, 2)),
+    "no substrate": Kind(turned=lambda image: image[:, 20:], interface="none", profile=AUTO_PROFILE),
     "slice below": Kind(turned=lambda image: image.swapaxes(0, 1)[::-1], interface="slice:99:below"),
 }  # fmt: skip
 
@@ -113,7 +119,10 @@ def measure_scan(folder: Path, name: str) -> SampleFiles:
         known = measured(LEVELS["calibrated"], held_out=scores())
         write_bundle(files.segmenter, model_facts(measured={"domain": known}))
     resin = folder / "resin.npz"
-    fit_interface(files.volume, kind.interface, files.interface, resin)
+    if kind.interface == "none":
+        find_sample(files.volume, files.interface, resin)
+    else:
+        fit_interface(files.volume, kind.interface, files.interface, resin)
     measure_tables(files, resin, kind)
     return files
 
@@ -146,11 +155,12 @@ def measure_tables(files: SampleFiles, resin: Path, kind: Kind) -> None:
     inputs = ProfileInputs(files.objects, tables, files.interface, resin, mask=mask)
     out = ProfileTables(*(getattr(files, field.name) for field in fields(ProfileTables)))
     profile_depth(inputs, kind.profile, 1, out)
+    profile = read_settings(files.profile)
     scan = SegmentedScan(files.volume, files.probability, files.interface, resin, levels["calibrated"].probability)
     with temporary_folder(files.baselines) as block_folder:
-        block = segment_block(scan, kind.profile, objects, block_folder)
-        outlines = {name: draw_outlines(block, name, kind.profile.zones[0].to_um) for name in segmented.classes}
-        write_baselines(files.baselines, block, kind.profile, outlines)
+        block = segment_block(scan, profile, objects, block_folder)
+        outlines = {name: draw_outlines(block, name, profile.zones[0].to_um) for name in segmented.classes}
+        write_baselines(files.baselines, block, profile, outlines)
 
 
 def files_of(folder: Path, given: bool) -> SampleFiles:

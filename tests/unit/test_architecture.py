@@ -29,6 +29,7 @@ GROUND = {
     "files",
     "logs",
     "config",
+    "config_profile",
     "config_file",
     "samples",
     "cells",

@@ -11,7 +11,8 @@ from domains_scan import write_store
 from tomoprofile.baselines import block as block_module
 from tomoprofile.baselines.block import METHODS, SegmentedScan, choose_block, segment_block
 from tomoprofile.baselines.table import write_baselines
-from tomoprofile.config import ObjectsConfig, ProfileConfig
+from tomoprofile.config import ObjectsConfig
+from tomoprofile.config_profile import ProfileConfig
 from tomoprofile.errors import InputError, StageError
 from tomoprofile.profile.masks import Space
 from tomoprofile.report.outlines import draw_outlines

@@ -8,7 +8,8 @@ import pytest
 from domains_scan import write_store
 
 from benchmarks.acceptance import EXACT, gates
-from tomoprofile.config import ObjectsConfig, ProfileConfig
+from tomoprofile.config import ObjectsConfig
+from tomoprofile.config_profile import ProfileConfig
 from tomoprofile.domains.table import Level, Segmented, measure_domains
 from tomoprofile.layout import ScanLayout
 from tomoprofile.phantom.files import write_truth

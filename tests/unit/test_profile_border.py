@@ -9,7 +9,7 @@ import pytest
 from test_profile_depth import inputs_in, tables_in, write_runs
 
 from benchmarks.coverage import profile_of, realise
-from tomoprofile.config import Circle, ProfileConfig
+from tomoprofile.config_profile import Circle, ProfileConfig
 from tomoprofile.errors import StageError
 from tomoprofile.phantom.settings import PhantomSettings
 from tomoprofile.profile.depth import profile_depth

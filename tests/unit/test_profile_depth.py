@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from tomoprofile.config import ProfileConfig
+from tomoprofile.config_profile import ProfileConfig
 from tomoprofile.domains.measures import nearest
 from tomoprofile.domains.objects import ObjectsMetadata, Runs, write_objects
 from tomoprofile.domains.workers import workers_of

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from test_profile_depth import ONE_ZONE
 
-from tomoprofile.config import ProfileConfig
+from tomoprofile.config_profile import ProfileConfig
 from tomoprofile.domains.measures import nearest
 from tomoprofile.profile import domains
 from tomoprofile.profile.domains import Domains, diameter_edges_um, nearest_neighbours, sizes_table

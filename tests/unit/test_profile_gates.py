@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.coverage import profile_of, realise
-from tomoprofile.config import ProfileConfig
+from tomoprofile.config_profile import ProfileConfig
 from tomoprofile.phantom.settings import PhantomSettings
 from tomoprofile.volume.plane import Plane
 

@@ -9,7 +9,7 @@ from scipy.ndimage import label
 from test_profile_depth import inputs_in, runs_of, table_of, tables_in, write_runs
 from test_substrate_interface import store_of
 
-from tomoprofile.config import Circle, ProfileConfig
+from tomoprofile.config_profile import Circle, ProfileConfig
 from tomoprofile.errors import InputError
 from tomoprofile.phantom.geometry import DOMAIN
 from tomoprofile.phantom.scan import PhantomSettings, simulate

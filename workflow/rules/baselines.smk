@@ -10,6 +10,7 @@ rule compare_baselines:
         interface=SCAN.interface,
         resin=SCAN.resin,
         distances=substrate_distances,
+        profile=SCAN.profile,
         instances=entered_instances,
     output:
         table=ensure(SCAN.baselines, non_empty=True),
@@ -29,8 +30,7 @@ rule compare_baselines:
         probability=str(SCAN.probability.path),
         instances=instances,
         segmenter=segmenter_path,
-        profile=CONFIG.profile.model_dump(mode="json", include={"bin_um", "guard_um", "field_of_view", "zones"}),
         objects=CONFIG.objects.model_dump(mode="json", exclude={"label_volume", "slurm_workers", "band"}),
-        algorithm_version=3,
+        algorithm_version=4,
     script:
         "../scripts/compare_baselines.py"

@@ -17,6 +17,7 @@ SCRIPTS = str(Path(workflow.current_basedir).parent / "scripts")
 sys.path.insert(0, SCRIPTS)
 
 from tomoprofile.config import read_config
+from tomoprofile.config_profile import OF_RESULTS
 from tomoprofile.errors import TomoprofileError
 from tomoprofile.layout import BundleLayout, Layout
 from tomoprofile.run.claim import claimed, is_claimed_here, release
@@ -87,13 +88,13 @@ def any_of(samples):
 
 
 def model_settings(wildcards):
-    """Return all settings of the model that segments a scan."""
-    return CONFIG.models[scan_of(wildcards).model].model_dump(mode="json")
+    """Return the settings of the model that segments a scan on which its threshold depends."""
+    return CONFIG.models[scan_of(wildcards).model].model_dump(mode="json", exclude=OF_RESULTS)
 
 
 def training_settings(wildcards):
     """Return the settings of a model that training depends on."""
-    return CONFIG.models[wildcards.model].model_dump(mode="json", exclude={"window"})
+    return CONFIG.models[wildcards.model].model_dump(mode="json", exclude=OF_RESULTS | {"window"})
 
 
 def label_settings(wildcards):
@@ -108,10 +109,16 @@ def prediction_settings(wildcards):
     return CONFIG.models[scan_of(wildcards).model].model_dump(mode="json", include=settings)
 
 
+def profile_settings(wildcards):
+    """Return the settings of the profile of a scan, in which those of its model come first."""
+    return CONFIG.profile_of(scan_of(wildcards).model).model_dump(mode="json")
+
+
 def config_of_scan(wildcards):
-    """Return the configuration as far as it concerns a scan: of all models its own one."""
-    own = {name: model for name, model in CONFIG.models.items() if name == scan_of(wildcards).model}
-    return CONFIG.model_copy(update={"models": own}).model_dump(mode="json")
+    """Return the configuration as far as it concerns a scan: of all models its own one, and its profile."""
+    name = scan_of(wildcards).model
+    own = {one: model for one, model in CONFIG.models.items() if one == name}
+    return CONFIG.model_copy(update={"models": own, "profile": CONFIG.profile_of(name)}).model_dump(mode="json")
 
 
 def unless_kept(path):

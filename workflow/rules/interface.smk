@@ -13,7 +13,7 @@ rule fit_interface:
     benchmark:
         LAYOUT.benchmark("fit_interface", "{sample}")
     wildcard_constraints:
-        sample=any_of(scan.sample for scan in SCANS.values() if not scan.substrate_mask),
+        sample=any_of(scan.sample for scan in SCANS.values() if scan.has_plane and not scan.substrate_mask),
     conda:
         "../../envs/conda.yaml"
     threads: 1
@@ -26,6 +26,32 @@ rule fit_interface:
         algorithm_version=2,
     script:
         "../scripts/fit_interface.py"
+
+
+rule find_sample:
+    """Find the air around a sample without a substrate, and what was not reconstructed."""
+    input:
+        slabs=converted,
+    output:
+        interface=ensure(SCAN.interface, non_empty=True),
+        resin=ensure(SCAN.resin, non_empty=True),
+    log:
+        LAYOUT.log("find_sample", "{sample}"),
+    benchmark:
+        LAYOUT.benchmark("find_sample", "{sample}")
+    wildcard_constraints:
+        sample=any_of(scan.sample for scan in SCANS.values() if not scan.has_plane),
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        mem_mb=shard_memory(1500, 3),
+        runtime=scan_minutes(10, 0.5),
+    params:
+        volume=str(SCAN.volume.path),
+        algorithm_version=1,
+    script:
+        "../scripts/find_sample.py"
 
 
 rule enter_substrate:

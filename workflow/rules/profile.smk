@@ -33,9 +33,9 @@ rule profile_depth:
         runtime=scan_minutes(10, 0.5),
         dask_jobs=CONFIG.objects.slurm_workers,
     params:
-        profile=CONFIG.profile.model_dump(mode="json"),
+        profile=profile_settings,
         seed=CONFIG.seed,
         workers=str(SCAN.profile_workers),
-        algorithm_version=5,
+        algorithm_version=6,
     script:
         "../scripts/profile_depth.py"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tomoprofile.config import ProfileConfig
+from tomoprofile.config_profile import ProfileConfig
 from tomoprofile.domains.workers import workers_of
 from tomoprofile.logs import rule_logging
 from tomoprofile.profile.depth import ProfileInputs, ProfileTables, profile_depth

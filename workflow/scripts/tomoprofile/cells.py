@@ -10,12 +10,16 @@ import re
 from typing import NamedTuple
 
 INTERFACE_FORMS = (
-    "`auto`, `slice:INDEX`, `slice:INDEX:below`, `plane:nz,ny,nx,offset_um`, `mask:PATH` or `mask:FILE.h5:/DATASET`"
+    "`auto`, `slice:INDEX`, `slice:INDEX:below`, `plane:nz,ny,nx,offset_um`, `mask:PATH`, `mask:FILE.h5:/DATASET`, or, "
+    "without a substrate, `none`, `surface`, `face:AXIS=0` or `face:AXIS=end`"
 )
 MASK_FORMS = (
     "`PATH`, `instances:PATH`, `classes:PATH`, or `instances:PATH;classes:PATH`, each with `FILE.h5:/DATASET` for PATH "
     "where an HDF5 file needs it"
 )
+AXES = ("z", "y", "x")
+NO_PLANE = ("none", "surface")  # forms without a plane
+_ENDS = {"0": 1.0, "end": -1.0}
 _LENGTHS = (1e-6, 1e6)  # of the normal of a plane, in the unit it is written in
 _DATASET = re.compile(r"(.+\.\w+):(/.+)")
 _PARTS = re.compile(r";(?=instances:|classes:)")  # any other semicolon belongs to a path
@@ -74,10 +78,11 @@ def parse_interface(text: str) -> tuple[str, tuple[float, ...]]:
 
     Returns
     -------
-    kind : {"auto", "slice", "plane", "mask"}
+    kind : {"auto", "slice", "plane", "mask", "none", "surface", "face"}
     numbers : tuple of float
-        ``()`` for auto and mask; ``(index, sign)`` for a slice, sign +1 when the resin lies at larger z; ``(nz, ny, nx,
-        offset_um)`` for a plane whose normal points into the resin.
+        ``()`` for auto, mask, none and surface; ``(index, sign)`` for a slice, sign +1 when the resin lies at larger z;
+        ``(nz, ny, nx, offset_um)`` for a plane whose normal points into the resin; ``(axis, sign)`` for a face of the
+        scan, sign +1 for the one at 0.
 
     Raises
     ------
@@ -86,14 +91,18 @@ def parse_interface(text: str) -> tuple[str, tuple[float, ...]]:
     """
     kind, _, rest = text.partition(":")
     try:
-        if text == "auto":
-            return "auto", ()
+        if text in ("auto", *NO_PLANE):
+            return text, ()
         if kind == "mask" and parse_mask(rest).binary:
             return "mask", ()
         if kind == "slice":
             index, _, side = rest.partition(":")
             if side in {"", "below"}:
                 return "slice", (float(int(index)), -1.0 if side else 1.0)
+        if kind == "face":
+            axis, _, end = rest.partition("=")
+            if axis in AXES and end in _ENDS:
+                return "face", (float(AXES.index(axis)), _ENDS[end])
         if kind == "plane":
             numbers = tuple(float(part) for part in rest.split(","))
             lengths = _LENGTHS[0] <= math.hypot(*numbers[:3]) <= _LENGTHS[1]

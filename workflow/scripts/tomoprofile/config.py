@@ -13,16 +13,14 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
-    Discriminator,
     Field,
-    Tag,
     TypeAdapter,
     ValidationError,
     field_validator,
     model_validator,
 )
 
+from .config_profile import Micrometres, OfResults, ProfileConfig, Section, Words
 from .errors import ConfigError, Fault
 from .names import possible_names, possible_path
 from .texts import shown
@@ -35,20 +33,12 @@ OPENVINO = "openvino"  # an optional package
 # Bounds of what is counted or sized by: beyond any scan, and small enough to finish.
 Count = Annotated[int, Field(le=1_000_000)]
 Slices = Annotated[int, Field(le=100_000)]
-Micrometres = Annotated[float, Field(le=1e7)]
 FilePath = Annotated[str, AfterValidator(possible_path)]
-Thickness = Annotated[Micrometres, Field(ge=1e-3)]
 
 Window = Annotated[
     Slices,
     Field(ge=32, description="Largest side in voxels of the blended windows of prediction; they shrink to fit."),
 ]
-
-
-class Section(BaseModel):
-    """A part of the configuration; unknown keys are errors, because a typo must not pass silently."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class StoreConfig(Section):
@@ -120,7 +110,7 @@ class AugmentConfig(Section):
     )
 
 
-class UNetConfig(Section):
+class UNetConfig(OfResults):
     """A pretrained 2-D U-Net, fine-tuned on a few labelled slices."""
 
     method: Literal["unet"] = "unet"
@@ -239,7 +229,7 @@ class UNetConfig(Section):
         return self
 
 
-class BundleConfig(Section):
+class BundleConfig(OfResults):
     """A model of an earlier run, used without further training; every scan is compared with those it has seen."""
 
     method: Literal["bundle"] = "bundle"
@@ -283,7 +273,7 @@ class PredictConfig(Section):
         return self
 
 
-class ThresholdConfig(Section):
+class ThresholdConfig(OfResults):
     """A global threshold: a simple baseline that fails inside domains with fringes."""
 
     method: Literal["otsu", "threshold_fill"] = Field(
@@ -346,66 +336,6 @@ class ObjectsConfig(Section):
         return self
 
 
-class Zone(Section):
-    """A depth range that is summarised in one row."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description="Name of the zone in tables and report.")
-    from_um: Micrometres = Field(ge=0, description="Nearest distance from the substrate.")
-    to_um: Micrometres | None = Field(None, description="Farthest distance; empty: to the end of the scan.")
-
-    @model_validator(mode="after")
-    def _has_thickness(self) -> Zone:
-        if self.to_um is not None and self.to_um <= self.from_um:
-            raise ValueError(f"zone {self.name!r} ends at {self.to_um} um, before it begins at {self.from_um} um")
-        return self
-
-
-class Circle(Section):
-    """The part of every slice that was reconstructed."""
-
-    radius_um: Micrometres = Field(gt=0, description="Radius of the circle.")
-    centre_um: tuple[float, float] | None = Field(
-        None, description="Centre `[y, x]`, from the outer corner of the slice; empty: the middle of the slice."
-    )
-
-
-class ProfileConfig(Section):
-    """Depth bins, zones and intervals."""
-
-    bin_um: Thickness = Field(
-        5.0,
-        description="Thickness of a depth bin. Breakpoints are sought in layers of a fifth of it (at least one "
-        "voxel) and lie at least one bin apart.",
-    )
-    guard_um: Micrometres = Field(
-        0.0, ge=0, description="Depths closer to the substrate than this are left out of the profile."
-    )
-    field_of_view: Annotated[
-        Annotated[Literal["auto", "all", "cylinder"], Tag("named_view")] | Annotated[Circle, Tag("own_view")],
-        Discriminator(lambda value: "own_view" if isinstance(value, dict | Circle) else "named_view"),
-    ] = Field(
-        "auto",
-        description="Which voxels were reconstructed. `auto`: those inside a circle if the slices hold a single value "
-        "outside of it, else all; `all`; `cylinder`: the largest circle in each slice; or a given circle, as in "
-        "`{radius_um: 400, centre_um: [512, 500]}`.",
-    )
-    zones: tuple[Zone, ...] = Field(
-        (
-            Zone(name="interface", from_um=0, to_um=27),
-            Zone(name="transition", from_um=27, to_um=80),
-            Zone(name="bulk", from_um=80, to_um=None),
-        ),
-        min_length=1,
-        description="Depth ranges that are summarised; the last one is the plateau shown in the headline.",
-    )
-    block_um: Thickness = Field(
-        30.0,
-        description="Side of the lateral blocks of the bootstrap; at least 10 mean diameters. The field of view "
-        "should hold nine or more blocks.",
-    )
-    resamples: int = Field(1000, ge=100, le=100_000, description="Bootstrap resamples behind each interval.")
-
-
 class ReportConfig(Section):
     """The report pages."""
 
@@ -440,6 +370,16 @@ class Config(Section):
     profile: ProfileConfig = ProfileConfig()
     report: ReportConfig = ReportConfig()
 
+    def profile_of(self, model: str) -> ProfileConfig:
+        """Return the settings of the profile of the scans of a model: its own keys, and the rest from ``profile``."""
+        own = self.models[model].profile if model in self.models else None
+        told = {name: getattr(own, name) for name in own.model_fields_set} if own else {}
+        return self.profile.model_copy(update=told)
+
+    def words_of(self, model: str) -> Words:
+        """Return the words for the scans of a model."""
+        return self.models[model].words if model in self.models else Words()
+
     @model_validator(mode="after")
     def _neighbours_lie_in_the_next_slab(self) -> Config:
         reach = max((model.neighbours for model in self.models.values() if isinstance(model, UNetConfig)), default=0)
@@ -472,9 +412,10 @@ def read_config(raw: dict[str, Any], source: str = "config/config.yaml") -> Conf
 
 
 def _config_fault(item: dict[str, Any], source: str) -> Fault:
-    path = [part for part in item["loc"] if part != "[key]"]
-    if path[:1] == ["models"] or path[:2] == ["profile", "field_of_view"]:
-        del path[2:3]  # the tag by which the kind of section was chosen, which the user never wrote
+    # Without the tags by which the kind of a section or value was chosen, which the user never wrote.
+    path = [part for part in item["loc"] if not str(part).startswith("[")]
+    if path[:1] == ["models"]:
+        del path[2:3]
     key = ".".join(str(part) for part in path)
     where = f"{source}: {key}" if key else source
     if item["type"] == "extra_forbidden":

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from .cells import MASK_FORMS, MaskImage, OwnMask, parse_interface, parse_mask
+from .cells import MASK_FORMS, NO_PLANE, MaskImage, OwnMask, parse_interface, parse_mask
 from .errors import ConfigError, Fault
 from .files import whole_file
 from .logs import LOG
@@ -68,7 +68,8 @@ class Scan(BaseModel):
         "depth 0 is its face towards the substrate in slices of smaller index (`slice:INDEX:below`: of larger index); "
         "slices count from 0 along z; `plane:nz,ny,nx,offset_um` is a plane whose normal points into the resin; "
         "`mask:PATH` or `mask:FILE.h5:/DATASET` is a segmentation of a rough or curved "
-        "substrate, see below.",
+        "substrate, see below. Without a substrate: `none` (no depth, and one zone, the whole sample), or "
+        "depth from a face of the scan, `face:z=0` or `face:z=end` (also y, x), or from the sample's own `surface`.",
     )
     labels: str = Field(
         "",
@@ -115,6 +116,11 @@ class Scan(BaseModel):
     def has_instances(self) -> bool:
         """Whether the given mask has objects that are labelled already."""
         return self.own_mask is not None and self.own_mask.instances is not None
+
+    @property
+    def has_plane(self) -> bool:
+        """Whether depth begins at a plane or the surface of a mask: what a fit, or the sheet, says of a substrate."""
+        return self.interface not in NO_PLANE
 
     @property
     def substrate_mask(self) -> MaskImage | None:

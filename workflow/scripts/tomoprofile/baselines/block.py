@@ -16,13 +16,15 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from ..config import ObjectsConfig, ProfileConfig, ThresholdConfig
+from ..config import ObjectsConfig, ThresholdConfig
+from ..config_profile import ProfileConfig
 from ..domains.objects import Runs, iter_runs, read_objects_metadata
 from ..domains.table import Level, Segmented, measure_domains
 from ..errors import Fault, StageError
 from ..layout import ScanLayout
 from ..logs import LOG
 from ..profile.masks import Floats, Grid, Ints, Space
+from ..profile.ranges import EVERYWHERE_UM
 from ..segment.threshold import fit_threshold, predict_by_threshold
 from ..substrate.resin import Resin
 from ..tables import CALIBRATED, DOMAINS, of_class, read_rows
@@ -216,6 +218,8 @@ def choose_block(space: Space, most_voxels: int) -> Window:
     shape, plane, circle = space.shape, space.plane, space.view.circle
     if math.prod(shape) <= most_voxels:
         return slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])
+    if plane.axis is None:
+        return _cube(space, most_voxels)
     deep = _along_depth(space)
     first, second = (axis for axis in range(3) if axis != plane.axis)
     sizes = list(shape)
@@ -229,6 +233,30 @@ def choose_block(space: Space, most_voxels: int) -> Window:
     starts[plane.axis] = deep.start
     if circle is not None and circle.centre_um is not None:
         _fit_into_circle(space, circle.radius_um, circle.centre_um, starts, sizes)
+    z, y, x = (slice(start, start + size) for start, size in zip(starts, sizes, strict=True))
+    return z, y, x
+
+
+def _cube(space: Space, most_voxels: int) -> Window:
+    """Return a cube in the middle of a scan, inside its circle where it has one; longer where a side is short."""
+    shape, circle = space.shape, space.view.circle
+    sizes = list(shape)
+    if circle is not None:
+        reach = circle.radius_um * math.sqrt(2)
+        sizes[1:] = [
+            max(1, min(n, int(reach / edge))) for n, edge in zip(shape[1:], space.voxel_size_um[1:], strict=True)
+        ]
+    left = most_voxels
+    for done, axis in enumerate(sorted(range(3), key=lambda i: sizes[i])):
+        sizes[axis] = min(sizes[axis], max(1, int(left ** (1 / (3 - done)) + 1e-9)))
+        left //= sizes[axis]
+    middles = [n / 2 for n in shape]
+    if circle is not None and circle.centre_um is not None:
+        middles[1:] = [at / edge for at, edge in zip(circle.centre_um, space.voxel_size_um[1:], strict=True)]
+    starts = [
+        int(min(max(round(middle - size / 2), 0), n - size))
+        for middle, size, n in zip(middles, sizes, shape, strict=True)
+    ]
     z, y, x = (slice(start, start + size) for start, size in zip(starts, sizes, strict=True))
     return z, y, x
 
@@ -269,8 +297,10 @@ def _fit_into_circle(
 def _bins_of(space: Space, window: Window, profile: ProfileConfig) -> Grid:
     """Return the bins of the profile in one lateral block, counting only a window."""
     seen = replace(space, view=space.view.within(window[1], window[2]))
-    n_bins = max(1, math.floor((space.deepest_um - profile.guard_um) / profile.bin_um) + 1)
-    borders = profile.guard_um + profile.bin_um * np.arange(n_bins + 1)
+    borders = EVERYWHERE_UM
+    if space.plane.has_depth:
+        n_bins = max(1, math.floor((space.deepest_um - profile.guard_um) / profile.bin_um) + 1)
+        borders = profile.guard_um + profile.bin_um * np.arange(n_bins + 1)
     widest = max(n * edge for n, edge in zip(space.shape, space.voxel_size_um, strict=True))
     return Grid.dividing(seen, borders, widest)
 
@@ -278,8 +308,7 @@ def _bins_of(space: Space, window: Window, profile: ProfileConfig) -> Grid:
 def _cut_block(scan: SegmentedScan, grid: Grid, window: Window, folder: Path) -> Block:
     """Copy a window of a scan: grey values, its own masks, and its plane."""
     plane = grid.plane
-    offset_um = plane.offset_um - float(np.dot(plane.normal, _origin_um(window, grid)))
-    Plane(plane.normal, offset_um).save(ScanLayout(folder).interface)
+    plane.in_window(_origin_um(window, grid)).save(ScanLayout(folder).interface)
     block = Block(folder, window, grid, scan.levels, {})
     _copy(scan.volume, window, block.volume)
     _copy(scan.probability, window, block.mask(OWN), tuple(scan.levels))

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from ..config import ProfileConfig
+from ..config_profile import ProfileConfig
 from ..files import read_record
 from ..profile.masks import Floats, Grid, Ints, Space
 from ..substrate.resin import Resin
@@ -106,8 +106,8 @@ def _rows(
     rows = pd.DataFrame(
         {
             "method": method,
-            "depth_lo_um": grid.borders_um[:-1],
-            "depth_hi_um": grid.borders_um[1:],
+            "depth_lo_um": _known(grid.borders_um[:-1]),
+            "depth_hi_um": _known(grid.borders_um[1:]),
             "resin_um3": resin * grid.voxel_um3,
             "volume_ratio": domain / np.maximum(resin, 1),
             "mean_equivalent_diameter_um": known(sums(weight * diameter), sums(weight)),
@@ -125,12 +125,17 @@ def large_found(own: pd.DataFrame, found: pd.DataFrame, near_um: float) -> list[
 
     A domain is found when the method has one over 10 µm with its centroid inside the sphere of equal volume.
     """
-    wanted = own[(own["equivalent_diameter_um"] > LARGE_UM) & (own["depth_um"] < near_um)]
+    wanted = own[(own["equivalent_diameter_um"] > LARGE_UM) & ~(own["depth_um"] >= near_um)]
     large = found[found["equivalent_diameter_um"] > LARGE_UM]
     if large.empty or wanted.empty:
         return [0, len(wanted)]
     distance, _ = cKDTree(large[list(_CENTROID)].to_numpy()).query(wanted[list(_CENTROID)].to_numpy())
     return [int((distance < wanted["equivalent_diameter_um"] / 2).sum()), len(wanted)]
+
+
+def _known(borders_um: Floats) -> Floats:
+    """Return borders of bins; NaN for those of a scan without depth."""
+    return np.where(np.isfinite(borders_um), borders_um, np.nan)
 
 
 def _read(block: Block, found: Found) -> pd.DataFrame:

@@ -75,7 +75,15 @@ class Frame:
             columns |= values(sums, self.grey, self.reference)
             if self.is_mask:
                 columns["confidence"] = np.full(len(sums), np.nan)
+        if not self.plane.has_depth:
+            columns["depth_um"] = _null(len(sums))
+        if sums.detailed and self.plane.axis is None:
+            columns["tilt_deg"] = _null(len(sums))
         return columns
+
+
+def _null(n: int) -> np.ndarray:
+    return np.full(n, None, object)
 
 
 def flags(sums: Sums, of_scan: str) -> list[str]:
@@ -215,7 +223,7 @@ def border(sums: Sums, shape: tuple[int, int, int], plane: Plane) -> Columns:
     n - b - 1 places where it touches neither end, so that nothing of it can be missing, out of n places in all. The
     weight is the product of n / (n - b - 1) over the two axes along the substrate, and 0 for domains that touch one of
     the four faces across them (Miles 1974; Lantuejoul 1980). A domain that touches a face along the direction of depth
-    keeps its weight and is on the border.
+    keeps its weight and is on the border. Where depth has no one direction, the weight is over all three axes.
     """
     start, stop = sums.box[:, :3], sums.box[:, 3:]
     touches = (start == 0) | (stop == np.array(shape))

@@ -310,7 +310,8 @@ def _write_table(out: Path, found: Sequence[Found], frame: Frame) -> None:
             columns["label"] = one.label
     together = {name: np.concatenate([columns[name] for columns in rows]) for name in rows[0]}
     facts = facts_of(one.metadata for one in found)
-    facts["interface"] = {"normal": frame.plane.normal, "offset_um": frame.plane.offset_um}
+    if frame.plane.axis is not None:
+        facts["interface"] = {"normal": frame.plane.normal, "offset_um": frame.plane.offset_um}
     (DOMAINS if found[0].sums.detailed else BAND).write(out, together, facts, frame.grey.unit)
 
 

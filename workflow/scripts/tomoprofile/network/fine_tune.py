@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..config import UNetConfig, digest
+from ..config_profile import OF_RESULTS
 from ..errors import Fault, InputError
 from ..labels.classes import BACKGROUND, DOMAIN, IGNORE, Classes
 from ..labels.training_set import LabelledSlice, TrainingSet, read_training_set
@@ -53,7 +54,7 @@ def fine_tune(training_set: Path, config: UNetConfig, seed: int, out: Path, thre
     training = read_training_set(training_set)
     held_out = training.part(held_out=True)
     content = hashlib.sha256(training_set.read_bytes()).hexdigest()
-    identity = digest([content, config.model_dump(mode="json"), seed, __version__])
+    identity = digest([content, config.model_dump(mode="json", exclude=OF_RESULTS), seed, __version__])
     checkpoint = out.with_name(out.name + ".checkpoint.pt")
     network = initial_network(config)
     trainer = Trainer(network, config, CropSampler(training, config, seed), held_out, checkpoint, identity)
@@ -67,7 +68,7 @@ def fine_tune(training_set: Path, config: UNetConfig, seed: int, out: Path, thre
         classes=tuple(config.classes),
         measured=_scored(calibrated, training, Classes.of(config)),
         seen=remember(training.seen, _shown(calibrated) or _looked_at(trainer, network, training)),
-        conditions={**config.model_dump(mode="json"), "seed": seed},
+        conditions={**config.model_dump(mode="json", exclude=OF_RESULTS), "seed": seed},
         base=config.base,
         labels=LabelFacts(**training.facts),
         learning_curve=tuple(CurvePoint(**point) for point in trainer.curve),

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..config import ProfileConfig
+from ..config_profile import ProfileConfig
 from ..domains.objects import ObjectsMetadata, read_objects_metadata
 from ..domains.workers import Here, Workers
 from ..errors import Fault, InputError, StageError
@@ -27,7 +27,8 @@ from .doubts import Doubts
 from .estimators import Tallies, draw_blocks, estimate
 from .exposure import Exposure
 from .masks import Grid, Ints, Space
-from .ranges import Ranges, bin_ranges, layer_borders, layer_ranges, zone_ranges
+from .ranges import EVERYWHERE_UM, Ranges, bin_ranges, layer_borders, layer_ranges, zone_ranges
+from .settings import facts_of, settled
 
 _DOMAIN_COLUMNS = (
     "voxels",
@@ -114,7 +115,9 @@ def profile_depth(
     box: exact inside it, an approximation for objects that reach out of the circle.
     """
     conditions = _conditions(inputs.objects)
-    space = _space(inputs, next(iter(conditions.values()))[CALIBRATED], config)
+    given, space = config, _space(inputs, next(iter(conditions.values()))[CALIBRATED], config)
+    config = settled(given, space, {name: _calibrated(inputs, name) for name in conditions})
+    LOG.info("bins of %s um, blocks of %s um, zones %s", config.bin_um, config.block_um, config.zones)
     doubts = _doubts(inputs, space)
     tables: dict[str, list[pd.DataFrame]] = {}
     classes = {}
@@ -127,8 +130,8 @@ def profile_depth(
         LOG.warning("the scan does not reach the zone %s: its row is empty", config.zones[-1].name)
     facts = {
         "classes": classes,
-        "plane": {"normal": space.plane.normal, "offset_um": space.plane.offset_um},
-        "settings": config.model_dump(mode="json"),
+        "plane": _plane_of(space),
+        **facts_of(given, config, space.plane.has_depth),
         "seed": seed,
         "field_of_view": space.view.circle.model_dump() if space.view.circle else "all",
         "air_left_out": bool(space.resin.air.any()),
@@ -168,8 +171,9 @@ class _Counted:
         """Count voxels, domains and pairs of points of a class."""
         domains = {level: _read_domains(inputs.domains[level], name, level) for level in LEVELS}
         whole_um = space.whole_objects_um(_largest_radius_um(domains[CALIBRATED]))
-        thinnest_um = space.voxel_size_um[space.plane.axis]
-        borders_um, bins_um = layer_borders(space.deepest_um, *whole_um, thinnest_um, config)
+        borders_um = bins_um = EVERYWHERE_UM
+        if space.plane.has_depth:
+            borders_um, bins_um = layer_borders(space.deepest_um, *whole_um, space.thinnest_um, config)
         grid = Grid.dividing(space, borders_um, config.block_um)
         zones = zone_ranges(grid, config.zones)
         counts = count_scan(inputs.objects, name, grid, zones.holds, workers)
@@ -233,12 +237,10 @@ def _tables(counted: _Counted, doubts: Doubts, config: ProfileConfig) -> dict[st
     """Return the tables by their names."""
     exposure, grid = counted.exposure, counted.exposure.grid
     names = [zone.name for zone in config.zones]
-    layers = counted.tallies(layer_ranges(grid), CALIBRATED)
-    bends = (layers, grid.borders_um, config.bin_um, grid.voxel_um3, exposure.draws, doubts.of_model)
     return {
         "profile": _profile_table(counted, doubts),
         "zones": _zones_table(names, counted, doubts),
-        "breakpoints": breakpoints_table(*bends),
+        "breakpoints": _breakpoints_table(counted, doubts, config.bin_um),
         "correlation": correlation_table(names, grid, *counted.pairs, exposure.draws),
         "sizes": sizes_table(names, counted.zones, counted.found[CALIBRATED], exposure),
     }
@@ -260,11 +262,25 @@ def _zones_table(names: list[str], counted: _Counted, doubts: Doubts) -> pd.Data
     return table.rename(columns={"depth_lo_um": "from_um", "depth_hi_um": "to_um"}).assign(zone=names * len(LEVELS))
 
 
+def _breakpoints_table(counted: _Counted, doubts: Doubts, bin_um: float) -> pd.DataFrame:
+    """Return where the profile bends: no rows without depth, along which it could."""
+    exposure, grid = counted.exposure, counted.exposure.grid
+    layers = counted.tallies(layer_ranges(grid), CALIBRATED)
+    table = breakpoints_table(layers, grid.borders_um, bin_um, grid.voxel_um3, exposure.draws, doubts.of_model)
+    return table if grid.plane.has_depth else table.iloc[:0]
+
+
+def _plane_of(space: Space) -> dict[str, Any] | None:
+    if space.plane.axis is None:
+        return None
+    return {"normal": space.plane.normal, "offset_um": space.plane.offset_um}
+
+
 def _facts_of(exposure: Exposure) -> dict[str, Any]:
     near_um, far_um = exposure.whole_um
     return {
         "blocks": exposure.grid.n_blocks,
-        "whole_objects_um": [near_um if np.isfinite(near_um) else None, far_um],
+        "whole_objects_um": [end if np.isfinite(end) else None for end in (near_um, far_um)],
     }
 
 
@@ -301,6 +317,10 @@ def _read_domains(path: Path, name: str, level: str) -> pd.DataFrame:
     columns = ("class", *_DOMAIN_COLUMNS)
     table = DOMAINS.read(path, (*columns, "nearest_um")) if level == CALIBRATED else BAND.read(path, columns)
     return of_class(table, name)
+
+
+def _calibrated(inputs: ProfileInputs, name: str) -> pd.DataFrame:
+    return _read_domains(inputs.domains[CALIBRATED], name, CALIBRATED)
 
 
 def _largest_radius_um(domains: pd.DataFrame) -> float:

@@ -166,7 +166,8 @@ def distance_to_border_um(grid: Grid, z_um: Floats, y_um: Floats, x_um: Floats) 
     position = (z_um, y_um, x_um)
     sides = [n * edge for n, edge in zip(grid.shape, grid.voxel_size_um, strict=True)]
     distance = np.minimum.reduce([np.minimum(at, side - at) for at, side in zip(position, sides, strict=True)])
-    return np.minimum.reduce([distance, grid.view.inward_um(y_um, x_um), grid.plane.depth_um(*position)])
+    # The depth is NaN where there is no substrate to be near to.
+    return np.fmin.reduce([distance, grid.view.inward_um(y_um, x_um), grid.plane.depth_um(*position)])
 
 
 def diameter_edges_um(found: Domains) -> Floats:

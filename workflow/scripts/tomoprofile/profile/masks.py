@@ -7,6 +7,7 @@ holds its centroid is counted, so numbers of objects and volumes of resin end at
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,12 +15,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..config import Circle
+from ..config_profile import Circle
 from ..substrate.resin import Resin
 from ..volume.plane import Plane, distance_at
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+
+MOST_BLOCKS = 1000  # of a scan in which depth has no one direction: more do not make intervals better
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,11 @@ class Space:
         return float(np.prod(self.voxel_size_um))
 
     @property
+    def thinnest_um(self) -> float:
+        """Voxel edge along the depth; the smallest one where depth has no one direction."""
+        return min(self.voxel_size_um) if self.plane.axis is None else self.voxel_size_um[self.plane.axis]
+
+    @property
     def deepest_um(self) -> float:
         """Largest depth in the scan."""
         return float(max(depths.max() for depths in self.plane.end_depths_um(self.shape, self.voxel_size_um)))
@@ -142,7 +150,10 @@ class Space:
 
         The near end is open, and so has a limit, only when the substrate lies wholly outside the scan. A centroid may
         lie half a voxel beyond, in a voxel whose centre does not: a sphere there still loses no voxel to the end.
+        Where depth has no one direction, weights correct for cuts at all six faces, and there are no such limits.
         """
+        if self.plane.axis is None:
+            return -np.inf, np.inf
         near, far = self.plane.end_depths_um(self.shape, self.voxel_size_um)
         near_um = float(near.max()) + radius_um if near.min() > 0 else -np.inf
         return near_um, float(far.min()) - radius_um
@@ -168,8 +179,13 @@ class Grid(Space):
 
     @classmethod
     def dividing(cls, space: Space, borders_um: Floats, block_um: float) -> Grid:
-        """Divide the two axes along the substrate into equal blocks, as many as fit with sides >= ``block_um``."""
+        """Divide the axes across the depth into equal blocks, as many as fit with sides >= ``block_um``.
+
+        Where depth has no one direction, these are all three axes.
+        """
         blocks: list[Ints] = []
+        if space.plane.axis is None:
+            block_um = max(block_um, (math.prod(space.shape) * space.voxel_um3 / MOST_BLOCKS) ** (1 / 3))
         n_blocks = 1
         for axis, n in enumerate(space.shape):
             if axis == space.plane.axis:
@@ -249,7 +265,10 @@ class Grid(Space):
             for position, edge, n in zip((z_um, y_um, x_um), self.voxel_size_um, self.shape, strict=True)
         )
         centre = ((index + 0.5) * edge for index, edge in zip((z, y, x), self.voxel_size_um, strict=True))
-        layer = np.searchsorted(self.borders_um, self.plane.depth_um(*centre), side="right") - 1
+        if self.plane.has_depth:
+            layer = np.searchsorted(self.borders_um, self.plane.depth_um(*centre), side="right") - 1
+        else:
+            layer = np.zeros(len(z), np.int64)
         block = self.blocks[0][z] + self.blocks[1][y] + self.blocks[2][x]
         counts = (layer >= 0) & (layer < self.n_layers) & ~self.resin.is_air(z, y, x)
         counts &= (x >= self.view.x_start[y]) & (x < self.view.x_stop[y])

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import ProfileConfig, Zone
+from ..config_profile import ProfileConfig, Zone
 from .masks import Floats, Grid, Ints
 
 LAYERS_PER_BIN = 5  # breaks lie between layers: 1 um with the default bins, well below the 3 um tolerance
+EVERYWHERE_UM = np.array([-np.inf, np.inf])  # borders of the one layer of a scan without depth
 LEAST_EXPOSURE = 0.01  # of the largest bin; smaller bins at the ends, such as the corners of a tilted scan, are dropped
 
 
@@ -47,7 +48,7 @@ def layer_borders(
     thinnest_um : float
         A layer thinner than a voxel would hold voxels by chance.
     config : ProfileConfig
-        Bins, guard and zones.
+        Bins, guard and zones, in numbers.
     """
     n_bins = max(1, int(np.floor((deepest_um - config.guard_um) / config.bin_um)) + 1)
     per_bin = int(np.clip(config.bin_um / thinnest_um + 1e-9, 1, LAYERS_PER_BIN))
@@ -59,6 +60,8 @@ def layer_borders(
 
 def bin_ranges(grid: Grid, bins_um: Floats, resin: Ints) -> Ranges:
     """Return the bins between borders, without those at the ends that hold hardly any resin (layers, blocks)."""
+    if not grid.plane.has_depth:
+        return _everywhere()
     ranges = _ranges(grid, bins_um[:-1], bins_um[1:])
     exposure = (ranges.holds @ resin).sum(axis=1)
     kept = np.flatnonzero(exposure >= LEAST_EXPOSURE * exposure.max())
@@ -67,11 +70,18 @@ def bin_ranges(grid: Grid, bins_um: Floats, resin: Ints) -> Ranges:
 
 
 def zone_ranges(grid: Grid, zones: tuple[Zone, ...]) -> Ranges:
-    """Return the zones; one that is open at its end has NaN there."""
+    """Return the zones; one that is open at its end has NaN there. Without depth the one zone has no ends at all."""
+    if not grid.plane.has_depth:
+        return _everywhere()
     low = np.array([zone.from_um for zone in zones], np.float64)
     high = np.array([np.inf if zone.to_um is None else zone.to_um for zone in zones])
     ranges = _ranges(grid, low, high)
     return Ranges(low, np.where(np.isfinite(high), high, np.nan), ranges.holds)
+
+
+def _everywhere() -> Ranges:
+    unknown = np.full(1, np.nan)
+    return Ranges(unknown, unknown, np.ones((1, 1), bool))
 
 
 def layer_ranges(grid: Grid) -> Ranges:

@@ -123,6 +123,11 @@ def read_cut(
     return Cut(axis, index, at_um, (edges[rows], edges[columns]), grey, measured, plane.depth_um(*position))
 
 
+def within(depth_um: Any, depths: tuple[float, float]) -> Any:
+    """Return which depths lie in a range; without any depth, NaN, all do."""
+    return ~((depth_um < depths[0]) | (depth_um >= depths[1]))
+
+
 def choose_box(cut: Cut, runs: pd.DataFrame, plane: Plane, depths: tuple[float, float], at_interface: bool) -> Box:
     """Return the square of the zoom, around the largest cross-section in the zone."""
     axes = [axis for axis in range(3) if axis != cut.axis]
@@ -131,11 +136,11 @@ def choose_box(cut: Cut, runs: pd.DataFrame, plane: Plane, depths: tuple[float, 
     least = _BOX_LEAST_VOXELS * max(cut.edges)
     side = min(max(_BOX_DIAMETERS * diameter, least), _BOX_MOST_SHARE * min(high, wide))
     if middle is None:
-        inside = (cut.depth_um >= depths[0]) & (cut.depth_um < depths[1])
+        inside = within(cut.depth_um, depths)
         places = np.argwhere(inside) if inside.any() else np.array([[n / 2 for n in cut.grey.shape]])
         middle = (places.mean(axis=0) + 0.5) * cut.edges
     row, column = middle
-    if at_interface:
+    if at_interface and plane.axis is not None:
         along = axes.index(plane.axis)
         sign = math.copysign(1.0, plane.normal[plane.axis])
         at = np.array([row, column])
@@ -175,7 +180,7 @@ def _largest_cross_section(
     sums = parts.groupby("domain_id").sum()
     middle = sums[["row", "column"]].to_numpy() / sums[["area"]].to_numpy()
     depth = cut.depth_um[tuple(np.round(middle).astype(int).T)]
-    inside = (depth >= depths[0]) & (depth < depths[1])
+    inside = within(depth, depths)
     if not inside.any():
         return 0.0, None
     best = int(np.argmax(np.where(inside, sums["area"], 0)))
@@ -241,7 +246,7 @@ def arrow_into_resin(line: tuple[float, ...] | None, cut: Cut, plane: Plane, vie
     view : Box
         Its sides decide how long the arrow is.
     """
-    if line is None:
+    if line is None or plane.axis is None:
         return None
     rows, columns = (axis for axis in range(3) if axis != cut.axis)
     into = np.array([plane.normal[columns], plane.normal[rows]])

@@ -8,7 +8,7 @@ from typing import Any
 from ..baselines.block import METHODS, Block
 from ..volume.plane import Plane
 from ..volume.store import open_store
-from .cuts import choose_box, crop, draw_contours, read_cut, scale_bar_um, substrate_line
+from .cuts import choose_box, crop, draw_contours, read_cut, scale_bar_um, substrate_line, within
 from .images import exact, grey_window
 
 
@@ -41,7 +41,7 @@ def draw_outlines(block: Block, name: str, near_um: float | None) -> dict[str, A
             record = {
                 "place": f"{'zyx'[axis]} = {index + block.window[axis].start}",
                 "view": [box.x, box.y, box.width, box.height],
-                "image": exact(crop(cut.grey, box, cut.edges), grey_window(cut.grey, cut.depth_um > 0)),
+                "image": exact(crop(cut.grey, box, cut.edges), grey_window(cut.grey, ~(cut.depth_um <= 0))),
                 "substrate": substrate_line(cut, plane, box),
                 "bar_um": scale_bar_um(box.width),
                 "outlines": {},
@@ -56,7 +56,7 @@ def _cut_index(block: Block, name: str, axis: int, n: int, edge: float, depths: 
     centroid = f"centroid_{'zyx'[axis]}_um"
     for method in METHODS:
         found = block.found(method, name).domains((centroid, "depth_um", "equivalent_diameter_um"))
-        near = found[(found["depth_um"] >= depths[0]) & (found["depth_um"] < depths[1])]
+        near = found[within(found["depth_um"].to_numpy(float), depths)]
         if len(near):
             return min(int(near.loc[near["equivalent_diameter_um"].idxmax(), centroid] / edge), n - 1)
     return n // 2

@@ -30,6 +30,7 @@ from .cuts import (
     read_cut,
     scale_bar_um,
     substrate_line,
+    within,
 )
 from .images import exact, grey_window, reduced
 from .numbers import length
@@ -135,7 +136,9 @@ class Slice:
 
     @property
     def depths(self) -> str:
-        """Distance of the box from the substrate."""
+        """Distance of the box from the substrate; empty where there is none."""
+        if math.isnan(self.box_depths_um[0]):
+            return ""
         return "{} … {} µm".format(*map(length, self.box_depths_um)).replace("-", "−")
 
 
@@ -165,9 +168,8 @@ class Triplet:
 
     @property
     def ends(self) -> tuple[str, str]:
-        """Ends of the zone in micrometres; the second is empty when it reaches to the end of the scan."""
-        start, stop = self.depths_um
-        return length(start), length(stop) if math.isfinite(stop) else ""
+        """Ends of the zone in micrometres; the second is empty when it is the end of the scan; both without depth."""
+        return tuple(length(end) if math.isfinite(end) else "" for end in self.depths_um)  # type: ignore[return-value]
 
     @property
     def shown(self) -> Slice:
@@ -222,7 +224,7 @@ def _draw_slice(
     box = choose_box(cut, runs, plane, depths, at_interface)
     lines, step, hidden = draw_contours(cut, level, None, detail)
     zoomed, zoom_step, _ = draw_contours(cut, level, box, detail)
-    window = grey_window(cut.grey, cut.depth_um > 0)
+    window = grey_window(cut.grey, ~(cut.depth_um <= 0))
     whole = Box(0.0, 0.0, cut.grey.shape[1] * cut.edges[1], cut.grey.shape[0] * cut.edges[0])
     zoom, zoom_bar = exact(crop(cut.grey, box, cut.edges), window), scale_bar_um(box.width)
     seen = crop(cut.depth_um, box, cut.edges)
@@ -267,7 +269,7 @@ def _median_cut(measured: Measured, axis: int, depths: tuple[float, float]) -> i
     for runs in iter_runs(measured.objects, measured.metadata):
         middle = (runs.x_start + runs.x_stop) / 2 * edges[2]
         depth = measured.plane.depth_um((runs.z + 0.5) * edges[0], (runs.y + 0.5) * edges[1], middle)
-        inside = (depth >= depths[0]) & (depth < depths[1])
+        inside = within(depth, depths)
         lengths = (runs.x_stop - runs.x_start)[inside]
         covered += np.bincount((runs.z, runs.y)[axis][inside], weights=lengths, minlength=n_slices)
     filled = np.flatnonzero(covered)

@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ..config import Config, Section
+from ..config import Config
+from ..config_profile import Section
 from ..errors import Fault, InputError
 from ..files import whole_file
 from ..samples import Scan

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from ..config import Config, ModelConfig, PredictConfig, Section
+from ..config import Config, ModelConfig, PredictConfig
+from ..config_profile import Section
 from ..errors import Fault, InputError, StageError
 from ..files import not_what_is_expected, read_record
 from ..network.facts import ModelFacts

@@ -15,6 +15,7 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from ..config import ThresholdConfig
+from ..config_profile import OF_RESULTS
 from ..errors import Fault, InputError, StageError
 from ..files import not_what_is_expected, read_record, write_record
 from ..logs import LOG, progress
@@ -81,7 +82,8 @@ def fit_threshold(volume: Path, interface: Path, config: ThresholdConfig, out: P
         counts += np.histogram(values, BINS, (low, high))[0]
     centres = low + (np.arange(BINS) + 0.5) * (high - low) / BINS
     value = otsu(counts, centres, config.domains_are)
-    record = {"threshold": value, "decision_level": 0.5, **config.model_dump(mode="json")}
+    record = {"threshold": value, "decision_level": 0.5}
+    record |= config.model_dump(mode="json", exclude=OF_RESULTS)
     record |= {"interface": os.path.relpath(interface, out.parent)}
     write_record(out, record)
     LOG.info("Otsu's threshold: %.6g", value * store.grey.slope + store.grey.offset)
@@ -123,7 +125,8 @@ def read_threshold(path: Path) -> Threshold:
     """Read ``threshold.json``."""
     record = read_record(path, _WHAT)
     try:
-        config = ThresholdConfig.model_validate({key: record[key] for key in ThresholdConfig.model_fields})
+        keys = ThresholdConfig.model_fields.keys() - OF_RESULTS
+        config = ThresholdConfig.model_validate({key: record[key] for key in keys})
         value, interface = float(record["threshold"]), path.parent / record["interface"]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(not_what_is_expected(path, _WHAT, error)) from None

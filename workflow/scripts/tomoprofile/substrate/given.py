@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from ..errors import ConfigError, Fault
 from ..samples import parse_interface
-from ..volume.plane import Plane
+from ..volume.plane import Plane, WithoutSubstrate
 
 
 def given_plane(spec: str, shape: tuple[int, int, int], voxel_size_um: tuple[float, float, float]) -> Plane | None:
-    """Return the plane that a cell of the sample sheet gives; None where it must be found (``auto`` or a mask).
+    """Return the plane that a cell of the sample sheet gives; None where it must be found.
 
     Parameters
     ----------
     spec : str
         ``slice:N``: slice N is the first with resin, which lies at larger z; ``slice:N:below``: at smaller z.
         ``plane:nz,ny,nx,offset_um``: the points p with n . p = offset, normal n of any length pointing into the resin.
+        ``face:z=0`` or ``face:z=end``: a face of the scan; likewise y and x. ``none``: there is no substrate.
+        ``auto``, ``surface`` and masks tell no plane.
     shape : tuple of int
         Voxels of the scan along (z, y, x).
     voxel_size_um : tuple of float
@@ -36,10 +38,20 @@ def given_plane(spec: str, shape: tuple[int, int, int], voxel_size_um: tuple[flo
             raise ConfigError(Fault("sample sheet: interface", spec, problem, "Correct the index."))
         face = index if sign > 0 else index + 1
         return Plane((sign, 0.0, 0.0), sign * face * voxel_size_um[0])
+    if kind == "face":
+        return _face(int(numbers[0]), numbers[1], shape, voxel_size_um)
+    if kind == "none":
+        return WithoutSubstrate()
     if kind == "plane":
         nz, ny, nx, offset_um = numbers
         return Plane.through((nz, ny, nx), offset_um)
     return None
+
+
+def _face(axis: int, sign: float, shape: tuple[int, int, int], voxel_size_um: tuple[float, float, float]) -> Plane:
+    normal = [0.0, 0.0, 0.0]
+    normal[axis] = sign
+    return Plane((normal[0], normal[1], normal[2]), 0.0 if sign > 0 else -shape[axis] * voxel_size_um[axis])
 
 
 def face_in_words(spec: str, n_slices: int, edge_um: float) -> str:

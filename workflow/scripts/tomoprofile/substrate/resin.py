@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from ..config import Circle
+from ..config_profile import Circle
 from ..files import sealed_file
 from ..volume.arrays import stored_arrays
 from ..volume.plane import Plane
@@ -29,6 +29,7 @@ AWAY = 12  # voxels from the substrate whose rims and blur change block means
 SMOOTH_BLOCKS = (2, 3, 4)  # sigma in blocks: rims cancel under a smooth window, and not in a block that cuts them
 SEPARATION = 4.0  # of air and resin, in standard deviations; one population split in two has less than 3
 REGION = 3  # blocks, the least thickness of a region of air; domains, voids and rims are thinner
+LEAST_SIDE = 0.5  # of a side of a scan without a substrate that the air around it fills
 LEAST_NEAR = 0.5  # of the blocks next to the substrate that must be resin
 _NEAR_BLOCKS = 3
 _FILLED = 0.5  # of a ring of voxels, for the ring to lie outside the reconstruction
@@ -105,7 +106,7 @@ def find_resin(
     while side < BLOCK_VOXELS:
         means, side = _coarser(means), 2 * side
     depth_um = edges.depth_of_blocks_um(means.shape, side, plane, store.voxel_size_um)
-    air, facts = find_air(means, depth_um, side, min(store.voxel_size_um))
+    air, facts = find_air(means, depth_um if plane.has_depth else None, side, min(store.voxel_size_um))
     if facts is not None:
         facts["contrast"] *= store.grey.slope
     told = {"air": facts, "reconstructed_radius_um": circle.radius_um if circle else None}
@@ -113,29 +114,31 @@ def find_resin(
 
 
 def find_air(
-    means: NDArray[np.float32], depth_um: NDArray[np.float64], side: int, voxel_um: float
+    means: NDArray[np.float32], depth_um: NDArray[np.float64] | None, side: int, voxel_um: float
 ) -> tuple[NDArray[np.bool_], dict[str, Any] | None]:
     """Return which blocks are air, and how clearly; None in place of the facts when there is no air.
 
     The smoothed blocks beyond the substrate are split into dark and bright by Otsu's method. Dark blocks are air if the
     two groups lie many standard deviations apart, if the material on the substrate is bright, and if they form regions
-    several blocks thick. Blocks that touch air are cut by its surface or hold its rims, and are left out too.
+    several blocks thick. Without a substrate such a region must also fill most of a side of the scan: the others are
+    voids of the sample. Blocks that touch air are cut by its surface or hold its rims, and are left out too.
 
     Parameters
     ----------
     means : array (blocks along z, y, x)
-    depth_um : array, same shape
-        Depth of the centres of blocks.
+    depth_um : array, same shape, or None
+        Depth of the centres of blocks; None without a substrate.
     side : int
         Voxels in a block.
     voxel_um : float
         Smallest voxel edge.
     """
     nothing = np.zeros(means.shape, bool)
-    beyond = (depth_um > (AWAY + side) * voxel_um) & np.isfinite(means)
+    beyond = np.isfinite(means)
+    if depth_um is not None:
+        beyond &= depth_um > (AWAY + side) * voxel_um
     if beyond.sum() < REGION**3:
         return nothing, None
-    near = beyond & (depth_um < (AWAY + (1 + _NEAR_BLOCKS) * side) * voxel_um)
     for sigma in SMOOTH_BLOCKS:
         smooth = _smooth(means, beyond, sigma)
         ends = np.quantile(smooth[beyond], [0.001, 0.999])
@@ -149,12 +152,16 @@ def find_air(
             break
     else:
         return nothing, None
-    if bright[near].mean() < LEAST_NEAR:
-        return nothing, None
+    if depth_um is not None:
+        near = beyond & (depth_um < (AWAY + (1 + _NEAR_BLOCKS) * side) * voxel_um)
+        if bright[near].mean() < LEAST_NEAR:
+            return nothing, None
     # Only smoothed means may decide where air ends: the domains in a single block make it darker or brighter, and a
     # border that follows them would leave out resin with more, or with fewer, domains. Beyond the scan air continues.
     region = np.ones((REGION,) * 3, bool)
     air = ndimage.binary_opening(np.pad(dark, REGION, mode="edge"), region)[(slice(REGION, -REGION),) * 3]
+    if depth_um is None:
+        air = _around(air, beyond)
     if not air.any():
         return nothing, None
     facts = {
@@ -163,6 +170,18 @@ def find_air(
         "separation": contrast / noise if noise else None,
     }
     return ndimage.binary_dilation(air, region), facts
+
+
+def _around(dark: NDArray[np.bool_], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the dark regions that fill at least half of what is known of a side of the scan."""
+    labels, n = ndimage.label(dark)
+    around: set[int] = set()
+    for axis in range(3):
+        for end in (0, -1):
+            side, here = np.take(labels, end, axis), np.take(known, end, axis)
+            counts = np.bincount(side[here], minlength=n + 1)
+            around |= {int(one) for one in np.flatnonzero(counts >= LEAST_SIDE * max(here.sum(), 1)) if one}
+    return np.isin(labels, list(around))
 
 
 def reconstructed_circle(store: Store, outside: float) -> Circle | None:

@@ -9,7 +9,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numba import njit
@@ -46,9 +46,14 @@ class Plane:
         return cls((nz, ny, nx), offset_um / length)
 
     @property
-    def axis(self) -> int:
-        """Volume axis (0 z, 1 y, 2 x) nearest to the normal: the direction of depth."""
+    def axis(self) -> int | None:
+        """Volume axis (0 z, 1 y, 2 x) nearest to the normal: the direction of depth; None where it has none."""
         return max(range(3), key=lambda i: abs(self.normal[i]))
+
+    @property
+    def has_depth(self) -> bool:
+        """Whether there is anything from which depth is measured."""
+        return True
 
     @property
     def tilt_deg(self) -> float:
@@ -93,18 +98,27 @@ class Plane:
         z, y, x = ((np.arange(n) + 0.5) * edge for n, edge in zip(shape, voxel_size_um, strict=True))
         return np.asarray(self.depth_um(z[index], y[:, None], x) > 0)
 
+    def in_window(self, origin_um: NDArray[np.float64]) -> Plane:
+        """Return the plane in the coordinates of a window of the scan that begins at ``origin_um`` (z, y, x)."""
+        return Plane(self.normal, self.offset_um - float(np.dot(self.normal, origin_um)))
+
+    def record(self) -> dict[str, Any]:
+        """Return what ``interface.json`` says of the plane itself."""
+        record = {"normal": list(self.normal), "offset_um": self.offset_um, "axis": "zyx"[self.axis]}
+        return record | {"tilt_deg": self.tilt_deg}
+
     def save(self, path: str | Path, **how: Any) -> None:
         """Write ``interface.json``: the plane, its tilt, and ``how`` it was found."""
-        record = {"normal": list(self.normal), "offset_um": self.offset_um, "axis": "zyx"[self.axis]}
-        record |= {"tilt_deg": self.tilt_deg, **how}
         # One line per key: a map of numbers would fill pages.
-        lines = (f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in record.items())
+        lines = (f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in (self.record() | how).items())
         Path(path).write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Plane:
         """Read ``interface.json``."""
         record = read_record(Path(path), _WHAT)
+        if record.get("how") == WithoutSubstrate.HOW:
+            return WithoutSubstrate()
         try:
             nz, ny, nx = (float(part) for part in record["normal"])
             offset_um = float(record["offset_um"])
@@ -117,7 +131,8 @@ class Plane:
                 distances = stored.astype(np.float32)
             if distances.ndim != 3 or min(distances.shape) < 2 or not np.isfinite(distances).all():
                 raise ValueError(f"{file.name} does not hold distances")
-            return Relief((nz, ny, nx), offset_um, distances, (dz, dy, dx))
+            kind = OwnSurface if record.get("how") == OwnSurface.HOW else Relief
+            return kind((nz, ny, nx), offset_um, distances, (dz, dy, dx))
         except (OSError, KeyError, ValueError, TypeError) as error:
             raise InputError(not_what_is_expected(Path(path), _WHAT, error)) from None
 
@@ -153,6 +168,71 @@ class Relief(Plane):
         points = np.broadcast_arrays(*(np.asarray(part, np.float64) for part in (z_um, y_um, x_um)))
         depth = _distances(self.nodes, *self.node_spacing_um, *(np.ravel(part) for part in points))
         return depth.reshape(points[0].shape)[()]
+
+
+@dataclass(frozen=True, eq=False)
+class OwnSurface(Relief):
+    """The outer surface of a sample, with the distance from it into the sample; depth has no one direction."""
+
+    HOW: ClassVar[str] = "surface"
+
+    @property
+    def axis(self) -> None:
+        """See :class:`Plane`."""
+        return None
+
+    def end_depths_um(
+        self,
+        shape: tuple[int, int, int],  # noqa: ARG002
+        voxel_size_um: tuple[float, float, float],  # noqa: ARG002
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the least and the largest depth of the sample: no face of the scan lies across the depth."""
+        return np.zeros(1), np.array([self.distances_um.max()], np.float64)
+
+    def record(self) -> dict[str, Any]:
+        """See :class:`Plane`; there is no plane."""
+        return {"normal": list(self.normal), "offset_um": self.offset_um}
+
+
+@dataclass(frozen=True)
+class WithoutSubstrate(Plane):
+    """A scan without a substrate: there is no depth, and all of it may be sample."""
+
+    HOW: ClassVar[str] = "none"
+
+    normal: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    offset_um: float = 0.0
+
+    @property
+    def axis(self) -> None:
+        """See :class:`Plane`."""
+        return None
+
+    @property
+    def has_depth(self) -> bool:
+        """See :class:`Plane`."""
+        return False
+
+    def depth_um(self, z_um: Any, y_um: Any, x_um: Any) -> Any:
+        """Return NaN for every point."""
+        return np.full(np.broadcast_shapes(*(np.shape(part) for part in (z_um, y_um, x_um))), np.nan)[()]
+
+    def resin(
+        self,
+        index: int,  # noqa: ARG002
+        shape: tuple[int, int, int],
+        voxel_size_um: tuple[float, float, float],  # noqa: ARG002
+    ) -> NDArray[np.bool_]:
+        """Return that all voxels (y, x) of a slice may be sample."""
+        return np.ones(shape[1:], bool)
+
+    def in_window(self, origin_um: NDArray[np.float64]) -> Plane:  # noqa: ARG002
+        """See :class:`Plane`."""
+        return self
+
+    def record(self) -> dict[str, Any]:
+        """Return that there is no plane."""
+        return {"how": self.HOW}
 
 
 @njit(cache=True, nogil=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from ...config import Config, Section
+from ...config import Config
+from ...config_profile import Section
 from ...errors import InputError
 from ...files import not_what_is_expected, read_record
 from ...labels.classes import Classes

@@ -1,0 +1,10 @@
+"""Find which part of a scan without a substrate is sample."""
+
+from pathlib import Path
+
+from tomoprofile.logs import rule_logging
+from tomoprofile.substrate.sample import find_sample
+
+with rule_logging(snakemake.log[0]):
+    out = snakemake.output
+    find_sample(Path(snakemake.params.volume), Path(out.interface), Path(out.resin))
