@@ -119,7 +119,7 @@ def test_counts_that_differ_say_why(zones, sizes):
     whole = whole_domains(sizes, "interface")
     assert 0 < whole < found
     words = f"{whole} whole domains ({found} were found; {found - whole} are left out: a side of the scan cuts them"
-    assert words in summary(zones, sizes)
+    assert f"the smallest of {whole} whole domains (of {found}) is" in summary(zones, sizes)
     assert words in cards(zones, sizes, OBJECTS)[-1].caveat
     assert whole_of(5, 5) == "5 domains"
     assert "1 is left out" in whole_of(4, 5)

@@ -10,7 +10,7 @@ import pandas as pd
 from ...domains.objects import ObjectsMetadata
 from ...tables import CALIBRATED, at_level
 from ..links import Links
-from ..numbers import depth_range, estimate, length, smallest_kept_um, whole_of
+from ..numbers import count, depth_range, estimate, length, smallest_kept_um
 from ..segmentation import Segmentation
 from ..zones import plateau, whole_domains
 from .section import Content
@@ -49,7 +49,8 @@ def summary(zones: pd.DataFrame, sizes: pd.DataFrame) -> str:
     if len(calibrated) > 1:
         near = estimate(zones, first["zone"], "diameter_min_um")
         text += f" Nearest to the substrate ({depth_range(first['from_um'], first['to_um'])}), "
-        those = whole_of(whole_domains(sizes, first["zone"]), first["n_domains"])
+        whole, found = whole_domains(sizes, first["zone"]), int(first["n_domains"])
+        those = f"{count(whole)} whole domains (of {count(found)})" if whole < found else f"{count(found)} domains"
         text += (
             f"the smallest of {those} is {near.text} µm across."
             if math.isfinite(near.value)
