@@ -267,6 +267,12 @@ def test_the_paragraph_of_two_classes_counts_each(scans):
     assert f"{counts['domain']} (domain) and {counts['void']} (void) domains were measured" in text
 
 
+def test_the_paragraph_of_a_scan_without_a_substrate(scans):
+    text, _ = paragraph(scans("no substrate"))
+    for word in ("Depth", "substrate", "tilt"):
+        assert word not in text
+
+
 def test_every_reference_can_be_found():
     assert all(re.search(r"\b(19|20)\d\d\b", reference) for reference in LITERATURE.values())
     dois = [doi for reference in LITERATURE.values() for doi in re.findall(r"doi:(\S+)", reference)]

@@ -164,7 +164,7 @@ def test_no_domain_near_the_substrate_is_said(zones, sizes, scans):
     files = scans("none near the substrate")
     empty, without = read_zones(files.zones)["domain"], SIZES.read(files.sizes)
     card = cards(empty, without, OBJECTS)[-1]
-    assert (card.value, card.caveat) == (NOT_AVAILABLE, "No domain has its centre there.")
+    assert (card.value, card.caveat) == (NOT_AVAILABLE, "No size is known: no domain has its centre there.")
     assert "no whole domain was found" in summary(empty, without)
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tomoprofile.config_profile import Words
 from tomoprofile.layout import Layout
 from tomoprofile.logs import rule_logging
 from tomoprofile.report.archive import write_archive
@@ -33,4 +34,5 @@ with rule_logging(snakemake.log[0]):
         links=links_of(Layout(config["results"]), sample, segmenter),
         written=provenance["written"],
     )
-    report_sample(files, config["report"]["title"], Path(snakemake.output.page), config["report"]["language"])
+    title, language = config["report"]["title"], config["report"]["language"]
+    report_sample(files, title, Path(snakemake.output.page), language, Words(**snakemake.params.words))

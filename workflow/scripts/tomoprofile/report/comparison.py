@@ -76,7 +76,7 @@ def comparison_section(scans: Sequence[ScanResult], table: pd.DataFrame) -> dict
         if len(found) > _MOST_ROWS:
             section["cut"].append(f"The table of {name} shows the first {_MOST_ROWS} of {len(found)} rows.")
     section["zone"] = f"{zone['zone']}, {depth_range(zone['from_um'], zone['to_um'])}"
-    if len(scans) > 1:
+    if len(scans) > 1 and any(scan.profile["depth_um"].notna().any() for scan in scans):
         section["figures"]["overlay"] = embedded(overlay_figure(sets, table))
     times = {one.time_h for one in sets if math.isfinite(one.time_h)}
     if len(times) > 1:
@@ -125,8 +125,14 @@ def _remarks(scans: Sequence[ScanResult], sets: Sequence[Replicates]) -> list[st
             "Every group has a single scan at a time: intervals are those within a scan and say nothing about other "
             "samples."
         )
-    bins = {tuple(scan.profile["depth_lo_um"].round(6)) for scan in scans}
-    if len(bins) > 1:
+    bins = {tuple(scan.profile["depth_lo_um"].dropna().round(6)) for scan in scans}
+    zones = {tuple(scan.zones[["from_um", "to_um"]].fillna(-1).round(6).to_numpy().ravel()) for scan in scans}
+    if len(zones) > 1:
+        remarks.append(
+            "Zones or depths differ between these scans: with `zones: auto` each has thirds of its own depth. State "
+            "`profile.zones` to compare them in the same depths."
+        )
+    elif len(bins) > 1:
         remarks.append(
             "Not all scans reach the same depths. A mean covers the scans that have the bin; hover over it to see how "
             "many."
@@ -144,7 +150,7 @@ def _headline_zone(scans: Sequence[ScanResult]) -> dict[str, Any]:
     zones = pd.concat([scan.zones[scan.zones["volume_ratio"].notna()] for scan in scans])
     if zones.empty:
         zones = scans[0].zones
-    counts = zones.groupby("zone", sort=False)["from_um"].agg(["size", "first"])
+    counts = zones.fillna({"from_um": -1.0}).groupby("zone", sort=False)["from_um"].agg(["size", "first"])
     best = counts.sort_values(["size", "first"]).index[-1]
     return dict(zones[zones["zone"] == best].iloc[0][["zone", "from_um", "to_um"]])
 

@@ -47,6 +47,8 @@ class Flag:
 def profile_flags(profile: pd.DataFrame) -> list[Flag]:
     """Return one note for each reason in the bins of the calibrated level, with the depths it holds for."""
     bins = at_level(profile, "calibrated")
+    if bins["depth_lo_um"].isna().all():
+        return []  # without depth the one zone says it
     flags = []
     for reason in _reasons(bins["flag"]):
         title, text = _words(reason)
@@ -84,8 +86,9 @@ def filter_flags(zones: pd.DataFrame, kept_um: float) -> list[Flag]:
     first = at_level(zones, "calibrated").iloc[0]
     if not is_the_filter(first["diameter_min_um"], kept_um):
         return []
+    near = f" {depth_range(first['from_um'], first['to_um'])} from the substrate"
     text = (
-        f"The smallest domain {depth_range(first['from_um'], first['to_um'])} from the substrate, "
+        f"The smallest domain{'' if math.isnan(first['from_um']) else near}, "
         f"{short(first['diameter_min_um'])} µm, is as small as the size filter allows ({length(kept_um)} µm, "
         "objects.min_voxels): it says where the filter cuts, not how small domains are."
     )
@@ -134,6 +137,8 @@ def interface_flags(
     voxel_size_um : tuple of float
         Voxel edges along (z, y, x).
     """
+    if "axis" not in record:
+        return []  # there is no plane
     flags = []
     if record.get("warning"):
         flags.append(Flag("warning", "Substrate plane", str(record["warning"])))
@@ -240,9 +245,10 @@ def _dominating(domains: pd.DataFrame) -> list[Flag]:
     share = domains["volume_um3"].max() / total
     if share <= _SHARE_OF_ONE:
         return []
-    place = domains.loc[domains["volume_um3"].idxmax(), "depth_um"]
+    depth = domains.loc[domains["volume_um3"].idxmax(), "depth_um"]
+    place = "" if math.isnan(depth) else f", at {length(depth)} µm from the substrate,"
     text = (
-        f"A single object, at {length(place)} µm from the substrate, holds {percent(share)} % of all domain volume: "
+        f"A single object{place} holds {percent(share)} % of all domain volume: "
         "the segmentation may have leaked, or domains touch."
     )
     return [Flag("warning", "One object dominates", text)]

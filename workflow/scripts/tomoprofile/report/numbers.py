@@ -95,24 +95,27 @@ def count(number: float) -> str:
     return f"{int(number):,}".replace(",", _THIN)
 
 
-def whole_of(whole: int, found: float) -> str:
+def whole_of(whole: int, found: float, has_depth: bool = True) -> str:
     """Return how many domains a size was taken from, and why that may be fewer than were found."""
     found = int(found)
+    if not found:
+        return "no domain has its centre there"
     if whole >= found:
         return "1 domain" if found == 1 else f"{count(found)} domains"
     those = "1 whole domain" if whole == 1 else f"{count(whole)} whole domains"
-    return f"{those} ({count(found)} were found; {left_out(found - whole)})"
+    return f"{those} ({count(found)} were found; {_left_out(found - whole, has_depth)})"
 
 
-def left_out(number: int) -> str:
-    """Return why domains that were found are not counted where sizes are."""
-    if number == 1:
-        return "1 is left out: a side of the scan cuts it, or it lies at its far end"
-    return f"{count(number)} are left out: a side of the scan cuts them, or they lie at its far end"
+def _left_out(number: int, has_depth: bool) -> str:
+    be, them, they = ("is", "it", "it lies") if number == 1 else ("are", "them", "they lie")
+    far = f", or {they} at its far end" if has_depth else ""
+    return f"{count(number)} {be} left out: a side of the scan cuts {them}{far}"
 
 
 def depth_range(start: float, stop: float | None) -> str:
-    """Return a range of distances from the substrate in words."""
+    """Return a range of distances from the substrate in words; without depth, NaN, what takes its place."""
+    if math.isnan(start):
+        return "whole sample"
     if stop is None or not math.isfinite(stop):
         return f"beyond {length(start)} µm"
     return f"{length(start)}–{length(stop)} µm"

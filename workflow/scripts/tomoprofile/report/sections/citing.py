@@ -25,6 +25,8 @@ _SURFACES = {
     "mask": "the surface of the substrate, which was given as a mask",
     "slice": "a plane along the slices, set by hand",
     "plane": "a plane set by hand",
+    "surface": "the outer surface of the sample",
+    "face": "a face of the scan",
 }
 
 
@@ -165,5 +167,5 @@ def _profile(interface: dict[str, Any], profile: pd.DataFrame, cite: References)
         "Volume fractions and number densities refer to the resin. Number densities and mean diameters weight whole "
         f"domains against the effect of the sides of the scan {cite('miles', 'lantuejoul')}, nearest-neighbour "
         f"distances are corrected for edges {cite('hanisch')}, and 95 % intervals are expanded percentile intervals "
-        f"of a bootstrap over lateral blocks {cite('hesterberg')}."
+        f"of a bootstrap over blocks of the scan {cite('hesterberg')}."
     )

@@ -38,6 +38,8 @@ def build(
 def cards(zones: pd.DataFrame, sizes: pd.DataFrame, objects: ObjectsMetadata) -> list[Card]:
     """Return the headline: the plateau, which is the last zone reached, and the smallest domain near the substrate.
 
+    Without depth both are those of the whole sample.
+
     Parameters
     ----------
     zones : DataFrame
@@ -49,6 +51,7 @@ def cards(zones: pd.DataFrame, sizes: pd.DataFrame, objects: ObjectsMetadata) ->
     """
     calibrated = at_level(zones, "calibrated")
     first, last = calibrated.iloc[0], calibrated.iloc[plateau(zones)]
+    has_depth = not math.isnan(first["from_um"])
     place = depth_range(last["from_um"], last["to_um"])
     ratio = estimate(zones, last["zone"], "volume_ratio", 100)
     diameter = estimate(zones, last["zone"], "mean_equivalent_diameter_um")
@@ -73,14 +76,19 @@ def cards(zones: pd.DataFrame, sizes: pd.DataFrame, objects: ObjectsMetadata) ->
             "",
             "",
             f"{count(min(levels))}–{count(max(levels))}" if max(levels) > min(levels) else "",
-            f"{count(calibrated['n_domains'].sum())} in all zones together.",
+            f"{count(calibrated['n_domains'].sum())} in all zones together." if has_depth else "",
         ),
         _card(
-            "Smallest domain near the substrate",
+            "Smallest domain near the substrate" if has_depth else "Smallest domain",
             depth_range(first["from_um"], first["to_um"]),
             smallest,
             "µm",
-            _of_smallest(smallest.value, whole_domains(sizes, first["zone"]), first["n_domains"], dropped),
+            _of_smallest(
+                smallest.value,
+                whole_domains(sizes, first["zone"]),
+                whole_of(whole_domains(sizes, first["zone"]), first["n_domains"], has_depth),
+                dropped,
+            ),
         ),
     ]
 
@@ -90,11 +98,9 @@ def _card(title: str, place: str, number: Estimate, unit: str, caveat: str) -> C
     return Card(title, place, number.text, unit if known else "", number.interval, number.band, caveat)
 
 
-def _of_smallest(um: float, whole: int, found: float, dropped_um: float) -> str:
-    if not found:
-        return "No domain has its centre there."
+def _of_smallest(um: float, whole: int, those: str, dropped_um: float) -> str:
     if not whole:
-        return "Every domain there is cut by a face of the scan, so no size is known."
+        return f"No size is known: {those}."
     filtered = (
         f"This is as small as the size filter allows: objects smaller than {length(dropped_um)} µm were discarded, so "
         "smaller domains may exist."
@@ -102,7 +108,7 @@ def _of_smallest(um: float, whole: int, found: float, dropped_um: float) -> str:
         else f"Objects smaller than {length(dropped_um)} µm were discarded as noise."
     )
     return (
-        f"A single domain out of {whole_of(whole, found)} sets this number; see also the 10 % value and the median in "
+        f"A single domain out of {those} sets this number; see also the 10 % value and the median in "
         f"the table of zones. {filtered}"
     )
 

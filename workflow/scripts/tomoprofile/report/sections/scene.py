@@ -33,7 +33,6 @@ def build(
         "scene": scene(domains, plane, (size_z, size_y, size_x), most_spheres),
         "smallest": short(diameter.min()),
         "largest": short(diameter.max()),
-        "has_depth": plane.has_depth,
         "nearest": length(depth.min()),
         "furthest": length(depth.max()),
         "drawn": count(min(len(domains), most_spheres)),
@@ -91,7 +90,7 @@ def scene(
         "ids": base64.b64encode(drawn["domain_id"].to_numpy("<u4").tobytes()).decode("ascii"),
         "down": 2 - rows,
         "from_above": plane.axis != rows or plane.normal[rows] < 0,
-        "substrate": _corners(plane, size_um) if plane.has_depth else [],
+        "substrate": _corners(plane, size_um) if plane.axis is not None else [],
         "ranges": ({"depth": _around(nearest, furthest)} if plane.has_depth else {})
         | {"diameter": _around(float(diameter.min()), largest)},
         # Both rise evenly in lightness, and read the same with any colour vision.

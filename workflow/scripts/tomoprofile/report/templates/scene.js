@@ -375,10 +375,10 @@ const drawScene = (place) => {
   figures.set(place.id, {
     svg: () => whole({ back: "#ffffff", line: "#56626f", ink: "#17202a" }),
     csv: () => {
-      const rows = ["domain_id,x_um,y_um,z_um,depth_um,equivalent_diameter_um"];
+      const rows = [`domain_id,x_um,y_um,z_um,${byDepth ? "depth_um," : ""}equivalent_diameter_um`];
       for (let i = 0; i < count; i++) {
         const { at, diameter, depth } = domain(i);
-        rows.push([ids[i], ...[...at, byDepth ? depth : NaN, diameter].map((part) => (Number.isFinite(part) ? part.toFixed(3) : ""))].join(","));
+        rows.push([ids[i], ...[...at, ...(byDepth ? [depth] : []), diameter].map((part) => part.toFixed(3))].join(","));
       }
       return rows.join("\n") + "\n";
     },
