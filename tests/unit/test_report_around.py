@@ -18,11 +18,13 @@ from tomoprofile.errors import InputError
 from tomoprofile.layout import Layout
 from tomoprofile.network.facts import read_facts
 from tomoprofile.report.archive import write_archive
+from tomoprofile.report.figures import BLUE, FAINT, GREEN, NEUTRAL, ORANGE
 from tomoprofile.report.links import Link, Links, links_of
 from tomoprofile.report.references import LITERATURE
-from tomoprofile.report.rendering import Renderer
+from tomoprofile.report.rendering import TEMPLATES, Renderer
 from tomoprofile.report.results import Results
 from tomoprofile.report.sections import SECTIONS
+from tomoprofile.report.sections.interface import deviation_figure
 
 NAMES = ("domains", "profile", "zones", "breakpoints", "correlation", "sizes", "baselines")
 
@@ -307,3 +309,40 @@ def test_scores_that_are_unknown_are_not_in_the_paragraph(scan, tmp_path):
     text, _ = paragraph(with_bundle(scan, tmp_path, measured={"domain": known}))
     assert "a Dice coefficient of 0.931." in text
     assert "intersection" not in text
+
+
+# --- looks --------------------------------------------------------------------------------------------------------
+
+
+def contrast(colour, opacity, page):
+    """Return the contrast (WCAG) of an area of a colour on a page."""
+
+    def parts(text):
+        return np.array([int(text[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+
+    def luminance(rgb):
+        linear = np.where(rgb <= 0.03928, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        return float(linear @ (0.2126, 0.7152, 0.0722))
+
+    back = parts(page)
+    shades = sorted(luminance(rgb) for rgb in (opacity * parts(colour) + (1 - opacity) * back, back))
+    return (shades[1] + 0.05) / (shades[0] + 0.05)
+
+
+def test_areas_are_seen_in_both_themes():
+    pages = re.findall(r"--page: (#\w{6})", (TEMPLATES / "style.css").read_text())
+    assert len(pages) == 2
+    for colour in (BLUE, ORANGE, GREEN, NEUTRAL):
+        for page in pages:
+            assert contrast(colour, FAINT, page) > 1.55
+            assert contrast(colour, 0.24, page) < 1.45, "as they were, hardly seen on the dark page"
+
+
+def test_a_map_of_any_shape_reaches_its_colour_bar(scan):
+    record = json.loads(scan.interface.read_text())
+    for size in ((40.0, 56.0, 48.0), (400.0, 10.0, 8.0), (10.0, 10.0, 4000.0)):
+        figure = deviation_figure(record, size)
+        first, second = (size[axis] for axis in range(3) if "zyx"[axis] != record["axis"])
+        room = figure.layout.meta["width"] - 170, figure.layout.height - 80
+        assert room[0] / second == pytest.approx(room[1] / first, rel=0.05) or figure.layout.height == 200
+        assert figure.layout.meta["width"] <= 930
