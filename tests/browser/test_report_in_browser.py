@@ -12,7 +12,9 @@ import pytest
 from browser import SCREENSHOTS, opened
 from PIL import Image
 from report_scan import EDGE, SHAPE, write_crowded
+from test_report_beamtime import entry
 
+from tomoprofile.report.beamtime import report_beamtime
 from tomoprofile.report.page import report_sample
 
 
@@ -80,6 +82,19 @@ def test_a_table_that_is_too_wide_scrolls_in_its_box_on_a_phone(browser, report,
     with opened(browser, mutant, 375) as found:
         assert overflows(found.page)
         assert tables_outside_boxes(found.page)
+
+
+def test_the_index_fits_a_phone(browser, scan, tmp_path):
+    entries = [entry(scan, tmp_path, name) for name in ("epoxy_1", "epoxy_2")]
+    report_beamtime(entries, [], "Beamtime", tmp_path / "index.html", tmp_path / "comparison.parquet")
+    with opened(browser, tmp_path / "index.html", 375) as found:
+        assert not overflows(found.page)
+        assert tables_outside_boxes(found.page) == []
+        box = found.page.locator(".scroll").first
+        box.evaluate("box => { box.scrollLeft = 200; }")
+        name = found.page.locator("tbody th").first.bounding_box()
+        assert name["x"] >= box.bounding_box()["x"] - 1, "the name of the scan stays in sight"
+        found.assert_clean()
 
 
 def test_a_wide_element_would_be_seen(browser, report, tmp_path):

@@ -51,14 +51,17 @@ def summary(zones: pd.DataFrame, sizes: pd.DataFrame) -> str:
     if len(calibrated) > 1:
         near = estimate(zones, first["zone"], "diameter_min_um")
         text += f" Nearest to the substrate ({depth_range(first['from_um'], first['to_um'])}), "
-        whole, found = whole_domains(sizes, first["zone"]), int(first["n_domains"])
-        those = f"{count(whole)} whole domains (of {count(found)})" if whole < found else f"{count(found)} domains"
-        text += (
-            f"the smallest of {those} is {near.text} µm across."
-            if math.isfinite(near.value)
-            else "no whole domain was found."
-        )
+        those = _smallest_of(whole_domains(sizes, first["zone"]), int(first["n_domains"]))
+        text += f"{those} is {near.text} µm across." if math.isfinite(near.value) else "no whole domain was found."
     return text
+
+
+def _smallest_of(whole: int, found: int) -> str:
+    if found == 1:
+        return "the only domain"
+    if whole == 1:
+        return f"the only whole domain (of {count(found)})"
+    return f"the smallest of {count(whole)} {f'whole domains (of {count(found)})' if whole < found else 'domains'}"
 
 
 def _from(zone: pd.Series) -> str:

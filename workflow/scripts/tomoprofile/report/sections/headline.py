@@ -76,7 +76,7 @@ def cards(zones: pd.DataFrame, sizes: pd.DataFrame, objects: ObjectsMetadata) ->
             "",
             "",
             f"{count(min(levels))}–{count(max(levels))}" if max(levels) > min(levels) else "",
-            f"{count(calibrated['n_domains'].sum())} in all zones together." if has_depth else "",
+            _in_all_zones(int(calibrated["n_domains"].sum()), objects.n_domains) if has_depth else "",
         ),
         _card(
             "Smallest domain near the substrate" if has_depth else "Smallest domain",
@@ -96,6 +96,11 @@ def cards(zones: pd.DataFrame, sizes: pd.DataFrame, objects: ObjectsMetadata) ->
 def _card(title: str, place: str, number: Estimate, unit: str, caveat: str) -> Card:
     known = math.isfinite(number.value)
     return Card(title, place, number.text, unit if known else "", number.interval, number.band, caveat)
+
+
+def _in_all_zones(placed: int, found: int) -> str:
+    rest = f"; {count(found - placed)} more of this scan lie in none" if 0 < placed < found else ""
+    return f"{count(placed)} in all zones together{rest}."
 
 
 def _of_smallest(um: float, whole: int, those: str, dropped_um: float) -> str:
