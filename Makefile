@@ -100,7 +100,7 @@ format: $(INSTALLED)
 
 docs: $(INSTALLED)
 	mkdocs build
-	@echo "Open $(CURDIR)/site/index.html"
+	@echo "Open $(CURDIR)/site/index.html; for its search: python -m http.server --directory site"
 
 schema: $(INSTALLED)
 	tomoprofile schema

@@ -26,6 +26,7 @@ GUIDES = {
     "README.md": "index.md",
 }
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?:|mailto:|#)([^)#\s]+)(#[^)\s]*)?\)")
+_ROLE = re.compile(r":[a-z]+:<code>~?(?:[\w.]+\.)?(\w+)</code>")
 _COMMAND = re.compile(r"^ {4}([a-z]+)(?: {2,}|$)", re.MULTILINE)
 
 
@@ -44,6 +45,11 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     if page.file.generated_by:
         return markdown
     return with_links(markdown, f"docs/{page.file.src_uri}", page.file.src_uri)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Write roles in docstrings, which editors understand, as the plain names that they stand for."""
+    return _ROLE.sub(r"<code>\1</code>", html)
 
 
 def with_links(text: str, source: str, page: str) -> str:

@@ -64,6 +64,7 @@ def test_guides_commands_and_library_are_on_the_site(site):
         "decisions.html": "Objects are runs",
     }.items():
         assert words in (site / page).read_text(), page
+    assert not re.findall(r":(?:class|func|mod|data):", (site / "api.html").read_text()), "roles are no words"
     text = (site / "configuration.html").read_text()
     assert 'href="labelling.html"' in text, "a link out of config/ leads to the page"
     assert "configuration.html#a-mask-of-your-own" in (site / "tutorial.html").read_text()
