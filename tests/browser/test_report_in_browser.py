@@ -246,14 +246,14 @@ def test_depths_can_be_cut_away(page, scan):
     least, most = float(low.get_attribute("min")), float(low.get_attribute("max"))
     assert least <= depth.min()
     assert depth.max() <= most
-    high.fill(str(least))
+    high.fill(f"{least:g}")
     none = pixels(page)
     coloured = [int((shown.max(axis=2) - shown.min(axis=2) > 40)[:-60].sum()) for shown in (first, none)]
     assert coloured[0] > 1000
     assert coloured[1] == 0, "no domain lies before the first"
-    high.fill(str(most))
+    high.fill(f"{most:g}")
     assert differ(first, pixels(page)) < 0.004
-    low.fill(str(depth.median()))
+    low.fill(f"{depth.median():.2f}".rstrip("0"))
     assert differ(first, pixels(page)) > 0.005
     shown = page.locator("[data-cut-shown]").inner_text()
     assert float(shown.split()[0]) == pytest.approx(depth.median(), rel=0.01)
