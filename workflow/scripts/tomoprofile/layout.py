@@ -104,6 +104,7 @@ class ScanLayout:
         self.correlation = folder / "correlation.parquet"
         self.sizes = folder / "sizes.parquet"
         self.baselines = folder / "baselines.parquet"
+        self.tables = folder / "tables.zip"
         self.report = folder / "report.html"
         self.provenance = folder / "provenance.json"
         self.discarded = folder / "discarded.json"

@@ -13,7 +13,7 @@ from scipy import stats
 from ..profile.comparison import FEW_SCANS, Replicates, ScanResult, differing, replicates
 from .comparison_figures import overlay_figure, samples_of, series_figure
 from .figures import QUANTITIES
-from .numbers import Estimate, depth_range
+from .numbers import Estimate, depth_range, short
 from .rendering import embedded, in_words
 from .words import Terms
 
@@ -97,7 +97,7 @@ def spread_in_words(ratio: float, n_scans: int) -> str:
     if not math.isfinite(ratio):
         return "the sampling variance within scans is unknown"
     limit = float(stats.chi2.ppf(_LIKELY, n_scans - 1)) / (n_scans - 1)
-    times = f"{ratio:.2g} times the sampling variance within a scan"
+    times = f"{short(ratio, 2)} times the sampling variance within a scan"
     if ratio > limit:
         return f"samples differ: {times}; the interval of a single scan is too narrow for the group"
     return f"no more than sampling explains: {times}"

@@ -25,6 +25,7 @@ from ..tables import (
 )
 from ..volume.plane import Plane
 from ..volume.store import open_store
+from .links import Links
 from .segmentation import read_segmentation
 from .zones import read_zones
 
@@ -69,6 +70,10 @@ class SampleFiles:
         ``familiarity.json``; none for thresholds and given masks.
     provenance : dict
         Name and value of what else the page should state.
+    links : Links
+        Where the page leads.
+    written : str
+        When, in ISO 8601.
     """
 
     sample: str
@@ -86,6 +91,8 @@ class SampleFiles:
     segmenter: Path
     familiarity: Path | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+    links: Links = field(default_factory=Links)
+    written: str = ""
 
 
 def _as_is(value: Any) -> Any:
@@ -142,9 +149,10 @@ PARTS = {
     "baselines": Part("baselines", BASELINES.read, of_class),
     "block": Part("baselines", read_facts, _facts_of),
     "segmentation": Part("segmenter", read_segmentation),
-    "model_card": Part("segmenter", lambda segmenter: f"models/{segmenter.name}/docs/README.md"),
     "familiarity": Part("familiarity", lambda path: Familiarity.load(path) if path else None),
     "provenance": Part("provenance"),
+    "links": Part("links"),
+    "written": Part("written"),
 }
 
 

@@ -115,7 +115,7 @@ def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
         tables = files.profile, files.zones, files.breakpoints, files.correlation, files.sizes
         yield job("profile_depth", *tables)
         yield job("compare_baselines", files.baselines)
-        yield job("report_sample", files.report, files.provenance)
+        yield job("report_sample", files.report, files.provenance, files.tables)
         if config.keep == "minimal":
             yield job("discard_stores", files.discarded)
 

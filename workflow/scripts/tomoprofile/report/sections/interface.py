@@ -15,7 +15,8 @@ from ...volume.store import Store
 from ..figures import bare
 from .section import Content
 
-_HEIGHT = 380
+_MOST_PIXELS = (760, 300)  # of the map, along its columns and rows
+_AROUND_PIXELS = (170, 80)  # axes, and the colour bar, which stands right beside the map
 _LEAST_UM = 1e-3  # of the colour scale: a substrate without any deviation still has one
 _SYSTEMATIC_VOXELS = 0.25  # the fit finds simulated substrates to this; steps of a mask are as small on average
 
@@ -30,6 +31,7 @@ def build(interface: dict[str, Any], plane: Plane, volume: Store) -> Content:
         words["face"] = face_in_words(interface["how"], volume.shape[0], volume.voxel_size_um[0])
     if figure is None:
         return Content(words)
+    words["width"] = figure.layout.meta["width"]
     return Content(words, {"interface": figure}, {"interface": pd.DataFrame(interface["residual_map_um"])})
 
 
@@ -98,4 +100,12 @@ def deviation_figure(record: dict[str, Any], size_um: tuple[float, float, float]
     figure.update_xaxes(title={"text": f"{names[1]} (µm)"}, constrain="domain")
     # Rows point down, as in the pictures.
     figure.update_yaxes(title={"text": f"{names[0]} (µm)"}, autorange="reversed", scaleanchor="x", constrain="domain")
-    return bare(figure, _HEIGHT)
+    width, height = _pixels(at[1][-1] + at[1][0], at[0][-1] + at[0][0])
+    return bare(figure, height, meta={"width": width})
+
+
+def _pixels(wide_um: float, high_um: float) -> tuple[int, int]:
+    """Return width and height of the figure in which the map reaches its colour bar."""
+    scale = min(most / um for most, um in zip(_MOST_PIXELS, (wide_um, high_um), strict=True))
+    width, height = (round(scale * um) + around for um, around in zip((wide_um, high_um), _AROUND_PIXELS, strict=True))
+    return width, max(height, 200)
