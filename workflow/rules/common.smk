@@ -114,6 +114,12 @@ def profile_settings(wildcards):
     return CONFIG.profile_of(scan_of(wildcards).model).model_dump(mode="json")
 
 
+def phase_tables(wildcards):
+    """Return the two tables of a scan's classes as phases, or nothing where they are not measured."""
+    scan, files = scan_of(wildcards), files_of(wildcards)
+    return [files.phase, files.thickness] if CONFIG.measures_phase(scan.model, scan.has_plane) else []
+
+
 def config_of_scan(wildcards):
     """Return the configuration as far as it concerns a scan: of all models its own one, and its profile."""
     name = scan_of(wildcards).model

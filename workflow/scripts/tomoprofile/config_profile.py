@@ -109,6 +109,7 @@ class OfResults(Section):
         None, description="Keys of `profile` that differ for the scans of this model, as in `{bin_um: 20}`."
     )
     words: Words = Words()
+    phase: Literal["auto"] | bool | None = Field(None, description="As `phase` at the top, for the scans of this model.")
 
 
 OF_RESULTS = frozenset(OfResults.model_fields)
