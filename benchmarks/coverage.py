@@ -25,7 +25,7 @@ from tomoprofile.files import whole_file
 from tomoprofile.phantom.geometry import DOMAIN
 from tomoprofile.phantom.painting import TALLIES, paint_spheres
 from tomoprofile.phantom.scan import lay_out
-from tomoprofile.phantom.settings import PhantomSettings
+from tomoprofile.phantom.settings import PhantomSettings, phantom_profile
 from tomoprofile.phantom.truth import SUBSTRATE, object_table, profile_table
 from tomoprofile.profile.depth import ProfileInputs, ProfileTables, profile_depth
 from tomoprofile.profile.estimators import SURE_BLOCKS
@@ -135,7 +135,7 @@ def measure(number: int, size: int) -> list[dict[str, object]]:
         folder = Path(name)
         for done, scan in enumerate(realisations(number, size, folder), start=1):
             for blocks, block_um in BLOCKS_UM.items():
-                found = profile_of(scan, ProfileConfig(block_um=block_um, resamples=RESAMPLES), folder)
+                found = profile_of(scan, phantom_profile(block_um=block_um, resamples=RESAMPLES), folder)
                 for table, where in (("profile", "depth_um"), ("zones", "zone")):
                     tables.setdefault((blocks, where), []).append(found[table])
             print(f"realisation {done} of {number}", flush=True)

@@ -34,6 +34,7 @@ from tomoprofile.logs import LOG, log_to_terminal
 from tomoprofile.phantom.annotator import annotate
 from tomoprofile.phantom.files import write_scan, write_truth
 from tomoprofile.phantom.scan import PhantomSettings, simulate
+from tomoprofile.phantom.settings import plain_profile
 from tomoprofile.shift.alarm import Familiarity
 
 ROOT = Path(__file__).parents[1]
@@ -157,7 +158,7 @@ def run(column: Column, work: Path) -> None:
     config = {
         "models": {"default": model},
         "pick": {"slices": max(column.labels, 1)},
-        "profile": {"bin_um": 1.0},
+        "profile": plain_profile(bin_um=1.0),
     }
     (folder / "config").mkdir(parents=True, exist_ok=True)
     (folder / "config/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tomoprofile.config_profile import ProfileConfig
 from tomoprofile.domains.objects import ObjectsMetadata, Runs, write_objects
 from tomoprofile.files import whole_file
+from tomoprofile.phantom.settings import phantom_profile
 from tomoprofile.profile.depth import ProfileInputs, ProfileTables, profile_depth
 from tomoprofile.profile.domains import Domains, diameters
 from tomoprofile.profile.estimators import Tallies, draw_blocks, estimate
@@ -115,12 +115,12 @@ def measure_stage(shape: tuple[int, int, int], folder: str) -> dict[str, Any]:
 def _stage(folder: Path) -> None:
     out = ProfileTables(*(folder / f"{name}.out" for name in ProfileTables.__dataclass_fields__))
     objects, domains = (dict.fromkeys(LEVELS, folder / name) for name in ("objects.parquet", "domains.parquet"))
-    profile_depth(ProfileInputs(objects, domains, folder / "interface.json"), ProfileConfig(), 1, out)
+    profile_depth(ProfileInputs(objects, domains, folder / "interface.json"), phantom_profile(), 1, out)
 
 
 def measure_resamples() -> dict[str, Any]:
     """Return the time of all intervals of a profile of a million domains, without counting voxels."""
-    rng, config = np.random.default_rng(1), ProfileConfig()
+    rng, config = np.random.default_rng(1), phantom_profile()
     shape = (int(FIELD_UM / VOXEL_UM),) * 3
     space = Space.of(shape, (VOXEL_UM,) * 3, Plane((1.0, 0.0, 0.0), 0.0), Resin.everywhere(), "all")
     borders, bins = layer_borders(FIELD_UM, 0.0, FIELD_UM, VOXEL_UM, config)

@@ -18,6 +18,7 @@ from tomoprofile.layout import ScanLayout
 from tomoprofile.phantom.files import write_scan, write_truth
 from tomoprofile.phantom.geometry import DOMAIN, VOID
 from tomoprofile.phantom.scan import PhantomSettings, simulate
+from tomoprofile.phantom.settings import plain_profile
 from tomoprofile.samples import COLUMNS
 from tomoprofile.tables import of_class
 
@@ -39,7 +40,7 @@ def finished(tmp_path_factory):
     # A true mask has no noise: what a face of the scan leaves of a domain counts, however little.
     project.configure(
         objects={"min_voxels": 1},
-        profile={"bin_um": 1.0},
+        profile=plain_profile(bin_um=1.0),
         models={
             "default": {"method": "unet", "classes": {"resin": 0, **CLASSES}, "measure": list(CLASSES)},
             "otsu": {"method": "otsu"},

@@ -12,8 +12,8 @@ from tomoprofile.baselines import block as block_module
 from tomoprofile.baselines.block import METHODS, SegmentedScan, choose_block, segment_block
 from tomoprofile.baselines.table import write_baselines
 from tomoprofile.config import ObjectsConfig
-from tomoprofile.config_profile import ProfileConfig
 from tomoprofile.errors import InputError, StageError
+from tomoprofile.phantom.settings import phantom_profile
 from tomoprofile.profile.masks import Space
 from tomoprofile.report.outlines import draw_outlines
 from tomoprofile.report.rendering import Renderer
@@ -66,7 +66,7 @@ def compare(folder, name="baselines", profile=None, instances=None, classes=("do
     block = folder / f"{name}.block"
     block.mkdir()
     scan = SegmentedScan(*(folder / part for part in FILES), dict.fromkeys(classes, 0.5), instances)
-    profile = profile or ProfileConfig()
+    profile = profile or phantom_profile()
     out = folder / f"{name}.parquet"
     found = segment_block(scan, profile, ObjectsConfig(), block, **more)
     outlines = {one: draw_outlines(found, one, profile.zones[0].to_um) for one in classes}

@@ -9,12 +9,12 @@ from domains_scan import write_store
 
 from benchmarks.acceptance import EXACT, gates
 from tomoprofile.config import ObjectsConfig
-from tomoprofile.config_profile import ProfileConfig
 from tomoprofile.domains.table import Level, Segmented, measure_domains
 from tomoprofile.layout import ScanLayout
 from tomoprofile.phantom.files import write_truth
 from tomoprofile.phantom.geometry import CLASSES, DOMAIN, VOID
 from tomoprofile.phantom.scan import PhantomSettings, simulate
+from tomoprofile.phantom.settings import phantom_profile
 from tomoprofile.profile.depth import ProfileInputs, ProfileTables, profile_depth
 from tomoprofile.tables import LEVELS, of_class
 
@@ -52,7 +52,7 @@ def measured(scan, name, masks):
     measure_domains(whole, files.interface, levels, ObjectsConfig(min_voxels=1))
     inputs = ({level: place(level) for level in LEVELS} for place in (files.objects_at, files.domains_at))
     out = ProfileTables(**{field.name: getattr(files, field.name) for field in fields(ProfileTables)})
-    config = ProfileConfig(bin_um=1, resamples=100)
+    config = phantom_profile(bin_um=1, resamples=100)
     profile_depth(ProfileInputs(*inputs, files.interface), config, 1, out)
     return files
 

@@ -9,9 +9,9 @@ import pytest
 from test_profile_depth import inputs_in, tables_in, write_runs
 
 from benchmarks.coverage import profile_of, realise
-from tomoprofile.config_profile import Circle, ProfileConfig
+from tomoprofile.config_profile import Circle
 from tomoprofile.errors import StageError
-from tomoprofile.phantom.settings import PhantomSettings
+from tomoprofile.phantom.settings import PhantomSettings, phantom_profile
 from tomoprofile.profile.depth import profile_depth
 from tomoprofile.profile.masks import Grid
 from tomoprofile.substrate.resin import Resin
@@ -68,7 +68,7 @@ def one_in_every_voxel(folder, surface, config, resin=None):
 
 
 def settings_of(**more):
-    return ProfileConfig(bin_um=2.7, block_um=4, resamples=100, zones=ZONES, **more)
+    return phantom_profile(bin_um=2.7, block_um=4, resamples=100, zones=ZONES, **more)
 
 
 def densities(tables):
@@ -135,7 +135,7 @@ def last_bin_and_plateau(scan, folder):
 
     The truth counts the centres between the exact depths and lateral faces; volumes are those of boxes.
     """
-    config = ProfileConfig(resamples=100, zones=[{"name": "bulk", "from_um": 80}])
+    config = phantom_profile(resamples=100, zones=[{"name": "bulk", "from_um": 80}])
     tables = profile_of(scan, config, folder)
     far_um = read_facts(folder / "profile.parquet")["classes"]["domain"]["whole_objects_um"][1]
     last = tables["profile"].dropna(subset="number_density_per_mm3").iloc[-1]

@@ -8,11 +8,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from tomoprofile.config_profile import ProfileConfig
 from tomoprofile.domains.measures import nearest
 from tomoprofile.domains.objects import ObjectsMetadata, Runs, write_objects
 from tomoprofile.domains.workers import workers_of
 from tomoprofile.errors import InputError, StageError
+from tomoprofile.phantom.settings import phantom_profile
 from tomoprofile.profile.depth import ProfileInputs, ProfileTables, profile_depth
 from tomoprofile.profile.masks import FieldOfView, Space
 from tomoprofile.profile.ranges import layer_borders
@@ -175,7 +175,7 @@ def spheres():
 @pytest.mark.parametrize("view", ["all", "cylinder"])
 def test_volume_ratio_is_the_direct_count_of_voxels(tmp_path, spheres, view):
     zones = [{"name": "near", "from_um": 0, "to_um": 13.7}, {"name": "far", "from_um": 13.7}]
-    config = ProfileConfig(bin_um=4, guard_um=0.5, block_um=10, zones=zones, field_of_view=view)
+    config = phantom_profile(bin_um=4, guard_um=0.5, block_um=10, zones=zones, field_of_view=view)
     profile, zone = run_profile(tmp_path, spheres, TILTED, config)
     at = depth_map(spheres.shape, 1.0, TILTED)
     y, x = (np.arange(n) + 0.5 - n / 2 for n in spheres.shape[1:])
@@ -194,7 +194,7 @@ def test_volume_ratio_is_the_direct_count_of_voxels(tmp_path, spheres, view):
 
 
 def test_counting_whole_objects_would_give_another_profile(tmp_path, spheres):
-    profile, _ = run_profile(tmp_path, spheres, TILTED, ProfileConfig(bin_um=2, block_um=10, zones=ONE_ZONE))
+    profile, _ = run_profile(tmp_path, spheres, TILTED, phantom_profile(bin_um=2, block_um=10, zones=ONE_ZONE))
     table = pd.read_parquet(tmp_path / "domains.parquet")
     at = TILTED.depth_um(*(table[f"centroid_{axis}_um"] for axis in "zyx"))
     whole = np.histogram(at, [*profile["depth_lo_um"], profile["depth_hi_um"].iloc[-1]], weights=table["volume_um3"])[0]
@@ -206,11 +206,11 @@ def test_substrate_in_the_denominator_would_halve_the_first_bin(tmp_path):
     shape, plane = (40, 40, 40), Plane((1.0, 0.0, 0.0), 10.0)
     labels = np.zeros(shape, np.int32)
     labels[10:20] = 1  # everything in the first 10 um of the resin
-    profile, _ = run_profile(tmp_path, labels, plane, ProfileConfig(bin_um=10, block_um=10, zones=ONE_ZONE))
+    profile, _ = run_profile(tmp_path, labels, plane, phantom_profile(bin_um=10, block_um=10, zones=ONE_ZONE))
     assert list(profile["volume_ratio"]) == [1, 0, 0]
     lower = tmp_path / "lower"
     lower.mkdir()
-    mutant, _ = run_profile(lower, labels, Plane((1.0, 0.0, 0.0), 0.0), ProfileConfig(bin_um=20, zones=ONE_ZONE))
+    mutant, _ = run_profile(lower, labels, Plane((1.0, 0.0, 0.0), 0.0), phantom_profile(bin_um=20, zones=ONE_ZONE))
     assert mutant["volume_ratio"][0] == 0.5
 
 
@@ -225,7 +225,7 @@ def test_depth_follows_the_tilted_plane_and_not_the_slice_index(tmp_path, axis, 
     plane = Plane.through(tuple(normal), float(np.dot(normal, middle)) - 10)
     at = depth_map(shape, 1.0, plane)
     labels = ((at >= 12) & (at < 16)).astype(np.int32)
-    config = ProfileConfig(bin_um=1, block_um=16, zones=[{"name": "layer", "from_um": 12, "to_um": 16}])
+    config = phantom_profile(bin_um=1, block_um=16, zones=[{"name": "layer", "from_um": 12, "to_um": 16}])
     profile, zones = run_profile(tmp_path, labels, plane, config)
     expected = ((profile["depth_um"] > 12) & (profile["depth_um"] < 16)).astype(float)
     assert np.array_equal(profile["volume_ratio"], expected)
@@ -242,7 +242,7 @@ def test_tables_do_not_depend_on_the_shards_nor_on_who_counts(tmp_path, spheres)
     def bytes_of(name, shard_slices, workers=None):
         folder = tmp_path / name
         folder.mkdir()
-        run_profile(folder, spheres, TILTED, ProfileConfig(block_um=10), shard_slices=shard_slices, workers=workers)
+        run_profile(folder, spheres, TILTED, phantom_profile(block_um=10), shard_slices=shard_slices, workers=workers)
         return [path.read_bytes() for path in vars(tables_in(folder)).values()]
 
     whole = bytes_of("whole", 48)
@@ -253,7 +253,7 @@ def test_tables_do_not_depend_on_the_shards_nor_on_who_counts(tmp_path, spheres)
 
 
 def test_pairs_at_distance_zero_are_the_volume_ratio(tmp_path, spheres):
-    _, zones = run_profile(tmp_path, spheres, TILTED, ProfileConfig(block_um=10, field_of_view="cylinder"))
+    _, zones = run_profile(tmp_path, spheres, TILTED, phantom_profile(block_um=10, field_of_view="cylinder"))
     correlation = pd.read_parquet(tmp_path / "correlation.parquet")
     at_zero = correlation[correlation["lag_um"] == 0].reset_index(drop=True)
     for end in ("", "_lo", "_hi"):
@@ -268,7 +268,7 @@ def test_pairs_far_apart_know_nothing_of_each_other(tmp_path):
     shape = (80, 128, 128)
     centres = rng.uniform(-5, [85, 133, 133], (3000, 3))
     labels = (paint(shape, 1.0, centres, np.full(3000, 3.0)) > 0).astype(np.int32)
-    config = ProfileConfig(zones=ONE_ZONE, resamples=100)
+    config = phantom_profile(zones=ONE_ZONE, resamples=100)
     run_profile(tmp_path, labels, Plane((1.0, 0.0, 0.0), 0.0), config)
     table = pd.read_parquet(tmp_path / "correlation.parquet")
     assert table["lag_um"].iloc[-1] == 50
@@ -286,7 +286,7 @@ def test_pairs_far_apart_know_nothing_of_each_other(tmp_path):
 
 
 def test_layers_hold_bins_and_zones_and_are_no_thinner_than_a_voxel():
-    config = ProfileConfig(bin_um=0.7, guard_um=0.1, zones=[{"name": "odd", "from_um": 1.23, "to_um": 4.56}])
+    config = phantom_profile(bin_um=0.7, guard_um=0.1, zones=[{"name": "odd", "from_um": 1.23, "to_um": 4.56}])
     borders, bins = layer_borders(10.0, -np.inf, 8.3, 0.3, config)
     assert np.array_equal(bins, 0.1 + 0.7 * np.arange(len(bins)))
     assert set(bins) | {1.23, 4.56, 8.3} <= set(borders)
@@ -327,7 +327,7 @@ def density_ratio(folder, realisations, edit=None):
     plane = Plane((0.0, 1.0, 0.0), DEPTH_0)
     estimated = true = 0.0  # of the number of spheres
     for centres, labels in realisations:
-        _, zones = run_profile(folder, labels, plane, ProfileConfig(zones=ONE_ZONE, resamples=100), edit=edit)
+        _, zones = run_profile(folder, labels, plane, phantom_profile(zones=ONE_ZONE, resamples=100), edit=edit)
         _, far_um = facts_in(folder / "zones.parquet")["whole_objects_um"]
         far_um = min(far_um, 58.0)
         inside = ((centres[:, [0, 2]] >= 0) & (centres[:, [0, 2]] < 96)).all(axis=1)
@@ -361,7 +361,7 @@ def test_mean_diameter_is_weighted_so_that_large_objects_do_not_vanish(tmp_path)
         centres = rng.uniform((12, -10, -10), (24, 74, 74), size=(24, 3))
         radii = np.where(np.arange(24) % 2, 9.0, 2.5)
         _, zones = run_profile(
-            tmp_path, paint((36, 64, 64), 1.0, centres, radii), plane, ProfileConfig(zones=ONE_ZONE, resamples=100)
+            tmp_path, paint((36, 64, 64), 1.0, centres, radii), plane, phantom_profile(zones=ONE_ZONE, resamples=100)
         )
         table = pd.read_parquet(tmp_path / "domains.parquet")
         whole = table["edge_weight"] > 0
@@ -382,7 +382,7 @@ def test_zones_describe_the_sizes(tmp_path):
         {"name": "far", "from_um": 17},
         {"name": "none", "from_um": 99},
     ]
-    config = ProfileConfig(zones=zones)
+    config = phantom_profile(zones=zones)
     _, found = run_profile(tmp_path, paint((48, 64, 64), 1.0, centres, radii), plane, config)
     table = pd.read_parquet(tmp_path / "domains.parquet").set_index("domain_id")["equivalent_diameter_um"]
     near, far = table[[1, 2, 3]], table[[4, 5]]  # 6 is cut by a side
@@ -408,7 +408,7 @@ def test_intervals_cover_the_truth(tmp_path):
         "number_density_per_mm3": number / volume * 1e9,
     }
     covered = dict.fromkeys(expected, 0)
-    config = ProfileConfig(zones=[{"name": "middle", "from_um": 4, "to_um": 16}], resamples=400)
+    config = phantom_profile(zones=[{"name": "middle", "from_um": 4, "to_um": 16}], resamples=400)
     for _ in range(40):
         centres = rng.uniform((0, -4, -4), (28, 132, 132), size=(rng.poisson(number), 3))
         labels = paint(shape, 1.0, centres, np.full(len(centres), 2.0))
@@ -419,7 +419,7 @@ def test_intervals_cover_the_truth(tmp_path):
 
 
 def test_flags_tell_what_to_distrust(tmp_path, spheres):
-    profile, zones = run_profile(tmp_path, spheres, TILTED, ProfileConfig(bin_um=5, block_um=16))
+    profile, zones = run_profile(tmp_path, spheres, TILTED, phantom_profile(bin_um=5, block_um=16))
     assert "few" in profile["flag"].iloc[0].split(";")
     assert profile["flag"].iloc[4] == ""
     assert "far_end" in profile["flag"].iloc[-1].split(";")
@@ -427,14 +427,14 @@ def test_flags_tell_what_to_distrust(tmp_path, spheres):
     assert list(np.flatnonzero(few_blocks)) == [len(profile) - 1], "the corner of a tilted scan"
     assert list(zones["flag"]) == ["", "far_end", "few;few_blocks"]
     assert profile[["volume_ratio_lo", "volume_ratio_hi"]].notna().all(axis=None)
-    coarse, _ = run_profile(tmp_path, spheres, TILTED, ProfileConfig(bin_um=5, block_um=30))
+    coarse, _ = run_profile(tmp_path, spheres, TILTED, phantom_profile(bin_um=5, block_um=30))
     assert coarse["flag"].str.contains("few_blocks").all()
     assert coarse[["volume_ratio_lo", "number_density_per_mm3_hi"]].isna().all(axis=None)
     assert np.array_equal(coarse["volume_ratio"], profile["volume_ratio"])
 
 
 def test_a_given_mask_has_no_band_instead_of_one_without_width(tmp_path, spheres):
-    config = ProfileConfig(bin_um=5, block_um=16)
+    config = phantom_profile(bin_um=5, block_um=16)
     of_model, _ = run_profile(tmp_path, spheres, TILTED, config)
     # The mutant: all levels of a mask are alike, and without the care below the table would call that certain.
     assert set(pd.read_parquet(tmp_path / "profile.parquet").groupby("depth_um")["volume_ratio"].nunique()) == {1}
@@ -454,7 +454,7 @@ def test_a_given_mask_has_no_band_instead_of_one_without_width(tmp_path, spheres
 def test_bins_without_domains_have_a_ratio_of_zero(tmp_path):
     labels = np.zeros((40, 40, 40), np.int32)
     labels[30:33, 20:23, 20:23] = 1
-    config = ProfileConfig(bin_um=5, block_um=10, zones=ONE_ZONE)
+    config = phantom_profile(bin_um=5, block_um=10, zones=ONE_ZONE)
     profile, _ = run_profile(tmp_path, labels, Plane((1.0, 0.0, 0.0), 10.0), config)
     first = profile.iloc[0]
     assert (first["volume_ratio"], first["volume_ratio_lo"], first["volume_ratio_hi"]) == (0, 0, 0)
@@ -475,7 +475,7 @@ def one_ball(shape, centre, radius=4.0):
 
 
 def all_tables(folder, labels, plane=UP, **options):
-    run_profile(folder, labels, plane, ProfileConfig(block_um=10), **options)
+    run_profile(folder, labels, plane, phantom_profile(block_um=10), **options)
     tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}
     return {name: table.query("level == 'calibrated'") if "level" in table else table for name, table in tables.items()}
 
@@ -559,7 +559,7 @@ def test_domains_of_unknown_size_are_flagged_and_left_out(tmp_path, spheres):
 
 
 def test_the_seed_decides_the_intervals(tmp_path, spheres):
-    config = ProfileConfig(bin_um=10, block_um=10)
+    config = phantom_profile(bin_um=10, block_um=10)
     first, again, other = (run_profile(tmp_path, spheres, TILTED, config, seed=seed)[0] for seed in (1, 1, 2))
     pd.testing.assert_frame_equal(first, again)
     assert (first["volume_ratio_lo"] != other["volume_ratio_lo"]).any()
@@ -567,14 +567,14 @@ def test_the_seed_decides_the_intervals(tmp_path, spheres):
 
 
 def test_ends_with_little_resin_are_dropped_and_the_guard_is_kept_out(tmp_path, spheres):
-    profile, _ = run_profile(tmp_path, spheres, TILTED, ProfileConfig(bin_um=0.5, guard_um=3, block_um=10))
+    profile, _ = run_profile(tmp_path, spheres, TILTED, phantom_profile(bin_um=0.5, guard_um=3, block_um=10))
     assert profile["depth_lo_um"].iloc[0] == 3
     assert profile["resin_um3"].iloc[-1] >= 0.01 * profile["resin_um3"].max()
     assert profile["depth_hi_um"].iloc[-1] < depth_map(spheres.shape, 1.0, TILTED).max()
 
 
 def test_a_substrate_outside_the_scan_leaves_the_near_end_open(tmp_path, spheres):
-    profile, _ = run_profile(tmp_path, spheres, Plane((0.0, 1.0, 0.0), -20.0), ProfileConfig(bin_um=5, block_um=10))
+    profile, _ = run_profile(tmp_path, spheres, Plane((0.0, 1.0, 0.0), -20.0), phantom_profile(bin_um=5, block_um=10))
     assert profile["depth_lo_um"].iloc[0] == 20
     assert "near_end" in profile["flag"].iloc[0]
     assert "near_end" not in profile["flag"].iloc[4]
@@ -584,7 +584,7 @@ def test_a_substrate_outside_the_scan_leaves_the_near_end_open(tmp_path, spheres
 
 
 def test_columns_and_metadata_keep_the_contract(tmp_path, spheres):
-    run_profile(tmp_path, spheres, TILTED, ProfileConfig(block_um=10))
+    run_profile(tmp_path, spheres, TILTED, phantom_profile(block_um=10))
     quantities = [
         f"{name}{end}"
         for name in ("volume_ratio", "mean_equivalent_diameter_um", "number_density_per_mm3")
@@ -621,7 +621,7 @@ def test_wrong_inputs_raise_and_leave_no_output(tmp_path, spheres):
     def wrong_count(table):
         return table.iloc[1:]
 
-    config = ProfileConfig(block_um=10)
+    config = phantom_profile(block_um=10)
     with pytest.raises(InputError, match="voxels"):
         run_profile(tmp_path, spheres, TILTED, config, edit=wrong_count)
     with pytest.raises(StageError, match="no resin"):
@@ -643,12 +643,12 @@ def test_wrong_inputs_raise_and_leave_no_output(tmp_path, spheres):
     [((49, 60, 64), "domain", "different scans"), ((48, 60, 64), "void", "different classes")],
 )
 def test_levels_of_different_scans_or_classes_are_refused(tmp_path, spheres, shape, name, message):
-    run_profile(tmp_path, spheres, TILTED, ProfileConfig(block_um=10))
+    run_profile(tmp_path, spheres, TILTED, phantom_profile(block_um=10))
     write_runs(tmp_path / "other.parquet", {name: runs_of(spheres)}, shape, 1.0, 16)
     inputs = inputs_in(tmp_path)
     inputs.objects["high"] = tmp_path / "other.parquet"
     with pytest.raises(InputError, match=message):
-        profile_depth(inputs, ProfileConfig(), 1, tables_in(tmp_path))
+        profile_depth(inputs, phantom_profile(), 1, tables_in(tmp_path))
 
 
 # --- several classes ------------------------------------------------------------------------------------------------
@@ -680,7 +680,7 @@ def profile_classes(folder, classes, config, workers=None):
 
 
 def test_each_class_is_measured_as_if_it_were_alone(tmp_path, two_classes):
-    config = ProfileConfig(bin_um=4, block_um=10)
+    config = phantom_profile(bin_um=4, block_um=10)
     together = profile_classes(tmp_path / "both", two_classes, config)
     for name, labels in two_classes.items():
         alone = profile_classes(tmp_path / name, {name: labels}, config)
@@ -700,7 +700,7 @@ def test_each_class_is_measured_as_if_it_were_alone(tmp_path, two_classes):
 
 
 def test_a_class_without_domains_has_its_rows_too(tmp_path, two_classes):
-    config = ProfileConfig(bin_um=4, block_um=10)
+    config = phantom_profile(bin_um=4, block_um=10)
     classes = two_classes | {"void": np.zeros_like(two_classes["void"])}
     together = profile_classes(tmp_path / "both", classes, config)
     alone = profile_classes(tmp_path / "domain", {"domain": classes["domain"]}, config)

@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.coverage import profile_of, realise
-from tomoprofile.config_profile import ProfileConfig
-from tomoprofile.phantom.settings import PhantomSettings
+from tomoprofile.phantom.settings import PhantomSettings, phantom_profile
 from tomoprofile.volume.plane import Plane
 
 SETTINGS = PhantomSettings(tilt_deg=1.0, seed=2)
@@ -18,7 +17,7 @@ ZONES = [
     {"name": "peak", "from_um": 40, "to_um": 45},
     {"name": "bulk", "from_um": 80},
 ]
-CONFIG = ProfileConfig(bin_um=1, zones=ZONES, resamples=200)
+CONFIG = phantom_profile(bin_um=1, zones=ZONES, resamples=200)
 
 
 @pytest.fixture(scope="module")

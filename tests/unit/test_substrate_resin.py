@@ -9,10 +9,11 @@ from scipy.ndimage import label
 from test_profile_depth import inputs_in, runs_of, table_of, tables_in, write_runs
 from test_substrate_interface import store_of
 
-from tomoprofile.config_profile import Circle, ProfileConfig
+from tomoprofile.config_profile import Circle
 from tomoprofile.errors import InputError
 from tomoprofile.phantom.geometry import DOMAIN
 from tomoprofile.phantom.scan import PhantomSettings, simulate
+from tomoprofile.phantom.settings import phantom_profile
 from tomoprofile.phantom.truth import AIR, SUBSTRATE
 from tomoprofile.profile.depth import profile_depth
 from tomoprofile.substrate import edges
@@ -88,7 +89,7 @@ def tables_of(folder, phantom, resin_file, field_of_view="auto"):
     table_of(runs, SIZE, 0.5, phantom.plane).to_parquet(folder / "domains.parquet")
     write_runs(folder / "runs.parquet", runs, SIZE, 0.5, 32)
     phantom.plane.save(folder / "interface.json")
-    config = ProfileConfig(bin_um=5, block_um=15, field_of_view=field_of_view, zones=[{"name": "all", "from_um": 0}])
+    config = phantom_profile(bin_um=5, block_um=15, field_of_view=field_of_view, zones=[{"name": "all", "from_um": 0}])
     profile_depth(inputs_in(folder, resin=resin_file), config, 1, tables_in(folder))
     table = pd.read_parquet(folder / "profile.parquet")
     return table[table["level"] == "calibrated"].set_index("depth_lo_um")

@@ -191,8 +191,9 @@ def substrate_state(wildcards):
 
 
 def substrate_distances(wildcards):
-    """Return the distances from a rough or curved substrate, which belong to interface.json, or nothing for a plane."""
-    return files_of(wildcards).substrate_distance if scan_of(wildcards).substrate_mask else []
+    """Return the distances from a rough or curved surface, which belong to interface.json, or nothing for a plane."""
+    scan = scan_of(wildcards)
+    return files_of(wildcards).substrate_distance if scan.substrate_mask or scan.has_own_surface else []
 
 
 def whole_store(store, slabs):

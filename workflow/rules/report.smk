@@ -45,6 +45,7 @@ rule report_sample:
         segmenter=segmenter_path,
         scan=lambda wildcards: scan_of(wildcards).model_dump(mode="json", exclude={"group", "time_h"}),
         config=config_of_scan,
+        words=lambda wildcards: CONFIG.words_of(scan_of(wildcards).model).model_dump(),
         algorithm_version=4,
     script:
         "../scripts/report_sample.py"
@@ -106,6 +107,7 @@ rule report_beamtime:
     params:
         scans=[scan.model_dump(mode="json", exclude={"interface", "labels"}) for scan in SCANS.values()],
         segmenters=[str(SEGMENTERS[sample].path) for sample in SCANS],
+        words=[CONFIG.words_of(scan.model).model_dump() for scan in SCANS.values()],
         title=CONFIG.report.title,
         algorithm_version=4,
     script:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tomoprofile.config_profile import Words
 from tomoprofile.logs import rule_logging
 from tomoprofile.report.page import report_sample
 from tomoprofile.report.results import SampleFiles
@@ -35,4 +36,5 @@ with rule_logging(snakemake.log[0]):
             "everything else": out.name,
         },
     )
-    report_sample(files, config["report"]["title"], Path(snakemake.output.page), config["report"]["language"])
+    title, language = config["report"]["title"], config["report"]["language"]
+    report_sample(files, title, Path(snakemake.output.page), language, Words(**snakemake.params.words))

@@ -110,7 +110,7 @@ class AugmentConfig(Section):
     )
 
 
-class UNetConfig(OfResults):
+class UNetConfig(OfResults, Section):
     """A pretrained 2-D U-Net, fine-tuned on a few labelled slices."""
 
     method: Literal["unet"] = "unet"
@@ -229,7 +229,7 @@ class UNetConfig(OfResults):
         return self
 
 
-class BundleConfig(OfResults):
+class BundleConfig(OfResults, Section):
     """A model of an earlier run, used without further training; every scan is compared with those it has seen."""
 
     method: Literal["bundle"] = "bundle"
@@ -273,7 +273,7 @@ class PredictConfig(Section):
         return self
 
 
-class ThresholdConfig(OfResults):
+class ThresholdConfig(OfResults, Section):
     """A global threshold: a simple baseline that fails inside domains with fringes."""
 
     method: Literal["otsu", "threshold_fill"] = Field(
@@ -339,7 +339,7 @@ class ObjectsConfig(Section):
 class ReportConfig(Section):
     """The report pages."""
 
-    title: str = Field("Domains against the distance from the substrate", description="Heading of the reports.")
+    title: str = Field("", description="Heading of the reports; empty: what is measured, and against what.")
     language: Literal["en", "ja"] = Field(
         "en",
         description="Language of headings and captions on the page of a scan: `en` or `ja` (Japanese). Flags, "

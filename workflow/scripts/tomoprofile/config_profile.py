@@ -102,13 +102,15 @@ class Words(Section):
     )
 
 
-class OfResults(Section):
+class OfResults(BaseModel):
     """What a model may say about the results of its scans; its segmentation does not depend on it."""
 
     profile: ProfileConfig | None = Field(
         None, description="Keys of `profile` that differ for the scans of this model, as in `{bin_um: 20}`."
     )
-    words: Words = Words()
+    words: Words = Field(
+        Words(), description="What the pages call the parts of the sample, as in `{domain: void, matrix: cement}`."
+    )
     phase: Literal["auto"] | bool | None = Field(None, description="As `phase` at the top, for the scans of this model.")
 
 

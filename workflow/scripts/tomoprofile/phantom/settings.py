@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from ..config_profile import ProfileConfig
 from ..errors import ConfigError, Fault
 
 LARGE_DIAMETERS_UM = (10.5, 15.0)
@@ -33,6 +34,17 @@ KINDS: dict[str, dict[str, Any]] = {
         "cupping_per_cm": 4.0,
         "streaks_per_cm": 3.0,
     },
+}
+
+# The experiment that phantoms imitate: large domains end at 27 um, small ones reach their plateau at 80 um.
+PROFILE: dict[str, Any] = {
+    "bin_um": 5.0,
+    "block_um": 30.0,
+    "zones": (
+        {"name": "interface", "from_um": 0, "to_um": 27},
+        {"name": "transition", "from_um": 27, "to_um": 80},
+        {"name": "bulk", "from_um": 80},
+    ),
 }
 
 
@@ -208,3 +220,13 @@ class PhantomSettings:
             raise ConfigError(Fault("phantom: kind", repr(kind), "unknown kind of phantom", remedy))
         z, y, x = size
         return cls(kind=kind, size=(z, y, x), seed=seed, **{**KINDS[kind], **changes})
+
+
+def phantom_profile(**changes: Any) -> ProfileConfig:
+    """Return :data:`PROFILE` with some keys changed."""
+    return ProfileConfig(**PROFILE | changes)
+
+
+def plain_profile(**changes: Any) -> dict[str, Any]:
+    """Return the same as a configuration file has it."""
+    return phantom_profile(**changes).model_dump(mode="json")

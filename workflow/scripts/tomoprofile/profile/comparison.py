@@ -202,7 +202,7 @@ class _Aligned:
     ----------
     kind : {"zone", "bin"}
     zone, from_um, to_um : arrays (places,)
-        ``to_um`` is NaN for a zone without an end, or whose end differs between scans.
+        ``to_um`` is NaN for a zone without an end, or whose end differs between scans; both are without depth.
     row : dict
         Row of a scan in the arrays, by its name.
     has : array (scans, places) of bool
@@ -228,7 +228,7 @@ class _Aligned:
                 (scan.zones, "from_um", "to_um") if kind == "zone" else (scan.profile, "depth_lo_um", "depth_hi_um")
             )
             names = table["zone"].astype(str) if kind == "zone" else [""] * len(table)
-            starts = table[start].to_numpy(float).round(_DEPTH_DIGITS)
+            starts = np.nan_to_num(table[start].to_numpy(float), nan=-math.inf).round(_DEPTH_DIGITS)
             places.append(list(zip(names, starts.tolist(), strict=True)))
             stops = np.nan_to_num(table[stop].to_numpy(float), nan=math.inf).round(_DEPTH_DIGITS)
             for place, end in zip(places[-1], stops.tolist(), strict=True):
@@ -246,7 +246,7 @@ class _Aligned:
         return cls(
             kind,
             np.array([zone for zone, _ in ordered], dtype=str),
-            np.array([start for _, start in ordered]),
+            np.array([start if math.isfinite(start) else math.nan for _, start in ordered]),
             np.where(np.isfinite(stops), stops, np.nan),
             {scan.sample: number for number, scan in enumerate(scans)},
             has,

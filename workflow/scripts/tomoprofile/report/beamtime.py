@@ -6,13 +6,14 @@ import csv
 import math
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
 
+from ..config_profile import Words
 from ..errors import Fault, InputError
 from ..files import read_record
 from ..layout import ScanLayout
@@ -20,11 +21,14 @@ from ..profile.comparison import ScanResult, compare_scans
 from ..samples import Scan
 from ..segment.kinds import segmenter_at
 from ..tables import CALIBRATED, COMPARISON, PROFILE, at_level, of_class, read_facts
+from ..volume.plane import WithoutSubstrate
 from .comparison import comparison_section
 from .flags import Flag, interface_flags, level_flags, model_flags, segmentation_flags, worst, zone_flags
 from .numbers import Estimate, count, depth_range, estimate
+from .page import title_of
 from .rendering import Renderer, suffixes_of
 from .segmentation import Segmentation, read_segmentation
+from .words import Terms
 from .zones import mask_was_given, plateau, read_zones
 
 _LABELS = {"error": "fault", "warning": "look", "note": "fine", "ok": "fine"}
@@ -47,12 +51,15 @@ class BeamtimeEntry:
         Folder of its model bundle, ``threshold.json`` or ``mask.json``.
     troubles : tuple of (str, str)
         What failed in the last run: heading, and text of several lines.
+    words : Words
+        What the parts of the sample are called.
     """
 
     scan: Scan
     files: ScanLayout
     segmenter: Path
     troubles: tuple[tuple[str, str], ...] = ()
+    words: Words = field(default_factory=Words)
 
     @property
     def sample(self) -> str:
@@ -143,10 +150,12 @@ def report_beamtime(
     for entry in done:
         for name, result in _results(entry):
             scans.setdefault(name, []).append(result)
+    has_depth, terms = any(_has_depth(entry) for entry in done) or not done, _terms_of(done)
     table = compare_scans(scans)
     COMPARISON.write(comparison, table)
     context = {
-        "title": title,
+        "title": title or terms(title_of(has_depth)),
+        "has_depth": has_depth,
         "rows": rows,
         "several": len(scans) > 1,
         "general": findings.get("-", []),
@@ -155,16 +164,30 @@ def report_beamtime(
         "n_faults": worst_of_scans.count("error"),
         "n_warnings": worst_of_scans.count("warning"),
         "n_fine": worst_of_scans.count("ok") + worst_of_scans.count("note"),
-        "comparisons": list(_comparisons(scans or {"": []}, table)),
+        "comparisons": list(_comparisons(scans or {"": []}, table, terms)),
     }
-    Renderer().write("beamtime.html.j2", context, page)
+    Renderer(terms=terms, has_depth=has_depth).write("beamtime.html.j2", context, page)
 
 
-def _comparisons(classes: dict[str, list[ScanResult]], table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _how(entry: BeamtimeEntry) -> str:
+    return str(read_record(entry.files.interface).get("how", ""))
+
+
+def _has_depth(entry: BeamtimeEntry) -> bool:
+    return _how(entry) != WithoutSubstrate.HOW
+
+
+def _terms_of(entries: Sequence[BeamtimeEntry]) -> Terms:
+    """Return the terms that all scans share; those of the program where they differ."""
+    every = [Terms(words=entry.words, how=_how(entry)) for entry in entries]
+    return every[0] if every and all(terms.nouns == every[0].nouns for terms in every) else Terms()
+
+
+def _comparisons(classes: dict[str, list[ScanResult]], table: pd.DataFrame, terms: Terms) -> Iterator[dict[str, Any]]:
     """Yield what ``comparison.html.j2`` shows of each class."""
     suffixes = suffixes_of(tuple(classes))
     for name, scans in classes.items():
-        section = comparison_section(scans, of_class(table, name))
+        section = comparison_section(scans, of_class(table, name), terms)
         yield section | {"measured": name if len(classes) > 1 else "", "suffix": suffixes[name]}
 
 
@@ -216,6 +239,8 @@ def _rows(entry: BeamtimeEntry, found: list[Flag], page: Path) -> Iterator[Row]:
         else:
             of_this = " of this class" * (len(classes) > 1)
             flags.append(Flag("warning", "No domains", f"No domain{of_this} was found in this scan."))
+        terms = Terms(words=entry.words, how=str(record.get("how", "")))
+        flags = [replace(flag, title=terms(flag.title), text=terms(flag.text)) for flag in flags]
         yield Row(
             entry.sample,
             worst(flags),

@@ -14,7 +14,8 @@ from ..profile.comparison import FEW_SCANS, Replicates, ScanResult, differing, r
 from .comparison_figures import overlay_figure, samples_of, series_figure
 from .figures import QUANTITIES
 from .numbers import Estimate, depth_range
-from .rendering import embedded
+from .rendering import embedded, in_words
+from .words import Terms
 
 _MOST_ROWS = 60  # of a table on the page; the file has them all
 _LIKELY = 0.95
@@ -46,7 +47,7 @@ class DifferenceRow:
     verdict: str
 
 
-def comparison_section(scans: Sequence[ScanResult], table: pd.DataFrame) -> dict[str, Any]:
+def comparison_section(scans: Sequence[ScanResult], table: pd.DataFrame, terms: Terms | None = None) -> dict[str, Any]:
     """Return what ``comparison.html.j2`` shows.
 
     Parameters
@@ -55,6 +56,8 @@ def comparison_section(scans: Sequence[ScanResult], table: pd.DataFrame) -> dict
         Those with results, in the order of the sheet.
     table : DataFrame
         Of :func:`tomoprofile.profile.comparison.compare_scans`.
+    terms : Terms, optional
+        What the parts of the samples are called.
     """
     sets = replicates(scans)
     section: dict[str, Any] = {
@@ -76,8 +79,8 @@ def comparison_section(scans: Sequence[ScanResult], table: pd.DataFrame) -> dict
         if len(found) > _MOST_ROWS:
             section["cut"].append(f"The table of {name} shows the first {_MOST_ROWS} of {len(found)} rows.")
     section["zone"] = f"{zone['zone']}, {depth_range(zone['from_um'], zone['to_um'])}"
-    if len(scans) > 1:
-        section["figures"]["overlay"] = embedded(overlay_figure(sets, table))
+    if len(scans) > 1 and any(scan.profile["depth_um"].notna().any() for scan in scans):
+        section["figures"]["overlay"] = embedded(in_words(overlay_figure(sets, table), terms or Terms()))
     times = {one.time_h for one in sets if math.isfinite(one.time_h)}
     if len(times) > 1:
         section["figures"]["series"] = embedded(series_figure(sets, rows))
@@ -125,8 +128,14 @@ def _remarks(scans: Sequence[ScanResult], sets: Sequence[Replicates]) -> list[st
             "Every group has a single scan at a time: intervals are those within a scan and say nothing about other "
             "samples."
         )
-    bins = {tuple(scan.profile["depth_lo_um"].round(6)) for scan in scans}
-    if len(bins) > 1:
+    bins = {tuple(scan.profile["depth_lo_um"].dropna().round(6)) for scan in scans}
+    zones = {tuple(scan.zones[["from_um", "to_um"]].fillna(-1).round(6).to_numpy().ravel()) for scan in scans}
+    if len(zones) > 1:
+        remarks.append(
+            "Zones or depths differ between these scans: with `zones: auto` each has thirds of its own depth. State "
+            "`profile.zones` to compare them in the same depths."
+        )
+    elif len(bins) > 1:
         remarks.append(
             "Not all scans reach the same depths. A mean covers the scans that have the bin; hover over it to see how "
             "many."
@@ -144,7 +153,7 @@ def _headline_zone(scans: Sequence[ScanResult]) -> dict[str, Any]:
     zones = pd.concat([scan.zones[scan.zones["volume_ratio"].notna()] for scan in scans])
     if zones.empty:
         zones = scans[0].zones
-    counts = zones.groupby("zone", sort=False)["from_um"].agg(["size", "first"])
+    counts = zones.fillna({"from_um": -1.0}).groupby("zone", sort=False)["from_um"].agg(["size", "first"])
     best = counts.sort_values(["size", "first"]).index[-1]
     return dict(zones[zones["zone"] == best].iloc[0][["zone", "from_um", "to_um"]])
 

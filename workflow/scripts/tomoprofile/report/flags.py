@@ -47,6 +47,8 @@ class Flag:
 def profile_flags(profile: pd.DataFrame) -> list[Flag]:
     """Return one note for each reason in the bins of the calibrated level, with the depths it holds for."""
     bins = at_level(profile, "calibrated")
+    if bins["depth_lo_um"].isna().all():
+        return []  # without depth the one zone says it
     flags = []
     for reason in _reasons(bins["flag"]):
         title, text = _words(reason)
@@ -121,6 +123,8 @@ def interface_flags(
     voxel_size_um : tuple of float
         Voxel edges along (z, y, x).
     """
+    if "axis" not in record:
+        return []  # there is no plane
     flags = []
     if record.get("warning"):
         flags.append(Flag("warning", "Substrate plane", str(record["warning"])))
@@ -218,7 +222,13 @@ def naming_classes(found: Mapping[str, list[Flag]], classes: Iterable[str]) -> l
 
 def domain_flags(domains: pd.DataFrame) -> list[Flag]:
     """Return what the domains say about the segmentation: leaks, rims without inside, voxels too coarse for shapes."""
-    return [*_dominating(domains), *_hollow(domains), *_coarse(domains)]
+    return [*_one_slice(domains), *_dominating(domains), *_hollow(domains), *_coarse(domains)]
+
+
+def _one_slice(domains: pd.DataFrame) -> list[Flag]:
+    reason = FLAGS["one_slice"]
+    text = f"{reason.sentence[0].upper()}{reason.sentence[1:]}."
+    return [Flag(reason.severity, reason.title, text)] if has_flag(domains, "one_slice").any() else []
 
 
 def _dominating(domains: pd.DataFrame) -> list[Flag]:
@@ -228,9 +238,10 @@ def _dominating(domains: pd.DataFrame) -> list[Flag]:
     share = domains["volume_um3"].max() / total
     if share <= _SHARE_OF_ONE:
         return []
-    place = domains.loc[domains["volume_um3"].idxmax(), "depth_um"]
+    depth = domains.loc[domains["volume_um3"].idxmax(), "depth_um"]
+    place = "" if math.isnan(depth) else f", at {depth:.0f} µm from the substrate,"
     text = (
-        f"A single object, at {place:.0f} µm from the substrate, holds {100 * share:.0f} % of all domain volume: "
+        f"A single object{place} holds {100 * share:.0f} % of all domain volume: "
         "the segmentation may have leaked, or domains touch."
     )
     return [Flag("warning", "One object dominates", text)]

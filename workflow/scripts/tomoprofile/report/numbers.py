@@ -95,7 +95,9 @@ def count(number: float) -> str:
 
 
 def depth_range(start: float, stop: float | None) -> str:
-    """Return a range of distances from the substrate in words."""
+    """Return a range of distances from the substrate in words; without depth, NaN, what takes its place."""
+    if math.isnan(start):
+        return "whole sample"
     if stop is None or not math.isfinite(stop):
         return f"beyond {length(start)} µm"
     return f"{length(start)}–{length(stop)} µm"

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from ..config_profile import Words
 from ..logs import LOG
 from .rendering import Renderer, suffixes_of
 from .results import Results, SampleFiles
 from .sections import SECTIONS
 from .sections.section import Section
+from .words import Terms
 
 
-def report_sample(files: SampleFiles, title: str, out: Path, language: str = "en") -> None:
+def report_sample(files: SampleFiles, title: str, out: Path, language: str = "en", words: Words | None = None) -> None:
     """Write the self-contained page of one scan.
 
     Parameters
     ----------
     files : SampleFiles
     title : str
-        Heading.
+        Heading; empty: what is measured.
     out : Path
         ``report.html``; it appears whole or not at all.
     language : str
         Of headings and captions: ``en`` or ``ja``.
+    words : Words, optional
+        What the parts of the sample are called.
 
     Raises
     ------
@@ -32,17 +37,28 @@ def report_sample(files: SampleFiles, title: str, out: Path, language: str = "en
     StoreError
         When a store cannot be read.
     """
-    results, renderer = Results(files), Renderer(language)
+    results = Results(files)
+    has_depth = results.get("plane").has_depth
+    terms = Terms(language, words or Words(), str(results.get("interface").get("how", "")))
+    renderer = Renderer(language, terms, has_depth=has_depth)
+    title = title or replace(terms, language="en")(title_of(has_depth))
     suffixes = suffixes_of(results.classes)
     parts = []
     for section, measured in arranged(results.classes):
         if section.if_domains and results.get("domains", measured).empty:
+            continue
+        if section.if_depth and not has_depth:
             continue
         LOG.info("%s: %s", files.sample, " of ".join(filter(None, (section.name, measured))))
         content = section.build(**{name: results.get(name, measured) for name in section.needs})
         common = {"title": title, "sample": files.sample, "suffix": suffixes[measured]}
         parts.append(renderer.section(section, content, **common))
     renderer.write("sample.html.j2", {"title": title, "sample": files.sample, "sections": parts}, out)
+
+
+def title_of(has_depth: bool) -> str:
+    """Return the heading of pages to which the configuration gives none."""
+    return "Domains against the distance from the substrate" if has_depth else "Domains in the resin"
 
 
 def arranged(classes: Sequence[str]) -> list[tuple[Section, str | None]]:

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from .. import __version__
 from ..files import sealed_file
 from ..logs import LOG
 from .sections.section import Content, Section
-from .words import translator
+from .words import Terms, translator
 
+_TEXTS = ("text", "name", "hovertemplate")  # of a figure
 TEMPLATES = files(__package__) / "templates"
 
 
@@ -33,10 +35,15 @@ class Renderer:
     ----------
     language : str
         Of headings and captions: ``en``, or the name of a file of translations beside the templates.
+    terms : Terms, optional
+        What the parts of the sample are called.
+    has_depth : bool
+        Whether anything is measured against depth: templates have the variable ``has_depth``.
     """
 
-    def __init__(self, language: str = "en") -> None:
+    def __init__(self, language: str = "en", terms: Terms | None = None, *, has_depth: bool = True) -> None:
         self.language = language
+        self.terms = terms or Terms()
         self.templates = Environment(
             loader=PackageLoader(__package__),
             autoescape=True,
@@ -47,7 +54,13 @@ class Renderer:
         )
         self.templates.policies["ext.i18n.trimmed"] = True
         self.templates.filters["embedded"] = embedded
-        translate = translator(language, TEMPLATES)
+        self.templates.filters["told"] = replace(self.terms, language="en")
+        self.templates.globals["has_depth"] = has_depth
+        plain = translator(language, TEMPLATES)
+
+        def translate(text: str) -> str:
+            return self.terms(plain(text))
+
         # The extension adds this method; no text of the pages has a plural.
         self.templates.install_gettext_callables(  # type: ignore[attr-defined]
             translate,
@@ -57,7 +70,8 @@ class Renderer:
 
     def section(self, section: Section, content: Content, **common: str) -> Markup:
         """Return one section; its template sees its own content and what all sections share."""
-        figures = {name: embedded(figure) for name, figure in content.figures.items()}
+        told = replace(self.terms, language="en")  # plots stay in English
+        figures = {name: embedded(in_words(figure, told)) for name, figure in content.figures.items()}
         csv = {name: _csv(table) for name, table in content.tables.items()}
         template = self.templates.get_template(section.template)
         return Markup(template.render(figures=figures, csv=csv, **common, **content.words))
@@ -70,6 +84,19 @@ class Renderer:
         with sealed_file(out) as partial:
             partial.write_text(text, encoding="utf-8")
         LOG.info("%s: %.1f MB", out, out.stat().st_size / 1e6)
+
+
+def in_words(figure: go.Figure, terms: Terms) -> dict[str, Any]:
+    """Return a figure as plain values, with the nouns of a sample in its titles and labels."""
+
+    def told(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                key: terms(one) if key in _TEXTS and isinstance(one, str) else told(one) for key, one in value.items()
+            }
+        return [told(one) for one in value] if isinstance(value, list) else value
+
+    return told(json.loads(to_json_plotly(figure)))
 
 
 def embedded(content: go.Figure | dict[str, Any]) -> Markup:

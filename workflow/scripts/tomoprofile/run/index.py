@@ -31,4 +31,10 @@ def _entry(run: Run, status: ScanStatus) -> BeamtimeEntry:
         heading, *text = trouble_lines(status.scan.sample, job, run)
         troubles.append((heading.partition(": ")[2], "\n".join(text)))
     segmenter = Path(run.work_dir) / segmenter_of(status.scan, run.config).path
-    return BeamtimeEntry(status.scan, run.layout.scan(status.scan.sample), segmenter, tuple(troubles))
+    return BeamtimeEntry(
+        status.scan,
+        run.layout.scan(status.scan.sample),
+        segmenter,
+        tuple(troubles),
+        run.config.words_of(status.scan.model),
+    )

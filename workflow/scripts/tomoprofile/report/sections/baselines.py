@@ -30,7 +30,8 @@ def build(baselines: pd.DataFrame, block: dict[str, Any], segmentation: Segmenta
         **{name: record[name] for name in ("place", "view", "image", "substrate", "bar_um")},
         "pictures": [{"title": names[method], **record["outlines"][method]} for method in METHODS],
     }
-    return Content(words, {"baselines": _figure(baselines, names)}, {"baselines": baselines})
+    has_depth = baselines["depth_lo_um"].notna().any()
+    return Content(words, {"baselines": _figure(baselines, names)} if has_depth else {}, {"baselines": baselines})
 
 
 def _sentence(rows: pd.DataFrame, names: dict[str, str], facts: dict[str, Any]) -> str:

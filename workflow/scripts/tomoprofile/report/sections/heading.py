@@ -38,7 +38,9 @@ def summary(zones: pd.DataFrame) -> str:
     first, last = calibrated.iloc[0], calibrated.iloc[plateau(zones)]
     ratio = estimate(zones, last["zone"], "volume_ratio", 100)
     diameter = estimate(zones, last["zone"], "mean_equivalent_diameter_um")
-    text = f"At {_from(last)} from the substrate, domains take up {ratio.text} % of the resin"
+    has_depth = not math.isnan(last["from_um"])
+    text = f"At {_from(last)} from the substrate, domains" if has_depth else "Domains"
+    text += f" take up {ratio.text} % of the resin"
     text += f"; they are {diameter.text} µm across on average." if math.isfinite(diameter.value) else "."
     if len(calibrated) > 1:
         near = estimate(zones, first["zone"], "diameter_min_um")

@@ -36,6 +36,8 @@ def build(zones: pd.DataFrame, levels: dict[str, ObjectsMetadata], segmentation:
 def cards(zones: pd.DataFrame, objects: ObjectsMetadata) -> list[Card]:
     """Return the headline: the plateau, which is the last zone reached, and the smallest domain near the substrate.
 
+    Without depth both are those of the whole sample.
+
     Parameters
     ----------
     zones : DataFrame
@@ -45,6 +47,7 @@ def cards(zones: pd.DataFrame, objects: ObjectsMetadata) -> list[Card]:
     """
     calibrated = at_level(zones, "calibrated")
     first, last = calibrated.iloc[0], calibrated.iloc[plateau(zones)]
+    has_depth = not math.isnan(first["from_um"])
     place = depth_range(last["from_um"], last["to_um"])
     ratio = estimate(zones, last["zone"], "volume_ratio", 100)
     diameter = estimate(zones, last["zone"], "mean_equivalent_diameter_um")
@@ -69,10 +72,10 @@ def cards(zones: pd.DataFrame, objects: ObjectsMetadata) -> list[Card]:
             "",
             "",
             f"{count(min(levels))}–{count(max(levels))}" if max(levels) > min(levels) else "",
-            f"{count(calibrated['n_domains'].sum())} in all zones together.",
+            f"{count(calibrated['n_domains'].sum())} in all zones together." if has_depth else "",
         ),
         _card(
-            "Smallest domain near the substrate",
+            "Smallest domain near the substrate" if has_depth else "Smallest domain",
             depth_range(first["from_um"], first["to_um"]),
             smallest,
             "µm",

@@ -25,6 +25,8 @@ def build(
 ) -> Content:
     """Return one triplet for the plateau and one for the zone at the substrate."""
     rows = at_level(zones, CALIBRATED)
-    shown = ((rows.iloc[plateau(zones)], False), (rows.iloc[0], True))
+    shown = [(rows.iloc[plateau(zones)], False)]
+    if plane.has_depth:
+        shown.append((rows.iloc[0], True))
     measured = Measured(volume, probability, objects, levels[CALIBRATED], plane)
     return Content({"triplets": [draw_triplet(*zone, measured) for zone in shown]})

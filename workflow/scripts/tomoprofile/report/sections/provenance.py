@@ -30,7 +30,7 @@ def build(
         told = ", ".join(f"{level} {objects.level:.3g}" for level, objects in of_class.items())
         facts[f"boundary levels, {measured}" if others else "boundary levels"] = told
     facts["smallest object"] = f"{levels[one][CALIBRATED].min_voxels} voxels"
-    for name, value in interface.items():
+    for name, value in interface.items() if "axis" in interface else ():
         if value in ("", None) or isinstance(value, dict) or name == "residual_map_um":  # its own section has these
             continue
         facts[f"substrate plane: {name.replace('_', ' ')}"] = _in_words(value)

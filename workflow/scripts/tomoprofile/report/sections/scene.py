@@ -64,8 +64,8 @@ def scene(
         (x, y, z) and ``diameters`` as base64 of uint16, in units of ``size`` / 65535 and ``largest_um`` / 65535:
         a millimetre is known to 0.02 µm. ``depths``: the same from the least to the greatest of ``depth_range``.
         ``size`` (x, y, z) in µm; ``up``: index of the depth's axis in (x, y, z), and ``sign``: -1 when depth grows
-        against it; ``substrate``: corners of the plane over the lateral extent; ``ranges`` and ``colours`` of the two
-        ways to colour.
+        against it; ``substrate``: corners of the plane over the lateral extent, none without a plane; ``ranges`` and
+        ``colours`` of the ways to colour: without depth there is no range of it.
     """
     drawn = domains.nlargest(most_spheres, "equivalent_diameter_um", keep="first")
     diameter = drawn["equivalent_diameter_um"].to_numpy(float)
@@ -74,6 +74,8 @@ def scene(
     largest = float(diameter.max())
     # From the table: the substrate may not be a plane.
     depth = drawn["depth_um"].to_numpy(float)
+    if not plane.has_depth:
+        depth = np.zeros(len(depth))
     nearest, furthest = float(depth.min()), float(max(depth.max(), depth.min() + 1e-3))
     return {
         "count": len(drawn),
@@ -83,11 +85,11 @@ def scene(
         "largest_um": largest,
         "depth_range": [nearest, furthest],
         "size": [float(edge) for edge in size],
-        "up": 2 - plane.axis,
-        "sign": 1 if plane.normal[plane.axis] > 0 else -1,
-        "substrate": _corners(plane, size_um),
+        "up": 2 - (plane.axis or 0),
+        "sign": 1 if plane.axis is None or plane.normal[plane.axis] > 0 else -1,
+        "substrate": [] if plane.axis is None else _corners(plane, size_um),
         "ranges": {
-            "depth": [math.floor(nearest), math.ceil(furthest)],
+            **({"depth": [math.floor(nearest), math.ceil(furthest)]} if plane.has_depth else {}),
             "diameter": [math.floor(diameter.min()), math.ceil(largest)],
         },
         # Both rise evenly in lightness, and read the same with any colour vision.

@@ -48,6 +48,8 @@ class Section:
         Whether it is left out where no domain of the class was found.
     if_several : bool
         Whether it is left out where only one class was measured.
+    if_depth : bool
+        Whether it is left out of the page of a scan without depth.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Section:
     per_class: bool = False
     if_domains: bool = False
     if_several: bool = False
+    if_depth: bool = False
 
     @property
     def template(self) -> str:

@@ -112,7 +112,7 @@ const drawScene = (place) => {
     const across = cross(up, [0, 1, 2].map((i) => c * lateral[0][i] + s * lateral[1][i]));
     return [across, cross(eye, across), eye];
   };
-  let coloured = "depth", frame = null, rest = null;
+  let coloured = data.ranges.depth ? "depth" : "diameter", frame = null, rest = null;
   let moving = Math.min(count, 30_000);  // spheres while it turns; follows the time a picture takes
   const seen = (point, [across, upward, eye]) => {
     const at = point.map((part, i) => part - middle[i]);
@@ -170,7 +170,7 @@ const drawScene = (place) => {
     gl.depthMask(false);
     gl.uniform4f(where("tint"), ...rgb(colours.line), 0.5);
     gl.bindVertexArray(ofSubstrate);
-    gl.drawArrays(gl.TRIANGLE_FAN, 0, 4);
+    gl.drawArrays(gl.TRIANGLE_FAN, 0, data.substrate.length);
     gl.depthMask(true);
     gl.disable(gl.BLEND);
     [paper.width, paper.height] = [canvas.width, canvas.height];
@@ -309,7 +309,8 @@ const drawScene = (place) => {
       const left = diameter ** 2 / 4 - (u - x) ** 2 - (v - y) ** 2;
       if (left >= 0 && w + Math.sqrt(left) > nearest) [best, nearest] = [i, w + Math.sqrt(left)];
     }
-    const words = (i) => { const { at: c, diameter, depth } = domain(i); return `${place.dataset.diameter}: ${diameter.toFixed(2)}\n${place.dataset.depth}: ${depth.toFixed(1)}\nx, y, z: ${c.map((part) => part.toFixed(1)).join(", ")}`; };
+    const deep = (depth) => (data.ranges.depth ? `\n${place.dataset.depth}: ${depth.toFixed(1)}` : "");
+    const words = (i) => { const { at: c, diameter, depth } = domain(i); return `${place.dataset.diameter}: ${diameter.toFixed(2)}${deep(depth)}\nx, y, z: ${c.map((part) => part.toFixed(1)).join(", ")}`; };
     place.title = best < 0 ? "" : words(best);
   };
 
@@ -326,10 +327,10 @@ const drawScene = (place) => {
   figures.set(place.id, {
     svg: () => whole({ back: "#ffffff", line: "#56626f", ink: "#17202a" }),
     csv: () => {
-      const rows = ["x_um,y_um,z_um,depth_um,equivalent_diameter_um"];
+      const rows = [`x_um,y_um,z_um,${data.ranges.depth ? "depth_um," : ""}equivalent_diameter_um`];
       for (let i = 0; i < count; i++) {
         const { at, diameter, depth } = domain(i);
-        rows.push([...at, depth, diameter].map((part) => part.toFixed(3)).join(","));
+        rows.push([...at, ...(data.ranges.depth ? [depth] : []), diameter].map((part) => part.toFixed(3)).join(","));
       }
       return rows.join("\n") + "\n";
     },
