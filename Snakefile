@@ -57,6 +57,7 @@ rule all:
     input:
         LAYOUT.index,
         expand(SCAN.products, sample=SCANS),
+        [table for sample in SCANS for table in phase_tables_of(sample)],
         expand(SCAN.discarded, sample=SCANS if CONFIG.keep == "minimal" else []),
         expand(SCAN.labels.metadata, sample=SCANS if CONFIG.objects.label_volume else []),
 

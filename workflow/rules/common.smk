@@ -114,10 +114,15 @@ def profile_settings(wildcards):
     return CONFIG.profile_of(scan_of(wildcards).model).model_dump(mode="json")
 
 
-def phase_tables(wildcards):
+def phase_tables_of(sample):
     """Return the two tables of a scan's classes as phases, or nothing where they are not measured."""
-    scan, files = scan_of(wildcards), files_of(wildcards)
+    scan, files = SCANS[sample], LAYOUT.scan(sample)
     return [files.phase, files.thickness] if CONFIG.measures_phase(scan.model, scan.has_plane) else []
+
+
+def phase_tables(wildcards):
+    """Return the same as input."""
+    return phase_tables_of(wildcards.sample)
 
 
 def config_of_scan(wildcards):

@@ -370,9 +370,9 @@ class Config(Section):
     profile: ProfileConfig = ProfileConfig()
     phase: Literal["auto"] | bool = Field(
         "auto",
-        description="Also measure each class as one phase (surface, connectivity, thickness, anisotropy), for bone, foam "
-        "or fibres: `true`, `false`, or `auto`, for scans without a substrate. About as much work as finding domains, "
-        "several times over; a model may say otherwise for its scans.",
+        description="Also measure each class as one phase (surface, connectivity, thickness, anisotropy), for bone, "
+        "foam or fibres: `true`, `false`, or `auto`, for scans without a substrate. It takes several times as long as "
+        "finding domains. A model may say otherwise for its scans.",
     )
     report: ReportConfig = ReportConfig()
 

@@ -1,8 +1,8 @@
 """Mean intercept lengths and the fabric tensor: how much, and in which direction, a phase is elongated.
 
 The mean intercept length along a direction u is the length of a line per crossing of the surface. An ellipsoid with
-1 / length(u)^2 = u' M u is fitted to those of the 13 lattice directions (Harrigan and Mann 1984, J. Mater. Sci. 19, 761),
-each with its share of the sphere as weight.
+1 / length(u)^2 = u' M u is fitted to those of the 13 lattice directions, each with its share of the sphere as weight
+(Harrigan and Mann 1984, J. Mater. Sci. 19, 761).
 """
 
 from __future__ import annotations

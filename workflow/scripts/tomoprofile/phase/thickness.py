@@ -1,9 +1,9 @@
 """Local thickness: the diameter of the largest sphere inside of a phase that holds a point.
 
-Hildebrand and Rüegsegger 1997, J. Microscopy 185, 67. No sphere is drawn: the points that lie in some sphere of radius r
-are the opening of the phase by that sphere, so the share of the phase in openings, radius by radius, is the distribution
-of the thickness (Serra 1982). Each opening is two exact distance transforms that go no farther than r, so time is
-linear in the size of the scan.
+Hildebrand and Rüegsegger 1997, J. Microscopy 185, 67. No sphere is drawn: the points that lie in some sphere of radius
+r are the opening of the phase by that sphere, so the share of the phase in openings, radius by radius, is the
+distribution of the thickness (Serra 1982). Each opening is two exact distance transforms that go no farther than r, so
+time is linear in the size of the scan.
 
 Radii up to :data:`MOST_RADIUS` voxels are looked for on voxels. Larger ones need fewer details, so each further range,
 twice as large, is looked for on cells twice as wide. A cell with any voxel that is not of the phase is not of the phase
@@ -58,7 +58,8 @@ class Level:
     @property
     def halo(self) -> tuple[int, int, int]:
         """Cells that must be known beyond those that are counted, along each axis."""
-        (z, y, x) = (_reach(self.radii[-1] - _margin(self.number), e) + _reach(self.radii[-1] + _DRAWN, e) for e in self.edges)
+        most, margin = self.radii[-1], _margin(self.number)
+        z, y, x = (_reach(most - margin, e) + _reach(most + _DRAWN + margin, e) for e in self.edges)
         return z, y, x
 
 
@@ -168,7 +169,7 @@ def _open(whole, inner, tile, level: Level, known: Ints, inside: Ints) -> None: 
     nowhere = np.full(tile[0].shape, np.inf, np.float32)
     for number, radius in enumerate(level.radii):
         centres = free >= np.float32((radius - margin) ** 2)
-        drawn = radius + _DRAWN
+        drawn = radius + _DRAWN + margin
         near = capped_distance(centres, drawn, level.edges)[inner] if centres.any() else nowhere
         reach = 2 * radius + 1 + max(level.edges)
         _count(tile, near, np.float32(drawn**2), reach, known[number], inside[number])

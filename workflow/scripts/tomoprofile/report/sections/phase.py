@@ -58,7 +58,9 @@ def thickness_figure(thickness: pd.DataFrame) -> go.Figure:
             )
             colour, dash = PALETTE[index % 3], DASHES[index % len(DASHES)]
             area = go.Scatter(x=[*across, *across[::-1]], y=[*high, *low[::-1]], fill="toself", fillcolor=faint(colour))
-            figure.add_trace(area.update(mode="lines", line={"width": 0}, hoverinfo="skip", showlegend=False), number, 1)
+            figure.add_trace(
+                area.update(mode="lines", line={"width": 0}, hoverinfo="skip", showlegend=False), number, 1
+            )
             line = go.Scatter(x=across, y=share, mode="lines", line={"width": 1.8, "color": colour, "dash": dash})
             line.update(name=str(zone), legendgroup=str(zone), showlegend=number == 1)
             figure.add_trace(line.update(hovertemplate="at least %{x:.3g} µm: %{y:.3g}<extra></extra>"), number, 1)
