@@ -124,6 +124,17 @@ def profile_settings(wildcards):
     return CONFIG.profile_of(scan_of(wildcards).model).model_dump(mode="json")
 
 
+def phase_tables_of(sample):
+    """Return the two tables of a scan's classes as phases, or nothing where they are not measured."""
+    scan, files = SCANS[sample], LAYOUT.scan(sample)
+    return [files.phase, files.thickness] if CONFIG.measures_phase(scan.model, scan.has_plane) else []
+
+
+def phase_tables(wildcards):
+    """Return the same as input."""
+    return phase_tables_of(wildcards.sample)
+
+
 def config_of_scan(wildcards):
     """Return the configuration as far as it concerns a scan: of all models its own one, and its profile."""
     name = scan_of(wildcards).model
@@ -271,6 +282,7 @@ def everything(_):
             wanted += files.products
             wanted += [files.discarded] if CONFIG.keep == "minimal" else []
             wanted += [files.labels.metadata] if CONFIG.objects.label_volume else []
+            wanted += phase_tables_of(name)
         elif not all(product.exists() for product in files.products):
             wanted += [files.check, *whole_store(files.volume, slabs_of(scan)), files.interface]
             wanted += [files.to_label.table] if scan.labels else []

@@ -15,6 +15,7 @@ rule report_sample:
         sizes=SCAN.sizes,
         interface=SCAN.interface,
         baselines=SCAN.baselines,
+        phase=phase_tables,
         distances=substrate_distances,
         segmenter=segmenter,
         familiarity=familiarity,

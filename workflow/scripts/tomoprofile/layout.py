@@ -103,6 +103,8 @@ class ScanLayout:
         self.breakpoints = folder / "breakpoints.parquet"
         self.correlation = folder / "correlation.parquet"
         self.sizes = folder / "sizes.parquet"
+        self.phase = folder / "phase.parquet"
+        self.thickness = folder / "thickness.parquet"
         self.baselines = folder / "baselines.parquet"
         self.tables = folder / "tables.zip"
         self.report = folder / "report.html"
@@ -111,6 +113,7 @@ class ScanLayout:
         # Output of the job's workers on other nodes; exists only while it runs.
         self.measure_workers = folder / "objects" / "workers"
         self.profile_workers = folder / "profile_workers"
+        self.phase_workers = folder / "phase_workers"
 
     def objects_at(self, level: str) -> Path:
         """Return the runs of voxels at a level of probability: low, calibrated or high."""

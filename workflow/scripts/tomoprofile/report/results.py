@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ..domains.objects import ObjectsMetadata, read_objects_metadata
 from ..errors import Fault, InputError
 from ..files import read_record
@@ -18,8 +20,10 @@ from ..tables import (
     CALIBRATED,
     CORRELATION,
     DOMAINS,
+    PHASE,
     PROFILE,
     SIZES,
+    THICKNESS,
     of_class,
     read_facts,
 )
@@ -66,6 +70,8 @@ class SampleFiles:
         Thresholds compared with the scan's own segmentation.
     segmenter : Path
         Folder of the model bundle, ``threshold.json`` or ``mask.json``.
+    phase, thickness : Path, optional
+        Tables of the classes as phases; none where that is not asked for.
     familiarity : Path, optional
         ``familiarity.json``; none for thresholds and given masks.
     provenance : dict
@@ -89,6 +95,8 @@ class SampleFiles:
     interface: Path
     baselines: Path
     segmenter: Path
+    phase: Path | None = None
+    thickness: Path | None = None
     familiarity: Path | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     links: Links = field(default_factory=Links)
@@ -109,6 +117,10 @@ def _levels_of(levels: dict[str, dict[str, ObjectsMetadata]], name: str) -> dict
 
 def _facts_of(facts: dict[str, Any], name: str) -> dict[str, Any]:
     return facts | facts["classes"][name]
+
+
+def _if_measured(table: pd.DataFrame | None, name: str) -> pd.DataFrame | None:
+    return None if table is None else of_class(table, name)
 
 
 @dataclass(frozen=True)
@@ -144,6 +156,8 @@ PARTS = {
     "breakpoints": Part("breakpoints", BREAKPOINTS.read, of_class),
     "correlation": Part("correlation", CORRELATION.read, of_class),
     "sizes": Part("sizes", SIZES.read, of_class),
+    "phase": Part("phase", lambda path: PHASE.read(path) if path else None, _if_measured),
+    "thickness": Part("thickness", lambda path: THICKNESS.read(path) if path else None, _if_measured),
     "plane": Part("interface", Plane.load),
     "interface": Part("interface", read_record),
     "baselines": Part("baselines", BASELINES.read, of_class),

@@ -114,6 +114,8 @@ def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
             yield job("write_label_volume", files.labels.metadata, beside=_label_files(scan, config))
         tables = files.profile, files.zones, files.breakpoints, files.correlation, files.sizes
         yield job("profile_depth", *tables)
+        if config.measures_phase(scan.model, scan.has_plane):
+            yield job("measure_phase", files.phase, files.thickness)
         yield job("compare_baselines", files.baselines)
         yield job("report_sample", files.report, files.provenance, files.tables)
         if config.keep == "minimal":
