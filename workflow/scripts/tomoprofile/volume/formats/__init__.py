@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from . import dicom, hdf5, metaimage, nifti, nrrd, numpy_file, raw_file, tiff_folder, tiff_stack, zarr_image
+from . import (
+    dicom,
+    hdf5,
+    metaimage,
+    nifti,
+    nrrd,
+    numpy_file,
+    picture_folder,
+    raw_file,
+    tiff_folder,
+    tiff_stack,
+    zarr_image,
+)
 from .base import HEAD, Format
 
 # The first match is taken; Zarr comes first because such a folder may hold files of any name.
@@ -20,6 +32,7 @@ FORMATS: tuple[Format, ...] = (
     metaimage.FORMAT,
     numpy_file.FORMAT,
     raw_file.FORMAT,
+    picture_folder.FORMAT,
 )
 OF_SCANS = {form.name: form for form in FORMATS if form.of_scans}
 

@@ -276,15 +276,12 @@ def _refuse_uneven(where: Path, slices: Sequence[Slice], steps: NDArray[np.float
     if twice.size:
         pairs = ", ".join(f"{slices[i].path.name} and {slices[i + 1].path.name}" for i in twice[:_SHOWN])
         more = ", ..." if twice.size > _SHOWN else ""
-        problem = f"{twice.size} slices of the series lie at the place of another one: {pairs}{more}"
+        problem = f"slices of the series lie at the place of another one: {pairs}{more}"
         remedy = "Keep one time point, one reconstruction and one copy of each slice in the folder."
-        faults.append(Fault(str(where), f"{len(slices)} slices", problem, remedy))
+        faults.append(Fault(str(where), f"{twice.size} of {len(slices)}", problem, remedy))
     if gaps.size:
-        missing = round(float(sum(steps[i] / usual - 1 for i in gaps)))
         i = gaps[0]
-        problem = (
-            f"about {missing} slices are missing, first between {slices[i].path.name} and {slices[i + 1].path.name}"
-        )
+        problem = f"slices are missing, first between {slices[i].path.name} and {slices[i + 1].path.name}"
         remedy = "Copy the missing slices, or split the series into two folders."
         faults.append(Fault(str(where), f"{steps[i]:g} instead of {usual:g} mm", problem, remedy))
     if not faults and (np.abs(steps - usual) > _UNEVEN * usual).any():

@@ -30,10 +30,20 @@ def slice_files(folder: Path) -> list[Path]:
     InputError
         When there are none, or numbers are missing or duplicated: the order of slices would be a guess.
     """
-    files = slices_among(_files(folder))
+    return by_number(folder, slices_among(_files(folder)))
+
+
+def by_number(folder: Path, files: list[Path]) -> list[Path]:
+    """Return files of slices in the order of the number in their names.
+
+    Raises
+    ------
+    InputError
+        When there are none, or numbers are missing or duplicated.
+    """
     if not files:
         remedy = "Name the folder that holds the slices."
-        raise InputError(Fault(str(folder), "", "there are no TIFF slices in this folder", remedy))
+        raise InputError(Fault(str(folder), "", "there are no slices in this folder", remedy))
     numbered: dict[int, Path] = {}
     faults = []
     for path, number in zip(files, slice_numbers([path.stem for path in files]), strict=True):
