@@ -21,7 +21,7 @@ RED, YELLOW = ("\x1b[31m", "\x1b[1;31m", "\x1b[91m"), "\x1b[33m"
 # Small and quick: this shows that the way is whole, not how good the result is.
 QUICK = {
     "models": {"default": {"method": "unet", "steps": 20, "crop": 64, "decoder_channels": [32, 16, 16, 16, 16]}},
-    "profile": {"resamples": 100, "block_um": 12, "zones": [{"name": "all", "from_um": 0}]},
+    "profile": {"resamples": 100},
 }
 
 
@@ -118,7 +118,7 @@ def nothing_is_left_of_waiting(person: Person, sample: str) -> None:
 def test_from_an_empty_folder_without_a_configuration(tmp_path):
     person = Person(tmp_path)
     write_spheres(tmp_path / "spheres.tif")
-    sample = first_hour(person, tmp_path / "spheres.tif", "--voxel-size-um", 1, "--interface", "slice:0")
+    sample = first_hour(person, tmp_path / "spheres.tif", "--voxel-size-um", 1, "--interface", "none")
     nothing_is_left_of_waiting(person, sample)
     assert len(pd.read_parquet(person.results.scan(sample).domains)) > 0
 
@@ -126,7 +126,7 @@ def test_from_an_empty_folder_without_a_configuration(tmp_path):
 @pytest.mark.skipif(not CEMENT.exists(), reason="real scans are not in the repository")
 def test_the_cement(tmp_path):
     person = Person(tmp_path)
-    sample = first_hour(person, CEMENT, "--voxel-size-um", 1, "--interface", "slice:0")
+    sample = first_hour(person, CEMENT, "--voxel-size-um", 1, "--interface", "none")
     nothing_is_left_of_waiting(person, sample)
     zones = pd.read_parquet(person.results.scan(sample).zones)
     assert zones["domain_um3"].sum() > 0
@@ -144,7 +144,7 @@ def test_scans_that_wait_do_not_hold_up_others(tmp_path):
     person = Person(tmp_path)
     for name in ("ready", "unlabelled"):
         write_spheres(tmp_path / f"raw/{name}.tif")
-    person.tomoprofile("scan", "raw", "--voxel-size-um", 1, "--interface", "slice:0", "--labels", "labels")
+    person.tomoprofile("scan", "raw", "--voxel-size-um", 1, "--interface", "none", "--labels", "labels")
     sheet = tmp_path / "config/samples.tsv"
     table = pd.read_csv(sheet, sep="\t", dtype=str, keep_default_na=False)
     table.loc[table["sample"] == "ready", ["model", "labels"]] = ["otsu", ""]
