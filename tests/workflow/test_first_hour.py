@@ -102,6 +102,7 @@ def waits(person: Person, sample: str, shown: str) -> None:
     index = person.results.index.read_text()
     assert "1 waits for labels" in index
     assert all(name in index for name in pictures)
+    assert f"run the same command again: snakemake --cores 2 --snakefile {ROOT / 'Snakefile'}" in index
     assert not person.results.model("default").folder.exists()
 
 
