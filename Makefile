@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 DEMO := snakemake --configfile config/demo/config.yaml --cores $(CORES)
 
-.PHONY: help env demo test test-deep test-slurm test-browser test-gpu lint format schema changes bench bench-objects bench-accuracy bench-segmentation bench-profile bench-coverage bench-demo acceptance clean
+.PHONY: help env demo docs test test-deep test-slurm test-browser test-gpu lint format schema changes bench bench-objects bench-accuracy bench-segmentation bench-profile bench-coverage bench-demo acceptance clean
 
 help:
 	@echo "make demo      simulate a scan, run every stage, compare the result with the truth (about 5 minutes)"
@@ -24,6 +24,7 @@ help:
 	@echo "make test-browser  the tests of the report in Debian's Chromium; they fail if it is not available"
 	@echo "make test-gpu  the tests that need a CUDA device"
 	@echo "make acceptance  the acceptance gates on simulated scans, with the true mask and with networks: about an hour"
+	@echo "make docs      the documentation as a site in site/, with every link checked"
 	@echo "make lint      ruff, snakefmt and snakemake --lint"
 	@echo "make schema    write the configuration schema and the tables of config/README.md and docs/outputs.md"
 	@echo "make changes   write docs/changes.md: what is done again after which change"
@@ -102,6 +103,10 @@ format: $(INSTALLED)
 	ruff check --fix .
 	ruff format .
 	snakefmt Snakefile workflow
+
+docs: $(INSTALLED)
+	mkdocs build
+	@echo "Open $(CURDIR)/site/index.html; for its search: python -m http.server --directory site"
 
 schema: $(INSTALLED)
 	tomoprofile schema

@@ -31,6 +31,7 @@ include: "workflow/rules/mask.smk"
 include: "workflow/rules/domains.smk"
 include: "workflow/rules/label_volume.smk"
 include: "workflow/rules/profile.smk"
+include: "workflow/rules/phase.smk"
 include: "workflow/rules/baselines.smk"
 include: "workflow/rules/report.smk"
 
@@ -100,7 +101,7 @@ onsuccess:
     run = end_run(LAYOUT.results)
     if waiting():
         write_index_of_unfinished_run()
-    write_crate(run)
+    describe_for_archives(run)
 
 
 onerror:

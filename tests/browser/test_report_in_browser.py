@@ -12,7 +12,9 @@ import pytest
 from browser import SCREENSHOTS, opened
 from PIL import Image
 from report_scan import EDGE, SHAPE, write_crowded
+from test_report_beamtime import entry
 
+from tomoprofile.report.beamtime import report_beamtime
 from tomoprofile.report.page import report_sample
 
 
@@ -45,16 +47,54 @@ def overflows(page):
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, 375])
 def test_every_width_and_theme_without_complaint(browser, report, width, dark):
     with opened(browser, report, width, dark) as found:
         found.assert_clean()
         assert not overflows(found.page)
+        assert tables_outside_boxes(found.page) == []
         back = found.page.evaluate("getComputedStyle(document.body).backgroundColor")
         ink = found.page.locator("#plot-profile .ytitle").first.evaluate("e => getComputedStyle(e).fill")
         brightness = [sum(map(int, colour.removeprefix("rgb(").rstrip(")").split(","))) for colour in (back, ink)]
         assert (brightness[0] < brightness[1]) == dark
         shots(found.page, f"{width}_{'dark' if dark else 'light'}")
+
+
+def tables_outside_boxes(page):
+    """Return what stands in tables that are wider than the page and do not scroll inside a box of their own."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll("table")].filter((table) => {
+          const box = table.closest(".scroll");
+          return !box || box.getBoundingClientRect().right > document.documentElement.clientWidth + 1
+            || (table.scrollWidth > box.clientWidth && getComputedStyle(box).overflowX !== "auto");
+        }).map((table) => table.innerText.slice(0, 60))"""
+    )
+
+
+def test_a_table_that_is_too_wide_scrolls_in_its_box_on_a_phone(browser, report, tmp_path):
+    with opened(browser, report, 375) as found:
+        wide = "table => table.scrollWidth > table.closest('.scroll').clientWidth"
+        assert any(table.evaluate(wide) for table in found.page.locator(".scroll table").all())
+    text = report.read_text()
+    assert ".scroll { overflow-x: auto;" in text
+    mutant = tmp_path / "report.html"
+    mutant.write_text(text.replace(".scroll { overflow-x: auto;", ".scroll { "))
+    with opened(browser, mutant, 375) as found:
+        assert overflows(found.page)
+        assert tables_outside_boxes(found.page)
+
+
+def test_the_index_fits_a_phone(browser, scan, tmp_path):
+    entries = [entry(scan, tmp_path, name) for name in ("epoxy_1", "epoxy_2")]
+    report_beamtime(entries, [], "Beamtime", tmp_path / "index.html", tmp_path / "comparison.parquet")
+    with opened(browser, tmp_path / "index.html", 375) as found:
+        assert not overflows(found.page)
+        assert tables_outside_boxes(found.page) == []
+        box = found.page.locator(".scroll").first
+        box.evaluate("box => { box.scrollLeft = 200; }")
+        name = found.page.locator("tbody th").first.bounding_box()
+        assert name["x"] >= box.bounding_box()["x"] - 1, "the name of the scan stays in sight"
+        found.assert_clean()
 
 
 def test_a_wide_element_would_be_seen(browser, report, tmp_path):
@@ -168,6 +208,145 @@ def test_scene_turns_by_mouse_keyboard_and_button(page):
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement.blur()")
     assert differ(first, pixels(page)) < 0.004
+
+
+def choose_by_sweeping(page):
+    """Click on a lattice over the scene until a domain is chosen; return its row."""
+    scene, row = page.locator("#scene"), page.locator("[data-chosen]")
+    box = scene.bounding_box()
+    for down in np.linspace(0.2, 0.8, 13):
+        for right in np.linspace(0.3, 0.7, 13):
+            page.mouse.click(box["x"] + right * box["width"], box["y"] + down * box["height"])
+            if row.is_visible():
+                return {cell.get_attribute("data-cell"): cell.inner_text() for cell in row.locator("[data-cell]").all()}
+    return None
+
+
+def test_a_click_on_a_domain_shows_its_row(page, scan):
+    page.locator("#scene").scroll_into_view_if_needed()
+    assert not page.locator("[data-chosen]").is_visible()
+    cells = choose_by_sweeping(page)
+    assert cells is not None
+    row = pd.read_parquet(scan.domains).set_index("domain_id").loc[int(cells["id"])]
+    assert float(cells["diameter"]) == pytest.approx(row["equivalent_diameter_um"], abs=0.01)
+    assert float(cells["depth"]) == pytest.approx(row["depth_um"], abs=0.1)
+    for axis in "xyz":
+        assert float(cells[axis]) == pytest.approx(row[f"centroid_{axis}_um"], abs=0.1)
+    assert page.locator("#scene svg .chosen").count() == 1
+    box = page.locator("#scene").bounding_box()
+    page.mouse.click(box["x"] + 4, box["y"] + 4)
+    assert not page.locator("[data-chosen]").is_visible(), "a click beside all domains chooses none"
+
+
+def test_depths_can_be_cut_away(page, scan):
+    depth = pd.read_parquet(scan.domains)["depth_um"]
+    page.locator("#scene").scroll_into_view_if_needed()
+    first = pixels(page)
+    low, high = page.locator("[data-cut]").all()
+    least, most = float(low.get_attribute("min")), float(low.get_attribute("max"))
+    assert least <= depth.min()
+    assert depth.max() <= most
+    high.fill(f"{least:g}")
+    none = pixels(page)
+    coloured = [int((shown.max(axis=2) - shown.min(axis=2) > 40)[:-60].sum()) for shown in (first, none)]
+    assert coloured[0] > 1000
+    assert coloured[1] == 0, "no domain lies before the first"
+    high.fill(f"{most:g}")
+    assert differ(first, pixels(page)) < 0.004
+    low.fill(f"{depth.median():.2f}".rstrip("0"))
+    assert differ(first, pixels(page)) > 0.005
+    shown = page.locator("[data-cut-shown]").inner_text()
+    assert float(shown.split()[0]) == pytest.approx(depth.median(), rel=0.01)
+    cells = choose_by_sweeping(page)
+    assert cells is None or float(cells["depth"]) >= depth.median() - 0.1, "what is cut away cannot be chosen"
+
+
+@pytest.mark.parametrize("kind", ["plain", "depth along z", "depth against y", "depth along x"])
+def test_up_and_right_are_those_of_the_slices(browser, scans, tmp_path, kind):
+    """Rows of the pictures point down and columns to the right; so do their axes in the scene."""
+    report_sample(scans(kind), "Up", tmp_path / "report.html")
+    rows = "z" if kind.endswith("z") else "y"
+    with opened(browser, tmp_path / "report.html") as found:
+        found.page.wait_for_selector("#scene[data-still]")
+        numbers = found.page.locator("#scene svg text").evaluate_all(
+            "all => all.map(e => [e.textContent, Number(e.getAttribute('x')), Number(e.getAttribute('y'))])"
+        )
+        places = {text: (x, y) for text, x, y in numbers if text.endswith("(µm)")}
+        size = pd.read_parquet(scans(kind).domains)[[f"centroid_{axis}_um" for axis in "xyz"]].max()
+
+        def ends(axis):
+            """The two numbers beside the name of an axis: 0, and the length."""
+            x0, y0 = places[f"{axis} (µm)"]
+            near = sorted(
+                (abs(x - x0) + abs(y - y0), text, x, y) for text, x, y in numbers if re.fullmatch(r"\d+", text)
+            )
+            zero = next(entry for entry in near if entry[1] == "0")
+            other = next(
+                entry for entry in near if entry[1] != "0" and float(entry[1]) >= size[f"centroid_{axis}_um"] - 1
+            )
+            return zero[2:], other[2:]
+
+        zero, end = ends(rows)
+        assert end[1] > zero[1] + 50, f"{rows} grows downwards"
+        zero, end = ends("x")
+        assert end[0] > zero[0] + 50, "x grows to the right"
+        found.assert_clean()
+
+
+def test_a_scene_without_a_size_waits_until_it_has_one(browser, report):
+    with opened(browser, report) as found:
+        page = found.page
+        page.wait_for_selector("#scene[data-still]")
+        for style in ("none", "block"):
+            page.evaluate("style => { document.getElementById('scene').style.display = style; }", style)
+            page.evaluate("window.dispatchEvent(new Event('resize')); window.dispatchEvent(new Event('beforeprint'))")
+            page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+            page.wait_for_timeout(300)
+        for width in ("0", "0.3px", "40px", "100%"):
+            page.evaluate("width => { document.getElementById('scene').style.width = width; }", width)
+            page.wait_for_timeout(300)
+        page.wait_for_selector("#scene[data-still]")
+        assert (pixels(page).max(axis=2) - pixels(page).min(axis=2) > 40).sum() > 1000, "drawn again"
+        found.assert_clean()
+
+
+def test_the_methods_are_copied_and_links_open_what_is_folded(browser, report):
+    with opened(browser, report) as found:
+        page = found.page
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.get_by_role("button", name="Copy the text").click()
+        page.locator("[data-copied]").wait_for()
+        words = page.evaluate("navigator.clipboard.readText()")
+        assert words.startswith(page.locator("#citing-text p").inner_text()[:200])
+        assert "\n[1] " in words
+        terms = page.locator("#reading + details")
+        assert terms.get_attribute("open") is None
+        page.get_by_role("link", name="How to read this").first.click()
+        page.wait_for_function("document.querySelector('#reading + details').open")
+        found.assert_clean()
+
+
+def test_printed_pages_show_what_is_folded_and_split_no_card(browser, report):
+    with opened(browser, report) as found:
+        page = found.page
+        closed = page.locator("details:not([open])").count()
+        assert closed > 1
+        page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        assert page.locator("details:not([open])").count() == 0
+        page.emulate_media(media="print")
+        shown = page.locator(".card").evaluate_all("all => all.map(e => getComputedStyle(e).display)")
+        assert len(shown) == 5
+        assert set(shown) == {"inline-block"}, "an item of a grid may be divided between pages"
+        page.emulate_media(media="screen")
+        page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+        assert page.locator("details:not([open])").count() == closed
+
+
+def test_the_colour_bar_stands_beside_its_map(page):
+    plot = page.locator("#plot-interface")
+    plot.scroll_into_view_if_needed()
+    area, bar = (plot.locator(part).first.bounding_box() for part in (".heatmaplayer image, .hm image", ".cbfills"))
+    assert 0 < bar["x"] - (area["x"] + area["width"]) < 60
 
 
 def test_spheres_have_their_true_size(page, scan):

@@ -22,13 +22,14 @@ from tomoprofile.domains.table import Level, Segmented, measure_domains
 from tomoprofile.files import temporary_folder
 from tomoprofile.phantom.geometry import VOID
 from tomoprofile.phantom.scan import Phantom, PhantomSettings, simulate
+from tomoprofile.phase.table import SegmentedPhases, measure_phases
 from tomoprofile.profile.depth import ProfileInputs, ProfileTables, profile_depth
 from tomoprofile.profile.settings import read_settings
 from tomoprofile.report.outlines import draw_outlines
 from tomoprofile.report.results import SampleFiles
 from tomoprofile.samples import Scan
 from tomoprofile.substrate.interface import fit_interface
-from tomoprofile.substrate.sample import find_sample
+from tomoprofile.substrate.sample import find_sample, find_surface
 from tomoprofile.volume.store import open_store
 
 EDGE = 0.5
@@ -67,6 +68,8 @@ class Kind:
     voids : str
         Name of a second class, that of the voids; empty where only domains are measured.
     profile : ProfileConfig
+    phase : bool
+        Whether classes are measured as phases, too.
     """
 
     shape: tuple[int, int, int] = SHAPE
@@ -77,6 +80,7 @@ class Kind:
     given: bool = False
     voids: str = ""
     profile: ProfileConfig = PROFILE
+    phase: bool = False
 
 
 KINDS = {
@@ -85,7 +89,7 @@ KINDS = {
     "none near the substrate": Kind(large_per_mm2=0.0),
     "one slice": Kind(shape=(1, 112, 96), large_per_mm2=0.0, interface="plane:0,1,0,6"),
     "given mask": Kind(given=True),
-    "two classes": Kind(given=True, voids="void"),
+    "two classes": Kind(given=True, voids="void", phase=True),
     "odd class name": Kind(given=True, voids='<b onclick=x>void<u> & "co"'),
     "one bin": Kind(profile=PROFILE.model_copy(update={"bin_um": 60.0})),
     "zone not reached": Kind(
@@ -99,9 +103,16 @@ KINDS = {
     "depth against z": Kind(turned=lambda image: image.swapaxes(0, 1)[::-1]),
     "depth against y": Kind(turned=lambda image: image[:, ::-1]),
     "depth along x": Kind(turned=lambda image: image.swapaxes(1, 2)),
-    "no substrate": Kind(turned=lambda image: image[:, 20:], interface="none", profile=AUTO_PROFILE),
+    "no substrate": Kind(turned=lambda image: image[:, 20:], interface="none", profile=AUTO_PROFILE, phase=True),
+    "own surface": Kind(turned=lambda image: in_air(image[:, 20:]), interface="surface", profile=AUTO_PROFILE),
+    "from a face": Kind(turned=lambda image: image[:, 20:], interface="face:y=end", profile=AUTO_PROFILE),
     "slice below": Kind(turned=lambda image: image.swapaxes(0, 1)[::-1], interface="slice:99:below"),
 }  # fmt: skip
+
+
+def in_air(image: np.ndarray) -> np.ndarray:
+    """Return an image of a phantom in a frame of air, in which nothing is a domain."""
+    return np.pad(image, 28, constant_values=4 * min(image.min(), 0))
 
 
 def measure_scan(folder: Path, name: str) -> SampleFiles:
@@ -110,6 +121,8 @@ def measure_scan(folder: Path, name: str) -> SampleFiles:
     changes = {"substrate_um": 6.0, "diameter_um": 2.4, "tilt_deg": 1.0, "void_ratio": 0.008 if kind.voids else 0.0}
     phantom = simulate(PhantomSettings.of_kind("A", kind.shape, 2, large_per_mm2=kind.large_per_mm2, **changes))
     files = files_of(folder, kind.given)
+    if kind.phase:
+        files = replace(files, phase=folder / "phase.parquet", thickness=folder / "thickness.parquet")
     write_store(files.volume, kind.turned(phantom.grey), SHARD, (EDGE,) * 3)
     shares = {name: kind.turned(share) * kind.found for name, share in shares_of(phantom, kind).items()}
     write_store(files.probability, {name: to_stored(share) for name, share in shares.items()}, SHARD, (EDGE,) * 3)
@@ -121,6 +134,8 @@ def measure_scan(folder: Path, name: str) -> SampleFiles:
     resin = folder / "resin.npz"
     if kind.interface == "none":
         find_sample(files.volume, files.interface, resin)
+    elif kind.interface == "surface":
+        find_surface(files.volume, files.interface, folder / "substrate_distance.npy", resin)
     else:
         fit_interface(files.volume, kind.interface, files.interface, resin)
     measure_tables(files, resin, kind)
@@ -155,6 +170,10 @@ def measure_tables(files: SampleFiles, resin: Path, kind: Kind) -> None:
     inputs = ProfileInputs(files.objects, tables, files.interface, resin, mask=mask)
     out = ProfileTables(*(getattr(files, field.name) for field in fields(ProfileTables)))
     profile_depth(inputs, kind.profile, 1, out)
+    if files.phase and files.thickness:
+        known = levels["calibrated"].probability
+        phases = SegmentedPhases(files.probability, files.interface, resin, files.profile, known)
+        measure_phases(phases, objects.connectivity, 1, (files.phase, files.thickness))
     profile = read_settings(files.profile)
     scan = SegmentedScan(files.volume, files.probability, files.interface, resin, levels["calibrated"].probability)
     with temporary_folder(files.baselines) as block_folder:

@@ -19,6 +19,7 @@ ROOMS = [
     "segment",
     "domains",
     "profile",
+    "phase",
     "baselines",
     "report",
     "export",

@@ -247,7 +247,7 @@ def test_numbers_as_spreadsheets_write_them(tmp_path, column):
         ({"voxel_size_um": "1,500"}, "the comma may stand before decimals or between thousands; write 1.500 or 1500"),
         ({"columns": "2,048"}, "write 2.048 or 2048"),
         ({"columns": "02. Jan"}, "columns: the cell must be a whole number (got '02. Jan')"),
-        ({"dtype": "uint-16"}, "dtype: the cell must be `uint8`, `uint16` or `float32` (got 'uint-16'). Did you mean"),
+        ({"dtype": "uint-16"}, "`float16` or `float64` (got 'uint-16'). Did you mean `uint16`?"),
         ({"model": "Defalt"}, "no such model in `models:` (default) (got 'Defalt'). Did you mean `default`?"),
         ({"Voxel size": "1"}, "unknown column (got 'Voxel size')"),
         ({"interfaces": "auto"}, "unknown column (got 'interfaces'). Did you mean `interface`?"),

@@ -1,15 +1,30 @@
 """Numbers in words: never more digits than the interval supports, never a number that is not there."""
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 from report_scan import SHAPE, ZONE_UM
 
 from tomoprofile.domains.objects import ObjectsMetadata
-from tomoprofile.report.numbers import NOT_AVAILABLE, Estimate, count, depth_range, estimate
+from tomoprofile.report import numbers
+from tomoprofile.report.flags import filter_flags
+from tomoprofile.report.numbers import (
+    NOT_AVAILABLE,
+    Estimate,
+    count,
+    depth_range,
+    estimate,
+    length,
+    short,
+    smallest_kept_um,
+    whole_of,
+)
 from tomoprofile.report.sections.heading import summary
 from tomoprofile.report.sections.headline import cards
-from tomoprofile.report.zones import read_zones
+from tomoprofile.report.zones import read_zones, whole_domains
+from tomoprofile.tables import SIZES
 
 
 @pytest.mark.parametrize(
@@ -41,14 +56,87 @@ def test_words():
     assert depth_range(80, math.nan) == "beyond 80 µm"
     assert depth_range(0, 27.0) == "0–27 µm"
     assert depth_range(80, 109.0034) == "80–109 µm"
+    assert depth_range(0.044, 0.132) == "0.044–0.132 µm", "voxels of 22 nm"
 
 
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0.0, "0"),
+        (-0.00001, "-1 × 10⁻⁵"),
+        (0.45, "0.45"),
+        (0.93126, "0.931"),
+        (27.0, "27"),
+        (1234.5, "1234"),
+        (2.5e9, "2.5 × 10⁹"),
+        (math.nan, "–"),
+        (None, "–"),
+    ],
+)
+def test_numbers_without_an_interval_have_three_digits_that_count(number, text):
+    assert short(number) == text
+
+
+def test_a_small_length_is_never_told_as_zero():
+    assert [length(um) for um in (0.044, 0.0281, 3.14159, 27.04, 1234.56)] == [
+        "0.044",
+        "0.0281",
+        "3.14",
+        "27",
+        "1234.6",
+    ]
+
+
+def test_the_pages_leave_digits_to_one_module():
+    """A format of its own in a section or template shows the same number twice in different digits."""
+    found = {
+        f"{path.name}: {part}"
+        for path in REPORT.rglob("*")
+        if path.suffix in (".py", ".j2") and path.name not in ("numbers.py", "cuts.py", "rendering.py")
+        for part in re.findall(r"(?<![%{])\{[^{}%]*:[+,]?\.?\d*[fg,]\}|%\.\d[fg]", path.read_text())
+    }
+    # Not read by people: a scale in SVG; a signed percentage and the labels of size classes stand alone.
+    assert not {part for part in found if "%.7g" not in part and "+.1f" not in part and ":g}" not in part}
+    assert re.findall(r"%\.\d[fg]", '{{ "%.2f" | format(x) }}'), "what looks for them finds one"
+
+
+def test_the_smallest_domain_is_said_to_be_the_filter_when_it_is(zones, sizes):
+    kept = smallest_kept_um(OBJECTS)
+    assert not filter_flags(zones, kept)
+    assert "size filter" not in cards(zones, sizes, OBJECTS)[-1].caveat
+    small = zones.copy()
+    small.loc[small["zone"] == "interface", "diameter_min_um"] = kept
+    (flag,) = filter_flags(small, kept)
+    assert (flag.severity, flag.title) == ("warning", "The smallest domain is the size filter")
+    assert "as small as the size filter allows" in cards(small, sizes, OBJECTS)[-1].caveat
+    small.loc[small["zone"] == "interface", "diameter_min_um"] = math.nan
+    assert not filter_flags(small, kept)
+
+
+def test_counts_that_differ_say_why(zones, sizes):
+    """Domains found, and those whose size is known, are two numbers of one zone."""
+    (found,) = zones.query("zone == 'interface' and level == 'calibrated'")["n_domains"]
+    whole = whole_domains(sizes, "interface")
+    assert 0 < whole < found
+    words = f"{whole} whole domains ({found} were found; {found - whole} are left out: a side of the scan cuts them"
+    assert f"the smallest of {whole} whole domains (of {found}) is" in summary(zones, sizes)
+    assert words in cards(zones, sizes, OBJECTS)[-1].caveat
+    assert whole_of(5, 5) == "5 domains"
+    assert "1 is left out" in whole_of(4, 5)
+
+
+REPORT = Path(numbers.__file__).parent
 OBJECTS = ObjectsMetadata("domain", 0.45, 26, 5, SHAPE, (0.5, 0.5, 0.5), 224)
 
 
 @pytest.fixture(scope="module")
 def zones(scans):
     return read_zones(scans("plain").zones)["domain"]
+
+
+@pytest.fixture(scope="module")
+def sizes(scans):
+    return SIZES.read(scans("plain").sizes)
 
 
 def test_estimate_takes_value_and_interval_from_the_calibrated_level_and_the_band_from_all(zones):
@@ -63,20 +151,21 @@ def test_estimate_takes_value_and_interval_from_the_calibrated_level_and_the_ban
     assert found.band_lo < found.value < found.band_hi
 
 
-def test_plateau_is_the_last_zone_reached(zones):
-    assert [card.title for card in cards(zones, OBJECTS)][-1] == "Smallest domain near the substrate"
-    assert f"At {ZONE_UM:g} µm and more" in summary(zones)
+def test_plateau_is_the_last_zone_reached(zones, sizes):
+    assert [card.title for card in cards(zones, sizes, OBJECTS)][-1] == "Smallest domain near the substrate"
+    assert f"At {ZONE_UM:g} µm and more" in summary(zones, sizes)
     unreached = zones.copy()
     unreached.loc[unreached["zone"] == "bulk", ["volume_ratio", "to_um"]] = math.nan
-    assert f"At 0 to {ZONE_UM:g} µm" in summary(unreached)
+    assert f"At 0 to {ZONE_UM:g} µm" in summary(unreached, sizes)
 
 
-def test_no_domain_near_the_substrate_is_said(zones, scans):
-    assert "no whole domain was found" not in summary(zones)
-    empty = read_zones(scans("none near the substrate").zones)["domain"]
-    card = cards(empty, OBJECTS)[-1]
-    assert (card.value, card.caveat) == (NOT_AVAILABLE, "No domain has its centre there.")
-    assert "no whole domain was found" in summary(empty)
+def test_no_domain_near_the_substrate_is_said(zones, sizes, scans):
+    assert "no whole domain was found" not in summary(zones, sizes)
+    files = scans("none near the substrate")
+    empty, without = read_zones(files.zones)["domain"], SIZES.read(files.sizes)
+    card = cards(empty, without, OBJECTS)[-1]
+    assert (card.value, card.caveat) == (NOT_AVAILABLE, "No size is known: no domain has its centre there.")
+    assert "no whole domain was found" in summary(empty, without)
 
 
 def test_unknown_level_leaves_the_band_open(zones):

@@ -13,6 +13,7 @@ from scipy.ndimage import center_of_mass, label
 from tomoprofile.domains.objects import iter_runs, read_objects_metadata
 from tomoprofile.report import cuts
 from tomoprofile.report.cuts import FULL, Box, Cut, Detail, draw_contours, read_cut, scale_bar_um, substrate_line
+from tomoprofile.report.numbers import length as in_words
 from tomoprofile.report.triplets import Measured, draw_triplet, spread_slices
 from tomoprofile.report.zones import read_zones
 from tomoprofile.tables import at_level
@@ -247,7 +248,7 @@ def test_slices_go_from_one_end_to_the_other_and_each_is_its_own(scan):
     assert indices[-1] >= length - 1 - length / 9
     assert len({one.pictures[0].image for one in triplet.slices}) == 9
     for one in triplet.slices:
-        assert one.place == f"{'zyx'[axis]} = {one.index} ({(one.index + 0.5) * EDGE:.1f} µm)".replace(".0 µm", " µm")
+        assert one.place == f"{'zyx'[axis]} = {one.index} ({in_words((one.index + 0.5) * EDGE)} µm)"
         covered = np.take(cut_of(scan, triplet)[2], one.index, axis)
         drawn = sum(area(polygon) for polygon in outlines(one.pictures[0]))
         # A mutant that drew the contours of a neighbour would be off by far more.

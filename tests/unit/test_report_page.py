@@ -23,6 +23,8 @@ from model_facts import measured, model_facts, scores, write_bundle
 from report_scan import KINDS, ZONE_UM, edited, write_threshold
 
 from tomoprofile.errors import InputError
+from tomoprofile.report.links import Links
+from tomoprofile.report.numbers import Estimate
 from tomoprofile.report.page import report_sample
 from tomoprofile.report.rendering import TEMPLATES, Renderer, suffixes_of
 from tomoprofile.report.results import PARTS, Results, SampleFiles
@@ -66,7 +68,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if not {"script", "style", "template"} & set(self.open):
+        if not {"script", "style", "template", "nav"} & set(self.open):
             self.words.append(data)
 
     def all(self, tag, **attributes):
@@ -158,7 +160,7 @@ def test_headline_agrees_with_the_tables(scan, page):
     levels = zones[zones["zone"] == "bulk"].set_index("level")
     bulk = levels.loc["calibrated"]
     near = zones[(zones["zone"] == "interface") & (zones["level"] == "calibrated")].iloc[0]
-    cards = parsed.text.split("What was measured")[0]
+    cards = parsed.text.split("Profile against")[0]
     assert f"Volume fraction beyond {ZONE_UM:g} µm" in cards
     assert f"{100 * bulk['volume_ratio']:.1f} %" in cards
     assert f"{100 * bulk['volume_ratio_lo']:.1f}–{100 * bulk['volume_ratio_hi']:.1f}" in cards
@@ -278,8 +280,8 @@ def test_nearest_neighbours_are_explained(scan, page, tmp_path):
         return zones
 
     parsed, _ = written(edited(scan, tmp_path, "zones", change), tmp_path / "report.html")
-    assert "0.70 Clustered" in parsed.text
-    assert "1.00 Consistent with random positions." in parsed.text
+    assert "0.7 Clustered" in parsed.text
+    assert "1 Consistent with random positions." in parsed.text
     assert "Spaced apart" not in parsed.text
 
 
@@ -316,12 +318,12 @@ def test_scene_draws_the_largest_only_and_says_so(scan, page):
 def test_zones_table_has_the_distribution(scan, page):
     zones = pd.read_parquet(scan.zones)
     for row in zones[zones["level"] == "calibrated"].to_dict("records"):
-        least, tenth, middle, most, largest = (
-            f"{row[f'diameter_{name}_um']:.2f}" for name in ("min", "p10", "median", "p90", "max")
+        least, tenth, most, largest = (
+            Estimate(row[f"diameter_{name}_um"]).text for name in ("min", "p10", "p90", "max")
         )
-        ends = row["diameter_median_um_lo"], row["diameter_median_um_hi"]
-        interval = [f"{ends[0]:.2f}–{ends[1]:.2f}"] if np.isfinite(ends).all() else []
-        assert " ".join((least, tenth, middle, *interval, most, largest)) in page[0].text
+        median = Estimate(*(row[f"diameter_median_um{end}"] for end in ("", "_lo", "_hi")))
+        interval = [median.interval] if median.interval else []
+        assert " ".join((least, tenth, median.text, *interval, most, largest)) in page[0].text
     assert zones["diameter_median_um_lo"].notna().any()
 
 
@@ -340,7 +342,13 @@ def test_csv_is_the_profile(scan, page):
 
 
 def test_provenance_and_held_out_scores(page):
-    for words in ("0123456789abcdef", "0.5 × 0.5 × 0.5 µm", "dice 0.9312, iou 0.8713 ", "low 0.3, calibrated 0.45"):
+    for words in (
+        "0123456789abcdef",
+        "80 × 112 × 96",
+        "voxel size 0.5 µm",
+        "dice 0.931, iou 0.871 ",
+        "low 0.3, calibrated 0.45",
+    ):
         assert words in page[0].text
 
 
@@ -359,7 +367,6 @@ def test_held_out_scores_by_size(scan, page, tmp_path):
     parsed, _ = written(dataclasses.replace(scan, segmenter=bundle), tmp_path / "report.html")
     assert "2 to 4 31 90 % -1.2 % – 2" in parsed.text
     assert "10 and more 31 90 % -1.2 % 50 % 2" in parsed.text
-    assert "models/bundle/docs/README.md" in parsed.text
     assert "by size" not in page[0].text, "a bundle without them has no such table"
 
 
@@ -417,7 +424,7 @@ def test_flags_come_before_the_numbers(scan, page, tmp_path):
 def test_every_direction_of_depth_is_drawn(kind, scans, tmp_path):
     parsed, _ = written(scans(kind), tmp_path / "report.html")
     assert len(parsed.all("path", class_="contour")) == 4
-    assert (" y = " in parsed.text.split("Profile against")[0]) == kind.endswith("z")
+    assert (" y = " in parsed.text.split("What was measured")[1].split("Zones")[0]) == kind.endswith("z")
     assert len(parsed.all("polyline", class_="substrate")) >= 3, "both overviews and the zoom at the substrate show it"
 
 
@@ -564,7 +571,7 @@ def test_every_section_is_a_template_and_names_what_it_reads():
 
 def test_the_rule_declares_every_file_that_the_page_reads():
     rule = (ROOT / "workflow/rules/report.smk").read_text().split("rule report_sample:")[1].split("\nrule ")[0]
-    declared = set(re.findall(r"^        (\w+)=", rule, re.M)) | {"sample", "objects", "provenance"}
+    declared = set(re.findall(r"^        (\w+)=", rule, re.M)) | {"sample", "objects", "provenance", "links", "written"}
     assert {field.name for field in dataclasses.fields(SampleFiles)} <= declared
     assert {"low", "calibrated", "high"} <= declared, "the run files of the objects"
 
@@ -604,7 +611,7 @@ def test_each_class_has_its_sections_under_its_name(both, page):
     assert len(found) == len(set(found)), "an id stands in a page once"
     assert [scene["id"] for scene in parsed.all("div", class_="scene")] == ["scene-domain", "scene-void"]
     words = parsed.text
-    headings = ("Substrate interface", "Class domain", "Profile against", "Class void", "How the domains were found")
+    headings = ("Class domain", "Profile against", "Class void", "Substrate interface", "How the domains were found")
     places = [words.index(heading) for heading in headings]
     assert places == sorted(places)
     assert words.count("Profile against the distance") == 2
@@ -686,7 +693,7 @@ def test_the_method_tells_level_and_accuracy_of_each_class():
     (section,) = [section for section in SECTIONS if section.name == "method"]
 
     def text(classes):
-        content = section.build(Segmentation("a network", "network", classes), "card", {n: levels[n] for n in classes})
+        content = section.build(Segmentation("a network", "network", classes), Links(), {n: levels[n] for n in classes})
         return Page(str(Renderer().section(section, content, sample="a", suffix=""))).text
 
     for words in (

@@ -1,40 +1,94 @@
-"""The main job on a real scan: cement with dark air voids, with two sizes of slabs."""
+"""The main job on a real scan: cement with dark air voids, without a substrate, with two sizes of slabs."""
 
+import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
+import tifffile
+from scipy import ndimage
 
 from tomoprofile.layout import Layout
 
 SCAN = Path(__file__).parents[3] / "shared/data/xct_volumes_mit/cement_128x128x128.tif"
+MODELS = {
+    "default": {"method": "unet", "steps": 60, "decoder_channels": [64, 32, 16, 16, 16], "input_scale": 1},
+    "otsu": {"method": "otsu", "words": {"domain": "void", "matrix": "cement"}, "profile": {"block_um": 32}},
+}
 
 pytestmark = pytest.mark.skipif(not SCAN.parent.is_dir(), reason="real scans are not in the repository")
 
 
-def test_voids_in_cement_do_not_depend_on_the_slabs(project):
-    # No substrate in this scan: depth counts from its first slice. The file tells no voxel size: 1 um is declared.
-    project.tomoprofile("scan", SCAN, "--voxel-size-um", 1, "--interface", "slice:0", "--labels", "labels")
-    sample = "cement_128x128x128"
-    unet = {"method": "unet", "steps": 60, "decoder_channels": [64, 32, 16, 16, 16], "input_scale": 1}
-    tables = {}
+@pytest.fixture(scope="module")
+def finished(project):
+    """The results with slabs of 16 and of 64 slices; the latter also by a threshold."""
+    # The file tells no voxel size: 1 um is declared.
+    project.tomoprofile("scan", SCAN, "--voxel-size-um", 1, "--interface", "none", "--labels", "labels")
+    sample, results = SCAN.stem, {}
     for slab_slices in (16, 64):
-        files = Layout(project.folder / f"results/{slab_slices}").scan(sample)
+        results[slab_slices] = Layout(project.folder / f"results/{slab_slices}")
         project.configure(
             results=f"results/{slab_slices}",
-            models={"default": unet},
+            models=MODELS,
             store={"shard_slices": 16, "slab_slices": slab_slices},
         )
+        if slab_slices == 64:
+            sheet = project.folder / "config/samples.tsv"
+            header, row = sheet.read_text().splitlines()
+            cells = dict(zip(header.split("\t"), row.split("\t"), strict=True))
+            cells |= {"sample": "otsu", "model": "otsu", "labels": ""}
+            sheet.write_text("\n".join([header, row, "\t".join(cells.values())]) + "\n")
+        files = results[slab_slices].scan(sample)
         project.snakemake("pick")
         # Pseudo-labels: voids in cement are plainly dark, so Otsu's threshold marks them well.
         project.tomoprofile("prelabel", files.to_label.table, f"labels/{sample}")
         project.snakemake()
-        tables[slab_slices] = files.domains.read_bytes()
         assert len(files.probability.written_records()) == 128 // slab_slices
-    assert tables[16] == tables[64]
-    domains, zones = pd.read_parquet(files.domains), pd.read_parquet(files.zones)
-    whole = zones[zones["level"] == "calibrated"]
-    ratio = whole["domain_um3"].sum() / whole["resin_um3"].sum()
+    return results
+
+
+def test_voids_in_cement_do_not_depend_on_the_slabs(finished):
+    small, large = (finished[slab_slices].scan(SCAN.stem) for slab_slices in (16, 64))
+    assert small.domains.read_bytes() == large.domains.read_bytes()
+    zones = pd.read_parquet(large.zones).query("level == 'calibrated'")
+    assert zones["zone"].tolist() == ["whole"]
     # An independent look at the same file: Otsu after a Gaussian finds 16.8 % dark.
-    assert 0.14 < ratio < 0.20
-    assert len(domains) > 300
+    assert 0.14 < zones["volume_ratio"].item() < 0.20
+    assert len(pd.read_parquet(large.domains)) > 300
+    assert not (large.interface.parent / "substrate_distance.npy").exists()
+
+
+def test_numbers_by_a_threshold_are_those_of_an_independent_look(finished):
+    files = finished[64].scan("otsu")
+    level = json.loads((files.domains.parent / "threshold.json").read_text())["threshold"]
+    smooth = ndimage.gaussian_filter(tifffile.imread(SCAN).astype(np.float32), 1.0)
+    labels, _ = ndimage.label(smooth < level, np.ones((3, 3, 3)))
+    voxels = np.bincount(labels.ravel())[1:]
+    kept = voxels[voxels >= 5]
+    row = pd.read_parquet(files.zones).query("level == 'calibrated'").iloc[0]
+    assert row["n_domains"] == pytest.approx(len(kept), rel=0.005)
+    assert row["volume_ratio"] == pytest.approx(kept.sum() / labels.size, rel=1e-3)
+    assert row["resin_um3"] == labels.size
+    domains = pd.read_parquet(files.domains)
+    assert domains["voxels"].max() == pytest.approx(kept.max(), rel=1e-3)
+    assert pq.read_table(files.domains)["depth_um"].null_count == len(domains)
+    assert pq.read_schema(files.zones).metadata[b"automatic"] == b'["bin_um", "zones"]'
+
+
+def test_pages_speak_of_voids_in_cement(finished):
+    page = re.sub(r"<(script|style).*?</\1>", "", finished[64].scan("otsu").report.read_text(), flags=re.DOTALL)
+    text = re.sub(r"<[^>]+>", " ", page)
+    assert "Voids take up 17" in text
+    assert "Voids in the cement" in text
+    assert not re.search(r"substrate|resin|\bdepth", text, re.IGNORECASE)
+    index = re.sub(r"<(script|style).*?</\1>", "", finished[64].index.read_text(), flags=re.DOTALL)
+    assert not re.search(r"substrate|\bdepth", index, re.IGNORECASE)
+
+
+def test_no_job_looked_for_a_substrate(finished):
+    jobs = {path.name for path in (finished[64].scan("x").domains.parents[1] / "logs").iterdir()}
+    assert "find_sample" in jobs
+    assert not jobs & {"fit_interface", "enter_substrate"}

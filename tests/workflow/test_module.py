@@ -140,16 +140,20 @@ def test_the_record_names_inputs_outputs_and_software(described):
 
 
 def test_a_run_that_left_something_out_is_not_called_complete(described):
-    folder, _ = described
-    table = folder / "phantom_A/zones.parquet"
-    kept = table.rename(folder / "kept")
+    folder, before = described
+    taken = [folder / "phantom_A" / name for name in ("zones.parquet", "volume.ome.zarr")]
+    for path in taken:
+        path.rename(folder / path.name)
     try:
         entities = json.loads(write_crate(record.read_run(folder)).read_text())["@graph"]
     finally:
-        kept.rename(table)
+        for path in taken:
+            (folder / path.name).rename(path)
         write_crate(record.read_run(folder))
-    assert [one["actionStatus"] for one in entities if one["@id"] == "#run"] == ["http://schema.org/FailedActionStatus"]
-    assert "phantom_A/zones.parquet" not in {one["@id"] for one in entities}
+    after = {entity["@id"]: entity for entity in entities}
+    assert after["#run"]["actionStatus"] == "http://schema.org/FailedActionStatus"
+    assert not {"phantom_A/zones.parquet", "phantom_A/volume.ome.zarr/"} & set(after)
+    assert after["#raw-phantom_A"] == before["#raw-phantom_A"], "known from its provenance when the store is gone"
 
 
 def test_a_new_run_takes_the_record_of_the_earlier_one_away(described, monkeypatch):

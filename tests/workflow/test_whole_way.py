@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import zipfile
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -134,6 +135,18 @@ def test_the_reports_name_every_scan_and_load_nothing_from_outside(finished):
         page = finished.results.scan(sample).report.read_text()
         assert sample in index
         assert not re.findall(r'<(?:script|link|img|iframe)[^>]+(?:src|href)="(?:https?:)?//', page)
+
+
+def test_every_link_of_a_report_leads_to_a_file(finished):
+    for sample in SAMPLES:
+        files = finished.results.scan(sample)
+        links = {unquote(link) for link in re.findall(r'<a [^>]*href="([^"#:]+)"', files.report.read_text())}
+        assert {"../index.html", "tables.zip", "provenance.json"} < links
+        assert ("../models/default/docs/README.md" in links) == (sample == "unet")
+        assert any(link.startswith("../logs/convert_slab/") for link in links)
+        assert [link for link in links if not (files.folder / link).exists()] == []
+        with zipfile.ZipFile(files.tables) as archive:
+            assert len(archive.read("domains.csv").splitlines()) == len(pd.read_parquet(files.domains)) + 1
 
 
 def test_baselines_measure_a_small_scan_as_its_profile_does(finished):

@@ -124,6 +124,17 @@ def profile_settings(wildcards):
     return CONFIG.profile_of(scan_of(wildcards).model).model_dump(mode="json")
 
 
+def phase_tables_of(sample):
+    """Return the two tables of a scan's classes as phases, or nothing where they are not measured."""
+    scan, files = SCANS[sample], LAYOUT.scan(sample)
+    return [files.phase, files.thickness] if CONFIG.measures_phase(scan.model, scan.has_plane) else []
+
+
+def phase_tables(wildcards):
+    """Return the same as input."""
+    return phase_tables_of(wildcards.sample)
+
+
 def config_of_scan(wildcards):
     """Return the configuration as far as it concerns a scan: of all models its own one, and its profile."""
     name = scan_of(wildcards).model
@@ -195,8 +206,9 @@ def substrate_state(wildcards):
 
 
 def substrate_distances(wildcards):
-    """Return the distances from a rough or curved substrate, which belong to interface.json, or nothing for a plane."""
-    return files_of(wildcards).substrate_distance if scan_of(wildcards).substrate_mask else []
+    """Return the distances from a rough or curved surface, which belong to interface.json, or nothing for a plane."""
+    scan = scan_of(wildcards)
+    return files_of(wildcards).substrate_distance if scan.substrate_mask or scan.has_own_surface else []
 
 
 def whole_store(store, slabs):
@@ -270,6 +282,7 @@ def everything(_):
             wanted += files.products
             wanted += [files.discarded] if CONFIG.keep == "minimal" else []
             wanted += [files.labels.metadata] if CONFIG.objects.label_volume else []
+            wanted += phase_tables_of(name)
         elif not all(product.exists() for product in files.products):
             wanted += [files.check, *whole_store(files.volume, slabs_of(scan)), files.interface]
             wanted += [files.to_label.table] if scan.labels else []
@@ -454,3 +467,13 @@ def write_index_of_unfinished_run():
     """Write the beamtime's page from existing results, in a process of its own: its libraries are heavy."""
     command = [sys.executable, "-m", "tomoprofile.cli", "index", CONFIG.results]
     subprocess.run(command, env=os.environ | {"PYTHONPATH": SCRIPTS}, check=False)
+
+
+def describe_for_archives(run):
+    """Write the RO-Crate once every scan has its results; results are complete without it."""
+    if not LAYOUT.index.exists() or not all(made.exists() for name in SCANS for made in LAYOUT.scan(name).products):
+        return
+    try:
+        write_crate(run)
+    except TomoprofileError as error:
+        print(f"\nThe run is not described for archives:\n{error}\n", flush=True)

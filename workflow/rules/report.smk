@@ -2,7 +2,7 @@
 
 
 rule report_sample:
-    """Write the self-contained page of a scan: headline numbers, pictures, profile, zones."""
+    """Write the self-contained page of a scan, and its tables as CSV in a zip."""
     input:
         low=SCAN.objects_at("low"),
         calibrated=SCAN.objects_at("calibrated"),
@@ -15,6 +15,7 @@ rule report_sample:
         sizes=SCAN.sizes,
         interface=SCAN.interface,
         baselines=SCAN.baselines,
+        phase=phase_tables,
         distances=substrate_distances,
         segmenter=segmenter,
         familiarity=familiarity,
@@ -28,6 +29,7 @@ rule report_sample:
             labels={"scan": "{sample}"},
         ),
         provenance=ensure(SCAN.provenance, non_empty=True),
+        tables=ensure(SCAN.tables, non_empty=True),
     log:
         LAYOUT.log("report_sample", "{sample}"),
     benchmark:
@@ -45,7 +47,7 @@ rule report_sample:
         scan=lambda wildcards: scan_of(wildcards).model_dump(mode="json", exclude={"group", "time_h"}),
         config=config_of_scan,
         words=lambda wildcards: CONFIG.words_of(scan_of(wildcards).model).model_dump(),
-        algorithm_version=4,
+        algorithm_version=5,
     script:
         "../scripts/report_sample.py"
 

@@ -375,6 +375,12 @@ class Config(Section):
     predict: PredictConfig = PredictConfig()
     objects: ObjectsConfig = ObjectsConfig()
     profile: ProfileConfig = ProfileConfig()
+    phase: Literal["auto"] | bool = Field(
+        "auto",
+        description="Also measure each class as one phase (surface, connectivity, thickness, anisotropy), for bone, "
+        "foam or fibres: `true`, `false`, or `auto`, for scans without a substrate. It takes several times as long as "
+        "finding domains. A model may say otherwise for its scans.",
+    )
     report: ReportConfig = ReportConfig()
 
     def profile_of(self, model: str) -> ProfileConfig:
@@ -382,6 +388,12 @@ class Config(Section):
         own = self.models[model].profile if model in self.models else None
         told = {name: getattr(own, name) for name in own.model_fields_set} if own else {}
         return self.profile.model_copy(update=told)
+
+    def measures_phase(self, model: str, has_plane: bool) -> bool:
+        """Return whether the classes of a scan are measured as phases, too."""
+        own = self.models[model].phase if model in self.models else None
+        wanted = self.phase if own is None else own
+        return not has_plane if wanted == "auto" else bool(wanted)
 
     def words_of(self, model: str) -> Words:
         """Return the words for the scans of a model."""

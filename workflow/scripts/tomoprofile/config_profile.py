@@ -117,6 +117,9 @@ class OfResults(BaseModel):
     words: Words = Field(
         Words(), description="What the pages call the parts of the sample, as in `{domain: void, matrix: cement}`."
     )
+    phase: Literal["auto"] | bool | None = Field(
+        None, description="As `phase` at the top, for the scans of this model."
+    )
 
 
 OF_RESULTS = frozenset(OfResults.model_fields)

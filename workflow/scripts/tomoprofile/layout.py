@@ -103,13 +103,17 @@ class ScanLayout:
         self.breakpoints = folder / "breakpoints.parquet"
         self.correlation = folder / "correlation.parquet"
         self.sizes = folder / "sizes.parquet"
+        self.phase = folder / "phase.parquet"
+        self.thickness = folder / "thickness.parquet"
         self.baselines = folder / "baselines.parquet"
+        self.tables = folder / "tables.zip"
         self.report = folder / "report.html"
         self.provenance = folder / "provenance.json"
         self.discarded = folder / "discarded.json"
         # Output of the job's workers on other nodes; exists only while it runs.
         self.measure_workers = folder / "objects" / "workers"
         self.profile_workers = folder / "profile_workers"
+        self.phase_workers = folder / "phase_workers"
 
     def objects_at(self, level: str) -> Path:
         """Return the runs of voxels at a level of probability: low, calibrated or high."""

@@ -60,8 +60,9 @@ class Scan(BaseModel):
     rows: int = Field(ge=1, le=MOST_EDGE, description="Voxels along y.")
     columns: int = Field(ge=1, le=MOST_EDGE, description="Voxels along x.")
     dtype: RawType = Field(
-        description="Type of the raw grey values. They are stored exactly: integers of 8 and 16 bits as they are, "
-        "wider ones and all floating-point numbers as `float32`. Values that do not fit are an error, never a rounding."
+        description="Type of the raw grey values. They are stored exactly: `bool`, `uint8`, `int8`, `uint16` and `int16` "
+        "as integers; `int32`, `uint32`, `int64`, `uint64`, `float16`, `float32` and `float64` as `float32`. Values "
+        "that do not fit are an error, never a rounding."
     )
     voxel_size_um: tuple[float, float, float] = Field(
         description="Voxel edge in micrometres: one number, or `z,y,x` when they differ."
@@ -135,6 +136,11 @@ class Scan(BaseModel):
     def has_plane(self) -> bool:
         """Whether depth begins at a plane or the surface of a mask: what a fit, or the sheet, says of a substrate."""
         return self.interface not in NO_PLANE
+
+    @property
+    def has_own_surface(self) -> bool:
+        """Whether depth begins at the surface of the sample itself."""
+        return self.interface == "surface"
 
     @property
     def substrate_mask(self) -> MaskImage | None:

@@ -313,6 +313,7 @@ FLAGS, TABLES = _load(Path(__file__).with_suffix(".yaml"))
 OBJECTS, DOMAINS, BAND = TABLES["objects"], TABLES["domains"], TABLES["band"]
 PROFILE, ZONES, BREAKPOINTS = TABLES["profile"], TABLES["zones"], TABLES["breakpoints"]
 CORRELATION, SIZES = TABLES["correlation"], TABLES["sizes"]
+PHASE, THICKNESS = TABLES["phase"], TABLES["thickness"]
 BASELINES, COMPARISON = TABLES["baselines"], TABLES["comparison"]
 
 

@@ -10,7 +10,7 @@ from .command import RESULTS, Commands, add_command, add_results
 
 
 def register(commands: Commands) -> None:
-    """Add ``export`` and ``crate``."""
+    """Add ``export``, ``view`` and ``crate``."""
     # The names of parts and formats stand here again, because their modules take a second to import.
     export = add_command(
         commands,
@@ -34,6 +34,15 @@ def register(commands: Commands) -> None:
         "--domains", nargs="+", type=int, metavar="ID", default=[], help="a mesh for each of these, not for all"
     )
 
+    view = add_command(
+        commands,
+        "view",
+        _view,
+        "show a scan in napari, where installed, or in neuroglancer: grey values, probability, domains",
+        "tomoprofile view SCAN",
+    )
+    _add_scan(view)
+
     crate = add_command(
         commands,
         "crate",
@@ -55,6 +64,13 @@ def _export(options: argparse.Namespace) -> None:
 
     wanted = Wanted(options.what, options.images, options.meshes, options.classes, options.domains)
     export_scan(finished_scan(options.results, options.scan), wanted, options.to or Path("exports", options.scan))
+
+
+def _view(options: argparse.Namespace) -> None:
+    from ..export.scan import finished_scan
+    from ..export.viewing import view
+
+    view(finished_scan(options.results, options.scan))
 
 
 def _crate(options: argparse.Namespace) -> None:

@@ -21,7 +21,7 @@ from .voxels import Domains, paint
 # Where the surface lies between a centre inside (1) and one outside (0). At exactly 0.5 the cases in which two
 # diagonals of a face compete would be undecided; on each side three levels describe the volume as a parabola.
 _OUTWARDS, _INWARDS = (0.05, 0.27, 0.49), (0.51, 0.73, 0.95)
-_SLAB_VOXELS = 2**24
+_SLAB_VOXELS = 2**22
 
 
 class Piece(NamedTuple):

@@ -23,7 +23,7 @@ probability of being {what}. Its input is {in_channels} neighbouring slices at a
 - Trained on: {training}
 - Held out: {held_out}
 {scores}
-- Voxels: {voxels} µm; grey values are normalised by the median and robust standard deviation of each scan's resin
+- Voxels: {voxels} µm; grey values are normalised by the median and robust standard deviation of each scan's matrix
 
 {sections}## When not to trust it
 

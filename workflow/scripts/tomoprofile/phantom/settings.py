@@ -36,7 +36,7 @@ KINDS: dict[str, dict[str, Any]] = {
     },
 }
 
-# Of the experiment that phantoms imitate: large domains end at 27 um, small ones reach their plateau at 80 um.
+# The experiment that phantoms imitate: large domains end at 27 um, small ones reach their plateau at 80 um.
 PROFILE: dict[str, Any] = {
     "bin_um": 5.0,
     "block_um": 30.0,

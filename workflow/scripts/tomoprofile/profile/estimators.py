@@ -112,6 +112,35 @@ def ratio(top: Floats, bottom: Floats, factor: float, draws: Floats) -> Estimate
     blocks = (bottom > 0).sum(axis=1)
     value = factor * _divide(top.sum(axis=1), bottom.sum(axis=1))
     resampled = factor * _divide(draws @ top.T, draws @ bottom.T)
+    return estimated(value, resampled, blocks)
+
+
+def sum_of_ratios(tops: Floats, bottoms: Floats, draws: Floats) -> Estimate:
+    """Return the sum over terms of the ratios of the sums over blocks, with the same interval as :func:`ratio`.
+
+    Parameters
+    ----------
+    tops, bottoms : array (terms, rows, blocks)
+        Terms of the sums; the block counts of the term with the fewest blocks decide.
+    draws : array (resamples, blocks)
+    """
+    blocks = (bottoms > 0).sum(axis=2).min(axis=0)
+    value = _divide(tops.sum(axis=2), bottoms.sum(axis=2)).sum(axis=0)
+    resampled = sum(_divide(draws @ top.T, draws @ bottom.T) for top, bottom in zip(tops, bottoms, strict=True))
+    return estimated(value, np.asarray(resampled), blocks)
+
+
+def estimated(value: Floats, resampled: Floats, blocks: Ints) -> Estimate:
+    """Return a quantity with its interval, which is unknown with fewer than 4 blocks.
+
+    Parameters
+    ----------
+    value : array (rows,)
+    resampled : array (resamples, rows)
+        The same of each resample; NaN values are ignored.
+    blocks : array (rows,) of int
+        Blocks that add something.
+    """
     low, high = np.full(len(value), np.nan), np.full(len(value), np.nan)
     for row in np.flatnonzero((blocks >= LEAST_BLOCKS) & np.isfinite(value)):
         low[row], high[row] = interval(resampled[:, row], int(blocks[row]))

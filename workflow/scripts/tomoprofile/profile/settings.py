@@ -101,6 +101,11 @@ def _bin_um(diameter_um: float, depth_um: float, voxel_um: float) -> float:
     return _round_up(max(fitting, LEAST_VOXELS * voxel_um))
 
 
+def largest_block_um(space: Space) -> float:
+    """Return the largest side of blocks of which nine fit into a scan."""
+    return _block_um(0.0, space)
+
+
 def _block_um(diameter_um: float, space: Space) -> float:
     """Return the side of a block: ten diameters, or less where fewer than nine such blocks fit."""
     sides = np.array([n * edge for axis, (n, edge) in enumerate(zip(space.shape, space.voxel_size_um, strict=True))

@@ -123,6 +123,14 @@ def read_cut(
     return Cut(axis, index, at_um, (edges[rows], edges[columns]), grey, measured, plane.depth_um(*position))
 
 
+def rows_of_pictures(plane: Plane) -> int:
+    """Return the volume axis that points down in the pictures of slices; along the slices they are cut across it.
+
+    Pictures are slices, which show the substrate as a line. Where it lies along the slices they are cut across y.
+    """
+    return 0 if plane.axis == 0 else 1
+
+
 def within(depth_um: Any, depths: tuple[float, float]) -> Any:
     """Return which depths lie in a range; without any depth, NaN, all do."""
     return ~((depth_um < depths[0]) | (depth_um >= depths[1]))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 BLUE, ORANGE, GREEN = "#3b82c4", "#d9661f", "#2a9d7c"  # told apart with any colour vision, on white and on black
 PURPLE = "#a35cb8"
 NEUTRAL = "#7c8797"
+FAINT = 0.42  # opacity of areas: seen on white and on the dark page alike
 PALETTE = (ORANGE, GREEN, BLUE)
 DASHES = ("solid", "dash", "dot", "dashdot")  # curves are told apart without colour, too
 # Okabe and Ito (2008), without yellow and black, for what has more colours.
@@ -45,7 +46,7 @@ def bare(figure: go.Figure, height: int, top: int = 32, **layout: Any) -> go.Fig
 def faint(colour: str) -> str:
     """Return a colour for areas behind curves."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.24)"
+    return f"rgba({red},{green},{blue},{FAINT})"
 
 
 def intervals(value: NDArray[Any], low: NDArray[Any], high: NDArray[Any]) -> dict[str, Any]:

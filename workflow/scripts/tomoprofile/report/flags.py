@@ -12,7 +12,7 @@ import pandas as pd
 from ..shift.alarm import Familiarity
 from ..substrate.given import face_in_words
 from ..tables import FLAGS, OF_MODEL, at_level, has_flag
-from .numbers import depth_range, length
+from .numbers import depth_range, is_the_filter, length, percent, short
 from .segmentation import MeasuredFacts, Segmentation
 from .zones import plateau
 
@@ -74,11 +74,25 @@ def zone_flags(zones: pd.DataFrame) -> list[Flag]:
     low, high = last["volume_ratio"].min(), last["volume_ratio"].max()
     if low > 0 and high / low > _BAND_FACTOR:
         text = (
-            f"Between the boundary levels the volume fraction of the plateau changes from {100 * low:.2g} to "
-            f"{100 * high:.2g} %. The segmentation is unsure where domains end, or the voxels are too coarse."
+            f"Between the boundary levels the volume fraction of the plateau changes from {short(100 * low)} to "
+            f"{short(100 * high)} %. The segmentation is unsure where domains end, or the voxels are too coarse."
         )
         flags.append(Flag("warning", "The boundary decides the result", text))
     return flags
+
+
+def filter_flags(zones: pd.DataFrame, kept_um: float) -> list[Flag]:
+    """Return a warning when the smallest domain nearest to the substrate is as small as the size filter allows."""
+    first = at_level(zones, "calibrated").iloc[0]
+    if not is_the_filter(first["diameter_min_um"], kept_um):
+        return []
+    near = f" {depth_range(first['from_um'], first['to_um'])} from the substrate"
+    text = (
+        f"The smallest domain{'' if math.isnan(first['from_um']) else near}, "
+        f"{short(first['diameter_min_um'])} µm, is as small as the size filter allows ({length(kept_um)} µm, "
+        "objects.min_voxels): it says where the filter cuts, not how small domains are."
+    )
+    return [Flag("warning", "The smallest domain is the size filter", text)]
 
 
 def model_flags(zones: pd.DataFrame) -> list[Flag]:
@@ -140,15 +154,14 @@ def interface_flags(
         flags.append(Flag("warning", "Substrate plane given by hand", text))
     tilt = record.get("tilt_deg")
     if isinstance(tilt, int | float) and tilt > _TILT_DEG:
-        text = (
-            f"The substrate is tilted by {tilt:.2g}° against the voxel grid. Depths follow the tilt; check the plane."
-        )
+        tilted = f"The substrate is tilted by {short(tilt, 2)}° against the voxel grid."
+        text = f"{tilted} Depths follow the tilt; check the plane."
         flags.append(Flag("warning", "Tilted substrate", text))
     residual = record.get("residual_um")
     follows = "node_spacing_um" in record  # a mask: depths follow the surface, however far it leaves the plane
     voxel_um = voxel_size_um["zyx".index(record["axis"])]
     if isinstance(residual, int | float) and residual > _RESIDUAL_VOXELS * voxel_um and not follows:
-        text = f"The substrate deviates from a plane by {residual:.2g} µm rms; depths are no better than that."
+        text = f"The substrate deviates from a plane by {short(residual, 2)} µm rms; depths are no better than that."
         flags.append(Flag("warning", "Rough or bent substrate", text))
     return flags
 
@@ -195,7 +208,7 @@ def _level_flags(found: MeasuredFacts) -> list[Flag]:
         return [Flag("warning", "Uncalibrated decision level", text)]
     if found.level in _LEVEL_LIMITS:
         text = (
-            f"The level that agrees with the labels lies beyond {found.level:g}: labels may be drawn too wide "
+            f"The level that agrees with the labels lies beyond {short(found.level)}: labels may be drawn too wide "
             "or too tight, or the model is poor."
         )
         return [Flag("warning", "Decision level at its limit", text)]
@@ -222,7 +235,13 @@ def naming_classes(found: Mapping[str, list[Flag]], classes: Iterable[str]) -> l
 
 def domain_flags(domains: pd.DataFrame) -> list[Flag]:
     """Return what the domains say about the segmentation: leaks, rims without inside, voxels too coarse for shapes."""
-    return [*_dominating(domains), *_hollow(domains), *_coarse(domains)]
+    return [*_one_slice(domains), *_dominating(domains), *_hollow(domains), *_coarse(domains)]
+
+
+def _one_slice(domains: pd.DataFrame) -> list[Flag]:
+    reason = FLAGS["one_slice"]
+    text = f"{reason.sentence[0].upper()}{reason.sentence[1:]}."
+    return [Flag(reason.severity, reason.title, text)] if has_flag(domains, "one_slice").any() else []
 
 
 def _dominating(domains: pd.DataFrame) -> list[Flag]:
@@ -233,9 +252,9 @@ def _dominating(domains: pd.DataFrame) -> list[Flag]:
     if share <= _SHARE_OF_ONE:
         return []
     depth = domains.loc[domains["volume_um3"].idxmax(), "depth_um"]
-    place = "" if math.isnan(depth) else f", at {depth:.0f} µm from the substrate,"
+    place = "" if math.isnan(depth) else f", at {length(depth)} µm from the substrate,"
     text = (
-        f"A single object{place} holds {100 * share:.0f} % of all domain volume: "
+        f"A single object{place} holds {percent(share)} % of all domain volume: "
         "the segmentation may have leaked, or domains touch."
     )
     return [Flag("warning", "One object dominates", text)]
@@ -260,8 +279,8 @@ def _coarse(domains: pd.DataFrame) -> list[Flag]:
     if not any(share > _COARSE[reason] for reason, share in shares.items()):
         return []
     text = (
-        f"{100 * shares['small_for_axes']:.0f} % of the domains are less than 8 voxels across: do not use their axes, "
-        f"elongation, flatness and tilt. {100 * shares['small_for_surface']:.0f} % are less than 4: nor their surface, "
+        f"{percent(shares['small_for_axes'])} % of the domains are less than 8 voxels across: do not use their axes, "
+        f"elongation, flatness and tilt. {percent(shares['small_for_surface'])} % are less than 4: nor their surface, "
         "sphericity and compactness. Sizes, places and all numbers on this page are not affected."
     )
     return [Flag("note", "Voxels too coarse for shapes", text)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +95,23 @@ def count(number: float) -> str:
     return f"{int(number):,}".replace(",", _THIN)
 
 
+def whole_of(whole: int, found: float, has_depth: bool = True) -> str:
+    """Return how many domains a size was taken from, and why that may be fewer than were found."""
+    found = int(found)
+    if not found:
+        return "no domain has its centre there"
+    if whole >= found:
+        return "1 domain" if found == 1 else f"{count(found)} domains"
+    those = "1 whole domain" if whole == 1 else f"{count(whole)} whole domains"
+    return f"{those} ({count(found)} were found; {_left_out(found - whole, has_depth)})"
+
+
+def _left_out(number: int, has_depth: bool) -> str:
+    be, them, they = ("is", "it", "it lies") if number == 1 else ("are", "them", "they lie")
+    far = f", or {they} at its far end" if has_depth else ""
+    return f"{count(number)} {be} left out: a side of the scan cuts {them}{far}"
+
+
 def depth_range(start: float, stop: float | None) -> str:
     """Return a range of distances from the substrate in words; without depth, NaN, what takes its place."""
     if math.isnan(start):
@@ -104,8 +122,29 @@ def depth_range(start: float, stop: float | None) -> str:
 
 
 def length(um: float) -> str:
-    """Return a length to a tenth of a micrometre, without a zero after the point."""
-    return f"{um:.1f}".removesuffix(".0")
+    """Return a length: to a tenth of a micrometre from 10 µm on, below that with three digits that count."""
+    return short(round(um, 1), 9) if abs(um) >= 10 else short(um)
+
+
+def percent(share: float | None) -> str:
+    """Return a share in whole per cent, without the sign; a dash when it is unknown."""
+    return "–" if share is None or not math.isfinite(share) else f"{100 * share:.0f}"
+
+
+def short(value: float | None, digits: int = 3) -> str:
+    """Return a number that has no interval: with so many digits that count, without zeros at the end."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    power = math.floor(math.log10(abs(value))) if value else 0
+    if not -4 <= power < 7:
+        return f"{_plain(value / 10.0**power, digits - 1)} × 10{str(power).translate(_SUPERSCRIPT)}"
+    return _plain(value, max(0, digits - 1 - power))
+
+
+def _plain(value: float, decimals: int) -> str:
+    text = f"{value:.{decimals}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
 
 
 def estimate(zones: pd.DataFrame, zone: Any, column: str, factor: float = 1.0) -> Estimate:
@@ -131,6 +170,17 @@ def estimate(zones: pd.DataFrame, zone: Any, column: str, factor: float = 1.0) -
     ]
     band = (min(known), max(known)) if len(known) == len(LEVELS) else (math.nan, math.nan)
     return Estimate(float(rows.at["calibrated", column]) * factor, *ends, *band)
+
+
+def scan_size(shape: Sequence[int], voxel_size_um: Sequence[float]) -> tuple[str, str]:
+    """Return the voxels of a scan and its voxel size in words, along (z, y, x)."""
+    edges = voxel_size_um[:1] if len(set(voxel_size_um)) == 1 else voxel_size_um
+    return " × ".join(map(count, shape)), f"{' × '.join(short(edge, 4) for edge in edges)} µm"
+
+
+def is_the_filter(smallest_um: float, kept_um: float) -> bool:
+    """Return whether a smallest diameter is that of the size filter and no finding: within a third of its volume."""
+    return smallest_um**3 < 4 / 3 * kept_um**3
 
 
 def smallest_kept_um(objects: ObjectsMetadata) -> float:

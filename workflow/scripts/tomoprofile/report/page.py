@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from markupsafe import Markup
 
 from ..config_profile import Words
 from ..logs import LOG
@@ -13,6 +16,8 @@ from .results import Results, SampleFiles
 from .sections import SECTIONS
 from .sections.section import Section
 from .words import Terms
+
+_HEADING = re.compile(r'<h2 (?P<more>[^>]*)id="(?P<id>[^"]+)">(?P<words>.*?)</h2>', re.DOTALL)
 
 
 def report_sample(files: SampleFiles, title: str, out: Path, language: str = "en", words: Words | None = None) -> None:
@@ -53,7 +58,27 @@ def report_sample(files: SampleFiles, title: str, out: Path, language: str = "en
         content = section.build(**{name: results.get(name, measured) for name in section.needs})
         common = {"title": title, "sample": files.sample, "suffix": suffixes[measured]}
         parts.append(renderer.section(section, content, **common))
-    renderer.write("sample.html.j2", {"title": title, "sample": files.sample, "sections": parts}, out)
+    first, *rest = parts
+    page = {"title": title, "sample": files.sample, "first": first, "contents": contents_of(rest), "sections": rest}
+    renderer.write("sample.html.j2", page, out)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the list of contents: where it leads, its words, and whether it begins the part of a class."""
+
+    id: str
+    words: Markup
+    is_class: bool
+
+
+def contents_of(parts: Sequence[Markup]) -> list[Entry]:
+    """Return the headings of rendered sections, so that the list of contents cannot differ from the page."""
+    return [
+        Entry(found["id"], Markup(found["words"]), 'class="class"' in found["more"])
+        for part in parts
+        for found in _HEADING.finditer(part)
+    ]
 
 
 def title_of(has_depth: bool) -> str:

@@ -21,6 +21,7 @@ from plotly.offline import get_plotlyjs
 from .. import __version__
 from ..files import sealed_file
 from ..logs import LOG
+from .numbers import length, short
 from .sections.section import Content, Section
 from .words import Terms, translator
 
@@ -53,7 +54,7 @@ class Renderer:
             extensions=["jinja2.ext.i18n"],
         )
         self.templates.policies["ext.i18n.trimmed"] = True
-        self.templates.filters["embedded"] = embedded
+        self.templates.filters |= {"embedded": embedded, "short": short, "length_um": length}
         self.templates.filters["told"] = replace(self.terms, language="en")
         self.templates.globals["has_depth"] = has_depth
         plain = translator(language, TEMPLATES)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ..domains.objects import ObjectsMetadata, read_objects_metadata
 from ..errors import Fault, InputError
 from ..files import read_record
@@ -18,13 +20,16 @@ from ..tables import (
     CALIBRATED,
     CORRELATION,
     DOMAINS,
+    PHASE,
     PROFILE,
     SIZES,
+    THICKNESS,
     of_class,
     read_facts,
 )
 from ..volume.plane import Plane
 from ..volume.store import open_store
+from .links import Links
 from .segmentation import read_segmentation
 from .zones import read_zones
 
@@ -65,10 +70,16 @@ class SampleFiles:
         Thresholds compared with the scan's own segmentation.
     segmenter : Path
         Folder of the model bundle, ``threshold.json`` or ``mask.json``.
+    phase, thickness : Path, optional
+        Tables of the classes as phases; none where that is not asked for.
     familiarity : Path, optional
         ``familiarity.json``; none for thresholds and given masks.
     provenance : dict
         Name and value of what else the page should state.
+    links : Links
+        Where the page leads.
+    written : str
+        When, in ISO 8601.
     """
 
     sample: str
@@ -84,8 +95,12 @@ class SampleFiles:
     interface: Path
     baselines: Path
     segmenter: Path
+    phase: Path | None = None
+    thickness: Path | None = None
     familiarity: Path | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+    links: Links = field(default_factory=Links)
+    written: str = ""
 
 
 def _as_is(value: Any) -> Any:
@@ -102,6 +117,10 @@ def _levels_of(levels: dict[str, dict[str, ObjectsMetadata]], name: str) -> dict
 
 def _facts_of(facts: dict[str, Any], name: str) -> dict[str, Any]:
     return facts | facts["classes"][name]
+
+
+def _if_measured(table: pd.DataFrame | None, name: str) -> pd.DataFrame | None:
+    return None if table is None else of_class(table, name)
 
 
 @dataclass(frozen=True)
@@ -137,14 +156,17 @@ PARTS = {
     "breakpoints": Part("breakpoints", BREAKPOINTS.read, of_class),
     "correlation": Part("correlation", CORRELATION.read, of_class),
     "sizes": Part("sizes", SIZES.read, of_class),
+    "phase": Part("phase", lambda path: PHASE.read(path) if path else None, _if_measured),
+    "thickness": Part("thickness", lambda path: THICKNESS.read(path) if path else None, _if_measured),
     "plane": Part("interface", Plane.load),
     "interface": Part("interface", read_record),
     "baselines": Part("baselines", BASELINES.read, of_class),
     "block": Part("baselines", read_facts, _facts_of),
     "segmentation": Part("segmenter", read_segmentation),
-    "model_card": Part("segmenter", lambda segmenter: f"models/{segmenter.name}/docs/README.md"),
     "familiarity": Part("familiarity", lambda path: Familiarity.load(path) if path else None),
     "provenance": Part("provenance"),
+    "links": Part("links"),
+    "written": Part("written"),
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..network.facts import MeasuredClass, ModelFacts, SizeScores
 from ..segment.kinds import segmenter_at
+from .numbers import percent, short
 
 _GIVEN = ("mask", "instances")
 _MOST_PARTS = 8
@@ -75,6 +76,8 @@ class Segmentation:
         Scans with labelled slices behind the model; empty when the record does not say.
     learning_curve : tuple of (int, float)
         Step and loss.
+    model : ModelFacts or None
+        All that the bundle of a network records.
     """
 
     method: str
@@ -83,6 +86,7 @@ class Segmentation:
     facts: dict[str, str] = field(default_factory=dict)
     labelled: tuple[str, ...] = ()
     learning_curve: tuple[tuple[int, float], ...] = ()
+    model: ModelFacts | None = None
 
     @property
     def is_given(self) -> bool:
@@ -118,6 +122,7 @@ def _learned(plain: Segmentation, model: ModelFacts) -> Segmentation:
         classes={name: _measured(known) for name, known in model.measured.items()},
         labelled=tuple(dict.fromkeys(name.rpartition(" ")[0] for name in slices)),
         learning_curve=tuple((point.step, point.loss) for point in model.learning_curve),
+        model=model,
     )
 
 
@@ -135,7 +140,7 @@ def _measured(known: MeasuredClass) -> MeasuredFacts:
 def _size_class(row: SizeScores) -> SizeClass:
     low, high = row.from_um, row.to_um
     name = f"{low:g} and more" if high is None else f"{low:g} to {high:g}" if low else f"below {high:g}"
-    found, interior = ("–" if share is None else f"{100 * share:.0f} %" for share in (row.recall, row.interior_recall))
+    found, interior = ("–" if share is None else f"{percent(share)} %" for share in (row.recall, row.interior_recall))
     bias = "–" if row.size_bias is None else f"{100 * row.size_bias:+.1f} %"
     return SizeClass(name, str(row.n_labelled), found, bias, interior, str(row.n_false))
 
@@ -159,4 +164,4 @@ def _scalars(record: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 def _word(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+    return short(value, 5) if isinstance(value, float) else str(value)

@@ -28,6 +28,7 @@ from .cuts import (
     crop,
     draw_contours,
     read_cut,
+    rows_of_pictures,
     scale_bar_um,
     substrate_line,
     within,
@@ -194,7 +195,7 @@ def draw_triplet(zone: pd.Series, at_interface: bool, measured: Measured, detail
     detail : Detail
         Of the pictures.
     """
-    axis = 1 if measured.plane.axis == 0 else 0
+    axis = 1 - rows_of_pictures(measured.plane)
     stop = zone["to_um"] if zone["to_um"] is not None and math.isfinite(zone["to_um"]) else math.inf
     depths = (float(zone["from_um"]), float(stop))
     chosen = _median_cut(measured, axis, depths)

@@ -34,6 +34,11 @@ def plateau(zones: pd.DataFrame) -> int:
     return int(reached[reached].index[-1]) if reached.any() else 0
 
 
+def whole_domains(sizes: pd.DataFrame, zone: str) -> int:
+    """Return how many domains of a zone are whole, so that their size is known; ``sizes.parquet`` counts them."""
+    return int(sizes.loc[sizes["zone"] == zone, "n_domains"].sum())
+
+
 def mask_was_given(zones: pd.DataFrame) -> bool:
     """Return whether the domains come from a mask that was given, so that no boundary band is known."""
     return bool(has_flag(zones, GIVEN_MASK).any())

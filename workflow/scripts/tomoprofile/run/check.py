@@ -43,9 +43,9 @@ def check_scan(scan: Scan, segmenter: Segmenter) -> list[Finding]:
     list of Finding
     """
     findings, reader = _check_all_but_labels(scan, segmenter)
-    if scan.mask:
-        return findings
-    return [*findings, *check_labels(scan, Classes.of(segmenter.model), reader, segmenter.needs.labels)]
+    if not scan.mask:
+        findings += check_labels(scan, Classes.of(segmenter.model), reader, segmenter.needs.labels)
+    return findings
 
 
 def check_all_but_labels(scan: Scan, segmenter: Segmenter) -> list[Finding]:
@@ -199,6 +199,8 @@ def _check_familiarity(scan: Scan, segmenter: Segmenter, reader: ScanReader) -> 
 
 
 def _what_was_compared(plane: Plane | None, n_slices: int) -> str:
+    if plane and not plane.has_depth:
+        return f"all of {n_slices} slices, as in `familiarity.json`, which adds the network's uncertainty"
     if plane:
         return (
             f"the resin beyond the interface of the sheet in {n_slices} slices, as in `familiarity.json`, which adds "

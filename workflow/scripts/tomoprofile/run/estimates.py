@@ -23,7 +23,7 @@ BYTES_PER_VOXEL = {"uint8": 1, "uint16": 2, "int16": 2, "float32": 4}
 _PROBABILITY, _OBJECTS, _TABLES, _LABELS, _INSTANCES, _REPORT_BYTES = 0.25, 0.25, 0.05, 0.05, 0.25, 6e6
 _JOB_CORE_SECONDS = 7  # two Snakemake processes and the imports
 # Per core-second.
-_CONVERT_BYTES, _OBJECT_VOXELS, _LABEL_VOXELS = 100e6, 7e6, 70e6
+_CONVERT_BYTES, _OBJECT_VOXELS, _LABEL_VOXELS, _PHASE_VOXELS = 100e6, 7e6, 70e6, 1e6
 _MOST_BASELINE_VOXELS = 512**3
 _BASELINE_VOXELS = 2e6  # of the block on which thresholds are compared
 _GPU_SPEEDUP = 100  # a GPU against one core: 10 TFLOP/s sustained against 0.1
@@ -68,6 +68,7 @@ def needs_of(scan: Scan, config: Config) -> Needs:
         stores += voxels * _INSTANCES
     jobs = planned_jobs(scan, config)
     core = len(jobs) * _JOB_CORE_SECONDS + raw / _CONVERT_BYTES + measured / _OBJECT_VOXELS + painted / _LABEL_VOXELS
+    core += measured / _PHASE_VOXELS if config.measures_phase(scan.model, scan.has_plane) else 0.0
     core += min(voxels, _MOST_BASELINE_VOXELS) / _BASELINE_VOXELS
     core += voxels * segmenter.cost.cores
     network = voxels * segmenter.cost.network

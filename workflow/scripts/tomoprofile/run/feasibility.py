@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..config import Config
+from ..config_profile import AUTO
 from ..errors import Fault, TomoprofileError
 from ..layout import Layout
 from ..network.backends import engine_faults
@@ -51,6 +52,7 @@ def check_run(config: Config, scans: list[Scan]) -> list[Finding]:
         findings += _check_model(segmenters[served[0].sample], served)
     if any(segmenter.needs.engine for segmenter in segmenters.values()):
         findings += errors_of("-", "engine", engine_faults(config.predict))
+    findings += [finding for scan in scans for finding in _check_profile(scan, config)]
     # The classes of a model that cannot be read are unknown, and so are the needs.
     known = [scan for scan in scans if not segmenters[scan.sample].faults()]
     findings += check_sheet(config, scans)
@@ -74,6 +76,20 @@ def _check_model(segmenter: Segmenter, scans: list[Scan]) -> list[Finding]:
     if labelled and segmenter.unused_labels:
         return [Finding("-", "model", "warning", segmenter.unused_labels)]
     return [Finding("-", "model", "ok", segmenter.summary)]
+
+
+def _check_profile(scan: Scan, config: Config) -> list[Finding]:
+    """Check that bins and blocks are no smaller than a voxel: most would hold nothing."""
+    profile, least = config.profile_of(scan.model), min(scan.voxel_size_um)
+    keys = ("bin_um", "block_um") if scan.interface != "none" else ("block_um",)
+    given = {key: getattr(profile, key) for key in keys if getattr(profile, key) != AUTO}
+    remedy = f"Leave the key out, or set it under `models: {{{scan.model}: {{profile: ...}}}}` for scans like this one."
+    faults = [
+        Fault(f"profile.{key}", f"{size:g} um", f"it is smaller than a voxel of this scan, {least:g} um", remedy)
+        for key, size in given.items()
+        if size < least * (1 - 1e-6)
+    ]
+    return errors_of(scan.sample, "profile", faults)
 
 
 def _needs(scans: list[Scan], config: Config) -> list[Finding]:

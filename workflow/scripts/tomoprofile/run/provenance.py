@@ -80,6 +80,18 @@ def write_provenance(
     return record
 
 
+def facts_for_page(record: dict[str, Any]) -> dict[str, Any]:
+    """Return what the page of a scan states of its ``provenance.json``."""
+    row = record["raw"]["row"]
+    return {
+        "tomoprofile": record["software"]["tomoprofile"],
+        "configuration": record["config_digest"],
+        "raw scan": row["path"],
+        **({"mask": row["mask"]} if row["mask"] else {"model": row["model"]}),
+        "seed": record["seed"],
+    }
+
+
 def _jobs(layout: Layout, scan: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the jobs that made a scan's results and its model; the one that writes this is still running."""
     targets = (scan["sample"],) if scan["mask"] else (scan["sample"], scan["model"])

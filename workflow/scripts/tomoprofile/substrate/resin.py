@@ -27,6 +27,11 @@ from . import edges
 BLOCK_VOXELS = 8  # at least: a block then holds several rims of both signs, which cancel
 AWAY = 12  # voxels from the substrate whose rims and blur change block means
 SMOOTH_BLOCKS = (2, 3, 4)  # sigma in blocks: rims cancel under a smooth window, and not in a block that cuts them
+SMOOTH_AROUND = (
+    0.5,
+    1,
+    *SMOOTH_BLOCKS,
+)  # for air around a sample, which may be a thin ring: its place tells it from voids
 SEPARATION = 4.0  # of air and resin, in standard deviations; one population split in two has less than 3
 REGION = 3  # blocks, the least thickness of a region of air; domains, voids and rims are thinner
 LEAST_SIDE = 0.5  # of a side of a scan without a substrate that the air around it fills
@@ -139,7 +144,7 @@ def find_air(
         beyond &= depth_um > (AWAY + side) * voxel_um
     if beyond.sum() < REGION**3:
         return nothing, None
-    for sigma in SMOOTH_BLOCKS:
+    for sigma in SMOOTH_BLOCKS if depth_um is not None else SMOOTH_AROUND:
         smooth = _smooth(means, beyond, sigma)
         ends = np.quantile(smooth[beyond], [0.001, 0.999])
         if not ends[0] < ends[1]:
@@ -159,9 +164,10 @@ def find_air(
     # Only smoothed means may decide where air ends: the domains in a single block make it darker or brighter, and a
     # border that follows them would leave out resin with more, or with fewer, domains. Beyond the scan air continues.
     region = np.ones((REGION,) * 3, bool)
-    air = ndimage.binary_opening(np.pad(dark, REGION, mode="edge"), region)[(slice(REGION, -REGION),) * 3]
+    wide = dark if depth_um is not None else dark | ~beyond  # around a sample, air continues outside the reconstruction
+    air = ndimage.binary_opening(np.pad(wide, REGION, mode="edge"), region)[(slice(REGION, -REGION),) * 3]
     if depth_um is None:
-        air = _around(air, beyond)
+        air = _around(air & dark, beyond)
     if not air.any():
         return nothing, None
     facts = {

@@ -8,9 +8,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ...baselines.block import METHODS, OWN
+from ...baselines.block import OWN
 from ..figures import LEGEND_ABOVE, MANY, QUANTITIES, bare
-from ..numbers import length
+from ..numbers import length, short
 from ..segmentation import Segmentation
 from .section import Content
 
@@ -22,13 +22,16 @@ _ROOM = 1.6  # times the scan's own largest value
 
 
 def build(baselines: pd.DataFrame, block: dict[str, Any], segmentation: Segmentation) -> Content:
-    """Return outlines, profiles and a sentence for each method."""
-    names, record = {OWN: _OWN.get(segmentation.kind, _GIVEN), **_NAMES}, block["outlines"]
+    """Return outlines, profiles and a sentence for each method; a threshold is not compared with itself."""
+    itself = segmentation.facts.get("method", "") if segmentation.kind == "threshold" else ""
+    own = {OWN: _OWN.get(segmentation.kind, _GIVEN)}
+    names, record = own | {method: name for method, name in _NAMES.items() if method != itself}, block["outlines"]
     words = {
         "sentence": _sentence(baselines, names, block),
+        "itself": _NAMES.get(itself, ""),
         "block": _block_in_words(block),
         **{name: record[name] for name in ("place", "view", "image", "substrate", "bar_um")},
-        "pictures": [{"title": names[method], **record["outlines"][method]} for method in METHODS],
+        "pictures": [{"title": names[method], **record["outlines"][method]} for method in names],
     }
     has_depth = baselines["depth_lo_um"].notna().any()
     return Content(words, {"baselines": _figure(baselines, names)} if has_depth else {}, {"baselines": baselines})
@@ -40,15 +43,15 @@ def _sentence(rows: pd.DataFrame, names: dict[str, str], facts: dict[str, Any]) 
     n = large[OWN][1]
     if n:
         those = "the one domain" if n == 1 else f"the {n} domains"
-        found = ", ".join(f"{names[method]} finds {large[method][0]}" for method in METHODS[1:])
-        text = f"of {those} over 10 µm that {own} finds {near}, {found}."
+        found = ", ".join(f"{name} finds {large[method][0]}" for method, name in names.items() if method != OWN)
+        text = f"of {those} over 10 µm that {own} finds {near}, those cut by a side of the scan among them, {found}."
     else:
         text = f"{own} finds no domain over 10 µm {near} here."
     whole = (
         rows.assign(domain=rows["volume_ratio"] * rows["resin_um3"]).groupby("method")[["domain", "resin_um3"]].sum()
     )
-    ratios = {method: 100 * whole.at[method, "domain"] / whole.at[method, "resin_um3"] for method in METHODS}
-    parts = ", ".join(f"{ratios[method]:.3g} % for {names[method]}" for method in METHODS)
+    ratios = {method: 100 * whole.at[method, "domain"] / whole.at[method, "resin_um3"] for method in names}
+    parts = ", ".join(f"{short(ratios[method])} % for {names[method]}" for method in names)
     return f"{text[0].upper()}{text[1:]} The volume fraction of the block is {parts}."
 
 
@@ -66,7 +69,7 @@ def _block_in_words(facts: dict[str, Any]) -> str:
 def _figure(rows: pd.DataFrame, names: dict[str, str]) -> go.Figure:
     """Return the profile of each method: volume fraction, mean diameter and number density."""
     figure = make_subplots(rows=3, cols=1, shared_xaxes=True, vertical_spacing=0.05)
-    for method in METHODS:
+    for method in names:
         chosen = rows[rows["method"] == method]
         middle = (chosen["depth_lo_um"] + chosen["depth_hi_um"]) / 2
         for row, (column, _, _, factor) in enumerate(QUANTITIES, start=1):

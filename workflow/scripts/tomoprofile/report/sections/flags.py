@@ -6,11 +6,14 @@ from typing import Any
 
 import pandas as pd
 
+from ...domains.objects import ObjectsMetadata
 from ...shift.alarm import Familiarity
+from ...tables import CALIBRATED
 from ...volume.store import Store
 from ..flags import (
     domain_flags,
     familiarity_flags,
+    filter_flags,
     interface_flags,
     level_flags,
     naming_classes,
@@ -18,6 +21,7 @@ from ..flags import (
     segmentation_flags,
     zone_flags,
 )
+from ..numbers import smallest_kept_um
 from ..segmentation import Segmentation
 from .section import Content
 
@@ -31,10 +35,16 @@ def build(
     zones: dict[str, pd.DataFrame],
     domains: dict[str, pd.DataFrame],
     profile: dict[str, pd.DataFrame],
+    levels: dict[str, dict[str, ObjectsMetadata]],
 ) -> Content:
     """Return the flags of the scan and those of its classes."""
     found = {
-        name: [*zone_flags(zones[name]), *domain_flags(domains[name]), *profile_flags(profile[name])]
+        name: [
+            *zone_flags(zones[name]),
+            *filter_flags(zones[name], smallest_kept_um(levels[name][CALIBRATED])),
+            *domain_flags(domains[name]),
+            *profile_flags(profile[name]),
+        ]
         for name in zones
         if not domains[name].empty  # without any domains, that a zone has few goes without saying
     }

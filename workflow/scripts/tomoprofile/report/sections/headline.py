@@ -9,9 +9,9 @@ import pandas as pd
 
 from ...domains.objects import ObjectsMetadata
 from ...tables import at_level
-from ..numbers import Estimate, count, depth_range, estimate, smallest_kept_um
+from ..numbers import Estimate, count, depth_range, estimate, is_the_filter, length, smallest_kept_um, whole_of
 from ..segmentation import Segmentation
-from ..zones import plateau
+from ..zones import plateau, whole_domains
 from .section import Content
 
 
@@ -28,12 +28,14 @@ class Card:
     caveat: str
 
 
-def build(zones: pd.DataFrame, levels: dict[str, ObjectsMetadata], segmentation: Segmentation) -> Content:
+def build(
+    zones: pd.DataFrame, sizes: pd.DataFrame, levels: dict[str, ObjectsMetadata], segmentation: Segmentation
+) -> Content:
     """Return the cards."""
-    return Content({"cards": cards(zones, levels["calibrated"]), "segmentation": segmentation})
+    return Content({"cards": cards(zones, sizes, levels["calibrated"]), "segmentation": segmentation})
 
 
-def cards(zones: pd.DataFrame, objects: ObjectsMetadata) -> list[Card]:
+def cards(zones: pd.DataFrame, sizes: pd.DataFrame, objects: ObjectsMetadata) -> list[Card]:
     """Return the headline: the plateau, which is the last zone reached, and the smallest domain near the substrate.
 
     Without depth both are those of the whole sample.
@@ -42,6 +44,8 @@ def cards(zones: pd.DataFrame, objects: ObjectsMetadata) -> list[Card]:
     ----------
     zones : DataFrame
         ``zones.parquet``.
+    sizes : DataFrame
+        ``sizes.parquet``.
     objects : ObjectsMetadata
         Conditions of the calibrated level.
     """
@@ -72,14 +76,19 @@ def cards(zones: pd.DataFrame, objects: ObjectsMetadata) -> list[Card]:
             "",
             "",
             f"{count(min(levels))}–{count(max(levels))}" if max(levels) > min(levels) else "",
-            f"{count(calibrated['n_domains'].sum())} in all zones together." if has_depth else "",
+            _in_all_zones(int(calibrated["n_domains"].sum()), objects.n_domains) if has_depth else "",
         ),
         _card(
             "Smallest domain near the substrate" if has_depth else "Smallest domain",
             depth_range(first["from_um"], first["to_um"]),
             smallest,
             "µm",
-            _of_smallest(int(first["n_domains"]), dropped),
+            _of_smallest(
+                smallest.value,
+                whole_domains(sizes, first["zone"]),
+                whole_of(whole_domains(sizes, first["zone"]), first["n_domains"], has_depth),
+                dropped,
+            ),
         ),
     ]
 
@@ -89,12 +98,23 @@ def _card(title: str, place: str, number: Estimate, unit: str, caveat: str) -> C
     return Card(title, place, number.text, unit if known else "", number.interval, number.band, caveat)
 
 
-def _of_smallest(n_domains: int, dropped_um: float) -> str:
-    if not n_domains:
-        return "No domain has its centre there."
+def _in_all_zones(placed: int, found: int) -> str:
+    rest = f"; {count(found - placed)} more of this scan lie in none" if 0 < placed < found else ""
+    return f"{count(placed)} in all zones together{rest}."
+
+
+def _of_smallest(um: float, whole: int, those: str, dropped_um: float) -> str:
+    if not whole:
+        return f"No size is known: {those}."
+    filtered = (
+        f"This is as small as the size filter allows: objects smaller than {length(dropped_um)} µm were discarded, so "
+        "smaller domains may exist."
+        if is_the_filter(um, dropped_um)
+        else f"Objects smaller than {length(dropped_um)} µm were discarded as noise."
+    )
     return (
-        f"A single domain out of {count(n_domains)} sets this number; see also the 10 % value and the median in the "
-        f"table of zones. Objects smaller than {dropped_um:.1f} µm were discarded as noise."
+        f"A single domain out of {those} sets this number; see also the 10 % value and the median in "
+        f"the table of zones. {filtered}"
     )
 
 

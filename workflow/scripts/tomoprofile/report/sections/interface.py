@@ -15,7 +15,8 @@ from ...volume.store import Store
 from ..figures import bare
 from .section import Content
 
-_HEIGHT = 380
+_MOST_PIXELS = (760, 300)  # of the map, along its columns and rows
+_AROUND_PIXELS = (170, 80)  # axes, and the colour bar, which stands right beside the map
 _LEAST_UM = 1e-3  # of the colour scale: a substrate without any deviation still has one
 _SYSTEMATIC_VOXELS = 0.25  # the fit finds simulated substrates to this; steps of a mask are as small on average
 
@@ -24,11 +25,13 @@ def build(interface: dict[str, Any], plane: Plane, volume: Store) -> Content:
     """Return facts of the substrate's surface, and a map of its deviation from the plane if there is one."""
     size_z, size_y, size_x = (n * edge for n, edge in zip(volume.shape, volume.voxel_size_um, strict=True))
     figure = deviation_figure(interface, (size_z, size_y, size_x))
-    words = surface(interface, volume.voxel_size_um[plane.axis])
+    along = min(volume.voxel_size_um) if plane.axis is None else volume.voxel_size_um[plane.axis]
+    words = surface(interface, along)
     if words["kind"] == "slice":
         words["face"] = face_in_words(interface["how"], volume.shape[0], volume.voxel_size_um[0])
     if figure is None:
         return Content(words)
+    words["width"] = figure.layout.meta["width"]
     return Content(words, {"interface": figure}, {"interface": pd.DataFrame(interface["residual_map_um"])})
 
 
@@ -45,13 +48,15 @@ def surface(record: dict[str, Any], voxel_um: float) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``kind`` (auto, mask, slice or plane), ``columns``, ``agree_percent``, ``tilt_deg``, ``residual_um``,
-        ``trust_um`` (None when it is unknown), ``air_percent`` and ``radius_um`` (None when all is resin).
+        ``kind`` (auto, mask, slice, plane, face or surface), ``columns``, ``agree_percent``, ``tilt_deg``,
+        ``residual_um``, ``trust_um`` (None when it is unknown), ``air_percent`` and ``radius_um`` (None when all is
+        resin).
     """
     kind = str(record.get("how", "")).partition(":")[0]
     residual, share = record.get("residual_um"), record.get("inlier_fraction")
     systematic = _SYSTEMATIC_VOXELS * voxel_um
-    trust = {"auto": max(residual or 0.0, systematic), "mask": systematic}.get(kind)
+    known = {"auto": max(residual or 0.0, systematic), "mask": systematic, "surface": record.get("accuracy_um")}
+    trust = known.get(kind)
     air = record.get("air")
     return {
         "kind": kind,
@@ -95,4 +100,12 @@ def deviation_figure(record: dict[str, Any], size_um: tuple[float, float, float]
     figure.update_xaxes(title={"text": f"{names[1]} (µm)"}, constrain="domain")
     # Rows point down, as in the pictures.
     figure.update_yaxes(title={"text": f"{names[0]} (µm)"}, autorange="reversed", scaleanchor="x", constrain="domain")
-    return bare(figure, _HEIGHT)
+    width, height = _pixels(at[1][-1] + at[1][0], at[0][-1] + at[0][0])
+    return bare(figure, height, meta={"width": width})
+
+
+def _pixels(wide_um: float, high_um: float) -> tuple[int, int]:
+    """Return width and height of the figure in which the map reaches its colour bar."""
+    scale = min(most / um for most, um in zip(_MOST_PIXELS, (wide_um, high_um), strict=True))
+    width, height = (round(scale * um) + around for um, around in zip((wide_um, high_um), _AROUND_PIXELS, strict=True))
+    return width, max(height, 200)

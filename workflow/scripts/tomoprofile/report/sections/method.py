@@ -10,15 +10,16 @@ import plotly.graph_objects as go
 from ...domains.objects import ObjectsMetadata
 from ...tables import CALIBRATED
 from ..figures import BLUE, bare
+from ..links import Links
 from ..segmentation import Segmentation
 from .section import Content
 
 
-def build(segmentation: Segmentation, model_card: str, levels: dict[str, dict[str, ObjectsMetadata]]) -> Content:
+def build(segmentation: Segmentation, links: Links, levels: dict[str, dict[str, ObjectsMetadata]]) -> Content:
     """Return the facts of the segmentation, with those of each class, and how training went."""
     words = {
         "segmentation": segmentation,
-        "model_card": model_card,
+        "card": links.card,
         "levels": {name: of_class[CALIBRATED].level for name, of_class in levels.items()},
     }
     curve = segmentation.learning_curve

@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 from ...domains.objects import ObjectsMetadata
 from ...tables import LEVELS, at_level
 from ..figures import BLUE, GREEN, NEUTRAL, ORANGE, PURPLE, QUANTITIES, bare, faint, intervals, stretches
-from ..numbers import Estimate
+from ..numbers import Estimate, short
 from ..segmentation import Segmentation
 from .section import Content
 
@@ -52,7 +52,8 @@ def profile_figure(profile: pd.DataFrame, zones: pd.DataFrame, breakpoints: pd.D
         zip(QUANTITIES, (BLUE, ORANGE, GREEN), strict=True), start=1
     ):
         x, y = _band(profile, name, factor)
-        band = go.Scatter(x=x, y=y, fill="toself", mode="lines", line={"width": 0}, fillcolor=faint(colour))
+        band = go.Scatter(x=x, y=y, fill="toself", mode="lines", fillcolor=faint(colour))
+        band.update(line={"width": 1, "color": faint(colour)})  # or a band thinner than a pixel would not be seen
         figure.add_trace(band.update(hoverinfo="skip", showlegend=False), row, 1)
         if row == 2:
             figure.add_traces(_distribution(bins), 2, 1)
@@ -182,7 +183,7 @@ def _zone_borders(figure: go.Figure, zones: pd.DataFrame) -> None:
 def _breaks(breakpoints: pd.DataFrame) -> Iterator[dict[str, str]]:
     for row in breakpoints.to_dict("records"):
         place = Estimate(row["depth_um"], row["depth_um_lo"], row["depth_um_hi"])
-        slopes = {name: "–" if pd.isna(row[name]) else f"{row[name]:.3g}" for name in ("slope_before", "slope_after")}
+        slopes = {name: short(row[name]) for name in ("slope_before", "slope_after")}
         yield {
             "quantity": row["quantity"],
             "change": row["change"],

@@ -7,7 +7,8 @@ from typing import Any
 from ...domains.objects import ObjectsMetadata
 from ...tables import CALIBRATED
 from ...volume.store import Store
-from ..numbers import count
+from ..links import Links
+from ..numbers import scan_size, short
 from ..segmentation import Segmentation
 from .section import Content
 
@@ -20,14 +21,14 @@ def build(
     levels: dict[str, dict[str, ObjectsMetadata]],
     interface: dict[str, Any],
     software: str,
+    links: Links,
 ) -> Content:
     """Return names and values."""
     facts = {"scan": sample, **{str(name): str(value) for name, value in provenance.items()}}
-    facts["voxels (z × y × x)"] = " × ".join(count(n) for n in volume.shape)
-    facts["voxel size (z × y × x)"] = f"{' × '.join(f'{edge:g}' for edge in volume.voxel_size_um)} µm"
+    facts["voxels (z × y × x)"], facts["voxel size"] = scan_size(volume.shape, volume.voxel_size_um)
     one, *others = levels
     for measured, of_class in levels.items() if not segmentation.is_given else ():
-        told = ", ".join(f"{level} {objects.level:.3g}" for level, objects in of_class.items())
+        told = ", ".join(f"{level} {short(objects.level)}" for level, objects in of_class.items())
         facts[f"boundary levels, {measured}" if others else "boundary levels"] = told
     facts["smallest object"] = f"{levels[one][CALIBRATED].min_voxels} voxels"
     for name, value in interface.items() if "axis" in interface else ():
@@ -35,10 +36,10 @@ def build(
             continue
         facts[f"substrate plane: {name.replace('_', ' ')}"] = _in_words(value)
     facts["tables written by tomoprofile"] = software
-    return Content({"facts": facts})
+    return Content({"facts": facts, "links": links})
 
 
 def _in_words(value: Any) -> str:
     if isinstance(value, list) and all(isinstance(part, int | float) for part in value):
-        return ", ".join(f"{part:.5g}" for part in value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+        return ", ".join(short(part, 5) for part in value)
+    return short(value, 4) if isinstance(value, float) else str(value)

@@ -13,7 +13,8 @@ from plotly.colors import sample_colorscale
 
 from ...domains.objects import ObjectsMetadata
 from ...volume.plane import Plane
-from ..numbers import count
+from ..cuts import rows_of_pictures
+from ..numbers import count, length, short
 from .section import Content
 
 MOST_SPHERES = 500_000  # 5 MB of the page
@@ -30,10 +31,10 @@ def build(
     diameter, depth = domains["equivalent_diameter_um"], domains["depth_um"]
     words: dict[str, Any] = {
         "scene": scene(domains, plane, (size_z, size_y, size_x), most_spheres),
-        "smallest": f"{diameter.min():.2f}",
-        "largest": f"{diameter.max():.2f}",
-        "nearest": f"{depth.min():.1f}",
-        "furthest": f"{depth.max():.1f}",
+        "smallest": short(diameter.min()),
+        "largest": short(diameter.max()),
+        "nearest": length(depth.min()),
+        "furthest": length(depth.max()),
         "drawn": count(min(len(domains), most_spheres)),
         "found": count(len(domains)),
         "cropped": len(domains) > most_spheres,
@@ -63,9 +64,11 @@ def scene(
         ``count`` spheres, the largest first, so that the first of them are a coarse picture of all; ``positions``
         (x, y, z) and ``diameters`` as base64 of uint16, in units of ``size`` / 65535 and ``largest_um`` / 65535:
         a millimetre is known to 0.02 µm. ``depths``: the same from the least to the greatest of ``depth_range``.
-        ``size`` (x, y, z) in µm; ``up``: index of the depth's axis in (x, y, z), and ``sign``: -1 when depth grows
-        against it; ``substrate``: corners of the plane over the lateral extent, none without a plane; ``ranges`` and
-        ``colours`` of the ways to colour: without depth there is no range of it.
+        ``ids``: base64 of uint32. ``size`` (x, y, z) in µm; ``down``: index in (x, y, z) of the axis that points
+        down in the pictures of slices, and so here; ``from_above``: whether the first view is from above, where it
+        sees the domains and not the back of the substrate; ``substrate``: corners of the plane over the lateral
+        extent; ``ranges`` and ``colours`` of the ways to colour. Without a substrate there is no depth: the range and
+        the corners are empty.
     """
     drawn = domains.nlargest(most_spheres, "equivalent_diameter_um", keep="first")
     diameter = drawn["equivalent_diameter_um"].to_numpy(float)
@@ -73,10 +76,9 @@ def scene(
     centres = drawn[[f"centroid_{axis}_um" for axis in "xyz"]].to_numpy(float)
     largest = float(diameter.max())
     # From the table: the substrate may not be a plane.
-    depth = drawn["depth_um"].to_numpy(float)
-    if not plane.has_depth:
-        depth = np.zeros(len(depth))
+    depth = drawn["depth_um"].to_numpy(float) if plane.has_depth else np.zeros(len(drawn))
     nearest, furthest = float(depth.min()), float(max(depth.max(), depth.min() + 1e-3))
+    rows = rows_of_pictures(plane)
     return {
         "count": len(drawn),
         "positions": _packed(centres / size),
@@ -85,16 +87,21 @@ def scene(
         "largest_um": largest,
         "depth_range": [nearest, furthest],
         "size": [float(edge) for edge in size],
-        "up": 2 - (plane.axis or 0),
-        "sign": 1 if plane.axis is None or plane.normal[plane.axis] > 0 else -1,
-        "substrate": [] if plane.axis is None else _corners(plane, size_um),
-        "ranges": {
-            **({"depth": [math.floor(nearest), math.ceil(furthest)]} if plane.has_depth else {}),
-            "diameter": [math.floor(diameter.min()), math.ceil(largest)],
-        },
+        "ids": base64.b64encode(drawn["domain_id"].to_numpy("<u4").tobytes()).decode("ascii"),
+        "down": 2 - rows,
+        "from_above": plane.axis != rows or plane.normal[rows] < 0,
+        "substrate": _corners(plane, size_um) if plane.axis is not None else [],
+        "ranges": ({"depth": _around(nearest, furthest)} if plane.has_depth else {})
+        | {"diameter": _around(float(diameter.min()), largest)},
         # Both rise evenly in lightness, and read the same with any colour vision.
         "colours": {"depth": _colours("Viridis"), "diameter": _colours("Cividis")},
     }
+
+
+def _around(low: float, high: float) -> list[float]:
+    """Return ends of a scale with few digits, whatever the size of the voxels."""
+    power = math.floor(math.log10(max(high - low, 1e-3 * high))) - 1
+    return [round(whole(end / 10.0**power) * 10.0**power, 9) for whole, end in ((math.floor, low), (math.ceil, high))]
 
 
 def _packed(shares: NDArray[Any]) -> str:

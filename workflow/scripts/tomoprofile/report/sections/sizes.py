@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 from ...domains.objects import ObjectsMetadata
 from ...tables import at_level
 from ..figures import NEUTRAL, PALETTE, bare, intervals
-from ..numbers import depth_range, smallest_kept_um
+from ..numbers import count, depth_range, smallest_kept_um
 from .section import Content
 
 _HEADING_PIXELS = 38.0  # above each histogram, for its name
@@ -46,8 +46,9 @@ def sizes_figure(sizes: pd.DataFrame, zones: pd.DataFrame) -> go.Figure:
             "volume of all<extra></extra>",
         )
         figure.add_trace(bars, number, 1)
-        found = int(here["n_domains"].sum())
-        words = f"{found:,} whole domains".replace(",", " ") if found else "no whole domain was found"
+        whole, found = int(here["n_domains"].sum()), int(zone.n_domains)
+        words = f"{count(whole)} whole domain{'' if whole == 1 else 's'}" if whole else "no whole domain was found"
+        words += f" of {count(found)} found" * (0 < whole < found)
         figure.add_annotation(
             text=f"<b>{html.escape(zone.zone)}</b>, {depth_range(zone.from_um, zone.to_um)}: {words}",
             **{"xref": "x domain", "yref": "y domain", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom"},

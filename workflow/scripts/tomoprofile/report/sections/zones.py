@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
 
 from ...tables import DIAMETERS, ESTIMATES, at_level
-from ..numbers import Estimate, count, depth_range, estimate
+from ..numbers import Estimate, count, depth_range, estimate, short
 from ..segmentation import Segmentation
 from .section import Content
 
@@ -42,14 +43,12 @@ def _rows(zones: pd.DataFrame) -> Iterator[ZoneRow]:
             depths=depth_range(row["from_um"], row["to_um"]),
             estimates=(ratio, diameter, density),
             n_domains=count(row["n_domains"]),
-            diameters=tuple(
-                (_two_digits(row[name]), estimate(zones, row["zone"], name).interval) for name in DIAMETERS
-            ),
+            diameters=tuple(_diameter(estimate(zones, row["zone"], name)) for name in DIAMETERS),
             nearest=estimate(zones, row["zone"], "nearest_mean_um"),
-            nearest_sd=_two_digits(row["nearest_sd_um"]),
+            nearest_sd=short(row["nearest_sd_um"]),
             clark_evans=float(row["clark_evans"]),
         )
 
 
-def _two_digits(value: float) -> str:
-    return "–" if pd.isna(value) else f"{value:.2f}"
+def _diameter(number: Estimate) -> tuple[str, str]:
+    return number.text if math.isfinite(number.value) else "–", number.interval

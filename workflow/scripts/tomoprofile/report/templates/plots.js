@@ -18,7 +18,10 @@
   let theme = dark.matches ? "dark" : "light";
   const paint = (chosen, width) => {
     theme = chosen;
-    for (const plot of drawn) Plotly.relayout(plot, { template: template(theme), width, autosize: !width });
+    for (const plot of drawn) {
+      const most = parseFloat(plot.style.maxWidth) || Infinity;
+      Plotly.relayout(plot, { template: template(theme), width: width && Math.min(width, most), autosize: !width });
+    }
   };
   const draw = (plot) => {
     const figure = JSON.parse(document.getElementById(plot.dataset.figure).textContent);

@@ -14,6 +14,8 @@ const drawScene = (place) => {
   const data = JSON.parse(document.getElementById(`${place.id}-data`).textContent);
   const numbers = (text) => new Uint16Array(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
   const positions = numbers(data.positions), diameters = numbers(data.diameters), depths = numbers(data.depths);
+  const ids = new Uint32Array(Uint8Array.from(atob(data.ids), (letter) => letter.charCodeAt(0)).buffer);
+  const byDepth = "depth" in data.ranges;  // without a substrate there is none
   const { size, count } = data;
   const middle = size.map((edge) => edge / 2);
   const reach = Math.hypot(...size);
@@ -37,17 +39,18 @@ const drawScene = (place) => {
   const spheres = program(
     `${common}
     in vec2 corner; in vec3 position; in float diameter, depth;
-    uniform vec3 size; uniform float largest, least; uniform vec2 range, deep; uniform bool byDepth;
+    uniform vec3 size; uniform float largest, least; uniform vec2 range, deep, kept; uniform bool byDepth;
     out vec2 at; out float radius, z, value;
     void main() {
       vec3 centre = position * size;
-      float true_um = diameter * largest;
-      value = ((byDepth ? mix(deep.x, deep.y, depth) : true_um) - range.x) / (range.y - range.x);
+      float true_um = diameter * largest, depth_um = mix(deep.x, deep.y, depth);
+      value = ((byDepth ? depth_um : true_um) - range.x) / (range.y - range.x);
       radius = max(true_um, least) / 2.0;  // at least a pixel, or far domains would flicker
       vec3 here = seen(centre);
       z = here.z;
       at = corner;
-      gl_Position = onScreen(here + vec3(corner * radius, 0));
+      bool cut = depth_um < kept.x || depth_um > kept.y;
+      gl_Position = cut ? vec4(2, 2, 2, 1) : onScreen(here + vec3(corner * radius, 0));
     }`,
     `in vec2 at; in float radius, z, value;
     uniform sampler2D colours; uniform float reach;
@@ -97,14 +100,13 @@ const drawScene = (place) => {
     return [name, texture];
   }));
 
-  // The substrate lies below: `up` is along the depth, and the other two axes follow so that nothing is mirrored.
+  // Up and right are those of the pictures of slices, whose rows point down and whose columns are x; nothing is mirrored.
   const unit = (axis, length) => [0, 1, 2].map((i) => (i === axis ? length : 0));
-  const up = unit(data.up, data.sign);
-  const lateral = [unit((data.up + 1) % 3, 1), unit((data.up + 2) % 3, 1)];
-  if (data.sign < 0) lateral.reverse();
+  const up = unit(data.down, -1), right = unit(0, 1);
   const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
   const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
-  const first = { azimuth: 0.95, elevation: 0.32, zoom: 1, x: 0, y: 0 };
+  const lateral = [cross(right, up), right];
+  const first = { azimuth: 0.6, elevation: data.from_above ? 0.32 : -0.32, zoom: 1, x: 0, y: 0 };
   const view = { ...first };
   const axes = () => {
     const [c, s, e] = [Math.cos(view.azimuth), Math.sin(view.azimuth), view.elevation];
@@ -112,7 +114,8 @@ const drawScene = (place) => {
     const across = cross(up, [0, 1, 2].map((i) => c * lateral[0][i] + s * lateral[1][i]));
     return [across, cross(eye, across), eye];
   };
-  let coloured = data.ranges.depth ? "depth" : "diameter", frame = null, rest = null;
+  let coloured = byDepth ? "depth" : "diameter", frame = null, rest = null, chosen = -1;
+  const cut = [-Infinity, Infinity];  // only domains with their centre between these depths are drawn
   let moving = Math.min(count, 30_000);  // spheres while it turns; follows the time a picture takes
   const seen = (point, [across, upward, eye]) => {
     const at = point.map((part, i) => part - middle[i]);
@@ -126,7 +129,7 @@ const drawScene = (place) => {
     const corners = [0, 1, 2, 3, 4, 5, 6, 7].map((i) => seen(corner(i), at));
     Object.assign(view, kept);
     const [wide, high] = [0, 1].map((i) => 2 * Math.max(...corners.map((point) => Math.abs(point[i]))));
-    return view.zoom * Math.min((place.clientWidth - 110) / wide, (place.clientHeight - 130) / high);
+    return view.zoom * Math.max(1e-3, Math.min((place.clientWidth - 110) / wide, (place.clientHeight - 130) / high));
   };
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16) / 255);
@@ -157,6 +160,7 @@ const drawScene = (place) => {
     gl.uniform1f(where("largest"), data.largest_um);
     gl.uniform1f(where("least"), 1 / scale);
     gl.uniform2fv(where("range"), data.ranges[coloured]);
+    gl.uniform2f(where("kept"), Math.max(cut[0], -1e30), Math.min(cut[1], 1e30));
     gl.uniform1i(where("byDepth"), coloured === "depth");
     gl.bindTexture(gl.TEXTURE_2D, textures[coloured]);
     gl.bindVertexArray(ofSpheres);
@@ -174,6 +178,7 @@ const drawScene = (place) => {
     gl.depthMask(true);
     gl.disable(gl.BLEND);
     [paper.width, paper.height] = [canvas.width, canvas.height];
+    if (!canvas.width || !canvas.height) return;  // a card that is lost, or a page smaller than a pixel
     paper.getContext("2d").drawImage(canvas, 0, 0);
     write(at, scale, wide, high, colours.ink);
   };
@@ -200,8 +205,8 @@ const drawScene = (place) => {
     for (const axis of [0, 1, 2]) {
       const lines = edges.filter((edge) => edge.axis === axis).map(({ ends }) => ends.map(onPage));
       const mean = (line, i) => (line[0][i] + line[1][i]) / 2;
-      // The lowest edge of those along the substrate, the leftmost of those along the depth.
-      const best = lines.reduce((a, b) => (axis === data.up ? mean(b, 0) < mean(a, 0) : mean(b, 1) > mean(a, 1)) ? b : a);
+      // The lowest edge of those that lie flat, the leftmost of those that stand.
+      const best = lines.reduce((a, b) => (axis === data.down ? mean(b, 0) < mean(a, 0) : mean(b, 1) > mean(a, 1)) ? b : a);
       const away = [0, 1].map((i) => mean(best, i) - centre[i]);
       const far = Math.hypot(...away) || 1;
       const beside = ([x, y], by) => [x + (by * away[0]) / far, y + 4 + (by * away[1]) / far];
@@ -211,6 +216,11 @@ const drawScene = (place) => {
       // A little towards the middle, or the numbers of two axes would meet at their corner.
       const inward = (i) => [0, 1].map((j) => best[i][j] + 0.04 * (best[1 - i][j] - best[i][j]));
       best.forEach((_, i) => parts.push(text(...beside(inward(i), 16), i ? String(Math.round(size[axis])) : "0", "middle", 11)));
+    }
+    if (chosen >= 0) {
+      const { at: centre, diameter } = domain(chosen);
+      const [cx, cy] = onPage(centre);
+      parts.push(element("circle", { class: "chosen", cx, cy, r: Math.max(6, (scale * diameter) / 2 + 3), fill: "none", stroke: "#ff00ff", "stroke-width": 2.5 }));
     }
     const bar = round(wide / 5 / scale);
     parts.push(element("rect", { x: 12, y: high - 18, width: bar * scale, height: 4, fill: ink }), text(12 + (bar * scale) / 2, high - 24, `${bar} µm`));
@@ -269,7 +279,17 @@ const drawScene = (place) => {
     choice.checked = choice.value === coloured;
     choice.addEventListener("change", () => { coloured = choice.value; sharp(); });
   }
-  place.addEventListener("pointerdown", (event) => { place.focus({ preventScroll: true }); place.setPointerCapture(event.pointerId); });
+  let pressed = [0, 0];
+  place.addEventListener("pointerdown", (event) => {
+    place.focus({ preventScroll: true });
+    place.setPointerCapture(event.pointerId);
+    pressed = [event.clientX, event.clientY];
+  });
+  // A press that did not move is a click: it chooses the domain under it.
+  place.addEventListener("pointerup", (event) => {
+    if (Math.hypot(event.clientX - pressed[0], event.clientY - pressed[1]) > 4) return;
+    choose(under(event));
+  });
   place.addEventListener("pointermove", (event) => {
     if (!event.buttons) return point(event);
     if (event.shiftKey || event.buttons > 1) {
@@ -298,21 +318,49 @@ const drawScene = (place) => {
     clearTimeout(pointed);
     pointed = setTimeout(() => tell(event), 80);
   };
-  const tell = (event) => {
+  const under = (event) => {
     const frame_px = place.getBoundingClientRect();
     const scale = pixels(), at = axes();
     const x = (event.clientX - frame_px.left - place.clientWidth / 2) / scale, y = (place.clientHeight / 2 - event.clientY + frame_px.top) / scale;
+    const least = 3 / scale;  // pixels: a far domain can still be hit
     let best = -1, nearest = -Infinity;
     for (let i = 0; i < count; i++) {
-      const { at: centre, diameter } = domain(i);
+      const { at: centre, diameter, depth } = domain(i);
+      if (depth < cut[0] || depth > cut[1]) continue;
       const [u, v, w] = seen(centre, at);
-      const left = diameter ** 2 / 4 - (u - x) ** 2 - (v - y) ** 2;
+      const left = Math.max(diameter / 2, least) ** 2 - (u - x) ** 2 - (v - y) ** 2;
       if (left >= 0 && w + Math.sqrt(left) > nearest) [best, nearest] = [i, w + Math.sqrt(left)];
     }
-    const deep = (depth) => (data.ranges.depth ? `\n${place.dataset.depth}: ${depth.toFixed(1)}` : "");
-    const words = (i) => { const { at: c, diameter, depth } = domain(i); return `${place.dataset.diameter}: ${diameter.toFixed(2)}${deep(depth)}\nx, y, z: ${c.map((part) => part.toFixed(1)).join(", ")}`; };
+    return best;
+  };
+  const tell = (event) => {
+    const best = under(event);
+    const words = (i) => { const { at: c, diameter, depth } = domain(i); return `${place.dataset.diameter}: ${diameter.toFixed(2)}\n${byDepth ? `${place.dataset.depth}: ${depth.toFixed(1)}\n` : ""}x, y, z: ${c.map((part) => part.toFixed(1)).join(", ")}`; };
     place.title = best < 0 ? "" : words(best);
   };
+  const row = figure.querySelector("[data-chosen]");
+  const choose = (i) => {
+    chosen = i;
+    row.hidden = i < 0;
+    if (i >= 0) {
+      const { at, diameter, depth } = domain(i);
+      const cells = { id: String(ids[i]), diameter: diameter.toFixed(2), depth: depth.toFixed(1), x: at[0].toFixed(1), y: at[1].toFixed(1), z: at[2].toFixed(1) };
+      for (const cell of row.querySelectorAll("[data-cell]")) cell.textContent = cells[cell.dataset.cell];
+    }
+    sharp();
+  };
+  const sliders = [...figure.querySelectorAll("[data-cut]")];
+  const follow = () => {
+    const ends = sliders.map((slider) => Number(slider.value)).sort((a, b) => a - b);
+    [cut[0], cut[1]] = ends;
+    figure.querySelector("[data-cut-shown]").textContent = `${ends.map((um) => Number(um.toPrecision(3))).join(" … ")} µm`;
+    if (chosen >= 0 && (domain(chosen).depth < cut[0] || domain(chosen).depth > cut[1])) choose(-1);
+    move();
+  };
+  for (const slider of sliders) {
+    slider.value = slider.defaultValue;  // a reload may leave it where it was
+    slider.addEventListener("input", follow);
+  }
 
   const whole = (colours) => {
     draw(count, 2, colours);
@@ -327,15 +375,16 @@ const drawScene = (place) => {
   figures.set(place.id, {
     svg: () => whole({ back: "#ffffff", line: "#56626f", ink: "#17202a" }),
     csv: () => {
-      const rows = [`x_um,y_um,z_um,${data.ranges.depth ? "depth_um," : ""}equivalent_diameter_um`];
+      const rows = [`domain_id,x_um,y_um,z_um,${byDepth ? "depth_um," : ""}equivalent_diameter_um`];
       for (let i = 0; i < count; i++) {
         const { at, diameter, depth } = domain(i);
-        rows.push([...at, ...(data.ranges.depth ? [depth] : []), diameter].map((part) => part.toFixed(3)).join(","));
+        rows.push([ids[i], ...[...at, ...(byDepth ? [depth] : []), diameter].map((part) => part.toFixed(3))].join(","));
       }
       return rows.join("\n") + "\n";
     },
   });
-  window.addEventListener("resize", sharp);
+  // Also when it is first shown, or shown again: without a size nothing can be drawn.
+  new ResizeObserver(sharp).observe(place);
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", sharp);
   window.addEventListener("beforeprint", () => draw(count, 2, { back: "#ffffff", line: "#56626f", ink: "#17202a" }));
   window.addEventListener("afterprint", sharp);
