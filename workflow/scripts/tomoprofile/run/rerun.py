@@ -64,6 +64,7 @@ STAGES: dict[str, Stage] = {
         "profile, zones and baselines",
         lambda files: (
             *(files.profile, files.zones, files.breakpoints, files.correlation, files.sizes, files.baselines),
+            files.phase,
         ),
     ),
     "report": Stage("report", lambda files: (files.report, files.provenance)),
