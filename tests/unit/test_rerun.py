@@ -52,7 +52,7 @@ def test_only_the_outputs_of_the_stage_go_with_their_digests(results, capsys):
     before, other = kept(files), kept(results.scan("b"))
     assert main(["rerun", "a", "--from", "profile"]) == 0
     gone = {"profile.parquet", "zones.parquet", "breakpoints.parquet", "correlation.parquet", "sizes.parquet"}
-    assert before - kept(files) == gone | {"baselines.parquet", "phase.parquet", "discarded.json"}
+    assert before - kept(files) == gone | {"baselines.parquet", "phase.parquet", "thickness.parquet", "discarded.json"}
     assert not digest_file(files.profile).exists()
     assert digest_file(files.domains).exists()
     assert kept(results.scan("b")) == other
@@ -113,7 +113,14 @@ def test_a_run_that_goes_on_is_not_disturbed(results, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "cells", [{"labels": "labels"}, {"model": "otsu"}, {"mask": "instances:m.tif"}, {"interface": "mask:s.tif"}]
+    "cells",
+    [
+        {"labels": "labels"},
+        {"model": "otsu"},
+        {"mask": "instances:m.tif"},
+        {"interface": "mask:s.tif"},
+        {"interface": "none"},
+    ],
 )
 def test_every_output_of_a_scan_belongs_to_one_stage(cells):
     models = {"default": {"method": "unet"}, "otsu": {"method": "otsu"}}
