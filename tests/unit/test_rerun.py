@@ -9,6 +9,7 @@ from tomoprofile.config import read_config
 from tomoprofile.files import digest_file, seal
 from tomoprofile.layout import Layout
 from tomoprofile.run.claim import claimed
+from tomoprofile.run.plan import planned_jobs
 from tomoprofile.run.record import begin_run, end_run
 from tomoprofile.run.rerun import STAGES
 from tomoprofile.samples import Scan
@@ -51,7 +52,7 @@ def test_only_the_outputs_of_the_stage_go_with_their_digests(results, capsys):
     before, other = kept(files), kept(results.scan("b"))
     assert main(["rerun", "a", "--from", "profile"]) == 0
     gone = {"profile.parquet", "zones.parquet", "breakpoints.parquet", "correlation.parquet", "sizes.parquet"}
-    assert before - kept(files) == gone | {"baselines.parquet", "discarded.json"}
+    assert before - kept(files) == gone | {"baselines.parquet", "phase.parquet", "thickness.parquet", "discarded.json"}
     assert not digest_file(files.profile).exists()
     assert digest_file(files.domains).exists()
     assert kept(results.scan("b")) == other
@@ -109,3 +110,26 @@ def test_a_run_that_goes_on_is_not_disturbed(results, tmp_path):
     with claimed(results.results, tmp_path, on_cluster=False):
         assert main(["rerun", "a"]) == 1
     assert kept(results.scan("a")) == before
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        {"labels": "labels"},
+        {"model": "otsu"},
+        {"mask": "instances:m.tif"},
+        {"interface": "mask:s.tif"},
+        {"interface": "none"},
+    ],
+)
+def test_every_output_of_a_scan_belongs_to_one_stage(cells):
+    models = {"default": {"method": "unet"}, "otsu": {"method": "otsu"}}
+    config = read_config({"models": models, "objects": {"label_volume": True}, "predict": {"flips": True}})
+    files = Layout(config.results).scan("a")
+    of_stages = [path for stage in STAGES.values() for path in stage.outputs(files)]
+    assert len(of_stages) == len(set(of_stages))
+    # Labels stay, and so do the slices to label; a record of discarded stores always goes.
+    kept_or_always = {files.label_check, files.to_label.table, files.discarded}
+    for job in planned_jobs(scan("a", **cells), config):
+        for output in set(job.outputs) - kept_or_always:
+            assert sum(output == path or path in output.parents for path in of_stages) == 1, output

@@ -44,7 +44,7 @@ rule check_labels:
         mem_mb=1000,
         runtime=30,
     params:
-        scan=lambda wildcards: scan_of(wildcards).raw | {"labels": scan_of(wildcards).labels},
+        scan=lambda wildcards: scan_of(wildcards).voxels | {"labels": scan_of(wildcards).labels},
         model=lambda wildcards: settings_for_labels(scan_of(wildcards).model),
         labels=lambda wildcards: content_of_files(label_files_of(scan_of(wildcards))),
         algorithm_version=1,

@@ -52,7 +52,7 @@ class BeamtimeEntry:
     troubles : tuple of (str, str)
         What failed in the last run: heading, and text of several lines.
     waits_for : str
-        What a person labels before the scan can be segmented; empty unless the run waits for that.
+        What a person does before the scan can be segmented; empty unless the run waits for that.
     words : Words
         What the parts of the sample are called.
     """
@@ -286,7 +286,7 @@ def _without_results(entry: BeamtimeEntry, found: list[Flag]) -> Row:
     flags = [*_trouble_flags(entry), *found]
     failed = worst(flags) == "error"
     if entry.waits_for and not failed:
-        text = f"{entry.waits_for[0].upper()}{entry.waits_for[1:]}. Then run the same command again."
+        text = entry.waits_for[0].upper() + entry.waits_for[1:]
         flags.insert(0, Flag("warning", "Waiting for labels", text))
         return Row(entry.sample, "warning", "waiting", tuple(flags))
     if not failed:

@@ -8,7 +8,7 @@ from ..report.beamtime import BeamtimeEntry, report_beamtime
 from ..segment.kinds import segmenter_of
 from .record import Run
 from .status import ScanStatus, read_status, trouble_lines
-from .waiting import has_labels, what_to_label
+from .waiting import has_labels, same_command, what_to_label
 
 
 def write_index(run: Run) -> list[ScanStatus]:
@@ -37,7 +37,8 @@ def _entry(run: Run, status: ScanStatus) -> BeamtimeEntry:
         heading, *text = trouble_lines(status.scan.sample, job, run)
         troubles.append((heading.partition(": ")[2], "\n".join(text)))
     segmenter = Path(run.work_dir) / segmenter_of(status.scan, run.config).path
-    waits_for = what_to_label(status.scan, run.layout, run.work_dir) or "labels of another scan of its model"
+    what = what_to_label(status.scan, run.layout, run.work_dir) or "label another scan of its model"
+    waits_for = f"{what}. Then run the same command again: {same_command(run.command)}"
     return BeamtimeEntry(
         status.scan,
         run.layout.scan(status.scan.sample),

@@ -64,9 +64,10 @@ STAGES: dict[str, Stage] = {
         "profile, zones and baselines",
         lambda files: (
             *(files.profile, files.zones, files.breakpoints, files.correlation, files.sizes, files.baselines),
+            *(files.phase, files.thickness),
         ),
     ),
-    "report": Stage("report", lambda files: (files.report, files.provenance)),
+    "report": Stage("report", lambda files: (files.report, files.provenance, files.tables)),
 }
 
 
