@@ -11,12 +11,15 @@ from report_scan import EDGE, LEVELS, scan_row
 from test_profile_depth import inputs_in, tables_in
 
 from tomoprofile.cells import parse_interface
+from tomoprofile.config import ThresholdConfig
 from tomoprofile.config_profile import ProfileConfig, Words
-from tomoprofile.errors import ConfigError, StageError
+from tomoprofile.errors import ConfigError, InputError, StageError
 from tomoprofile.profile.comparison import ScanResult, compare_scans
 from tomoprofile.profile.depth import profile_depth
 from tomoprofile.report.beamtime import BeamtimeEntry, report_beamtime
 from tomoprofile.report.page import report_sample
+from tomoprofile.segment.threshold import fit_threshold, predict_by_threshold
+from tomoprofile.shift.appearance import Appearance, look_at_scan
 from tomoprofile.substrate import resin as resin_module
 from tomoprofile.substrate import sample as sample_module
 from tomoprofile.substrate.given import given_plane
@@ -192,6 +195,44 @@ def test_a_background_that_was_masked_is_no_circle(tmp_path):
     assert sample[void].all()
     assert not sample[~bar].any()
     assert sample[bar].mean() > 0.7
+
+
+def masked_bar(folder):
+    """Write a bar with dark voids in a masked background, which is most of the scan; return bar and voids."""
+    z, y, x = np.indices((48, 128, 128))
+    grey = np.random.default_rng(4).normal(140, 4, z.shape)
+    bar = (abs(y - 64) < 28) & (abs(x - 64) < 54)
+    void = ((z % 16 - 8) ** 2 + (y % 16 - 8) ** 2 + (x % 16 - 8) ** 2 < 16) & bar
+    grey[void] -= 60
+    grey[~bar] = 0
+    write_store(folder / "volume", np.clip(grey, 0, 255).astype("uint8"), 16)
+    return bar, void
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_threshold_is_that_of_the_sample_and_not_of_what_surrounds_it(tmp_path, known):
+    """The mutant without the record takes the background for the matrix, or for one large domain."""
+    _, void = masked_bar(tmp_path)
+    sample, _ = sample_of(tmp_path)
+    if not known:
+        (tmp_path / "resin.npz").unlink()
+    config = ThresholdConfig(method="otsu", smooth_voxels=0)
+    fit_threshold(tmp_path / "volume", tmp_path / "interface.json", config, tmp_path / "threshold.json")
+    out = open_store(write_store(tmp_path / "out", {"domain": np.zeros(void.shape, "uint8")}, 16), "domain")
+    predict_by_threshold(open_store(tmp_path / "volume"), out, tmp_path / "threshold.json", 0, len(void))
+    found = out.read(0, len(void)) > 0
+    right = (found == (void & sample)).all()
+    assert right == known
+
+
+def test_the_look_of_a_scan_is_that_of_its_sample(tmp_path):
+    masked_bar(tmp_path)
+    sample_of(tmp_path)
+    look_at_scan(tmp_path / "volume", tmp_path / "interface.json", tmp_path / "appearance.json")
+    assert Appearance.load(tmp_path / "appearance.json").centre == pytest.approx(140, abs=3)
+    (tmp_path / "resin.npz").unlink()
+    with pytest.raises(InputError):  # most of it is constant
+        look_at_scan(tmp_path / "volume", tmp_path / "interface.json", tmp_path / "appearance.json")
 
 
 def test_a_masked_background_would_count_as_sample_if_it_were_taken_for_corners(tmp_path, monkeypatch):

@@ -211,6 +211,11 @@ def substrate_distances(wildcards):
     return files_of(wildcards).substrate_distance if scan.substrate_mask or scan.has_own_surface else []
 
 
+def recorded_sample(wildcards):
+    """Return where a scan without a substrate is sample, or nothing: beyond a plane everything counts at first."""
+    return [] if scan_of(wildcards).has_plane else files_of(wildcards).resin
+
+
 def whole_store(store, slabs):
     """Return all files of a store but its shards: what stands for it as input, so that a lost one is made again."""
     return [store.array, store.metadata, *(store.record(slab) for slab in slabs)]

@@ -66,10 +66,10 @@ rule find_surface:
         LAYOUT.log("find_surface", "{sample}"),
     benchmark:
         LAYOUT.benchmark("find_surface", "{sample}")
-    # A sample that fills the scan shows no surface: retrying cannot help.
-    retries: 0
     wildcard_constraints:
         sample=any_of(scan.sample for scan in SCANS.values() if scan.has_own_surface),
+    # A sample that fills the scan shows no surface: retrying cannot help.
+    retries: 0
     conda:
         "../../envs/conda.yaml"
     threads: 1
@@ -120,6 +120,7 @@ rule look_at_scan:
         slabs=converted,
         interface=SCAN.interface,
         distances=substrate_distances,
+        sample=recorded_sample,
     output:
         appearance=ensure(SCAN.appearance, non_empty=True),
     log:

@@ -19,6 +19,7 @@ from skimage.filters import threshold_otsu
 
 from ..config_profile import Circle
 from ..files import sealed_file
+from ..layout import ScanLayout
 from ..volume.arrays import stored_arrays
 from ..volume.plane import Plane
 from ..volume.store import Store
@@ -67,6 +68,27 @@ class Resin:
     def is_air(self, z: NDArray[np.int64], y: NDArray[np.int64], x: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return whether voxels, given by their indices, lie in air."""
         return self.air[z // self.side, y // self.side, x // self.side]
+
+    def in_slice(
+        self, index: int, shape: tuple[int, int, int], voxel_size_um: tuple[float, float, float]
+    ) -> NDArray[np.bool_]:
+        """Return which voxels (y, x) of slice ``index`` of a volume are neither air nor outside the circle."""
+        rows, columns = (np.arange(n) for n in shape[1:])
+        inside = ~self.is_air(np.int64(index), rows[:, None], columns[None, :])
+        if self.circle is not None and self.circle.centre_um is not None:
+            y, x = ((at + 0.5) * edge for at, edge in zip((rows, columns), voxel_size_um[1:], strict=True))
+            centre_y, centre_x = self.circle.centre_um
+            inside &= np.hypot(y[:, None] - centre_y, x[None, :] - centre_x) <= self.circle.radius_um
+        return np.broadcast_to(inside, shape[1:])
+
+    @classmethod
+    def of_sample(cls, interface: Path, plane: Plane) -> Resin:
+        """Return the sample of a scan without a substrate, as recorded beside ``interface.json``; else everywhere.
+
+        Where there is a plane, what lies beyond it counts as resin until the profile is counted.
+        """
+        path = ScanLayout(interface.parent).resin
+        return cls.load(path) if not plane.has_depth and path.exists() else cls.everywhere()
 
     def save(self, path: Path) -> None:
         """Write ``resin.npz``."""
