@@ -28,7 +28,7 @@ from tomoprofile.report.outlines import draw_outlines
 from tomoprofile.report.results import SampleFiles
 from tomoprofile.samples import Scan
 from tomoprofile.substrate.interface import fit_interface
-from tomoprofile.substrate.sample import find_sample
+from tomoprofile.substrate.sample import find_sample, find_surface
 from tomoprofile.volume.store import open_store
 
 EDGE = 0.5
@@ -100,8 +100,15 @@ KINDS = {
     "depth against y": Kind(turned=lambda image: image[:, ::-1]),
     "depth along x": Kind(turned=lambda image: image.swapaxes(1, 2)),
     "no substrate": Kind(turned=lambda image: image[:, 20:], interface="none", profile=AUTO_PROFILE),
+    "own surface": Kind(turned=lambda image: in_air(image[:, 20:]), interface="surface", profile=AUTO_PROFILE),
+    "from a face": Kind(turned=lambda image: image[:, 20:], interface="face:y=end", profile=AUTO_PROFILE),
     "slice below": Kind(turned=lambda image: image.swapaxes(0, 1)[::-1], interface="slice:99:below"),
 }  # fmt: skip
+
+
+def in_air(image: np.ndarray) -> np.ndarray:
+    """Return an image of a phantom in a frame of air, in which nothing is a domain."""
+    return np.pad(image, 28, constant_values=4 * min(image.min(), 0))
 
 
 def measure_scan(folder: Path, name: str) -> SampleFiles:
@@ -121,6 +128,8 @@ def measure_scan(folder: Path, name: str) -> SampleFiles:
     resin = folder / "resin.npz"
     if kind.interface == "none":
         find_sample(files.volume, files.interface, resin)
+    elif kind.interface == "surface":
+        find_surface(files.volume, files.interface, folder / "substrate_distance.npy", resin)
     else:
         fit_interface(files.volume, kind.interface, files.interface, resin)
     measure_tables(files, resin, kind)

@@ -44,7 +44,8 @@ def test_automatic_bins_hold_voxels_and_domains_at_any_scale(voxel_um, diameter_
     assert ends[0][1] == ends[1][0] < ends[1][1] == ends[2][0] < space.deepest_um
     assert ends[2][1] is None
     grid = Grid.dividing(space, np.array([0.0, space.deepest_um]), found.block_um)
-    assert grid.n_blocks >= 9 or found.block_um == pytest.approx(5 * diameter_voxels * voxel_um, rel=0.01)
+    least = min(5 * diameter_voxels, 200) * voxel_um
+    assert grid.n_blocks >= 9 or found.block_um == pytest.approx(least, rel=0.01)
 
 
 def test_five_micrometres_on_coarse_voxels_were_the_fault():
@@ -79,8 +80,8 @@ def test_zones_end_where_the_sample_does():
     air[8:] = True
     film = settled(ProfileConfig(bin_um=2), space_of(shape, 1.0, resin=Resin(8, air, None)), domains(2))
     solid = settled(ProfileConfig(bin_um=2), space_of(shape, 1.0), domains(2))
-    assert [zone.to_um for zone in film.zones] == pytest.approx([22, 44, None], abs=2)
-    assert [zone.to_um for zone in solid.zones] == pytest.approx([40, 80, None], abs=2)
+    assert [zone.to_um for zone in film.zones[:2]] == pytest.approx([21, 42], abs=2)
+    assert [zone.to_um for zone in solid.zones[:2]] == pytest.approx([40, 80], abs=2)
 
 
 def test_without_depth_blocks_fill_all_three_axes_and_their_number_stays_bounded():
@@ -165,7 +166,7 @@ def test_defaults_follow_what_depth_is_measured_from():
     text = "Distance from the surface of the substrate, in the resin"
     assert terms()(text) == text
     assert terms("none")("the resin") == "the sample"
-    assert terms("face:z=end")(text) == "Distance from the face z = end, in the resin"
+    assert terms("face:z=end")(text) == "Distance from the face z = end, in the sample"
     assert terms("surface", matrix="bone")(text) == "Distance from the outer surface, in the bone"
     assert terms(substrate="electrode")("the substrate") == "the electrode"
 

@@ -11,16 +11,20 @@ from report_scan import EDGE, LEVELS, scan_row
 from test_profile_depth import inputs_in, tables_in
 
 from tomoprofile.cells import parse_interface
+from tomoprofile.config import ThresholdConfig
 from tomoprofile.config_profile import ProfileConfig, Words
-from tomoprofile.errors import ConfigError
+from tomoprofile.errors import ConfigError, InputError, StageError
 from tomoprofile.profile.comparison import ScanResult, compare_scans
 from tomoprofile.profile.depth import profile_depth
 from tomoprofile.report.beamtime import BeamtimeEntry, report_beamtime
 from tomoprofile.report.page import report_sample
+from tomoprofile.segment.threshold import fit_threshold, predict_by_threshold
+from tomoprofile.shift.appearance import Appearance, look_at_scan
 from tomoprofile.substrate import resin as resin_module
+from tomoprofile.substrate import sample as sample_module
 from tomoprofile.substrate.given import given_plane
 from tomoprofile.substrate.resin import Resin
-from tomoprofile.substrate.sample import find_sample
+from tomoprofile.substrate.sample import find_sample, find_surface
 from tomoprofile.tables import read_facts
 from tomoprofile.volume.plane import Plane, WithoutSubstrate
 from tomoprofile.volume.store import open_store
@@ -179,12 +183,120 @@ def test_a_void_would_be_left_out_without_the_look_at_the_sides(rod, monkeypatch
     assert not sample[void].all()
 
 
+def test_a_background_that_was_masked_is_no_circle(tmp_path):
+    """Everything outside a bar has one value, and so have its voids."""
+    z, y, x = np.indices((64, 128, 128))
+    grey = np.random.default_rng(3).normal(100, 4, z.shape)
+    bar, void = (abs(y - 64) < 28) & (abs(x - 64) < 54), (z - 32) ** 2 + (y - 64) ** 2 + (x - 64) ** 2 < 14**2
+    grey[~bar | void] = 0
+    write_store(tmp_path / "volume", grey.astype("uint8"), 32)
+    sample, resin = sample_of(tmp_path)
+    assert resin.circle is None
+    assert sample[void].all()
+    assert not sample[~bar].any()
+    assert sample[bar].mean() > 0.7
+
+
+def masked_bar(folder):
+    """Write a bar with dark voids in a masked background, which is most of the scan; return bar and voids."""
+    z, y, x = np.indices((48, 128, 128))
+    grey = np.random.default_rng(4).normal(140, 4, z.shape)
+    bar = (abs(y - 64) < 28) & (abs(x - 64) < 54)
+    void = ((z % 16 - 8) ** 2 + (y % 16 - 8) ** 2 + (x % 16 - 8) ** 2 < 16) & bar
+    grey[void] -= 60
+    grey[~bar] = 0
+    write_store(folder / "volume", np.clip(grey, 0, 255).astype("uint8"), 16)
+    return bar, void
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_threshold_is_that_of_the_sample_and_not_of_what_surrounds_it(tmp_path, known):
+    """The mutant without the record takes the background for the matrix, or for one large domain."""
+    _, void = masked_bar(tmp_path)
+    sample, _ = sample_of(tmp_path)
+    if not known:
+        (tmp_path / "resin.npz").unlink()
+    config = ThresholdConfig(method="otsu", smooth_voxels=0)
+    fit_threshold(tmp_path / "volume", tmp_path / "interface.json", config, tmp_path / "threshold.json")
+    out = open_store(write_store(tmp_path / "out", {"domain": np.zeros(void.shape, "uint8")}, 16), "domain")
+    predict_by_threshold(open_store(tmp_path / "volume"), out, tmp_path / "threshold.json", 0, len(void))
+    found = out.read(0, len(void)) > 0
+    right = (found == (void & sample)).all()
+    assert right == known
+
+
+def test_the_look_of_a_scan_is_that_of_its_sample(tmp_path):
+    masked_bar(tmp_path)
+    sample_of(tmp_path)
+    look_at_scan(tmp_path / "volume", tmp_path / "interface.json", tmp_path / "appearance.json")
+    assert Appearance.load(tmp_path / "appearance.json").centre == pytest.approx(140, abs=3)
+    (tmp_path / "resin.npz").unlink()
+    with pytest.raises(InputError):  # most of it is constant
+        look_at_scan(tmp_path / "volume", tmp_path / "interface.json", tmp_path / "appearance.json")
+
+
+def test_a_masked_background_would_count_as_sample_if_it_were_taken_for_corners(tmp_path, monkeypatch):
+    monkeypatch.setattr(sample_module, "_is_filled_outside", lambda *_: True)
+    grey = np.full((64, 128, 128), 100, "uint8")
+    grey += np.random.default_rng(3).integers(0, 9, grey.shape, "uint8")
+    grey[:, :36], grey[:, 92:], grey[:, :, :10], grey[:, :, 118:] = 0, 0, 0, 0
+    write_store(tmp_path / "volume", grey, 32)
+    sample, resin = sample_of(tmp_path)
+    assert resin.circle is not None
+    assert sample[:, :36].any()
+
+
 def test_a_sample_that_fills_the_scan_has_no_air_though_voids_are_cut_by_its_faces(tmp_path):
     z, y, x = np.indices((96, 96, 96))
     grey = np.random.default_rng(2).normal(100, 4, z.shape)
     grey[z**2 + (y - 48) ** 2 + (x - 48) ** 2 < 30**2] -= 80
     write_store(tmp_path / "volume", grey.astype("uint8"), 32)
     assert sample_of(tmp_path)[0].all()
+
+
+# --- depth from the surface of the sample -----------------------------------------------------------------------------
+
+
+def depths_of(folder):
+    find_surface(folder / "volume", folder / "interface.json", folder / "substrate_distance.npy", folder / "resin.npz")
+    plane = Plane.load(folder / "interface.json")
+    assert plane.axis is None
+    z, y, x = np.indices(open_store(folder / "volume").shape) + 0.5
+    return plane.depth_um(z, y, x)
+
+
+def test_depth_from_the_surface_of_a_rod_is_that_from_its_radius(rod):
+    folder, radius, void = rod
+    depth, near = depths_of(folder), (radius > 36) & (radius < 50)
+    error = (depth - (44 - radius))[near]
+    assert abs(error.mean()) < 0.2
+    assert np.abs(error).max() < 4  # the side of a block
+    assert (depth[void] > 10).all()
+
+
+def test_a_void_inside_would_be_a_surface_without_the_look_at_what_is_around(rod, monkeypatch):
+    folder, _, void = rod
+    monkeypatch.setattr(sample_module, "_beyond", lambda means, *_: np.nan_to_num(means) < 60)
+    assert (depths_of(folder)[void] < 0).any()
+
+
+def test_a_sample_without_air_has_no_surface(tmp_path):
+    grey = np.random.default_rng(2).normal(100, 4, (64, 64, 64))
+    write_store(tmp_path / "volume", grey.astype("uint8"), 32)
+    with pytest.raises(StageError, match=r"no air surrounds the sample.*`none`"):
+        depths_of(tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "words"), [("own surface", "outer surface"), ("from a face", "face y = end")])
+def test_pages_name_what_depth_is_measured_from(scans, tmp_path, kind, words):
+    report_sample(scans(kind), "", tmp_path / "page.html")
+    text = visible(tmp_path / "page.html")
+    assert f"Domains against the distance from the {words}" in text
+    assert f"Distance from the {words}" in text
+    assert not re.search(r"\bsubstrate\b", text, re.IGNORECASE)
+    zones = pd.read_parquet(scans(kind).zones)
+    assert zones["zone"].unique().tolist() == ["near", "middle", "far"]
+    assert zones.query("level == 'calibrated'")["volume_ratio"].between(0.01, 0.2).all()
 
 
 # --- weights ----------------------------------------------------------------------------------------------------------

@@ -185,8 +185,14 @@ def substrate_state(wildcards):
 
 
 def substrate_distances(wildcards):
-    """Return the distances from a rough or curved substrate, which belong to interface.json, or nothing for a plane."""
-    return files_of(wildcards).substrate_distance if scan_of(wildcards).substrate_mask else []
+    """Return the distances from a rough or curved surface, which belong to interface.json, or nothing for a plane."""
+    scan = scan_of(wildcards)
+    return files_of(wildcards).substrate_distance if scan.substrate_mask or scan.has_own_surface else []
+
+
+def recorded_sample(wildcards):
+    """Return where a scan without a substrate is sample, or nothing: beyond a plane everything counts at first."""
+    return [] if scan_of(wildcards).has_plane else files_of(wildcards).resin
 
 
 def whole_store(store, slabs):

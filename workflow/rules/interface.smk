@@ -40,7 +40,7 @@ rule find_sample:
     benchmark:
         LAYOUT.benchmark("find_sample", "{sample}")
     wildcard_constraints:
-        sample=any_of(scan.sample for scan in SCANS.values() if not scan.has_plane),
+        sample=any_of(scan.sample for scan in SCANS.values() if not (scan.has_plane or scan.has_own_surface)),
     conda:
         "../../envs/conda.yaml"
     threads: 1
@@ -52,6 +52,35 @@ rule find_sample:
         algorithm_version=1,
     script:
         "../scripts/find_sample.py"
+
+
+rule find_surface:
+    """Find the outer surface of a sample that air surrounds, and the distance from it everywhere."""
+    input:
+        slabs=converted,
+    output:
+        interface=ensure(SCAN.interface, non_empty=True),
+        distances=ensure(SCAN.substrate_distance, non_empty=True),
+        resin=ensure(SCAN.resin, non_empty=True),
+    log:
+        LAYOUT.log("find_surface", "{sample}"),
+    benchmark:
+        LAYOUT.benchmark("find_surface", "{sample}")
+    wildcard_constraints:
+        sample=any_of(scan.sample for scan in SCANS.values() if scan.has_own_surface),
+    # A sample that fills the scan shows no surface: retrying cannot help.
+    retries: 0
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        mem_mb=shard_memory(2500, 3),
+        runtime=scan_minutes(10, 0.5),
+    params:
+        volume=str(SCAN.volume.path),
+        algorithm_version=1,
+    script:
+        "../scripts/find_surface.py"
 
 
 rule enter_substrate:
@@ -91,6 +120,7 @@ rule look_at_scan:
         slabs=converted,
         interface=SCAN.interface,
         distances=substrate_distances,
+        sample=recorded_sample,
     output:
         appearance=ensure(SCAN.appearance, non_empty=True),
     log:

@@ -39,6 +39,7 @@ rule fit_threshold:
         slabs=converted,
         interface=SCAN.interface,
         distances=substrate_distances,
+        sample=recorded_sample,
     output:
         threshold=ensure(SCAN.threshold, non_empty=True),
     log:
@@ -120,6 +121,7 @@ rule predict_slab:
         weights=weights,
         interface=SCAN.interface,
         distances=substrate_distances,
+        sample=recorded_sample,
         slabs=converted_around,
         appearance=appearance,
         store=SCAN.probability.array,

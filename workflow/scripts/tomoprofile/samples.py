@@ -123,6 +123,11 @@ class Scan(BaseModel):
         return self.interface not in NO_PLANE
 
     @property
+    def has_own_surface(self) -> bool:
+        """Whether depth begins at the surface of the sample itself."""
+        return self.interface == "surface"
+
+    @property
     def substrate_mask(self) -> MaskImage | None:
         """The given mask of the substrate, or None when the interface is a plane."""
         kind, _, place = self.interface.partition(":")

@@ -27,6 +27,11 @@ Columns = dict[str, NDArray[Any]]
 
 # Diameters in voxels from which mean error and spread together stay within 5 % for round and elongated domains
 # (docs/accuracy.md). For oblong voxels the unit is the edge of a cube of equal volume.
+ONE_SLICE = "one_slice"
+OF_BODIES = (
+    *("surface_um2", "sphericity", "compactness", "axis_1_um", "axis_2_um", "axis_3_um", "elongation", "flatness"),
+    *("tilt_deg", "feret_min_um", "euler", "cavities"),
+)  # what a section does not show
 TRUSTED_FROM = {"small_for_surface": 4, "small_for_axes": 8}
 
 
@@ -56,12 +61,14 @@ class Frame:
 
     def columns(self, sums: Sums, metadata: ObjectsMetadata) -> Columns:
         """Return the columns of the domains of one class; only flag, size and place where the sums tell no more."""
-        edges = metadata.voxel_size_um
+        edges, flat = metadata.voxel_size_um, flat_axis(metadata.shape)
         columns: Columns = {
             "domain_id": np.arange(1, len(sums) + 1),
             "class": np.full(len(sums), metadata.name, object),
-            "flag": np.array(flags(sums, self.flag) if sums.detailed else [self.flag] * len(sums), object),
-            **size(sums, edges),
+            "flag": np.array(
+                flags(sums, self.flag, flat is not None) if sums.detailed else [self.flag] * len(sums), object
+            ),
+            **size(sums, edges, flat),
             **place(sums, edges, self.plane),
             **border(sums, metadata.shape, self.plane),
         }
@@ -79,6 +86,8 @@ class Frame:
             columns["depth_um"] = _null(len(sums))
         if sums.detailed and self.plane.axis is None:
             columns["tilt_deg"] = _null(len(sums))
+        if sums.detailed and flat is not None:
+            columns |= {name: _null(len(sums)) for name in OF_BODIES}
         return columns
 
 
@@ -86,7 +95,12 @@ def _null(n: int) -> np.ndarray:
     return np.full(n, None, object)
 
 
-def flags(sums: Sums, of_scan: str) -> list[str]:
+def flat_axis(shape: tuple[int, int, int]) -> int | None:
+    """Return the axis along which a scan has one voxel, so that it shows sections and no bodies; None for others."""
+    return shape.index(1) if 1 in shape else None
+
+
+def flags(sums: Sums, of_scan: str, one_slice: bool = False) -> list[str]:
     """Return for each domain why some of its measures are doubtful, reasons joined by ``;``.
 
     Parameters
@@ -94,7 +108,11 @@ def flags(sums: Sums, of_scan: str) -> list[str]:
     sums : Sums
     of_scan : str
         Reason that holds for the whole scan; empty when there is none.
+    one_slice : bool
+        Whether the scan is one slice, in which no shape of a body is measured.
     """
+    if one_slice:
+        return [";".join(filter(None, (of_scan, ONE_SLICE)))] * len(sums)
     diameter = np.cbrt(6 * sums.voxels / math.pi)
     reasons = [name for name in (of_scan,) if name]
     # There are few different ones: each is made once and then looked up.
@@ -103,14 +121,16 @@ def flags(sums: Sums, of_scan: str) -> list[str]:
     return [words[number] for number in skipped]
 
 
-def size(sums: Sums, voxel_size_um: tuple[float, float, float]) -> Columns:
-    """Return voxels, volume and the diameter (6 V / pi)^(1/3) of the sphere of equal volume."""
+def size(sums: Sums, voxel_size_um: tuple[float, float, float], flat: int | None = None) -> Columns:
+    """Return voxels, volume and the diameter (6 V / pi)^(1/3) of the sphere of equal volume.
+
+    In a scan of one voxel along the axis ``flat`` it is that of the circle of equal area, (4 A / pi)^(1/2).
+    """
     volume = sums.voxels * math.prod(voxel_size_um)
-    return {
-        "voxels": sums.voxels,
-        "volume_um3": volume,
-        "equivalent_diameter_um": np.cbrt(6 * volume / math.pi),
-    }
+    diameter = np.cbrt(6 * volume / math.pi)
+    if flat is not None:
+        diameter = np.sqrt(4 * volume / voxel_size_um[flat] / math.pi)
+    return {"voxels": sums.voxels, "volume_um3": volume, "equivalent_diameter_um": diameter}
 
 
 def surface(sums: Sums, axes: tuple[Float, Float], voxel_size_um: tuple[float, float, float]) -> Columns:
@@ -223,13 +243,14 @@ def border(sums: Sums, shape: tuple[int, int, int], plane: Plane) -> Columns:
     n - b - 1 places where it touches neither end, so that nothing of it can be missing, out of n places in all. The
     weight is the product of n / (n - b - 1) over the two axes along the substrate, and 0 for domains that touch one of
     the four faces across them (Miles 1974; Lantuejoul 1980). A domain that touches a face along the direction of depth
-    keeps its weight and is on the border. Where depth has no one direction, the weight is over all three axes.
+    keeps its weight and is on the border. Where depth has no one direction, the weight is over all three axes. An axis
+    of one voxel cuts every domain, and does not count.
     """
     start, stop = sums.box[:, :3], sums.box[:, 3:]
     touches = (start == 0) | (stop == np.array(shape))
     weight = np.ones(len(start))
     for axis in range(3):
-        if axis != plane.axis:
+        if axis != plane.axis and shape[axis] > 1:
             places = shape[axis] - (stop[:, axis] - start[:, axis]) - 1
             weight *= np.where(touches[:, axis], 0.0, shape[axis] / np.maximum(places, 1))
     return {"on_border": touches.any(axis=1), "edge_weight": weight}

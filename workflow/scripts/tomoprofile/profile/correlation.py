@@ -19,6 +19,7 @@ from .estimators import ratio
 from .masks import Floats, Grid, Ints
 
 MOST_LAG_UM = 50.0
+LEAST_LAGS = 20  # where voxels are so coarse that 50 um are few of them
 _STEP = 16  # columns; the resin of a line is sampled at every sixteenth voxel, its ends then found to the voxel
 
 
@@ -45,7 +46,7 @@ class _Blocks(NamedTuple):
 def n_lags(grid: Grid) -> int:
     """Return the number of distances, 0 included, in steps of a voxel along the lines."""
     axis = line_axis(grid)
-    return min(grid.shape[axis], int(MOST_LAG_UM / grid.voxel_size_um[axis] + 1e-9) + 1)
+    return min(grid.shape[axis], max(int(MOST_LAG_UM / grid.voxel_size_um[axis] + 1e-9), LEAST_LAGS) + 1)
 
 
 def line_axis(grid: Grid) -> int:

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..config_profile import ProfileConfig
+from ..domains.measures import ONE_SLICE
 from ..domains.objects import ObjectsMetadata, read_objects_metadata
 from ..domains.workers import Here, Workers
 from ..errors import Fault, InputError, StageError
@@ -221,6 +222,8 @@ class _Counted:
         }
         for name, quantity in estimate(tallies, grid.voxel_um3, self.exposure.draws).items():
             columns |= quantity.columns(name)
+        if 1 in grid.shape:  # sections in one slice do not tell how many bodies a volume holds
+            columns |= {name: np.full(len(ranges.low_um), np.nan) for name in columns if "number_density" in name}
         columns["n_domains"] = ranges.holds @ np.bincount(found.layer, minlength=grid.n_layers)
         return pd.DataFrame(columns | diameters(ranges, found, self.exposure))
 
@@ -259,6 +262,8 @@ def _zones_table(names: list[str], counted: _Counted, doubts: Doubts) -> pd.Data
     for name, column in nearest_neighbours(zones, counted.found[CALIBRATED], density, counted.exposure).items():
         table.loc[calibrated, name] = column
     doubts.flag(table, zones, counted.exposure, counted.of_unknown_size(zones))
+    if 1 in counted.exposure.grid.shape:
+        table["flag"] = [";".join(filter(None, (flag, ONE_SLICE))) for flag in table["flag"]]
     return table.rename(columns={"depth_lo_um": "from_um", "depth_hi_um": "to_um"}).assign(zone=names * len(LEVELS))
 
 
@@ -267,6 +272,8 @@ def _breakpoints_table(counted: _Counted, doubts: Doubts, bin_um: float) -> pd.D
     exposure, grid = counted.exposure, counted.exposure.grid
     layers = counted.tallies(layer_ranges(grid), CALIBRATED)
     table = breakpoints_table(layers, grid.borders_um, bin_um, grid.voxel_um3, exposure.draws, doubts.of_model)
+    if 1 in grid.shape:
+        table = table[table["quantity"] != "number_density_per_mm3"]
     return table if grid.plane.has_depth else table.iloc[:0]
 
 

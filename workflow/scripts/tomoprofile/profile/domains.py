@@ -199,7 +199,8 @@ def sizes_table(names: list[str], zones: Ranges, found: Domains, exposure: Expos
         n = len(edges) - 1
         weight = np.bincount(size * n_blocks + row.block, row.weight, n * n_blocks).reshape(n, -1)
         resin = np.tile((holds @ exposure.resin).astype(np.float64), (n, 1))
-        density = ratio(weight, resin, per_mm3, exposure.draws)
+        flat = 1 in exposure.grid.shape
+        density = ratio(weight, resin, np.nan if flat else per_mm3, exposure.draws)
         volume = np.bincount(size, row.weight * row.diameter_um**3, n)
         share = volume / volume.sum() if volume.sum() > 0 else np.full(n, np.nan)
         columns = {"zone": name, "diameter_lo_um": edges[:-1], "diameter_hi_um": edges[1:]}

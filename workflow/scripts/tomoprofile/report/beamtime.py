@@ -164,7 +164,7 @@ def report_beamtime(
         "n_faults": worst_of_scans.count("error"),
         "n_warnings": worst_of_scans.count("warning"),
         "n_fine": worst_of_scans.count("ok") + worst_of_scans.count("note"),
-        "comparisons": list(_comparisons(scans or {"": []}, table)),
+        "comparisons": list(_comparisons(scans or {"": []}, table, terms)),
     }
     Renderer(terms=terms, has_depth=has_depth).write("beamtime.html.j2", context, page)
 
@@ -179,15 +179,15 @@ def _has_depth(entry: BeamtimeEntry) -> bool:
 
 def _terms_of(entries: Sequence[BeamtimeEntry]) -> Terms:
     """Return the terms that all scans share; those of the program where they differ."""
-    terms = {Terms(words=entry.words, how=_how(entry)) for entry in entries}
-    return terms.pop() if len(terms) == 1 else Terms()
+    every = [Terms(words=entry.words, how=_how(entry)) for entry in entries]
+    return every[0] if every and all(terms.nouns == every[0].nouns for terms in every) else Terms()
 
 
-def _comparisons(classes: dict[str, list[ScanResult]], table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _comparisons(classes: dict[str, list[ScanResult]], table: pd.DataFrame, terms: Terms) -> Iterator[dict[str, Any]]:
     """Yield what ``comparison.html.j2`` shows of each class."""
     suffixes = suffixes_of(tuple(classes))
     for name, scans in classes.items():
-        section = comparison_section(scans, of_class(table, name))
+        section = comparison_section(scans, of_class(table, name), terms)
         yield section | {"measured": name if len(classes) > 1 else "", "suffix": suffixes[name]}
 
 

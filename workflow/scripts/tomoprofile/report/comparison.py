@@ -14,7 +14,8 @@ from ..profile.comparison import FEW_SCANS, Replicates, ScanResult, differing, r
 from .comparison_figures import overlay_figure, samples_of, series_figure
 from .figures import QUANTITIES
 from .numbers import Estimate, depth_range, short
-from .rendering import embedded
+from .rendering import embedded, in_words
+from .words import Terms
 
 _MOST_ROWS = 60  # of a table on the page; the file has them all
 _LIKELY = 0.95
@@ -46,7 +47,7 @@ class DifferenceRow:
     verdict: str
 
 
-def comparison_section(scans: Sequence[ScanResult], table: pd.DataFrame) -> dict[str, Any]:
+def comparison_section(scans: Sequence[ScanResult], table: pd.DataFrame, terms: Terms | None = None) -> dict[str, Any]:
     """Return what ``comparison.html.j2`` shows.
 
     Parameters
@@ -55,6 +56,8 @@ def comparison_section(scans: Sequence[ScanResult], table: pd.DataFrame) -> dict
         Those with results, in the order of the sheet.
     table : DataFrame
         Of :func:`tomoprofile.profile.comparison.compare_scans`.
+    terms : Terms, optional
+        What the parts of the samples are called.
     """
     sets = replicates(scans)
     section: dict[str, Any] = {
@@ -77,7 +80,7 @@ def comparison_section(scans: Sequence[ScanResult], table: pd.DataFrame) -> dict
             section["cut"].append(f"The table of {name} shows the first {_MOST_ROWS} of {len(found)} rows.")
     section["zone"] = f"{zone['zone']}, {depth_range(zone['from_um'], zone['to_um'])}"
     if len(scans) > 1 and any(scan.profile["depth_um"].notna().any() for scan in scans):
-        section["figures"]["overlay"] = embedded(overlay_figure(sets, table))
+        section["figures"]["overlay"] = embedded(in_words(overlay_figure(sets, table), terms or Terms()))
     times = {one.time_h for one in sets if math.isfinite(one.time_h)}
     if len(times) > 1:
         section["figures"]["series"] = embedded(series_figure(sets, rows))

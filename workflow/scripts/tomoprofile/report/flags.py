@@ -235,7 +235,13 @@ def naming_classes(found: Mapping[str, list[Flag]], classes: Iterable[str]) -> l
 
 def domain_flags(domains: pd.DataFrame) -> list[Flag]:
     """Return what the domains say about the segmentation: leaks, rims without inside, voxels too coarse for shapes."""
-    return [*_dominating(domains), *_hollow(domains), *_coarse(domains)]
+    return [*_one_slice(domains), *_dominating(domains), *_hollow(domains), *_coarse(domains)]
+
+
+def _one_slice(domains: pd.DataFrame) -> list[Flag]:
+    reason = FLAGS["one_slice"]
+    text = f"{reason.sentence[0].upper()}{reason.sentence[1:]}."
+    return [Flag(reason.severity, reason.title, text)] if has_flag(domains, "one_slice").any() else []
 
 
 def _dominating(domains: pd.DataFrame) -> list[Flag]:

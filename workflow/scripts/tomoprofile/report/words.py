@@ -75,7 +75,7 @@ class Terms:
         """Each default noun of the language with what stands for it."""
         english = self.language == "en"
         kind, _, place = self.how.partition(":")
-        matrix = self.words.matrix or (_SAMPLE[english] if kind == "none" else "")
+        matrix = self.words.matrix or (_SAMPLE[english] if kind in ("none", "face", "surface") else "")
         face = place.replace("=", " = ")
         surface = {"surface": _OUTSIDE[english], "face": f"face {face}" if english else f"面 {face}"}.get(kind, "")
         surface = self.words.substrate or surface

@@ -178,7 +178,7 @@ def _check_familiarity(scan: Scan, segmenter: Segmenter, reader: ScanReader) -> 
 
 def _what_was_compared(plane: Plane | None, n_slices: int) -> str:
     if plane and not plane.has_depth:
-        return f"all of {n_slices} slices, as in `familiarity.json`, which adds the network's uncertainty"
+        return f"all of {n_slices} slices; the run leaves out what surrounds the sample"
     if plane:
         return (
             f"the resin beyond the interface of the sheet in {n_slices} slices, as in `familiarity.json`, which adds "

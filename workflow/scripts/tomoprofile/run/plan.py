@@ -70,6 +70,8 @@ def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
     def find_substrate() -> Iterator[PlannedJob]:
         if scan.substrate_mask:
             yield job("enter_substrate", files.interface, files.substrate_distance, files.resin)
+        elif scan.has_own_surface:
+            yield job("find_surface", files.interface, files.substrate_distance, files.resin)
         elif not scan.has_plane:
             yield job("find_sample", files.interface, files.resin)
         else:

@@ -19,6 +19,7 @@ from ..config_profile import OF_RESULTS
 from ..errors import Fault, InputError, StageError
 from ..files import not_what_is_expected, read_record, write_record
 from ..logs import LOG, progress
+from ..substrate.resin import Resin
 from ..volume.plane import Plane
 from ..volume.probability import CERTAIN
 from ..volume.store import Store, open_store
@@ -42,11 +43,14 @@ class Threshold:
     config : ThresholdConfig
     plane : Plane
         Voxels behind it are substrate, never domains.
+    sample : Resin
+        Voxels outside of it are no domains either.
     """
 
     value: float
     config: ThresholdConfig
     plane: Plane
+    sample: Resin
 
 
 def fit_threshold(volume: Path, interface: Path, config: ThresholdConfig, out: Path) -> None:
@@ -59,7 +63,7 @@ def fit_threshold(volume: Path, interface: Path, config: ThresholdConfig, out: P
     volume : Path
         Store of grey values.
     interface : Path
-        ``interface.json``; only voxels beyond the plane are resin.
+        ``interface.json``; only voxels beyond the plane are resin. Without a substrate, those of the sample.
     config : ThresholdConfig
     out : Path
         ``threshold.json``.
@@ -70,15 +74,16 @@ def fit_threshold(volume: Path, interface: Path, config: ThresholdConfig, out: P
         When the resin has a single grey value, or there is no resin.
     """
     store, plane = open_store(volume), Plane.load(interface)
+    where = plane, Resin.of_sample(interface, plane)
     low, high = math.inf, -math.inf
-    for values in _resin_values(store, plane, config.smooth_voxels):
+    for values in _resin_values(store, where, config.smooth_voxels):
         low = min(low, float(values.min(initial=math.inf)))
         high = max(high, float(values.max(initial=-math.inf)))
     if not low < high:
         problem = "there is no resin with different grey values beyond the interface"
         raise StageError(Fault(str(volume), "", problem, "Correct the column `interface` of the sample sheet."))
     counts = np.zeros(BINS, np.int64)
-    for values in _resin_values(store, plane, config.smooth_voxels):
+    for values in _resin_values(store, where, config.smooth_voxels):
         counts += np.histogram(values, BINS, (low, high))[0]
     centres = low + (np.arange(BINS) + 0.5) * (high - low) / BINS
     value = otsu(counts, centres, config.domains_are)
@@ -130,7 +135,8 @@ def read_threshold(path: Path) -> Threshold:
         value, interface = float(record["threshold"]), path.parent / record["interface"]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(not_what_is_expected(path, _WHAT, error)) from None
-    return Threshold(value, config, Plane.load(interface))
+    plane = Plane.load(interface)
+    return Threshold(value, config, plane, Resin.of_sample(interface, plane))
 
 
 def predict_by_threshold(grey: Store, out: Store, segmenter: Path, start: int, stop: int) -> None:
@@ -152,12 +158,18 @@ def _smooth(store: Store, sigma: float, first: int, end: int) -> NDArray[np.floa
     return smooth[halo : halo + end - first]
 
 
-def _resin_values(store: Store, plane: Plane, sigma: float) -> Iterator[NDArray[np.float32]]:
+def _resin_values(store: Store, where: tuple[Plane, Resin], sigma: float) -> Iterator[NDArray[np.float32]]:
     """Yield the smoothed grey values of the resin, slice by slice."""
     shards = store.shards()
     for first, end in progress(shards, len(shards), "shards examined"):
         for z, smooth in enumerate(_smooth(store, sigma, first, end), start=first):
-            yield smooth[plane.resin(z, store.shape, store.voxel_size_um)]
+            yield smooth[_is_resin(store, where, z)]
+
+
+def _is_resin(store: Store, where: tuple[Plane, Resin], z: int) -> NDArray[np.bool_]:
+    plane, sample = where
+    beyond = plane.resin(z, store.shape, store.voxel_size_um)
+    return beyond if plane.has_depth else beyond & sample.in_slice(z, store.shape, store.voxel_size_um)
 
 
 def _mask(store: Store, threshold: Threshold, first: int, end: int) -> NDArray[np.bool_]:
@@ -169,7 +181,7 @@ def _mask(store: Store, threshold: Threshold, first: int, end: int) -> NDArray[n
         dark = threshold.config.domains_are == "dark"
         part = smooth < threshold.value if dark else smooth > threshold.value
         for z in range(low, high):
-            mask[z - first] = part[z - low] & threshold.plane.resin(z, store.shape, store.voxel_size_um)
+            mask[z - first] = part[z - low] & _is_resin(store, (threshold.plane, threshold.sample), z)
     return mask
 
 

@@ -20,6 +20,7 @@ from scipy import fft
 from ..errors import Fault, InputError
 from ..files import not_what_is_expected, read_record, write_record
 from ..logs import LOG
+from ..substrate.resin import Resin
 from ..volume.grey import GreyScale
 from ..volume.plane import Plane
 from ..volume.store import open_store
@@ -120,7 +121,8 @@ def look_at_scan(volume: Path, interface: Path, out: Path) -> None:
     """
     store = open_store(volume)
     scan = Source(store.shape, store.voxel_size_um, store.grey, lambda z: store.read(z, z + 1)[0], str(volume))
-    appearance = look(scan, Plane.load(interface))
+    plane = Plane.load(interface)
+    appearance = look(scan, plane, Resin.of_sample(interface, plane))
     appearance.save(out)
     LOG.info("grey values of the resin: centre %.4g, spread %.4g", appearance.centre, appearance.spread)
 
@@ -149,7 +151,7 @@ class Source(NamedTuple):
     name: str
 
 
-def look(scan: Source, plane: Plane | None) -> Appearance:
+def look(scan: Source, plane: Plane | None, sample: Resin | None = None) -> Appearance:
     """Return the appearance of a scan: the one choice of slices and voxels, for the check as for the run.
 
     Parameters
@@ -157,6 +159,8 @@ def look(scan: Source, plane: Plane | None) -> Appearance:
     scan : Source
     plane : Plane or None
         Only voxels beyond it count; None while the substrate is not known: what looks like most of a slice counts.
+    sample : Resin, optional
+        Only voxels of it count; all by default.
     """
     slices = sample_slices(scan.shape[0])
     grey = [scan.scale.physical(scan.read(z), np.float64) for z in slices]
@@ -164,6 +168,8 @@ def look(scan: Source, plane: Plane | None) -> Appearance:
         plane.resin(z, scan.shape, scan.voxel_size_um) if plane else like_most(part)
         for z, part in zip(slices, grey, strict=True)
     ]
+    if sample is not None and plane is not None and not plane.has_depth:
+        resin = [sample.in_slice(z, scan.shape, scan.voxel_size_um) for z in slices]
     return describe(grey, resin, slices, scan.voxel_size_um, scan.name)
 
 

@@ -182,11 +182,7 @@ def relief_of(
     a_long, b_long = (_longer(at, m) for at, m in zip((heights.a_um, heights.b_um), margin, strict=True))
     surface = sheet.height_um(a_long[:, None], b_long[None, :]) + deviation
     plane = edges.plane_of(step, sheet)
-    spacing = max(
-        max(n * edge for n, edge in zip(shape, voxel_size_um, strict=True)) / NODES, LEAST_VOXELS * min(voxel_size_um)
-    )
-    counts = [max(2, int(np.ceil(n * edge / spacing)) + 1) for n, edge in zip(shape, voxel_size_um, strict=True)]
-    steps = tuple(n * edge / (count - 1) for n, edge, count in zip(shape, voxel_size_um, counts, strict=True))
+    counts, steps = node_grid(shape, voxel_size_um)
     nodes = np.meshgrid(*[np.arange(count) * one for count, one in zip(counts, steps, strict=True)], indexing="ij")
     a, b = edges.lateral_axes(step.axis)
     at = np.stack([nodes[step.axis].ravel(), nodes[a].ravel(), nodes[b].ravel()], axis=1)
@@ -194,7 +190,18 @@ def relief_of(
     _, vertex = cKDTree(points.reshape(-1, 3)).query(at, workers=-1)
     sign = 1.0 if step.substrate_first else -1.0
     distance = _signed_distances(at, vertex, points, sign).reshape(counts).astype(np.float32)
-    return Relief(plane.normal, plane.offset_um, distance, (steps[0], steps[1], steps[2])), sheet
+    return Relief(plane.normal, plane.offset_um, distance, steps), sheet
+
+
+def node_grid(
+    shape: tuple[int, int, int], voxel_size_um: tuple[float, float, float]
+) -> tuple[list[int], tuple[float, float, float]]:
+    """Return number and spacing of the nodes along each axis, the first and the last at the ends of the scan."""
+    sides = [n * edge for n, edge in zip(shape, voxel_size_um, strict=True)]
+    spacing = max(max(sides) / NODES, LEAST_VOXELS * min(voxel_size_um))
+    counts = [max(2, int(np.ceil(side / spacing)) + 1) for side in sides]
+    z, y, x = (side / (count - 1) for side, count in zip(sides, counts, strict=True))
+    return counts, (z, y, x)
 
 
 def _parts(reader: ScanReader, where: str) -> Iterator[tuple[int, NDArray[np.bool_]]]:

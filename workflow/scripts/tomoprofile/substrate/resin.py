@@ -19,6 +19,7 @@ from skimage.filters import threshold_otsu
 
 from ..config_profile import Circle
 from ..files import sealed_file
+from ..layout import ScanLayout
 from ..volume.arrays import stored_arrays
 from ..volume.plane import Plane
 from ..volume.store import Store
@@ -27,6 +28,11 @@ from . import edges
 BLOCK_VOXELS = 8  # at least: a block then holds several rims of both signs, which cancel
 AWAY = 12  # voxels from the substrate whose rims and blur change block means
 SMOOTH_BLOCKS = (2, 3, 4)  # sigma in blocks: rims cancel under a smooth window, and not in a block that cuts them
+SMOOTH_AROUND = (
+    0.5,
+    1,
+    *SMOOTH_BLOCKS,
+)  # for air around a sample, which may be a thin ring: its place tells it from voids
 SEPARATION = 4.0  # of air and resin, in standard deviations; one population split in two has less than 3
 REGION = 3  # blocks, the least thickness of a region of air; domains, voids and rims are thinner
 LEAST_SIDE = 0.5  # of a side of a scan without a substrate that the air around it fills
@@ -62,6 +68,27 @@ class Resin:
     def is_air(self, z: NDArray[np.int64], y: NDArray[np.int64], x: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return whether voxels, given by their indices, lie in air."""
         return self.air[z // self.side, y // self.side, x // self.side]
+
+    def in_slice(
+        self, index: int, shape: tuple[int, int, int], voxel_size_um: tuple[float, float, float]
+    ) -> NDArray[np.bool_]:
+        """Return which voxels (y, x) of slice ``index`` of a volume are neither air nor outside the circle."""
+        rows, columns = (np.arange(n) for n in shape[1:])
+        inside = ~self.is_air(np.int64(index), rows[:, None], columns[None, :])
+        if self.circle is not None and self.circle.centre_um is not None:
+            y, x = ((at + 0.5) * edge for at, edge in zip((rows, columns), voxel_size_um[1:], strict=True))
+            centre_y, centre_x = self.circle.centre_um
+            inside &= np.hypot(y[:, None] - centre_y, x[None, :] - centre_x) <= self.circle.radius_um
+        return np.broadcast_to(inside, shape[1:])
+
+    @classmethod
+    def of_sample(cls, interface: Path, plane: Plane) -> Resin:
+        """Return the sample of a scan without a substrate, as recorded beside ``interface.json``; else everywhere.
+
+        Where there is a plane, what lies beyond it counts as resin until the profile is counted.
+        """
+        path = ScanLayout(interface.parent).resin
+        return cls.load(path) if not plane.has_depth and path.exists() else cls.everywhere()
 
     def save(self, path: Path) -> None:
         """Write ``resin.npz``."""
@@ -139,7 +166,7 @@ def find_air(
         beyond &= depth_um > (AWAY + side) * voxel_um
     if beyond.sum() < REGION**3:
         return nothing, None
-    for sigma in SMOOTH_BLOCKS:
+    for sigma in SMOOTH_BLOCKS if depth_um is not None else SMOOTH_AROUND:
         smooth = _smooth(means, beyond, sigma)
         ends = np.quantile(smooth[beyond], [0.001, 0.999])
         if not ends[0] < ends[1]:
@@ -159,9 +186,10 @@ def find_air(
     # Only smoothed means may decide where air ends: the domains in a single block make it darker or brighter, and a
     # border that follows them would leave out resin with more, or with fewer, domains. Beyond the scan air continues.
     region = np.ones((REGION,) * 3, bool)
-    air = ndimage.binary_opening(np.pad(dark, REGION, mode="edge"), region)[(slice(REGION, -REGION),) * 3]
+    wide = dark if depth_um is not None else dark | ~beyond  # around a sample, air continues outside the reconstruction
+    air = ndimage.binary_opening(np.pad(wide, REGION, mode="edge"), region)[(slice(REGION, -REGION),) * 3]
     if depth_um is None:
-        air = _around(air, beyond)
+        air = _around(air & dark, beyond)
     if not air.any():
         return nothing, None
     facts = {

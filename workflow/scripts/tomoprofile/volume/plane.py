@@ -189,6 +189,10 @@ class OwnSurface(Relief):
         """Return the least and the largest depth of the sample: no face of the scan lies across the depth."""
         return np.zeros(1), np.array([self.distances_um.max()], np.float64)
 
+    def in_window(self, origin_um: NDArray[np.float64]) -> Plane:  # noqa: ARG002
+        """Return that there are no directions to keep."""
+        return WithoutSubstrate()
+
     def record(self) -> dict[str, Any]:
         """See :class:`Plane`; there is no plane."""
         return {"normal": list(self.normal), "offset_um": self.offset_um}

@@ -25,7 +25,8 @@ def build(interface: dict[str, Any], plane: Plane, volume: Store) -> Content:
     """Return facts of the substrate's surface, and a map of its deviation from the plane if there is one."""
     size_z, size_y, size_x = (n * edge for n, edge in zip(volume.shape, volume.voxel_size_um, strict=True))
     figure = deviation_figure(interface, (size_z, size_y, size_x))
-    words = surface(interface, volume.voxel_size_um[plane.axis])
+    along = min(volume.voxel_size_um) if plane.axis is None else volume.voxel_size_um[plane.axis]
+    words = surface(interface, along)
     if words["kind"] == "slice":
         words["face"] = face_in_words(interface["how"], volume.shape[0], volume.voxel_size_um[0])
     if figure is None:
@@ -47,13 +48,15 @@ def surface(record: dict[str, Any], voxel_um: float) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``kind`` (auto, mask, slice or plane), ``columns``, ``agree_percent``, ``tilt_deg``, ``residual_um``,
-        ``trust_um`` (None when it is unknown), ``air_percent`` and ``radius_um`` (None when all is resin).
+        ``kind`` (auto, mask, slice, plane, face or surface), ``columns``, ``agree_percent``, ``tilt_deg``,
+        ``residual_um``, ``trust_um`` (None when it is unknown), ``air_percent`` and ``radius_um`` (None when all is
+        resin).
     """
     kind = str(record.get("how", "")).partition(":")[0]
     residual, share = record.get("residual_um"), record.get("inlier_fraction")
     systematic = _SYSTEMATIC_VOXELS * voxel_um
-    trust = {"auto": max(residual or 0.0, systematic), "mask": systematic}.get(kind)
+    known = {"auto": max(residual or 0.0, systematic), "mask": systematic, "surface": record.get("accuracy_um")}
+    trust = known.get(kind)
     air = record.get("air")
     return {
         "kind": kind,

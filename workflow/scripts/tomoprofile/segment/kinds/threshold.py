@@ -55,7 +55,8 @@ class Threshold(Segmenter):
         """Return what its record says."""
         record = read_record(self.path, _WHAT)
         words = _METHODS.get(str(record.get("method")), "global threshold")
-        return Description(words, "threshold", {name: record[name] for name in record if name != "decision_level"})
+        told = {name: value for name, value in record.items() if name not in ("decision_level", "interface")}
+        return Description(words, "threshold", told)
 
     def provenance(self) -> dict[str, Any]:
         """Return its record."""
