@@ -26,7 +26,7 @@ GUIDES = {
     "README.md": "index.md",
 }
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?:|mailto:|#)([^)#\s]+)(#[^)\s]*)?\)")
-_ROLE = re.compile(r":[a-z]+:<code>~?(?:[\w.]+\.)?(\w+)</code>")
+_ROLE = re.compile(r":[a-z]+:<code>~?(?:[\w.]*\.)?(\w+)</code>")
 _COMMAND = re.compile(r"^ {4}([a-z]+)(?: {2,}|$)", re.MULTILINE)
 
 

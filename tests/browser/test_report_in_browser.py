@@ -38,7 +38,8 @@ def differ(first, second):
 
 def shots(page, name):
     """Keep pictures of all parts of the page, for people."""
-    for i, part in enumerate(page.locator("header, section, figure, .scroll").all()):
+    page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    for i, part in enumerate(page.locator("header, section, figure, .scroll:not([hidden])").all()):
         part.screenshot(path=SCREENSHOTS / f"{name}_{i:02d}.png")
 
 
