@@ -204,7 +204,9 @@ def test_the_link_names_what_is_served(server, scan):
 def test_the_command_serves_until_it_is_interrupted(scan):
     """With napari hidden, as on most machines."""
     hide = "import importlib.util as u; f = u.find_spec; u.find_spec = lambda n, *a: n != 'napari' and f(n, *a) or None"
-    code = f"{hide}; from tomoprofile.cli import main; raise SystemExit(main(['view', '{SAMPLE}', '--results', '.']))"
+    # A shell starts what runs in its background with interrupts ignored, and this test may be among that.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heed}; {hide}; from tomoprofile.cli import main; main(['view', '{SAMPLE}', '--results', '.'])"
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=scan.files.folder.parent,
