@@ -195,40 +195,35 @@ def test_wide_cells_do_not_hide_pores(tmp_path, monkeypatch):
     assert found["thickness_max_um"] <= exact + 2
 
 
+def agree_with_drawn_spheres(found, space, own):
+    """Compare with spheres drawn around every voxel: each share lies between theirs for this diameter and one less."""
+    drawn = drawn_thickness(own)
+    side = len(own)
+    inner = np.minimum.reduce(np.meshgrid(*[np.minimum(np.arange(side) + 0.5, side - 0.5 - np.arange(side))] * 3))
+    rows = found[(found["space"] == space) & (found["voxels"] > 1000) & (found["thickness_um"] <= 16)]
+    assert len(rows) >= 8
+    for row in rows.itertuples():
+        known = drawn[own & (inner >= row.thickness_um + 2)]
+        assert row.voxels == known.size
+        at_least, one_less = (np.mean(known >= row.thickness_um - less - 1e-6) for less in (0, 1))
+        assert at_least - 0.03 <= row.share_thicker <= one_less + 0.03
+
+
 @pytest.mark.parametrize("share", [0.25, 0.6])
 def test_thickness_of_random_bodies_is_that_of_drawn_spheres(tmp_path, share):
-    mask = blobs((48,) * 3, 3.0, 5, share)
+    mask = blobs((40,) * 3, 3.0, 5, share)
     _, found = measure(tmp_path, mask)
-    inner = np.minimum.reduce(np.meshgrid(*[np.minimum(np.arange(48) + 0.5, 47.5 - np.arange(48))] * 3))
-    for space, own in (("phase", mask), ("rest", ~mask)):
-        drawn = drawn_thickness(own)
-        rows = found[(found["space"] == space) & (found["thickness_um"] <= 16)]
-        across = rows["thickness_um"].to_numpy()
-        clear = [own & (inner >= most + 2) for most in across]
-        np.testing.assert_array_equal(rows["voxels"], [known.sum() for known in clear])
-        exact = np.array([np.mean(drawn[known] >= most - 1e-6) for known, most in zip(clear, across, strict=True)])
-        np.testing.assert_allclose(rows["share_thicker"], exact, atol=0.12)
-        steps = np.diff(across, prepend=0)
-        assert steps @ rows["share_thicker"] == pytest.approx(steps @ exact, abs=0.4)
+    agree_with_drawn_spheres(found, "phase", mask)
+    agree_with_drawn_spheres(found, "rest", ~mask)
 
 
 def test_cut_balls_do_not_look_thinner(tmp_path, monkeypatch):
-    mask = balls(60, 20, 6.4, (10, 10, 10))  # the faces of the scan cut balls in half
+    mask = balls(60, 20, 6.4, (7.3, 7.3, 7.3))  # the faces of the scan cut balls
     found = only(measure(tmp_path / "scan", mask))["thickness_mean_um"]
     assert found == pytest.approx(12.8, abs=1.2)
     clear = Phase._clear
     monkeypatch.setattr(Phase, "_clear", lambda *a: tuple(np.full(part.shape, np.inf) for part in clear(*a)))
-    monkeypatch.setattr(thickness, "capped_distance", _to_the_faces(thickness.capped_distance))
-    assert only(measure(tmp_path / "mutant", mask))["thickness_mean_um"] < found - 0.5
-
-
-def _to_the_faces(distance):
-    """What lies beyond the scan would be no phase."""
-
-    def found(targets, radius, edges):
-        return distance(np.pad(targets, 1, constant_values=targets.mean() > 0.5), radius, edges)[1:-1, 1:-1, 1:-1]
-
-    return found
+    assert only(measure(tmp_path / "mutant", mask))["thickness_mean_um"] < found - 1
 
 
 def test_a_phase_thicker_than_the_scan_can_show_is_flagged(tmp_path):
@@ -248,7 +243,7 @@ def test_one_slice_has_no_thickness(tmp_path):
 # --- Partition, window, intervals -------------------------------------------------------------------------------------
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 40), st.sampled_from([1, 5, 16]), st.booleans())
 def test_tables_do_not_depend_on_the_slabs(tmp_path_factory, seed, slices, shard_slices, deep):
     rng = np.random.default_rng(seed)
@@ -312,6 +307,7 @@ def test_zones_are_measured_apart(tmp_path):
     assert set(distribution["zone"]) == {"whole", "near", "far"}
 
 
+@pytest.mark.deep
 def test_intervals_hold_the_truth_as_often_as_they_say(tmp_path):
     """Of Boolean models of balls, for which volume fraction and surface are known (Miles 1976)."""
     rng, n, radius, number = np.random.default_rng(8), 48, 4.2, 6e-4
@@ -351,12 +347,8 @@ def test_real_scans_agree_with_drawn_spheres(tmp_path, name):
         grey = tifffile.imread(DATA / "xct_volumes_mit/bone_128x128x128.tif")
     else:
         grey = np.fromfile(DATA / "xct_small_mit/polymer3d_8bit_128x128x128.raw", np.uint8).reshape((128,) * 3)
-    crop = ndimage.gaussian_filter(grey[32:96, 32:96, 32:96].astype(float), 1)
+    crop = ndimage.gaussian_filter(grey[36:92, 36:92, 36:92].astype(float), 1)
     mask = crop > (crop.min() + crop.max()) / 2
-    row, found = measure(tmp_path, mask)
-    assert row["volume_ratio"].iloc[0] == mask.mean()
-    inner = np.minimum.reduce(np.meshgrid(*[np.minimum(np.arange(64) + 0.5, 63.5 - np.arange(64))] * 3))
-    drawn = drawn_thickness(mask)
-    for row in found[(found["space"] == "phase") & (found["voxels"] > 5000)].itertuples():
-        known = mask & (inner >= row.thickness_um + 2)
-        assert row.share_thicker == pytest.approx(np.mean(drawn[known] >= row.thickness_um - 1e-6), abs=0.12)
+    whole, found = measure(tmp_path, mask)
+    assert whole["volume_ratio"].iloc[0] == mask.mean()
+    agree_with_drawn_spheres(found, "phase", mask)

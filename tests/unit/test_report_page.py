@@ -606,7 +606,7 @@ def test_each_class_has_its_sections_under_its_name(both, page):
     parsed, _ = both
     assert [a["id"] for a in parsed.all("h2", class_="class")] == ["class-domain", "class-void"]
     plots = {plot["id"] for plot in parsed.all("div", class_="plot")}
-    assert plots == {f"plot-{name}-{one}" for name in PER_CLASS for one in CLASSES} | {"plot-interface"}
+    assert plots == {f"plot-{name}-{one}" for name in (*PER_CLASS, "thickness") for one in CLASSES} | {"plot-interface"}
     found = [a["id"] for _, a in parsed.found + parsed.kept if "id" in a]
     assert len(found) == len(set(found)), "an id stands in a page once"
     assert [scene["id"] for scene in parsed.all("div", class_="scene")] == ["scene-domain", "scene-void"]

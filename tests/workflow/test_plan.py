@@ -28,9 +28,10 @@ SCANS = {
     "several": {"model": "several", "labels": "labels"},
     "map": {"model": "several", "mask": "classes:map.tif"},
     "both": {"model": "several", "mask": "instances:objects.tif;classes:map.tif"},
+    "bone": {"model": "threshold", "interface": "none"},
     "relief": {"model": "threshold", "interface": "mask:substrate.tif"},
 }
-RARE = {"objects": {"label_volume": True}, "predict": {"flips": True}, "keep": "minimal"}
+RARE = {"phase": True, "objects": {"label_volume": True}, "predict": {"flips": True}, "keep": "minimal"}
 
 
 def row(sample, cells):

@@ -130,11 +130,6 @@ def phase_tables_of(sample):
     return [files.phase, files.thickness] if CONFIG.measures_phase(scan.model, scan.has_plane) else []
 
 
-def phase_tables(wildcards):
-    """Return the same as input."""
-    return phase_tables_of(wildcards.sample)
-
-
 def config_of_scan(wildcards):
     """Return the configuration as far as it concerns a scan: of all models its own one, and its profile."""
     name = scan_of(wildcards).model

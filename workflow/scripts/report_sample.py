@@ -16,7 +16,7 @@ TABLES = ("domains", "profile", "zones", "breakpoints", "correlation", "sizes", 
 with rule_logging(snakemake.log[0]):
     found, sample = snakemake.input, snakemake.wildcards.sample
     tables = {name: Path(found[name]) for name in TABLES}
-    tables |= {Path(path).stem: Path(path) for path in found.get("phase", [])}
+    tables |= {name: Path(found[name]) for name in ("phase", "thickness") if found.get(name)}
     volume, segmenter = Path(snakemake.params.volume), Path(snakemake.params.segmenter)
     config, scan = snakemake.params.config, snakemake.params.scan
     out = Path(snakemake.output.provenance)
