@@ -3,6 +3,8 @@ import itertools
 import numpy as np
 import pytest
 import tifffile
+import zarr
+from PIL import Image
 from segment_scan import SegmentScan, build, dice
 
 from tomoprofile.cli import main
@@ -212,6 +214,31 @@ def test_a_stack_holds_the_neighbours_in_units_of_its_scan(scan, tmp_path):
     assert np.allclose(by_z[0].image[:2], first), "the first slice stands in for the one before"
     assert training.facts["training"]
     assert len(training.facts["labels"]) == 2
+
+
+def test_the_training_set_is_the_same_whatever_the_format_of_labels(scan, tmp_path):
+    config = UNetConfig(guard_slices=4)
+    tiff = scan.label("as_tiff", (8, 40))
+    collect_labels([tiff], config, tmp_path / "tiff.npz")
+    expected = read_training_set(tmp_path / "tiff.npz")
+    others = scan.label("as_others", ())
+    others.labels.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(scan.truth[8].astype("uint8")).save(others.labels / "film_z8.png")
+    whole = np.zeros(scan.truth.shape, "uint8")
+    whole[40] = scan.truth[40]
+    zarr.save(str(others.labels / "film.zarr"), whole)
+    digests = []
+    for again in (False, True):
+        collect_labels([others], config, tmp_path / "others.npz")
+        found = read_training_set(tmp_path / "others.npz")
+        assert [item.z for item in found.slices] == [8, 40]
+        if not again:
+            for one, other in zip(found.slices, expected.slices, strict=True):
+                assert (one.label == other.label).all()
+        digests.append(found.facts["labels"])
+        zarr.open(str(others.labels / "film.zarr"), mode="r+")[40, 0, 0] = 1
+    assert digests[0]["x z00008"] == digests[1]["x z00008"]
+    assert digests[0]["x z00040"] != digests[1]["x z00040"], "a change inside the folder is a change of the label"
 
 
 def test_nothing_labelled_says_what_to_do(scan):

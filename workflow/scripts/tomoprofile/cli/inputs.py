@@ -64,7 +64,8 @@ def _scan(options: argparse.Namespace) -> int:
     told = f"; what could not be read is named above ({len(found.unread)})" if found.faults else ""
     if len(kept) > len(scans):
         told = f", {len(kept) - len(scans)} of them rows of the earlier sheet for scans not found here{told}"
-    LOG.info("%d scans written to %s%s. Next: check it, then run `tomoprofile check`.", len(kept), options.out, told)
+    count = "1 scan" if len(kept) == 1 else f"{len(kept)} scans"
+    LOG.info("%s written to %s%s. Next: check it, then run `tomoprofile check`.", count, options.out, told)
     return int(bool(found.faults))
 
 
@@ -97,6 +98,6 @@ def _check(options: argparse.Namespace) -> None:
     out = Layout(config.results).check
     write_findings(findings, out)
     for finding in findings:
-        if finding.sample == "-":
+        if finding.sample == "-" and finding.status == "ok":  # warnings have been told
             LOG.info("%s: %s", finding.item, finding.message)
     LOG.info("%d checks passed; see %s. Next: `snakemake`.", len(findings), out)

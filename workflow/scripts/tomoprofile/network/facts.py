@@ -15,6 +15,7 @@ from ..errors import Fault, InputError
 from ..files import intact
 from ..layout import BundleLayout
 from ..shift.seen import Remembered, Seen
+from ..validation import sentence
 
 
 class DiceInterval(Remembered):
@@ -250,7 +251,7 @@ def _faults(path: Path, items: list[Any]) -> list[Fault]:
         Fault(
             f"{path}: {key}",
             "" if item["type"] == "value_error" else repr(item["input"]),
-            f"{_PROBLEM}: {item['msg'].removeprefix('Value error, ')}",
+            f"{_PROBLEM}: {sentence(item)}",
             _REMEDY,
         )
         for key, item in keys.items()

@@ -113,7 +113,8 @@ def said_once(kinds: Mapping[str, Collection[Path]], folder: Path, told: str) ->
 
 def kind_of(path: Path) -> str:
     """Return the kind of a file by its ending, for messages: ``*.vol``."""
-    return f"*{path.suffix.lower()}" if path.suffix else "without an ending"
+    endings = path.suffixes[-2:] if path.suffix.lower() in (".gz", ".bz2", ".xz") else path.suffixes[-1:]
+    return f"*{''.join(endings).lower()}" if endings else "without an ending"
 
 
 def names_of(paths: Collection[Path], folder: Path) -> str:
