@@ -11,6 +11,7 @@ import SimpleITK
 import tifffile
 import zarr
 from fuzz.harness import NUMBERS, failures
+from PIL import Image
 
 from tomoprofile.errors import InputError
 from tomoprofile.samples import STORED_AS
@@ -103,12 +104,19 @@ def dicom(tmp_path):
 
 def in_zarr(tmp_path, part):
     group = zarr.create_group(str(tmp_path / "scan.zarr"))
-    group.create_array("0", shape=(1, *SHAPE), dtype="uint16", chunks=(1, 3, 10, 12))[:] = image()
+    group.create_array("0", shape=(1, *SHAPE), dtype="uint16", chunks=(1, 3, 10, 12))[:] = image()[None]
     axes = [{"name": "c", "type": "channel"}, *({"name": n, "type": "space", "unit": "micrometer"} for n in "zyx")]
     steps = [{"type": "scale", "scale": [1, 1.5, 0.5, 0.5]}]
     scales = [{"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": steps}]}]
     group.attrs["ome"] = {"version": "0.5", "multiscales": scales}
     return tmp_path / "scan.zarr" / part, tmp_path / "scan.zarr", ""
+
+
+def pictures(tmp_path, ending):
+    (tmp_path / "scan").mkdir()
+    for z, plane in enumerate(image("uint8")):
+        Image.fromarray(plane).save(tmp_path / f"scan/{z}.{ending}")
+    return tmp_path / f"scan/2.{ending}", tmp_path / "scan", ""
 
 
 SP = [(315, 2, 0, "SP-uCT", True)]
@@ -148,6 +156,8 @@ MAKE = {
     "raw": lambda at: raw(at, "scan.raw"),
     "raw-description": lambda at: raw(at, "scan.raw.yaml"),
     "dicom": dicom,
+    "picture_folder-png": lambda at: pictures(at, "png"),
+    "picture_folder-bmp": lambda at: pictures(at, "bmp"),
     "zarr-array": lambda at: in_zarr(at, "0/zarr.json"),
     "zarr-group": lambda at: in_zarr(at, "zarr.json"),
     "zarr-chunk": lambda at: in_zarr(at, "0/c/0/1/0/0"),
