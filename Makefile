@@ -27,7 +27,7 @@ help:
 	@echo "make lint      ruff, snakefmt and snakemake --lint"
 	@echo "make schema    write the configuration schema and the tables of config/README.md and docs/outputs.md"
 	@echo "make changes   write docs/changes.md: what is done again after which change"
-	@echo "make bench     benchmarks of scale, inference and report"
+	@echo "make bench     benchmarks of scale, inference, report and conversion"
 	@echo "make bench-objects  labels and measures compared with cc3d, SimpleITK, scikit-image, PoreSpy: resumable, an hour"
 	@echo "make bench-accuracy  errors of every measure against analytic shapes (docs/accuracy.md): about half an hour"
 	@echo "make bench-profile  time and memory of the profile by size and depth: a few minutes"
@@ -107,6 +107,7 @@ bench: $(INSTALLED)
 	python benchmarks/scale.py
 	python benchmarks/inference.py
 	python -m benchmarks.report
+	python -m benchmarks.conversion
 
 # The peers have a separate environment; shared packages have the same versions there.
 $(BENCH)/installed: envs/bench.txt envs/lock.txt

@@ -31,7 +31,7 @@ class TIFFStack(LazyImage):
             refuse_impossible_shape(path, self.shape)
             self.dtype: np.dtype[Any] = pixels.dtype
             self.indexed = pixels.indexed
-            self.voxel_size_um, self.grey = header_of(tif, path, self._slices.count)
+            self.voxel_size_um, self.grey = header_of(tif, path, self._slices.pages[0].keyframe, self._slices.count)
             with decoding(path, "TIFF"):
                 self._offsets = _offsets(self._slices, path)
                 self._order = tif.byteorder
