@@ -28,7 +28,7 @@ help:
 	@echo "make lint      ruff, snakefmt and snakemake --lint"
 	@echo "make schema    write the configuration schema and the tables of config/README.md and docs/outputs.md"
 	@echo "make changes   write docs/changes.md: what is done again after which change"
-	@echo "make bench     benchmarks of scale, inference and report"
+	@echo "make bench     benchmarks of scale, inference, report and conversion"
 	@echo "make bench-demo  the demo with ten seeds (docs/benchmarks/demo.md): resumable, an hour"
 	@echo "make bench-objects  labels and measures compared with cc3d, SimpleITK, scikit-image, PoreSpy: resumable, an hour"
 	@echo "make bench-accuracy  errors of every measure against analytic shapes (docs/accuracy.md): about half an hour"
@@ -118,6 +118,7 @@ bench: $(INSTALLED)
 	python benchmarks/scale.py
 	python benchmarks/inference.py
 	python -m benchmarks.report
+	python -m benchmarks.conversion
 
 # Finished seeds are kept in the folder build/demo_seeds, which git ignores.
 bench-demo: $(INSTALLED)

@@ -163,6 +163,14 @@ def test_slices_of_one_value_among_others_are_lost_ones(tmp_path, lost, value, s
         converted(tmp_path, image, slab=slab)
 
 
+@pytest.mark.parametrize("slab", [4, 12])
+def test_a_lost_slice_is_found_beside_padding(tmp_path, slab):
+    image = grey("uint16")
+    image[[0, 1, 6, 11]] = 0
+    with pytest.raises(InputError, match=r"a\.tif slice 6 \(page 7\)"):
+        converted(tmp_path, image, slab=slab)
+
+
 def test_a_lost_slice_of_a_folder_is_named_by_its_file(tmp_path):
     image = grey("uint16")
     image[6] = 0
@@ -178,13 +186,12 @@ def test_air_and_padding_are_told_and_not_refused(tmp_path, slab, caplog):
     image[:2] = 0
     image[9:] = 65535
     assert np.array_equal(converted(tmp_path, image, slab=slab), image)
-    assert "hold one value each, the first one 0: is this padding or air" in caplog.text
+    assert "2 slices from 0 to 1 hold one value each, the first 0: is this padding or air" in caplog.text
     caplog.clear()
     image = np.where(grey("uint16") > 1040, 255, 0).astype("uint8")  # specks in air that was clipped
     image[6] = 0
     assert np.array_equal(converted(tmp_path, image, slab=slab), image)
-    assert "2 slices" not in caplog.text
-    assert "1 slices from 6 to 6" in caplog.text
+    assert "slice 6 holds one value, 0" in caplog.text
 
 
 def test_slices_with_content_are_passed_without_a_word(tmp_path, caplog):

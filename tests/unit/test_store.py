@@ -314,3 +314,35 @@ def test_another_layout_forgets_the_records_with_the_shards(store, image):
     complete(store, image)
     create_store(store.path, SHAPE, "uint16", (1.0, 0.5, 0.5), 4)
     assert not (store.path / "slabs").exists()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "uint32", "float32"])
+@pytest.mark.parametrize(
+    ("shape", "slices"), [((21, 40, 36), 8), ((7, 300, 520), 4), ((32, 256, 256), 32), ((1, 5, 3), 1)]
+)
+def test_shards_are_those_that_zarr_python_writes(tmp_path, shape, slices, dtype):
+    """Voxels, files, and every chunk to the byte; chunks of zeros and shards of zeros included."""
+    rng = np.random.default_rng(5)
+    image = rng.normal(100, 9, shape).astype(dtype)
+    image[:, :256, 256:] = 0
+    image[slices : 2 * slices] = 0
+    mine = create_store(tmp_path / "mine.ome.zarr", shape, dtype, (1.0, 1.0, 1.0), slices)
+    other = create_store(tmp_path / "zarr.ome.zarr", shape, dtype, (1.0, 1.0, 1.0), slices)
+    for first, end in mine.shards():
+        mine.write(first, image[first:end])
+        other._array[first:end] = image[first:end]
+    assert np.array_equal(zarr.open_array(str(mine.path / "0"), mode="r")[:], image)
+    for first, _ in mine.shards():
+        ours, theirs = mine.shard_path(first), other.shard_path(first)
+        assert ours.exists() == theirs.exists()
+        if ours.exists():
+            assert chunks_of(ours, mine._chunks_of_shard) == chunks_of(theirs, mine._chunks_of_shard)
+    assert not list(mine.path.rglob(".partial*"))
+
+
+def chunks_of(path, count):
+    """Return the bytes of each chunk of a shard, whatever their order in the file."""
+    data = path.read_bytes()
+    index = np.frombuffer(data[-16 * count - 4 : -4], "<u8").reshape(-1, 2).tolist()
+    assert sum(length for offset, length in index if offset < 2**63) == len(data) - 16 * count - 4
+    return [data[offset : offset + length] if offset < 2**63 else b"" for offset, length in index]

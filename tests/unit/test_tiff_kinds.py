@@ -46,8 +46,8 @@ def loop(path, image, ome=False, **options):
 
 def with_thumbnail_first(path, image):
     with tifffile.TiffWriter(path) as writer:
-        writer.write(image[12, ::4, ::4], subfiletype=1, metadata=None)
-        writer.write(image, metadata=None)
+        writer.write(image[12, ::4, ::4], subfiletype=1, metadata=None, resolution=(5000, 5000), resolutionunit=3)
+        writer.write(image, metadata=None, resolution=(20000, 20000), resolutionunit=3)
 
 
 def with_thumbnails_between(path, image):
@@ -130,6 +130,11 @@ def test_one_scan_comes_out_of_every_way_to_write_it(tmp_path, way):
             assert part.dtype == np.dtype("uint16")
             assert part.dtype.isnative
             assert np.array_equal(part, expected[start:stop])
+
+
+def test_the_voxel_size_is_that_of_slices_not_of_a_thumbnail(tmp_path):
+    with_thumbnail_first(tmp_path / "a.tif", noise())
+    assert open_raw(tmp_path / "a.tif", "tiff_stack").voxel_size_um == (0.5, 0.5, 0.5)
 
 
 def test_of_a_page_with_all_slices_only_those_asked_for_are_decoded(tmp_path, monkeypatch):
@@ -302,7 +307,14 @@ def two_ome_images(path, *images):
             writer.write(image, photometric="minisblack", metadata={"axes": "ZYX"})
 
 
+def with_a_small_slice(path):
+    with tifffile.TiffWriter(path) as writer:
+        for z, plane in enumerate(noise()):
+            writer.write(plane if z != 12 else plane[::2, ::2], photometric="minisblack", metadata=None)
+
+
 SEVERAL = {
+    "one slice of another size": with_a_small_slice,
     "grey values and a mask": lambda path: two_images(path, noise(), eight()),
     "another size": lambda path: two_images(path, noise(), noise()[:, :-4]),
     "two OME images": lambda path: two_ome_images(path, noise(), noise()[:10]),
@@ -322,6 +334,7 @@ def test_several_images_are_named_and_none_is_guessed(tmp_path, what):
     (fault,) = found.faults
     assert "scan." in fault.where
     assert fault.got, "what there is"
+    assert "one slice" not in what or "page 13" in fault.got
     assert fault.remedy.startswith("Save")
 
 

@@ -19,6 +19,7 @@ from ..segment.segmenter import Segmenter
 from ..shift.alarm import UNLIKE, differences, worst_of
 from ..shift.appearance import Source, look
 from ..substrate.given import face_in_words, given_plane
+from ..volume.blanks import Blanks
 from ..volume.exact import GreyReader
 from ..volume.grey import GreyScale
 from ..volume.plane import Plane
@@ -97,8 +98,8 @@ def _check_raw(scan: Scan) -> tuple[list[Finding], ScanReader | None]:
         faults = _disagreements(scan, raw, reader)
         doubts = [] if faults else raw.doubts()
         faults = faults or raw.faults()
-        if not faults and raw.dtype.kind == "f":
-            faults = _no_numbers(scan, reader)
+        if not faults:
+            _require_values(reader)
         doubts += [] if faults else _doubts(scan, raw, reader)
     except InputError as error:
         faults = list(error.faults)
@@ -123,15 +124,11 @@ def _disagreements(scan: Scan, raw: RawScan, reader: ScanReader) -> list[Fault]:
     return faults
 
 
-def _no_numbers(scan: Scan, reader: ScanReader) -> list[Fault]:
-    shares = {z: float(1 - np.isfinite(reader.read(z, z + 1)).mean()) for z in peeked(scan.slices)}
-    bad = {z: share for z, share in shares.items() if share}
-    if not bad:
-        return []
-    worst = max(bad, key=lambda z: bad[z])
-    problem = f"{100 * bad[worst]:.3g} % of the voxels of slice {worst} are NaN or infinite"
-    remedy = "Export the scan again with a grey value there, such as that of air."
-    return [Fault(scan.path, "NaN or infinite", problem, remedy)]
+def _require_values(reader: GreyReader) -> None:
+    """Raise an :class:`InputError` when a few slices cannot be stored exactly, hold NaN, or are lost."""
+    blanks = Blanks(reader)
+    for z in peeked(reader.shape[0]):
+        blanks.refuse(z, reader.read(z, z + 1))
 
 
 def _doubts(scan: Scan, raw: RawScan, reader: ScanReader) -> list[str]:

@@ -7,6 +7,7 @@ them only a word is said.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ class Blanks:
 
     def __init__(self, reader: ScanReader) -> None:
         self._reader = reader
-        self._seen: dict[int, NDArray[Any] | None] = {}  # of probes: None for a slice of one value
+        self._blank: set[int] = set()  # of the slices that were looked at
 
     def refuse(self, first: int, slices: NDArray[Any]) -> None:
         """Look at slices, the first of which has the index ``first``.
@@ -42,17 +43,22 @@ class Blanks:
             When slices of one value lie between others that do not consist of it.
         """
         blank = [first + i for i, image in enumerate(slices) if is_blank(image)]
-        if not blank:
-            return
-        before, after = self._varying(range(blank[0])), self._varying(range(self._reader.shape[0] - 1, blank[-1], -1))
-        value = slices[blank[0] - first].flat[0]
-        told = f"{len(blank)} slices from {blank[0]} to {blank[-1]} hold one value each, the first one {value:g}"
+        self._blank.update(blank)
+        for start, stop in _stretches(blank):
+            self._refuse_between(start, stop, slices[start - first].flat[0])
+
+    def _refuse_between(self, start: int, stop: int, value: Any) -> None:
+        """Raise an :class:`InputError` when slices ``[start, stop)`` of one value lie between other ones."""
+        before, after = self._varying(range(start)), self._varying(range(self._reader.shape[0] - 1, stop - 1, -1))
+        told = f"slice {start} holds one value, {value:g}"
+        if stop - start > 1:
+            told = f"{stop - start} slices from {start} to {stop - 1} hold one value each, the first {value:g}"
         if before is None or after is None or any((near == value).mean() >= _COMMON for near in (before, after)):
-            LOG.warning("%s: %s: is this padding or air, or is something lost?", self._place(blank[0]), told)
+            LOG.warning("%s: %s: is this padding or air, or is something lost?", self._place(start), told)
             return
         problem = "the slice holds one value, between slices that do not: it was never written, or is lost"
         remedy = "Copy or reconstruct the scan again; a scan of fewer slices can be given by itself."
-        raise InputError(Fault(self._place(blank[0]), told, problem, remedy))
+        raise InputError(Fault(self._place(start), told, problem, remedy))
 
     def _place(self, z: int) -> str:
         return self._reader.raw.place(z) if self._reader.slice_axis == 0 else f"slice {z} along the slice axis"
@@ -64,12 +70,22 @@ class Blanks:
         places = np.unique(np.r_[len(nearby) - 1, np.linspace(0, len(nearby) - 1, _PROBES).astype(int)])[::-1]
         for place in places:
             z = nearby[int(place)]
-            if z not in self._seen:
-                image = self._reader.read(z, z + 1)[0]
-                self._seen[z] = None if is_blank(image) else image
-            if (found := self._seen[z]) is not None:
-                return found
+            if z in self._blank:
+                continue
+            image = self._reader.read(z, z + 1)[0]
+            if not is_blank(image):
+                return image
+            self._blank.add(z)
         return None
+
+
+def _stretches(indices: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield first and one past last of each stretch of consecutive indices."""
+    start = 0
+    for i in range(1, len(indices) + 1):
+        if i == len(indices) or indices[i] != indices[i - 1] + 1:
+            yield indices[start], indices[i - 1] + 1
+            start = i
 
 
 def is_blank(image: NDArray[Any]) -> bool:

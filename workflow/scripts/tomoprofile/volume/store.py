@@ -29,6 +29,7 @@ from ..layout import StoreLayout
 from .geometry import Geometry, geometry_of_record
 from .grey import GreyScale
 from .ome import ome_metadata
+from .shard_file import encoder_of, write_shard
 from .shards import SlabRecords, shard_state
 from .slabs import shard_bounds
 
@@ -390,10 +391,10 @@ class Store:
             got = f"{data.dtype} {data.shape[1:]}"
             problem = f"slices must be {self.dtype} {self.shape[1:]}"
             raise StoreError(Fault(str(self.path), got, problem, "Run `tomoprofile scan` again: the raw scan changed."))
-        for first, _ in self.shards(start, stop):
-            # Zarr reads a shard before it writes it, even a whole one, and fails on a damaged one.
-            self.shard_path(first).unlink(missing_ok=True)
-        self._array[(*self._index(self._channel), slice(start, stop))] = data
+        chunk: Any = self._array.chunks[-3:]
+        for first, end in self.shards(start, stop):
+            part = data[first - start : end - start]
+            write_shard(self.shard_path(first), part, self.shard_slices, chunk, encoder_of(GREY_COMPRESSOR))
 
     def complete(self, record: str | Path, start: int, stop: int, **facts: object) -> None:
         """Record that slices ``[start, stop)`` are complete, in all channels.

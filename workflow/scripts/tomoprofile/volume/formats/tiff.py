@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import struct
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ import tifffile
 from ...errors import Fault
 from ..sources import SLICE_SUFFIXES
 from .base import COPY_AGAIN, decoding
+
+# What it complains of becomes a fault or is harmless; beside our messages its own only confuse.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 def is_named_tiff(path: Path) -> bool:

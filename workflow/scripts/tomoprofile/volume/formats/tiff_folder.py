@@ -80,7 +80,8 @@ class TIFFFolder(LazyImage):
             self.indexed = self._pixels.indexed
             self.shape: tuple[int, int, int] = (len(self.files), *self._pixels.size)
             refuse_impossible_shape(self.files[0], self.shape)
-            self.voxel_size_um, self.grey = header_of(first, self.files[0], len(self.files))
+            page = _page(first, self.files[0])
+            self.voxel_size_um, self.grey = header_of(first, self.files[0], page, len(self.files))
             self.files = _as_described(first, self.files)
         self.stored_bytes = self.files[0].stat().st_size * len(self.files)
         if self._pixels.grey is not None:

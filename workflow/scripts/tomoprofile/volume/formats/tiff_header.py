@@ -31,7 +31,7 @@ _MOST_PIXEL_UM = 2000.0  # for a resolution that stands alone to be believed
 
 
 def header_of(
-    tif: tifffile.TiffFile, path: Path, slices: int
+    tif: tifffile.TiffFile, path: Path, page: Any, slices: int
 ) -> tuple[tuple[float, float, float] | None, GreyScale | None]:
     """Return voxel size and grey calibration of a TIFF header, each None when the header lacks it.
 
@@ -41,18 +41,19 @@ def header_of(
         The opened file.
     path : Path
         The file, for messages.
+    page : tifffile.TiffPage
+        First slice; a thumbnail may come before it.
     slices : int
         Slices of the scan: of a single one nobody measures a distance.
     """
     with decoding(path, "TIFF"):
-        page = tif.pages[0]
-        tags = page.tags
-        text = str(tags["ImageDescription"].value) if "ImageDescription" in tags else ""
+        tags, first = page.tags, tif.pages[0].tags  # which has the description of all
+        text = str(first["ImageDescription"].value) if "ImageDescription" in first else ""
         artist = str(tags["Artist"].value) if "Artist" in tags else ""
         imagej = dict(tif.imagej_metadata or {})
         told = {
             "OME-XML": _of_ome(text, (page.imagelength, page.imagewidth)) if tif.is_ome else (None, None, None),
-            "ImageJ": _of_imagej(imagej, tags),
+            "ImageJ's description": _of_imagej(imagej, tags),
             "the resolution tags": _of_resolution(tags) if not micrometres(imagej.get("unit", "")) else (None,) * 3,
         }
         floats = page.dtype == np.float32
@@ -84,7 +85,7 @@ def _voxel_size(told: Mapping[str, Edges], path: Path, slices: int) -> tuple[flo
             )
     if z is None:
         if slices > 1:
-            LOG.warning("%s: %s gives no distance of slices; the edge of a pixel, %g um, is taken", path, source, x)
+            LOG.warning("%s: no distance of slices in %s; the edge of a pixel, %g um, is taken", path, source, x)
         z = x
     return voxel_size_of_header(path, (z, y, x))
 

@@ -22,6 +22,7 @@ from .base import COPY_AGAIN, decoding, refuse_impossible_shape
 from .tiff_pixels import Pixels, pixels_of
 
 _MOST_CHANNELS = 4  # a header that says `channels` of more slices means slices
+_SHOWN = 3  # page numbers in messages
 _SAVE_ONE = "Save the scan alone as one stack z, y, x, in Fiji with File > Save As > Tiff."
 
 
@@ -62,9 +63,11 @@ def slices_of(tif: tifffile.TiffFile, path: Path) -> Slices:
     InputError
         When the file is damaged, holds more than one image or none, or contradicts its own description.
     """
-    _refuse_broken_chain(tif, path)
+    own = _whole_pages(tif, path)
+    main = (
+        [] if tif.is_ome or not own else _of_one_size(own, path)
+    )  # before tifffile takes all pages for like the first
     with decoding(path, "TIFF"):
-        own = full_pages(tif)
         series = [one for one in tif.series if own and not _is_reduced(one)]
     if not own or not series:
         raise InputError(Fault(str(path), "", "the file holds no image of full resolution", COPY_AGAIN))
@@ -72,32 +75,42 @@ def slices_of(tif: tifffile.TiffFile, path: Path) -> Slices:
         pages, count = _of_ome(series, path), None
         _refuse_more_pages(pages, own, path)
     else:
-        pages = _of_one_size(own, path)
+        pages = main or _of_one_size(own, path)
         count = _promised(tif, series, pages, path)
     first = pages[0]
     refuse_impossible_shape(path, first.shape)
-    pixels = pixels_of(first, path)
+    pixels = pixels_of(first.keyframe, path)
     _refuse_other_axes(series, path)
     if any(page.shaped != first.shaped or page.dtype != first.dtype for page in pages):
         raise InputError(Fault(str(path), "", "the pages of the image differ in size or type", _SAVE_ONE))
     there = pixels.planes * len(pages)
     if count is not None and count != len(pages):
-        _refuse_contradiction(first, path, count * pixels.planes, there, alone=len(own) == 1)
+        _refuse_contradiction(first.keyframe, path, count * pixels.planes, there, alone=len(own) == 1)
         there = count * pixels.planes
     if len(series) > 1 and series[0].kind != "ome":
         LOG.info("%s: %d images of one size are taken as one scan of %d slices", path, len(series), there)
     return Slices(pages, pixels, there)
 
 
-def _refuse_broken_chain(tif: tifffile.TiffFile, path: Path) -> None:
-    """Raise an :class:`InputError` when a page, of which each names the next, is not where the one before says."""
+def _whole_pages(tif: tifffile.TiffFile, path: Path) -> list[Any]:
+    """Return :func:`full_pages`.
+
+    Raises
+    ------
+    InputError
+        When a page, of which each names the next, is not where the one before says.
+    """
     count = 0
+    pages = []
     try:
-        for _ in tif.pages:
+        for page in tif.pages:
             count += 1
+            if not (page.is_reduced or page.is_mask):
+                pages.append(page)
     except Exception as error:  # what tifffile makes of a page that is cut depends on the place
         problem = f"the file is truncated or damaged behind its page {count}: {error}"
         raise InputError(Fault(str(path), f"{count} whole pages", problem, COPY_AGAIN)) from error
+    return pages
 
 
 def _is_reduced(series: Any) -> bool:
@@ -111,23 +124,36 @@ def _of_one_size(pages: Sequence[Any], path: Path) -> list[Any]:
         for page in pages:
             groups.setdefault((page.shaped, str(page.dtype), int(page.photometric)), []).append(page)
     main = max(groups.values(), key=lambda group: math.prod(group[0].shaped) * len(group))
-    _, _, rows, columns, _ = main[0].shaped
     for group in groups.values():
-        _, _, height, width, _ = group[0].shaped
         if group is main:
             continue
-        if height * width * 2 > rows * columns or len(group) > len(main):
-            raise InputError(
-                _several([[main[0].shape, len(main)], [group[0].shape, len(group)]], path, "kinds of pages")
-            )
-        LOG.info("%s: %d pages of %dx%d are overviews, not slices", path, len(group), height, width)
+        told = f"{_listed(group)} of {'x'.join(map(str, group[0].shape))} {group[0].dtype}"
+        if not _are_overviews(group, main):
+            got = f"{_listed(main)} of {'x'.join(map(str, main[0].shape))} {main[0].dtype}; {told}"
+            problem = "the file holds several kinds of pages, and it is not clear which are the slices of the scan"
+            raise InputError(Fault(str(path), got, problem, _SAVE_ONE))
+        LOG.warning("%s: taken for overviews, not for slices: %s", path, told)
     return main
 
 
-def _several(images: Sequence[Sequence[Any]], path: Path, what: str) -> Fault:
-    told = "; ".join(f"{count} of {'x'.join(map(str, shape))}" for shape, count in images)
-    problem = f"the file holds several {what}, and it is not clear which are the slices of the scan"
-    return Fault(str(path), told, problem, _SAVE_ONE)
+def _are_overviews(group: Sequence[Any], main: Sequence[Any]) -> bool:
+    """Return whether pages that do not say it are overviews: much smaller, and not in place of slices.
+
+    They come before all slices or behind them, or there is one with each of them. A small page in the middle of a stack
+    is a damaged slice.
+    """
+    (_, _, height, width, _), (_, _, rows, columns, _) = group[0].shaped, main[0].shaped
+    own, others = [page.index for page in group], [page.index for page in main]
+    apart = own[-1] < others[0] or own[0] > others[-1]
+    return height * width * 2 <= rows * columns and (len(group) == len(main) or (apart and len(group) < len(main)))
+
+
+def _listed(pages: Sequence[Any]) -> str:
+    numbers = [str(page.index + 1) for page in pages]
+    if len(numbers) == 1:
+        return f"page {numbers[0]}"
+    shown = ", ".join(numbers[:_SHOWN]) + (", ..." if len(numbers) > _SHOWN else "")
+    return f"{len(numbers)} pages ({shown})"
 
 
 def _of_ome(series: Sequence[Any], path: Path) -> list[Any]:
@@ -214,7 +240,7 @@ def _refuse_contradiction(page: Any, path: Path, promised: int, there: int, alon
             return
         problem = f"the description promises {promised} slices, but the file ends in slice {(size - start) // each}"
         raise InputError(Fault(str(path), f"{size} bytes", problem, COPY_AGAIN))
-    told = f"{promised} slices" if promised >= 0 else "another size"
+    told = f"{promised} slices" if promised >= 0 else "slices of another size"
     problem = f"the description of the stack promises {told}, but the file holds {there}"
     remedy = "Copy it again from its source, or save it again with File > Save As > Tiff in Fiji."
     raise InputError(Fault(str(path), "", problem, remedy))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
+from operator import index as index_of  # a damaged tag may hold a float
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class TIFFStack(LazyImage):
             refuse_impossible_shape(path, self.shape)
             self.dtype: np.dtype[Any] = pixels.dtype
             self.indexed = pixels.indexed
-            self.voxel_size_um, self.grey = header_of(tif, path, self._slices.count)
+            self.voxel_size_um, self.grey = header_of(tif, path, self._slices.pages[0].keyframe, self._slices.count)
             with decoding(path, "TIFF"):
                 self._offsets = _offsets(self._slices, path)
                 self._order = tif.byteorder
@@ -121,8 +122,8 @@ def _offsets(slices: Slices, path: Path) -> list[int] | None:
     ):
         return None
     if slices.count > slices.pixels.planes * len(pages):
-        return [pages[0].dataoffsets[0] + index * each for index in range(slices.count)]
-    return [page.dataoffsets[0] + index * each for page in pages for index in range(slices.pixels.planes)]
+        return [index_of(pages[0].dataoffsets[0]) + index * each for index in range(slices.count)]
+    return [index_of(page.dataoffsets[0]) + index * each for page in pages for index in range(slices.pixels.planes)]
 
 
 def _runs(offsets: Sequence[int], each: int) -> Iterator[tuple[int, int]]:
