@@ -59,8 +59,9 @@ class Scan(BaseModel):
     rows: int = Field(ge=1, le=MOST_EDGE, description="Voxels along y.")
     columns: int = Field(ge=1, le=MOST_EDGE, description="Voxels along x.")
     dtype: RawType = Field(
-        description="Type of the raw grey values. They are stored exactly: integers of 8 and 16 bits as they are, "
-        "wider ones and all floating-point numbers as `float32`. Values that do not fit are an error, never a rounding."
+        description="Type of the raw grey values. They are stored exactly: `uint8`, `uint16` and `int16` as they are, "
+        "`bool` as 8 and `int8` as 16 bits, `int32`, `uint32`, `int64`, `uint64`, `float16`, `float32` and `float64` as "
+        "`float32`. Values that do not fit are an error, never a rounding."
     )
     voxel_size_um: tuple[float, float, float] = Field(
         description="Voxel edge in micrometres: one number, or `z,y,x` when they differ."
