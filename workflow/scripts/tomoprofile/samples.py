@@ -60,7 +60,7 @@ class Scan(BaseModel):
     columns: int = Field(ge=1, le=MOST_EDGE, description="Voxels along x.")
     dtype: RawType = Field(
         description="Type of the raw grey values. They are stored exactly: `uint8`, `uint16` and `int16` as they are, "
-        "`bool` as 8 and `int8` as 16 bits, `int32`, `uint32`, `int64`, `uint64`, `float16`, `float32` and `float64` as "
+        "`bool` as 8 and `int8` as 16 bits, `int32`, `uint32`, `int64`, `uint64`, `float16`, `float32`, `float64` as "
         "`float32`. Values that do not fit are an error, never a rounding."
     )
     voxel_size_um: tuple[float, float, float] = Field(
