@@ -60,9 +60,9 @@ class Scan(BaseModel):
     rows: int = Field(ge=1, le=MOST_EDGE, description="Voxels along y.")
     columns: int = Field(ge=1, le=MOST_EDGE, description="Voxels along x.")
     dtype: RawType = Field(
-        description="Type of the raw grey values. They are stored exactly: `bool`, `uint8`, `int8`, `uint16` and `int16` as "
-        "integers; `uint32`, `int32`, `uint64`, `int64`, `float16`, `float32` and `float64` as `float32`. Values that do "
-        "not fit are an error, never a rounding."
+        description="Type of the raw grey values. They are stored exactly: `bool`, `uint8`, `int8`, `uint16` and "
+        "`int16` as integers; `uint32`, `int32`, `uint64`, `int64`, `float16`, `float32` and `float64` as `float32`. "
+        "Values that do not fit are an error, never a rounding."
     )
     voxel_size_um: tuple[float, float, float] = Field(
         description="Voxel edge in micrometres: one number, or `z,y,x` when they differ."
