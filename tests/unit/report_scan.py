@@ -132,8 +132,8 @@ def measure_scan(folder: Path, name: str) -> SampleFiles:
         known = measured(LEVELS["calibrated"], held_out=scores())
         write_bundle(files.segmenter, model_facts(measured={"domain": known}))
     resin = folder / "resin.npz"
-    if kind.interface == "none":
-        find_sample(files.volume, files.interface, resin)
+    if kind.interface == "none" or kind.interface.startswith("face:"):
+        find_sample(files.volume, kind.interface, files.interface, resin)
     elif kind.interface == "surface":
         find_surface(files.volume, files.interface, folder / "substrate_distance.npy", resin)
     else:

@@ -330,11 +330,11 @@ def test_intervals_hold_the_truth_as_often_as_they_say(tmp_path):
 
 def test_phases_are_measured_where_there_is_no_substrate_unless_told():
     config = read_config({"models": {"default": {"method": "unet"}, "bone": {"method": "otsu", "phase": True}}})
-    assert config.measures_phase("default", has_plane=False)
-    assert not config.measures_phase("default", has_plane=True)
-    assert config.measures_phase("bone", has_plane=True)
-    assert not read_config({"phase": False}).measures_phase("default", has_plane=False)
-    assert read_config({"phase": True}).measures_phase("default", has_plane=True)
+    assert config.measures_phase("default", has_substrate=False)
+    assert not config.measures_phase("default", has_substrate=True)
+    assert config.measures_phase("bone", has_substrate=True)
+    assert not read_config({"phase": False}).measures_phase("default", has_substrate=False)
+    assert read_config({"phase": True}).measures_phase("default", has_substrate=True)
 
 
 # --- Real scans -------------------------------------------------------------------------------------------------------

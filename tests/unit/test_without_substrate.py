@@ -161,8 +161,8 @@ def rod(tmp_path_factory):
     return folder, radius, void
 
 
-def sample_of(folder):
-    find_sample(folder / "volume", folder / "interface.json", folder / "resin.npz")
+def sample_of(folder, interface="none"):
+    find_sample(folder / "volume", interface, folder / "interface.json", folder / "resin.npz")
     resin = Resin.load(folder / "resin.npz")
     return ~resin.is_air(*np.indices(open_store(folder / "volume").shape, np.int32)), resin
 
@@ -174,6 +174,21 @@ def test_air_around_a_sample_is_left_out_and_voids_are_not(rod):
     assert not sample[(radius > 50) & (radius < 60)].any()
     assert sample[radius < 20].all()
     assert resin.circle.radius_um == pytest.approx(63, abs=2)
+
+
+def test_air_beside_a_sample_is_left_out_where_depth_begins_at_a_face(rod):
+    """The mutant is a plane beyond which everything counts at first, as beyond a substrate."""
+    folder, radius, void = rod
+    sample, resin = sample_of(folder, "face:z=0")
+    assert sample[void].all()
+    assert not sample[(radius > 50) & (radius < 60)].any()
+    face = Plane.load(folder / "interface.json")
+    assert face.depth_um(0.0, 5.0, 5.0) == 0
+    of_sample = Resin.of_sample(folder / "interface.json", face)
+    np.testing.assert_array_equal(of_sample.air, resin.air)
+    assert resin.air.any()
+    mutant = Plane(face.normal, face.offset_um)
+    assert not Resin.of_sample(folder / "interface.json", mutant).air.any()
 
 
 def test_a_void_would_be_left_out_without_the_look_at_the_sides(rod, monkeypatch):

@@ -127,7 +127,7 @@ def profile_settings(wildcards):
 def phase_tables_of(sample):
     """Return the two tables of a scan's classes as phases, or nothing where they are not measured."""
     scan, files = SCANS[sample], LAYOUT.scan(sample)
-    return [files.phase, files.thickness] if CONFIG.measures_phase(scan.model, scan.has_plane) else []
+    return [files.phase, files.thickness] if CONFIG.measures_phase(scan.model, scan.has_substrate) else []
 
 
 def config_of_scan(wildcards):
@@ -207,8 +207,8 @@ def substrate_distances(wildcards):
 
 
 def recorded_sample(wildcards):
-    """Return where a scan without a substrate is sample, or nothing: beyond a plane everything counts at first."""
-    return [] if scan_of(wildcards).has_plane else files_of(wildcards).resin
+    """Return where a scan without a substrate is sample, or nothing: beyond a substrate everything counts at first."""
+    return [] if scan_of(wildcards).has_substrate else files_of(wildcards).resin
 
 
 def whole_store(store, slabs):

@@ -13,7 +13,7 @@ rule fit_interface:
     benchmark:
         LAYOUT.benchmark("fit_interface", "{sample}")
     wildcard_constraints:
-        sample=any_of(scan.sample for scan in SCANS.values() if scan.has_plane and not scan.substrate_mask),
+        sample=any_of(scan.sample for scan in SCANS.values() if scan.has_substrate and not scan.substrate_mask),
     conda:
         "../../envs/conda.yaml"
     threads: 1
@@ -40,7 +40,7 @@ rule find_sample:
     benchmark:
         LAYOUT.benchmark("find_sample", "{sample}")
     wildcard_constraints:
-        sample=any_of(scan.sample for scan in SCANS.values() if not (scan.has_plane or scan.has_own_surface)),
+        sample=any_of(scan.sample for scan in SCANS.values() if not (scan.has_substrate or scan.has_own_surface)),
     conda:
         "../../envs/conda.yaml"
     threads: 1
@@ -49,6 +49,7 @@ rule find_sample:
         runtime=scan_minutes(10, 0.5),
     params:
         volume=str(SCAN.volume.path),
+        interface=lambda wildcards: scan_of(wildcards).interface,
         algorithm_version=1,
     script:
         "../scripts/find_sample.py"

@@ -7,4 +7,5 @@ from tomoprofile.substrate.sample import find_sample
 
 with rule_logging(snakemake.log[0]):
     out = snakemake.output
-    find_sample(Path(snakemake.params.volume), Path(out.interface), Path(out.resin))
+    params = snakemake.params
+    find_sample(Path(params.volume), params.interface, Path(out.interface), Path(out.resin))

@@ -19,6 +19,7 @@ MASK_FORMS = (
 )
 AXES = ("z", "y", "x")
 NO_PLANE = ("none", "surface")  # forms without a plane
+FACE = "face:"
 _ENDS = {"0": 1.0, "end": -1.0}
 _LENGTHS = (1e-6, 1e6)  # of the normal of a plane, in the unit it is written in
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")

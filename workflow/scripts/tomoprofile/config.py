@@ -389,11 +389,11 @@ class Config(Section):
         told = {name: getattr(own, name) for name in own.model_fields_set} if own else {}
         return self.profile.model_copy(update=told)
 
-    def measures_phase(self, model: str, has_plane: bool) -> bool:
+    def measures_phase(self, model: str, has_substrate: bool) -> bool:
         """Return whether the classes of a scan are measured as phases, too."""
         own = self.models[model].phase if model in self.models else None
         wanted = self.phase if own is None else own
-        return not has_plane if wanted == "auto" else bool(wanted)
+        return not has_substrate if wanted == "auto" else bool(wanted)
 
     def words_of(self, model: str) -> Words:
         """Return the words for the scans of a model."""

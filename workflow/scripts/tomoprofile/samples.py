@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from .cells import MASK_FORMS, NO_PLANE, MaskImage, OwnMask, edges_of, parse_interface, parse_mask, plain_number
+from .cells import FACE, MASK_FORMS, NO_PLANE, MaskImage, OwnMask, edges_of, parse_interface, parse_mask, plain_number
 from .errors import ConfigError, Fault
 from .files import whole_file
 from .names import RESERVED, name_problem, possible_path
@@ -133,9 +133,9 @@ class Scan(BaseModel):
         return self.own_mask is not None and self.own_mask.instances is not None
 
     @property
-    def has_plane(self) -> bool:
-        """Whether depth begins at a plane or the surface of a mask: what a fit, or the sheet, says of a substrate."""
-        return self.interface not in NO_PLANE
+    def has_substrate(self) -> bool:
+        """Whether depth begins at a substrate, which is fitted or which the sheet describes."""
+        return self.interface not in NO_PLANE and not self.interface.startswith(FACE)
 
     @property
     def has_own_surface(self) -> bool:

@@ -68,7 +68,7 @@ def needs_of(scan: Scan, config: Config) -> Needs:
         stores += voxels * _INSTANCES
     jobs = planned_jobs(scan, config)
     core = len(jobs) * _JOB_CORE_SECONDS + raw / _CONVERT_BYTES + measured / _OBJECT_VOXELS + painted / _LABEL_VOXELS
-    core += measured / _PHASE_VOXELS if config.measures_phase(scan.model, scan.has_plane) else 0.0
+    core += measured / _PHASE_VOXELS if config.measures_phase(scan.model, scan.has_substrate) else 0.0
     core += min(voxels, _MOST_BASELINE_VOXELS) / _BASELINE_VOXELS
     core += voxels * segmenter.cost.cores
     network = voxels * segmenter.cost.network

@@ -72,7 +72,7 @@ def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
             yield job("enter_substrate", files.interface, files.substrate_distance, files.resin)
         elif scan.has_own_surface:
             yield job("find_surface", files.interface, files.substrate_distance, files.resin)
-        elif not scan.has_plane:
+        elif not scan.has_substrate:
             yield job("find_sample", files.interface, files.resin)
         else:
             yield job("fit_interface", files.interface, files.resin)
@@ -114,7 +114,7 @@ def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
             yield job("write_label_volume", files.labels.metadata, beside=_label_files(scan, config))
         tables = files.profile, files.zones, files.breakpoints, files.correlation, files.sizes
         yield job("profile_depth", *tables)
-        if config.measures_phase(scan.model, scan.has_plane):
+        if config.measures_phase(scan.model, scan.has_substrate):
             yield job("measure_phase", files.phase, files.thickness)
         yield job("compare_baselines", files.baselines)
         yield job("report_sample", files.report, files.provenance, files.tables)

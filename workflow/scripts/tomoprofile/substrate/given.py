@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import ConfigError, Fault
 from ..samples import parse_interface
-from ..volume.plane import Plane, WithoutSubstrate
+from ..volume.plane import Face, Plane, WithoutSubstrate
 
 
 def given_plane(spec: str, shape: tuple[int, int, int], voxel_size_um: tuple[float, float, float]) -> Plane | None:
@@ -48,10 +48,10 @@ def given_plane(spec: str, shape: tuple[int, int, int], voxel_size_um: tuple[flo
     return None
 
 
-def _face(axis: int, sign: float, shape: tuple[int, int, int], voxel_size_um: tuple[float, float, float]) -> Plane:
+def _face(axis: int, sign: float, shape: tuple[int, int, int], voxel_size_um: tuple[float, float, float]) -> Face:
     normal = [0.0, 0.0, 0.0]
     normal[axis] = sign
-    return Plane((normal[0], normal[1], normal[2]), 0.0 if sign > 0 else -shape[axis] * voxel_size_um[axis])
+    return Face((normal[0], normal[1], normal[2]), 0.0 if sign > 0 else -shape[axis] * voxel_size_um[axis])
 
 
 def face_in_words(spec: str, n_slices: int, edge_um: float) -> str:

@@ -85,10 +85,10 @@ class Resin:
     def of_sample(cls, interface: Path, plane: Plane) -> Resin:
         """Return the sample of a scan without a substrate, as recorded beside ``interface.json``; else everywhere.
 
-        Where there is a plane, what lies beyond it counts as resin until the profile is counted.
+        Where there is a substrate, what lies beyond it counts as resin until the profile is counted.
         """
         path = ScanLayout(interface.parent).resin
-        return cls.load(path) if not plane.has_depth and path.exists() else cls.everywhere()
+        return cls.load(path) if plane.has_recorded_sample and path.exists() else cls.everywhere()
 
     def save(self, path: Path) -> None:
         """Write ``resin.npz``."""

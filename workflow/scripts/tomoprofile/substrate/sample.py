@@ -18,6 +18,7 @@ from ..logs import LOG
 from ..volume.plane import OwnSurface, WithoutSubstrate
 from ..volume.store import Store, open_store
 from . import edges
+from .given import given_plane
 from .relief import node_grid
 from .resin import REGION, Resin, find_resin
 
@@ -25,24 +26,28 @@ _MOST_WRONG = 0.01  # of the blocks of a scan
 _REMEDY = "Write `none` into the column `interface`, or a face of the scan from which depth is measured, `face:z=0`."
 
 
-def find_sample(volume: Path, out: Path, resin_out: Path) -> None:
+def find_sample(volume: Path, spec: str, out: Path, resin_out: Path) -> None:
     """Find the air around a sample and what was not reconstructed; everything else is sample.
 
     Parameters
     ----------
     volume : Path
         Store of the grey values.
+    spec : str
+        Column ``interface`` of the sample sheet: ``none``, or the face from which depth is measured.
     out : Path
-        Receives that there is no substrate, and how much air there is.
+        Receives that there is no substrate, that face, and how much air there is.
     resin_out : Path
         Receives where air and the outside of the reconstruction are.
     """
-    around = _around(open_store(volume))
+    store = open_store(volume)
+    around, plane = _around(store), given_plane(spec, store.shape, store.voxel_size_um)
+    assert plane is not None
     air = ndimage.binary_dilation(around.beyond, np.ones((3, 3, 3), bool))  # without the blocks at the surface
     LOG.info("no substrate; %s", around.told)
     Resin(around.side, air, around.circle).save(resin_out)
     with sealed_file(out) as partial:
-        WithoutSubstrate().save(partial, **around.told, tomoprofile_version=__version__)
+        plane.save(partial, how=spec, **around.told, tomoprofile_version=__version__)
 
 
 def find_surface(volume: Path, out: Path, distances_out: Path, resin_out: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..cells import FACE
 from ..errors import InputError
 from ..files import not_what_is_expected, read_record
 from ..layout import ScanLayout
@@ -54,6 +55,11 @@ class Plane:
     def has_depth(self) -> bool:
         """Whether there is anything from which depth is measured."""
         return True
+
+    @property
+    def has_recorded_sample(self) -> bool:
+        """Whether `resin.npz` says before the segmentation what is sample; beyond a substrate all counts until then."""
+        return False
 
     @property
     def tilt_deg(self) -> float:
@@ -124,7 +130,8 @@ class Plane:
             offset_um = float(record["offset_um"])
             spacing = record.get("node_spacing_um")
             if spacing is None:
-                return Plane((nz, ny, nx), offset_um)
+                flat = Face if str(record.get("how")).startswith(FACE) else Plane
+                return flat((nz, ny, nx), offset_um)
             dz, dy, dx = (float(part) for part in spacing)
             file = ScanLayout(Path(path).parent).substrate_distance
             with stored_arrays(file, "the distances from a substrate") as stored:
@@ -135,6 +142,16 @@ class Plane:
             return kind((nz, ny, nx), offset_um, distances, (dz, dy, dx))
         except (OSError, KeyError, ValueError, TypeError) as error:
             raise InputError(not_what_is_expected(Path(path), _WHAT, error)) from None
+
+
+@dataclass(frozen=True)
+class Face(Plane):
+    """A face of a scan without a substrate, from which depth is measured."""
+
+    @property
+    def has_recorded_sample(self) -> bool:
+        """See :class:`Plane`."""
+        return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,6 +233,11 @@ class WithoutSubstrate(Plane):
     def has_depth(self) -> bool:
         """See :class:`Plane`."""
         return False
+
+    @property
+    def has_recorded_sample(self) -> bool:
+        """See :class:`Plane`."""
+        return True
 
     def depth_um(self, z_um: Any, y_um: Any, x_um: Any) -> Any:
         """Return NaN for every point."""
