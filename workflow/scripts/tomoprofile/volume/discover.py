@@ -17,9 +17,10 @@ from ..samples import Scan
 from ..texts import has_control
 from ..validation import sentence
 from .formats import OF_SCANS, format_of, listed
-from .formats.base import decoding
+from .formats.base import RawScan, decoding
+from .formats.labelled import LABELLED, are_labels, words_of
 from .grey import GreyScale
-from .readers import ScanReader, open_raw
+from .readers import ScanReader, open_raw, peeked
 from .tree import Tree, is_note, kind_of, names_of, said_once
 
 _MOST_ALIKE = 3
@@ -90,7 +91,11 @@ def survey(
     taken: set[str] = set()
     for path, form, dataset in progress(seen.candidates, len(seen.candidates), "scans read"):
         try:
-            scan = _row(path, form, dataset, slice_axis, voxel_size_um, _unused_name(path, folder, taken))
+            raw = open_raw(path, form, dataset)
+            if path != folder and _holds_labels(raw, path.relative_to(folder)):
+                seen.labels.setdefault(kind_of(path), []).append(path)
+                continue
+            scan = _row(raw, path, form, dataset, slice_axis, voxel_size_um, _unused_name(path, folder, taken))
         except InputError as error:
             seen.add(path, error)
             continue
@@ -100,6 +105,7 @@ def survey(
     faults = [*tree.faults, *_grouped(seen.faults, folder)]
     if not scans and not faults:
         told = "".join(f"; {text}" for text in said_once(seen.unknown, folder, "not recognised"))
+        told += "".join(f"; {text}" for text in said_once(seen.labels, folder, "held for labels"))
         remedy = f"Formats: {listed(OF_SCANS.values())}."
         raise InputError(Fault(str(folder), "", f"no scan was found in or below this folder{told}", remedy))
     return Found(scans, faults, [*map(str, seen.unread)])
@@ -114,6 +120,7 @@ class _Seen:
     unread: list[Path] = field(default_factory=list)
     flat: dict[str, list[Path]] = field(default_factory=dict)
     unknown: dict[str, list[Path]] = field(default_factory=dict)
+    labels: dict[str, list[Path]] = field(default_factory=dict)
 
     def add(self, path: Path, error: InputError) -> None:
         self.unread.append(path)
@@ -159,6 +166,8 @@ def _say(tree: Tree, seen: _Seen) -> None:
     for reason, paths in sorted(tree.ignored.items()):
         told = f"{len(paths)} ignored, {reason}: {names_of(paths, tree.folder)}"
         LOG.info("%s. To read one, name it: `tomoprofile scan PATH`", told)
+    for text in said_once(seen.labels, tree.folder, "not taken for scans, as they hold labels"):
+        LOG.warning("%s. Name one in the column `mask`; to take it for a scan, `tomoprofile scan FILE`", text)
     for text in said_once(seen.unknown, tree.folder, "not recognised"):
         LOG.warning("%s", text)
     if seen.unknown:
@@ -180,11 +189,29 @@ def _grouped(faults: list[tuple[Path, Fault]], folder: Path) -> list[Fault]:
     return told
 
 
-def _row(path: Path, form: str, dataset: str, slice_axis: int, voxel_size_um: float | None, name: str) -> Scan:
+def _holds_labels(raw: RawScan, inside: Path) -> bool:
+    """Return whether the slice nearest to the middle that is not blank looks like labels.
+
+    What a damaged file makes of it is told when it is read.
+    """
+    named = any(words_of(part) & LABELLED for part in inside.parts)
+    middle = raw.shape[0] // 2
+    try:
+        for z in sorted(peeked(raw.shape[0]), key=lambda z: abs(z - middle)):
+            (image,) = raw.read(0, z, z + 1)
+            if (image != image.flat[0]).any():
+                break
+        return are_labels(image, named)
+    except InputError:
+        return False
+
+
+def _row(
+    raw: RawScan, path: Path, form: str, dataset: str, slice_axis: int, voxel_size_um: float | None, name: str
+) -> Scan:
     if has_control(str(path)):
         problem = "the name holds a character that a sheet cannot, such as a tab or one in another encoding"
         raise InputError(Fault(repr(str(path)), "", problem, "Rename it."))
-    raw = open_raw(path, form, dataset)
     reader = ScanReader(raw, slice_axis)
     size = reader.voxel_size_um or ((voxel_size_um,) * 3 if voxel_size_um else None)
     if size is None:

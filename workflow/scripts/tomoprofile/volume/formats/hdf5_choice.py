@@ -7,7 +7,6 @@ from. Names, what lies beside a dataset and, for labels, a few of its values tel
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,19 +21,18 @@ from ...units import text_of_header
 from .axes import axes_of
 from .hdf5_axes import axis_names
 from .hdf5_probe import require_openable
+from .labelled import LABELLED, has_few_values, words_of
 
 IMAGE, PROJECTIONS, LABELS = "image", "projections or references", "labels"
 NUMBERS = "buif"  # kinds of NumPy
 _PROJECTIONS = "proj projs projection projections sino sinos sinogram sinograms radiograph radiographs"
 _REFERENCES = "flat flats dark darks white whites bright brights flatfield darkfield flatfields darkfields background"
-_LABELS = "label labels labelled labeled seg segmentation segmentations mask masks annotation annotations gt truth"
-_LABELS += " groundtruth classes instances"
 _RECONSTRUCTED = {"rec", "recon", "reconstruction", "reconstructed", "reconstructions", "volume", "tomoproc"}
-_PROJECTED, _REFERRED, _LABELLED = (set(words.split()) for words in (_PROJECTIONS, _REFERENCES, _LABELS))
+_PROJECTED, _REFERRED = (set(words.split()) for words in (_PROJECTIONS, _REFERENCES))
 _CORRECTED = {"corrected", "normalized", "normalised"}
 _ANGLES = {"theta", "angle", "angles", "rotation_angle", "rotation_angles", "omega", "image_key"}
 _DEEPEST, _MOST_GROUPS = 12, 10_000
-_FEW_VALUES, _MOST_LABEL, _SAMPLED = 8, 255, 192  # distinct ones; the largest; voxels along an edge
+_SAMPLED = 192  # voxels along an edge
 _SHOWN = 5
 
 
@@ -142,7 +140,7 @@ def _kind(item: h5py.Dataset) -> str:
 
 def _words(name: str) -> list[set[str]]:
     """Return the words in each part of a path."""
-    return [set(re.findall(r"[a-z]+", part.lower())) for part in name.split("/") if part]
+    return [words_of(part) for part in name.split("/") if part]
 
 
 def _what(path: Path, file: h5py.File, name: str, group: h5py.Group, item: h5py.Dataset) -> str:
@@ -153,7 +151,7 @@ def _what(path: Path, file: h5py.File, name: str, group: h5py.Group, item: h5py.
             return PROJECTIONS
         if _has_angles(group, item) or _is_tomography(file, name):
             return PROJECTIONS
-    if words[-1] & _LABELLED or (len(words) > 1 and words[-2] & _LABELLED):
+    if words[-1] & LABELLED or (len(words) > 1 and words[-2] & LABELLED):
         return LABELS if item.dtype.kind in "bui" or _has_few_values(path, name, item) else IMAGE
     return LABELS if _has_few_values(path, name, item) else IMAGE
 
@@ -193,11 +191,9 @@ def _has_few_values(path: Path, name: str, item: h5py.Dataset) -> bool:
         for part in (1, 2, 3):
             place = part * item.shape[longest] // 4
             planes.append(np.unique(item[(*middle[:longest], slice(place, place + 1), *middle[longest + 1 :])]))
-        values = np.unique(np.concatenate(planes))
+        return has_few_values(np.concatenate(planes))
     except Exception:  # what a damaged file makes of it is told when it is read
         return False
-    whole = bool(np.isfinite(values).all() and (values == np.trunc(values)).all())
-    return whole and 2 <= values.size <= _FEW_VALUES and values.min() >= 0 and values.max() <= _MOST_LABEL
 
 
 def _rank(name: str, group: h5py.Group, item: h5py.Dataset) -> int:

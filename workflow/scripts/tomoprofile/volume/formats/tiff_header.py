@@ -27,6 +27,7 @@ _AGREE = 0.01  # relative, of two voxel sizes of one file
 _OF_RESOLUTION = {2: 25400.0, 3: 10000.0}  # micrometres in the unit of the tag
 # Dots per inch that programs write without having measured anything.
 _DEFAULT_DPI = {1, 72, 75, 90, 96, 120, 144, 180, 220, 240, 254, 360, 720, 1440, 2540}
+_ONE = (1e3, 1e4, 25400.0)  # um: a pixel of 1 mm, 1 cm or 1 inch is what programs write that know of no size
 _MOST_PIXEL_UM = 2000.0  # for a resolution that stands alone to be believed
 
 
@@ -142,6 +143,8 @@ def _is_default(edge_um: float) -> bool:
     """Return whether a pixel is as large as those of screens and printers."""
     dpi = 25400 / edge_um
     near = round(dpi)
+    if any(math.isclose(edge_um, one, rel_tol=1e-4) for one in _ONE):
+        return True
     return edge_um > _MOST_PIXEL_UM or (
         abs(dpi - near) < 1e-3 * near and (near in _DEFAULT_DPI or (near % 50 == 0 and near <= 4800))
     )
