@@ -84,10 +84,6 @@ def threshold(tmp_path):
     return [scan(tmp_path, "a", GOOD)], {"models": {"default": {"method": "otsu"}}}
 
 
-def thin_bins(tmp_path):
-    return [scan(tmp_path, "a", GOOD, voxel_size_um="19.5")], {}
-
-
 def far_zone(tmp_path):
     return [scan(tmp_path, "a", GOOD)], {"profile": {"zones": [{"name": "bulk", "from_um": 60}]}}
 
@@ -103,8 +99,6 @@ FOUND = {
     lonely: "- labels warning: only one slice is labelled for default: none can be held out",
     too_near: "- labels error: models.default.guard_slices: all labelled slices lie within 16 slices of each other",
     threshold: "- model warning: default is a threshold, which learns from no labels",
-    thin_bins: "- profile warning: `profile.bin_um` is 5 um, less than a voxel (a has 19.5 um): bins without a voxel "
-    "stay empty. Set it to two voxels or more, as in `profile: {bin_um: 39}`",
     far_zone: "- profile warning: the zone bulk begins at 60 um and will be empty (a is 60 um long)",
 }
 

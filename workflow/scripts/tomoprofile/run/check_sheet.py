@@ -23,7 +23,7 @@ _SHOWN = 3
 
 
 def check_sheet(config: Config, scans: Sequence[Scan]) -> list[Finding]:
-    """Check folders of labels, voxel sizes, numbers of labels, bins and zones.
+    """Check folders of labels, voxel sizes, numbers of labels, and zones.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def check_sheet(config: Config, scans: Sequence[Scan]) -> list[Finding]:
         labels = {scan.sample: _label_files(scan) for scan in served}
         findings += _voxel_sizes(name, served, labels)
         findings += _enough_labels(name, config.models[name], labels)
-    return findings + _bins(config, scans)
+    return findings + _zones(config, scans)
 
 
 def _label_files(scan: Scan) -> list[LabelFile]:
@@ -128,27 +128,22 @@ def _slice(file: LabelFile) -> int:
     return file.number or 0 if file.z is None else file.z
 
 
-def _bins(config: Config, scans: Sequence[Scan]) -> list[Finding]:
-    """Compare the bins with the voxels, and zones that somebody set with the size of each scan."""
+def _zones(config: Config, scans: Sequence[Scan]) -> list[Finding]:
+    """Compare zones that somebody set with the size of each scan."""
+    empty: dict[tuple[str, float], list[Scan]] = {}
+    for scan in scans:
+        zones = config.profile_of(scan.model).zones
+        for zone in zones if isinstance(zones, tuple) else ():
+            if _longest_um(scan) <= zone.from_um:
+                empty.setdefault((zone.name, zone.from_um), []).append(scan)
     findings = []
-    bin_um = config.profile.bin_um
-    thin = [scan for scan in scans if isinstance(bin_um, float | int) and max(scan.voxel_size_um) > bin_um]
-    if thin:
-        most = max(max(scan.voxel_size_um) for scan in thin)
+    for (name, from_um), short in empty.items():
+        told = _some(f"{scan.sample} is {_longest_um(scan):g} um long" for scan in short)
         text = (
-            f"`profile.bin_um` is {bin_um:g} um, less than a voxel ({_sizes(thin)}): bins without a voxel stay empty. "
-            f"Set it to two voxels or more, as in `profile: {{bin_um: {2 * most:g}}}`"
+            f"the zone {name} begins at {from_um:g} um and will be empty ({told}). Set `profile.zones` to what the "
+            "scan shows"
         )
         findings.append(Finding("-", "profile", "warning", text))
-    for zone in config.profile.zones if "zones" in config.profile.model_fields_set else ():
-        short = [scan for scan in scans if _longest_um(scan) <= zone.from_um]
-        if short:
-            told = _some(f"{scan.sample} is {_longest_um(scan):g} um long" for scan in short)
-            text = (
-                f"the zone {zone.name} begins at {zone.from_um:g} um and will be empty ({told}). Set `profile.zones` "
-                "to what the scan shows"
-            )
-            findings.append(Finding("-", "profile", "warning", text))
     return findings
 
 
