@@ -222,8 +222,8 @@ def test_the_section_says_what_thresholds_miss(scan):
     content = section_of(folder / "baselines.parquet", "network")
     section = content.words
     wanted = (
-        "Of the 2 domains over 10 µm that the network finds near the substrate, Otsu's threshold finds 0, a threshold "
-        "with holes filled finds 2."
+        "Of the 2 domains over 10 µm that the network finds near the substrate, those cut by a side of the scan among "
+        "them, Otsu's threshold finds 0, a threshold with holes filled finds 2."
     )
     assert section["sentence"].startswith(wanted)
     assert section["pictures"][0]["title"] == "the network"
