@@ -6,6 +6,7 @@ import pytest
 import tifffile
 
 from tomoprofile.errors import InputError
+from tomoprofile.logs import once_a_kind
 from tomoprofile.volume import discover
 from tomoprofile.volume.discover import survey
 
@@ -75,6 +76,19 @@ def test_labels_that_are_named_themselves_are_taken(tmp_path):
     assert len(survey(tmp_path / "mask.tif", voxel_size_um=1.0).scans) == 1
     with pytest.raises(InputError, match=r"no scan was found.*held for labels: mask\.tif"):
         survey(tmp_path, voxel_size_um=1.0)
+
+
+def test_what_holds_for_many_files_is_said_once(tmp_path, caplog):
+    caplog.set_level("INFO")
+    for name in "abc":
+        save(tmp_path / f"{name}.nii", GREY)
+    with once_a_kind():
+        assert len(survey(tmp_path).scans) == 3
+    assert caplog.text.count("taken as millimetres") == 1
+    assert f"the same holds for 2 more files as for {tmp_path / 'a.nii'}" in caplog.text
+    caplog.clear()
+    survey(tmp_path)
+    assert caplog.text.count("taken as millimetres") >= 3, "without it, each file would say so"
 
 
 @pytest.mark.parametrize("dpi", [25.4, 2.54, 1.0])

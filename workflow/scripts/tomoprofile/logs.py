@@ -18,6 +18,7 @@ from .errors import TomoprofileError
 Item = TypeVar("Item")
 
 LOG = logging.getLogger("tomoprofile")
+SHARED = {"shared": True}  # `extra` of messages that hold for many files alike
 _FORMAT = logging.Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
 
 
@@ -27,6 +28,34 @@ def log_to_terminal(level: int = logging.INFO) -> None:
     handler.setFormatter(logging.Formatter("%(message)s"))
     LOG.addHandler(handler)
     LOG.setLevel(level)
+
+
+@contextmanager
+def once_a_kind() -> Iterator[None]:
+    """Say what many files share of the first one alone, and in the end of how many others it holds.
+
+    Only messages logged with ``extra=SHARED`` count, whose first argument is the file.
+    """
+    files: dict[str, list[str]] = {}
+
+    def is_first(record: logging.LogRecord) -> bool:
+        if not hasattr(record, "shared"):
+            return True
+        told = files.setdefault(record.msg, [])
+        name = str(record.args[0]) if isinstance(record.args, tuple) and record.args else ""
+        if name not in told:
+            told.append(name)
+            return len(told) == 1
+        return False
+
+    LOG.addFilter(is_first)
+    try:
+        yield
+    finally:
+        LOG.removeFilter(is_first)
+    for first, *others in files.values():
+        if others:
+            LOG.info("the same holds for %d more files as for %s", len(others), first)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from ..errors import ConfigError, InputError
-from ..logs import LOG
+from ..logs import LOG, once_a_kind
 from .command import Commands, add_command, add_config
 
 
@@ -45,7 +45,8 @@ def _scan(options: argparse.Namespace) -> int:
 
     earlier = EarlierSheet.read(options.out)
     aside = [*earlier.aside, *([options.labels] if options.labels else [])]
-    found = survey(options.folder, options.slice_axis, options.voxel_size_um, aside)
+    with once_a_kind():
+        found = survey(options.folder, options.slice_axis, options.voxel_size_um, aside)
     if not found.scans:
         raise InputError(*found.faults)
     scans = [

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import Fault, InputError
-from ...logs import LOG
+from ...logs import LOG, SHARED
 from .base import voxel_size_of_header
 
 MILLIMETRE = 1e3  # in micrometres
@@ -37,9 +37,8 @@ def edges_of_header(path: Path, spacing: Sequence[float], unit_um: float | None)
     found = voxel_size_of_header(path, [edge * (unit_um or MILLIMETRE) for edge in spacing])
     if unit_um is None and found:
         told = ", ".join(f"{edge:g}" for edge in spacing)
-        LOG.info(
-            "%s: the spacing (%s) has no unit in the header and is taken as millimetres, as the format says", path, told
-        )
+        text = "%s: the spacing (%s) has no unit in the header and is taken as millimetres, as the format says"
+        LOG.info(text, path, told, extra=SHARED)
     return found
 
 
