@@ -37,6 +37,7 @@ _SENTENCES = {
     "bool_parsing": _TRUTH,
     "string_type": _TEXT,
     "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
     "string_unicode": "must be text in Unicode",
     "list_type": _LIST,
     "tuple_type": _LIST,
@@ -103,7 +104,8 @@ def _where_it_belongs(root: type[BaseModel], place: Place) -> str:
     if near := nearest(name, {key for section in place.sections for key in section.model_fields}):
         return f"Did you mean `{near}`?"
     elsewhere: dict[str, str] = {}
-    for path, section in sections_below(root):
+    # What holds for all models before what holds for one.
+    for path, section in sorted(sections_below(root), key=lambda found: len(found[0])):
         for key in section.model_fields:
             elsewhere.setdefault(key, ".".join((*path, key)))
             if key == name and path and len(path) == len(above) and path[0] == above[0]:
