@@ -20,6 +20,7 @@ _PATTERNS = {
     r"^[A-Za-z][A-Za-z0-9_-]*$": "must begin with a letter (A to Z) and may hold only letters, digits, `_` and `-`",
     r"^[A-Za-z0-9][A-Za-z0-9._-]*$": "must begin with a letter (A to Z) or digit and may hold only letters, digits, "
     "`.`, `_` and `-`",
+    r"^[^\x00-\x1f<>&{}]*$": "may not hold `<`, `>`, `&`, `{`, `}` or a control character",
 }
 _WHOLE, _NUMBER = "must be a whole number", "must be a number"
 _LIST, _SECTION = "must be a list, as in `[1, 2]`", "must be a section, with `key: value` in the lines below it"
