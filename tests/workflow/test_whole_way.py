@@ -188,7 +188,7 @@ def test_snakemake_makes_its_own_report(finished):
         assert f'"{category}"' in texts
     for words in (
         "those with faults or flags first",
-        "Depth profile of scan unet",
+        "Scan unet: volume fraction",
         "Model default: what it was trained on",
     ):
         assert words in texts, "a caption"
