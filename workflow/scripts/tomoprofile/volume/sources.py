@@ -94,13 +94,15 @@ def is_companion(name: str) -> bool:
     return bool(_BESIDE.search(name.lower()))
 
 
-def slices_among(paths: Iterable[Path]) -> list[Path]:
-    """Return the files that may be slices of a folder's scan, sorted by name: TIFF, not hidden, no companions.
+def without_companions(paths: Sequence[Path]) -> Sequence[Path]:
+    """Return files without what lies beside slices; or all, where all names say so, as in a folder of flat films."""
+    return [path for path in paths if not is_companion(path.stem)] or paths
 
-    Where all names look like those of companions, as in a folder of flat films, all of them count.
-    """
+
+def slices_among(paths: Iterable[Path]) -> list[Path]:
+    """Return the files that may be slices of a folder's scan, sorted by name: TIFF, not hidden, no companions."""
     named = sorted(path for path in paths if path.name.lower().endswith(SLICE_SUFFIXES) and not is_hidden(path))
-    return [path for path in named if not is_companion(path.stem)] or named
+    return [*without_companions(named)]
 
 
 def state_of_slab(paths: Iterable[str], start: int, stop: int, slice_axis: int, record: Path, key: str) -> str:

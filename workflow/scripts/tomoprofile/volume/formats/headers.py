@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...errors import Fault, InputError
 from ...logs import LOG, SHARED
-from .base import voxel_size_of_header
+from .base import COPY_AGAIN, voxel_size_of_header
 
 MILLIMETRE = 1e3  # in micrometres
 
@@ -40,6 +40,20 @@ def edges_of_header(path: Path, spacing: Sequence[float], unit_um: float | None)
         text = "%s: the spacing (%s) has no unit in the header and is taken as millimetres, as the format says"
         LOG.info(text, path, told, extra=SHARED)
     return found
+
+
+def slices_in_each(path: Path, depth: int, files: Sequence[Path]) -> int:
+    """Return how many slices lie in each of the files of an image, all of which have the same size.
+
+    Raises
+    ------
+    InputError
+        When ``depth`` slices cannot be divided among them.
+    """
+    if not files or depth % len(files):
+        problem = f"{depth} slices cannot lie in {len(files)} files of the same size"
+        raise InputError(Fault(str(path), f"{len(files)} files", problem, COPY_AGAIN))
+    return depth // len(files)
 
 
 def file_beside(path: Path, name: str) -> Path:

@@ -19,7 +19,7 @@ from ..geometry import Geometry
 from ..grey import GreyScale
 from .base import COPY_AGAIN, Format, decoding, geometry_of_header, refuse_impossible_shape
 from .flat import FlatImage, Piece, promised_bytes
-from .headers import MILLIMETRE, edges_of_header, file_beside
+from .headers import MILLIMETRE, edges_of_header, file_beside, slices_in_each
 
 _SUFFIXES = (".mha", ".mhd")
 _MOST_HEADER = 2**20  # bytes
@@ -150,10 +150,7 @@ def _pieces(
         files = [file_beside(path, name) for name in names]
     else:
         files = [file_beside(path, named)]
-    if not files or shape[0] % len(files):
-        problem = f"{shape[0]} slices cannot lie in {len(files)} files of the same size"
-        raise InputError(Fault(str(path), f"{len(files)} files", problem, COPY_AGAIN))
-    slices = shape[0] // len(files)
+    slices = slices_in_each(path, shape[0], files)
     with decoding(path, "MetaImage"):
         skip = int(header.get("HeaderSize", "0"))
         if skip < -1:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ...errors import Fault, InputError
 from ...logs import LOG
 from ..grey import GreyScale
-from ..sources import is_companion, is_hidden
+from ..sources import is_hidden, without_companions
 from .base import Format, LazyImage, decoding, refuse_impossible_shape
 from .tiff_folder import by_number
 
@@ -112,8 +112,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _slices(folder: Path) -> list[Path]:
-    files = _files(folder)
-    return [path for path in files if not is_companion(path.stem)] or files
+    return [*without_companions(_files(folder))]
 
 
 def _datasets(folder: Path) -> list[str]:
