@@ -57,7 +57,7 @@ def check_all_but_labels(scan: Scan, segmenter: Segmenter) -> list[Finding]:
 def check_only_labels(scan: Scan, classes: Classes) -> list[Finding]:
     """Check the labels alone; a scan that went to an archive is not compared with them, and a bad one is told apart."""
     try:
-        reader = ScanReader(open_raw(scan.path, scan.format, scan.dataset), scan.slice_axis)
+        reader = GreyReader(open_raw(scan.path, scan.format, scan.dataset), scan.slice_axis)
     except InputError:
         reader = None
     return check_labels(scan, classes, reader)
