@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from browser import REQUIRED, SCREENSHOTS, BrowserError, running_browser
+from browser import REQUIRED, SCREENSHOTS, BrowserError, opened, running_browser
 
 from tomoprofile.report.page import report_sample
 
@@ -51,3 +51,11 @@ def report(scan, tmp_path_factory):
     out = tmp_path_factory.mktemp("page") / "report.html"
     report_sample(scan, "Domains against the distance from the substrate", out)
     return out
+
+
+@pytest.fixture
+def page(browser, report):
+    """The page in the browser, which must not complain until the test ends."""
+    with opened(browser, report) as found:
+        yield found.page
+        found.assert_clean()
