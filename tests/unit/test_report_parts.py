@@ -78,7 +78,9 @@ def test_the_rule_declares_every_file_that_the_page_reads():
 
 def test_an_installed_wheel_writes_pages(scan, tmp_path):
     """From the files of a wheel alone: templates, scripts and translations are part of the package."""
-    shutil.copytree(ROOT / "workflow/scripts/tomoprofile", tmp_path / "source/workflow/scripts/tomoprofile")
+    package = "workflow/scripts/tomoprofile"
+    unwanted = shutil.ignore_patterns("__pycache__")  # where other tests may be writing
+    shutil.copytree(ROOT / package, tmp_path / "source" / package, ignore=unwanted)
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, tmp_path / "source")
     build = "import sys; from hatchling.builders.wheel import WheelBuilder; print(*WheelBuilder('.').build())"
