@@ -64,10 +64,13 @@ demo: $(INSTALLED)
 	@tomoprofile compare demo/truth results/demo/phantom_A | tee demo/compared.txt
 	@grep -q "^ok" demo/compared.txt
 
+# Each process takes a file at a time; a process with torch takes about 1 GB.
+BESIDE := -n $(CORES) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 # The cluster tests mostly wait for the queue, so they run alongside the others; their output is shown afterwards.
 test: $(INSTALLED)
 	@log=$$(mktemp); pytest -m "not deep" tests/slurm > $$log 2>&1 & slurm=$$!; trap 'kill $$slurm' INT TERM; \
-	pytest -m "not gpu and not deep" --ignore tests/slurm; others=$$?; \
+	pytest $(BESIDE) -m "not gpu and not deep" --ignore tests/slurm; others=$$?; \
 	echo "The tests on a SLURM cluster, which ran at the same time:"; \
 	wait $$slurm; failed=$$?; cat $$log; rm $$log; \
 	exit $$((others || failed))

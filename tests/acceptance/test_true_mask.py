@@ -57,7 +57,7 @@ def measured_scans(folder, kind):
         profile=plain_profile(bin_um=1.0),
         models={
             "default": {"method": "unet", "classes": {"resin": 0, **CLASSES}, "measure": list(CLASSES)},
-            "otsu": {"method": "otsu"},
+            "otsu": {"method": "otsu", "profile": {"resamples": 100}},
         },
     )
     phantom = simulate(PhantomSettings.of_kind(kind, SIZE, KINDS[kind], tilt_deg=TILT_DEG))

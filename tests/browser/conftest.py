@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 
 import pytest
-from browser import REQUIRED, SCREENSHOTS, BrowserError, running_browser
+from browser import REQUIRED, SCREENSHOTS, BrowserError, opened, running_browser
 
 from tomoprofile.report.page import report_sample
 
+REMEDY = "`make test-browser` fails without Chromium, which root installs from Debian."
+
 
 @pytest.fixture(scope="session")
-def browser(request):
+def browser():
     """Chromium; without it the tests are skipped, said loudly, or fail when it was asked for."""
     try:
         context = running_browser()
@@ -19,24 +21,12 @@ def browser(request):
     except BrowserError as error:
         if os.environ.get(REQUIRED):
             pytest.fail(f"no browser: {error}")
-        request.config.stash[NO_BROWSER] = str(error)
-        pytest.skip(f"NO BROWSER: {error}")
+        pytest.skip(f"BROWSER WAS NOT TESTED\n{error}\n{REMEDY}")
     SCREENSHOTS.mkdir(exist_ok=True)
     try:
         yield started
     finally:
         context.__exit__(None, None, None)
-
-
-NO_BROWSER = pytest.StashKey[str]()
-
-
-def pytest_terminal_summary(terminalreporter, config):
-    """Say at the end what was not tested, where nobody can overlook it."""
-    error = config.stash.get(NO_BROWSER, None)
-    if error:
-        terminalreporter.section("BROWSER WAS NOT TESTED", red=True, bold=True)
-        terminalreporter.line(f"{error}\n`make test-browser` fails without Chromium, which root installs from Debian.")
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +41,11 @@ def report(scan, tmp_path_factory):
     out = tmp_path_factory.mktemp("page") / "report.html"
     report_sample(scan, "Domains against the distance from the substrate", out)
     return out
+
+
+@pytest.fixture
+def page(browser, report):
+    """The page in the browser, which must not complain until the test ends."""
+    with opened(browser, report) as found:
+        yield found.page
+        found.assert_clean()

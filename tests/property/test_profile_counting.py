@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_profile_depth import runs_of, write_runs
+from profile_scan import runs_of, write_runs
 
 from tomoprofile.domains.objects import Runs
 from tomoprofile.domains.workers import Here

@@ -9,9 +9,11 @@ import pytest
 from cluster import REQUIRED, ClusterError, running_cluster
 from cluster_project import ClusterProject, site_profiles
 
+REMEDY = "`make test-slurm` fails without a cluster; it needs root and Debian's packages."
+
 
 @pytest.fixture(scope="session")
-def cluster(request):
+def cluster():
     """The cluster; without it the tests are skipped, said loudly, or fail when it was asked for."""
     try:
         context = running_cluster()
@@ -19,25 +21,11 @@ def cluster(request):
     except ClusterError as error:
         if os.environ.get(REQUIRED):
             pytest.fail(f"no SLURM cluster: {error}")
-        request.config.stash[NO_CLUSTER] = str(error)
-        pytest.skip(f"NO SLURM CLUSTER: {error}")
+        pytest.skip(f"SLURM WAS NOT TESTED\n{error}\n{REMEDY}")
     try:
         yield started
     finally:
         context.__exit__(None, None, None)
-
-
-NO_CLUSTER = pytest.StashKey[str]()
-
-
-def pytest_terminal_summary(terminalreporter, config):
-    """Say at the end what was not tested, where nobody can overlook it."""
-    error = config.stash.get(NO_CLUSTER, None)
-    if error:
-        terminalreporter.section("SLURM WAS NOT TESTED", red=True, bold=True)
-        terminalreporter.line(
-            f"{error}\n`make test-slurm` fails without a cluster; it needs root and Debian's packages."
-        )
 
 
 @pytest.fixture(scope="session")

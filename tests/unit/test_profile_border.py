@@ -6,7 +6,7 @@ The truth needs no code of ours: as many domains as voxels, wherever in its voxe
 import numpy as np
 import pandas as pd
 import pytest
-from test_profile_depth import inputs_in, tables_in, write_runs
+from profile_scan import inputs_in, tables_in, write_runs
 
 from benchmarks.coverage import profile_of, realise
 from tomoprofile.config_profile import Circle

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from test_profile_depth import ONE_ZONE
+from profile_scan import ONE_ZONE
 
 from tomoprofile.config_profile import ProfileConfig
 from tomoprofile.domains.measures import nearest

@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from model_facts import measured, model_facts, scores, write_bundle
+from page_parser import Page, written
 from report_scan import write_mask, write_threshold
-from test_report_page import Page, written
 
 from tomoprofile.errors import InputError
 from tomoprofile.layout import Layout

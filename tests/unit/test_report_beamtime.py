@@ -8,8 +8,8 @@ from urllib.parse import unquote
 
 import pandas as pd
 import pytest
+from page_parser import Page
 from report_scan import KINDS, scan_row
-from test_report_page import Page
 
 from tomoprofile.errors import InputError
 from tomoprofile.layout import Layout, ScanLayout

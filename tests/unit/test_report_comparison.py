@@ -7,9 +7,9 @@ import shutil
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from page_parser import Page
 from report_scan import write_threshold
 from test_report_beamtime import copy_of, entry
-from test_report_page import Page
 
 from tomoprofile.layout import ScanLayout
 from tomoprofile.report.beamtime import report_beamtime

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tifffile
 from domains_scan import write_store
+from page_parser import written
 from report_scan import EDGE
 from test_report_overlays import draw
-from test_report_page import written
 
 from tomoprofile.config import read_config
 from tomoprofile.report import triplets

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from profile_scan import inputs_in, runs_of, table_of, tables_in, write_runs
 from scipy.ndimage import label
-from test_profile_depth import inputs_in, runs_of, table_of, tables_in, write_runs
 from test_substrate_interface import store_of
 
 from tomoprofile.config_profile import Circle

@@ -7,8 +7,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from domains_scan import PLANE, measure, write_store
+from profile_scan import inputs_in, tables_in
 from report_scan import EDGE, LEVELS, scan_row
-from test_profile_depth import inputs_in, tables_in
 
 from tomoprofile.cells import parse_interface
 from tomoprofile.config import ThresholdConfig

@@ -1,6 +1,7 @@
 """Run the real workflow on small real inputs."""
 
 import pytest
+from made_once import made_once
 from project import Project
 from whole_way import run_once
 
@@ -14,6 +15,4 @@ def project(tmp_path_factory) -> Project:
 @pytest.fixture(scope="session")
 def whole_way(tmp_path_factory) -> Project:
     """A project in which everything was run once; tests leave it as finished as they find it."""
-    made = Project(tmp_path_factory.mktemp("whole_way"))
-    run_once(made)
-    return made
+    return Project(made_once(tmp_path_factory, "whole_way", lambda folder: run_once(Project(folder))))
