@@ -1,10 +1,11 @@
 """Conversion of raw scans: our slabs beside zarr-python's own copy, in time and memory.
 
-`make bench-conversion` writes docs/benchmarks/conversion.{json,md}. Scans in a BigTIFF and in an HDF5 file are copied
-into OME-Zarr stores of the same layout and codecs, in turns and each time in a fresh process: by `convert_slab`, which
-also looks for slices of one value, NaN and damage and makes a digest, and by `zarr.create_array` with one assignment
-per shard. The dense scan is simulated grey values of 16 bits; the sparse one has 8 bits and is a hole in its file but
-for a hundredth of its slices, so that hardly anything is compressed and hardly any disk is needed.
+`make bench-conversion` writes docs/benchmarks/conversion.{json,md}; each turn is kept, so remove them to begin anew.
+Scans in a BigTIFF and in an HDF5 file are copied into OME-Zarr stores of the same layout and codecs, in turns and each
+time in a fresh process: by `convert_slab`, which also looks for slices of one value, NaN and damage and makes a digest,
+and by `zarr.create_array` with one assignment per shard. The dense scan is simulated grey values of 16 bits; the sparse
+one has 8 bits and is a hole in its file but for a hundredth of its slices: hardly anything is compressed, hardly any
+disk is needed.
 """
 
 from __future__ import annotations
@@ -31,13 +32,14 @@ import zarr
 from tomoprofile.files import whole_file
 from tomoprofile.samples import Scan
 from tomoprofile.volume.convert import convert_slab
+from tomoprofile.volume.formats import hdf5_probe
 from tomoprofile.volume.store import CHUNK, CHUNK_SLICES, GREY_COMPRESSOR, lay_out_store
 
 PAGE = Path(__file__).parents[1] / "docs/benchmarks/conversion.md"
 SHARD = 64  # slices, as is the default
 GOAL = 1.3
 FORMS = {"tiff_stack": "BigTIFF", "hdf5": "HDF5"}
-DENSE, SPARSE = (1024, 1024, 1024), (960, 2048, 2048)
+SCANS = {"dense": (512, 1024, 1024), "sparse": (960, 2048, 2048)}
 WRITTEN = 96  # one slice in so many of a sparse scan
 
 
@@ -122,11 +124,18 @@ def one(request: dict[str, Any]) -> dict[str, float]:
     path, form, shape = Path(request["path"]), request["form"], tuple(request["shape"])
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     held = memory_mb("VmHWM")
-    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
+    start, before = time.perf_counter(), cpu_seconds()
     WAYS[request["way"]](path, form, shape, request["dtype"])
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"seconds": time.perf_counter() - start, "cpu_seconds": cpu, "peak_mb": memory_mb("VmHWM") - held}
+    seconds = time.perf_counter() - start
+    for helper in hdf5_probe._HELPERS:  # the process that opens HDF5 files first counts, too, once it has ended
+        helper.process.communicate()
+    return {"seconds": seconds, "cpu_seconds": cpu_seconds() - before, "peak_mb": memory_mb("VmHWM") - held}
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of this process and of those that it started and that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def memory_mb(name: str) -> float:
@@ -142,26 +151,44 @@ def measure(request: dict[str, Any]) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def compare(folder: Path, what: str, shape: tuple[int, int, int], repeats: int) -> dict[str, Any]:
-    """Return the figures of both ways for both formats, measured in turns."""
+def compare(folder: Path, what: str, shape: tuple[int, int, int], repeats: int, figures: Path) -> None:
+    """Add turns of both ways for both formats to the figures, until there are so many of each."""
     dtype = {"dense": write_dense, "sparse": write_sparse}[what](folder, shape)
-    rows = []
+    shard_mb = SHARD * shape[1] * shape[2] * np.dtype(dtype).itemsize / 2**20
+    facts = {"shape": list(shape), "dtype": dtype, "shard_mb": shard_mb}
     for form, name in FORMS.items():
         path = folder / ("raw.h5" if form == "hdf5" else "raw.tif")
         request = {"path": str(path), "form": form, "shape": shape, "dtype": dtype}
-        runs: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
-        for _ in range(repeats):
-            for way, figures in runs.items():
-                shutil.rmtree(folder / ("ours.ome.zarr" if way == "ours" else "zarr.zarr"), ignore_errors=True)
-                figures.append(measure(request | {"way": way}))
-                print(name, way, figures[-1], flush=True)
-        rows.append({"format": name, "files": same(folder), "runs": runs})
-    shard_mb = SHARD * shape[1] * shape[2] * np.dtype(dtype).itemsize / 2**20
-    return {"shape": shape, "dtype": dtype, "shard_mb": shard_mb, "repeats": repeats, "formats": rows}
+        while True:
+            found = read(figures)
+            scan = found.setdefault(what, {**facts, "turns": {}})
+            if {key: scan[key] for key in facts} != facts:
+                raise SystemExit(f"{figures} holds another {what} scan: remove it to begin anew")
+            turns = scan["turns"].setdefault(name, [])
+            if len(turns) >= repeats:
+                break
+            for stale in ("ours.ome.zarr", "zarr.zarr"):
+                shutil.rmtree(folder / stale, ignore_errors=True)
+            turns.append({way: measure(request | {"way": way}) for way in WAYS})
+            same(folder)
+            print(name, turns[-1], flush=True)
+            found["machine"] = {
+                "cores": len(os.sched_getaffinity(0)),
+                "processor": platform.machine(),
+                "python": platform.python_version(),
+                "zarr": zarr.__version__,
+            }
+            with whole_file(figures) as partial:
+                partial.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def same(folder: Path) -> int:
-    """Check that both ways wrote the same shards with the same voxels; return how many."""
+def read(figures: Path) -> dict[str, Any]:
+    """Return what was found so far."""
+    return json.loads(figures.read_text()) if figures.exists() else {}
+
+
+def same(folder: Path) -> None:
+    """Check that both ways wrote the same shards with the same voxels."""
     mine, other = folder / "ours.ome.zarr/0", folder / "zarr.zarr"
     shards = [{int(file.parts[-3]) for file in array.glob("c/*/0/0")} for array in (mine, other)]
     assert shards[0] == shards[1]
@@ -169,7 +196,6 @@ def same(folder: Path) -> int:
     for number in shards[0]:
         first, second = (array[number * SHARD : (number + 1) * SHARD] for array in arrays)
         assert np.array_equal(first, second)
-    return len(shards[0])
 
 
 def spread(values: list[float], digits: int) -> str:
@@ -182,21 +208,22 @@ def table(found: dict[str, Any]) -> list[str]:
     """Return the lines of one scan."""
     slices, rows, columns = found["shape"]
     voxels = slices * rows * columns / 1e9
+    least = min(map(len, found["turns"].values()))
     lines = [
         f"{slices} x {rows} x {columns} voxels ({voxels:.2f} gigavoxels) of {found['dtype']}; a shard is "
-        f"{found['shard_mb']:.0f} MB. {found['repeats']} turns.",
+        f"{found['shard_mb']:.0f} MB. Turns: {least}.",
         "",
         "| format | way | CPU s | times faster, CPU | wall s | times faster, wall | peak memory, MB |",
         "|---|---|---|---|---|---|---|",
     ]
-    for row in found["formats"]:
-        for way, runs in row["runs"].items():
+    for name, turns in found["turns"].items():
+        for way in WAYS:
             cells = []
             for key in ("cpu_seconds", "seconds"):
-                ratios = [b[key] / a[key] for a, b in zip(row["runs"]["ours"], row["runs"]["zarr"], strict=True)]
-                cells += [spread([run[key] for run in runs], 2), spread(ratios, 2) if way == "ours" else ""]
-            peak = spread([run["peak_mb"] for run in runs], 0)
-            lines.append(f"| {row['format']} | {way} | {' | '.join(cells)} | {peak} |")
+                ratios = [turn["zarr"][key] / turn["ours"][key] for turn in turns]
+                cells += [spread([turn[way][key] for turn in turns], 2), spread(ratios, 2) if way == "ours" else ""]
+            peak = spread([turn[way]["peak_mb"] for turn in turns], 0)
+            lines.append(f"| {name} | {way} | {' | '.join(cells)} | {peak} |")
     return lines
 
 
@@ -215,7 +242,7 @@ def page(found: dict[str, Any]) -> str:
         "time, so that CPU time is the surer measure. Memory is the peak beyond the imports; with zarr-python's copy "
         "of a BigTIFF it includes the pages of the mapped file.",
     ]
-    for what in ("dense", "sparse"):
+    for what in SCANS:
         if what in found:
             lines += ["", f"## A {what} scan", "", *table(found[what])]
     return "\n".join(lines) + "\n"
@@ -224,9 +251,9 @@ def page(found: dict[str, Any]) -> str:
 def main() -> None:
     """Measure and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", help="dense, sparse (default: both); what was found of the other stays")
-    parser.add_argument("--shrink", type=int, default=1, help="leave out so much of each edge (for a try)")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("scans", nargs="*", help="dense, sparse (default: both)")
+    parser.add_argument("--shrink", type=int, default=1, help="divide each edge by this (for a try)")
+    parser.add_argument("--repeats", type=int, default=5, help="turns; those that are in the figures count")
     parser.add_argument("--folder", type=Path, help="where the scans are written (default: the folder for such files)")
     parser.add_argument("--out", type=Path, default=PAGE, help="the page; its figures go beside it as JSON")
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -235,22 +262,13 @@ def main() -> None:
         print(json.dumps(one(json.loads(options.one))))
         return
     figures = options.out.with_suffix(".json")
-    found: dict[str, Any] = json.loads(figures.read_text()) if figures.exists() else {}
-    for what in options.parts or ("dense", "sparse"):
-        z, y, x = (n // options.shrink for n in {"dense": DENSE, "sparse": SPARSE}[what])
+    for what in options.scans or SCANS:
+        z, y, x = (n // options.shrink for n in SCANS[what])
         with tempfile.TemporaryDirectory(dir=options.folder) as name:
-            found[what] = compare(Path(name), what, (z, y, x), options.repeats)
-    found["machine"] = {
-        "cores": len(os.sched_getaffinity(0)),
-        "processor": platform.machine(),
-        "python": platform.python_version(),
-        "zarr": zarr.__version__,
-    }
-    with whole_file(figures) as partial:
-        partial.write_text(json.dumps(found, indent=1) + "\n")
+            compare(Path(name), what, (z, y, x), options.repeats, figures)
     with whole_file(options.out) as partial:
-        partial.write_text(page(found))
-    print(page(found))
+        partial.write_text(page(read(figures)))
+    print(options.out.read_text())
 
 
 if __name__ == "__main__":
