@@ -60,6 +60,10 @@ class RawScan(Protocol):
         """Return the part ``[start, stop)`` along ``axis``, axes in file order."""
         ...
 
+    def step(self, axis: int) -> int:
+        """Return how many layers along ``axis`` are decoded together: parts of them cost as much as the whole."""
+        ...
+
     def place(self, index: int) -> str:
         """Return where the part with that index along the first axis is, for messages."""
         ...
@@ -254,6 +258,10 @@ class LazyImage:
     def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
         """Return the part ``[start, stop)`` along ``axis`` of (z, y, x)."""
         raise NotImplementedError
+
+    def step(self, axis: int) -> int:
+        """Return how many layers along ``axis`` are decoded together: slices one by one, across them all."""
+        return 1 if axis == 0 else self.shape[axis]
 
     def place(self, index: int) -> str:
         """Return where the part with that index along the first axis is, for messages."""

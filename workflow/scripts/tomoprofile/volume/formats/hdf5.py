@@ -55,6 +55,7 @@ class HDF5Dataset(ChunkedImage):
             refuse_foreign_sources(path, item)
             _refuse_unknown_filters(path, item)
             with decoding(path, "HDF5"):
+                self._chunk = self._axes.pick(item.chunks) if item.chunks else None
                 edges = edges_of(path, item, group, self._axes)
                 unit = text_of_header(item.attrs.get("units", ""))
                 self.dtype: np.dtype[Any] = item.dtype.newbyteorder("=")
@@ -65,12 +66,16 @@ class HDF5Dataset(ChunkedImage):
         self.voxel_size_um = voxel_size_of_header(path, edges) if edges else None
         self.grey = GreyScale(1.0, 0.0, unit) if unit else None
 
+    def step(self, axis: int) -> int:
+        """Return how many layers along ``axis`` are in a chunk."""
+        return self._chunk[axis] if self._chunk else super().step(axis)
+
     @cached_property
     def _missing(self) -> tuple[list[Fault], list[str]]:
         stored: dict[tuple[int, int, int], int] = {}
         with _open(self.path) as file, decoding(self.path, "HDF5", "the list of chunks"):
             item = file[self.dataset]
-            edges, fill = self._axes.pick(item.chunks) if item.chunks else None, item.fillvalue
+            edges, fill = self._chunk, item.fillvalue
             refuse_impossible_shape(f"{self.path}: chunks", edges or ())
             given = (
                 sum(int(part.vspace.get_select_npoints()) for part in item.virtual_sources()) if item.is_virtual else 0

@@ -57,6 +57,13 @@ class TIFFStack(LazyImage):
                 out[at : at + inside.stop - inside.start] = self._grey(page, number, inside)[:, *part]
         return out
 
+    def step(self, axis: int) -> int:
+        """Return how many layers along ``axis`` are decoded together: those of a tile in volumetric pages."""
+        key = self._slices.pages[0].keyframe
+        if axis or self._offsets is not None or self._slices.pixels.planes == 1 or not key.is_tiled:
+            return super().step(axis)
+        return max(1, int(key.tiledepth))
+
     def _edges(self, part: tuple[slice, ...]) -> tuple[int, ...]:
         return tuple(len(range(*one.indices(n))) for one, n in zip(part, self.shape[1:], strict=True))
 

@@ -47,6 +47,10 @@ class ZarrImage(ChunkedImage):
         self.shape: tuple[int, int, int] = self._axes.pick(shape)
         self.voxel_size_um = voxel_size_of_header(path, self._axes.pick(found.edges_um)) if found.edges_um else None
 
+    def step(self, axis: int) -> int:
+        """Return how many layers along ``axis`` are in a chunk."""
+        return self._axes.pick(tuple(self._array.chunks))[axis]
+
     @cached_property
     def _missing(self) -> tuple[list[Fault], list[str]]:
         with decoding(self.path, "Zarr", "the list of chunks"):
