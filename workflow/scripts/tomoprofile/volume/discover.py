@@ -16,9 +16,10 @@ from ..names import unused_name
 from ..samples import Scan
 from ..texts import has_control
 from ..validation import sentence
+from .companions import words_of
 from .formats import OF_SCANS, format_of, listed
 from .formats.base import RawScan, decoding
-from .formats.labelled import LABELLED, are_labels, words_of
+from .formats.labelled import LABELLED, are_labels
 from .grey import GreyScale
 from .readers import ScanReader, open_raw, peeked
 from .tree import Tree, is_note, kind_of, names_of, said_once

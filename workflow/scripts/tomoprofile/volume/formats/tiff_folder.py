@@ -14,6 +14,7 @@ from ...errors import Fault, InputError
 from ...logs import LOG
 from ..sources import is_hidden, slice_numbers, slices_among
 from .base import Format, LazyImage, decoding, refuse_impossible_shape
+from .ome_companion import described_slices, ome_xml
 from .tiff import is_named_tiff, open_tiff, truncation
 from .tiff_header import header_of
 from .tiff_layout import full_pages
@@ -169,11 +170,15 @@ def _as_described(tif: tifffile.TiffFile, files: list[Path]) -> list[Path]:
     InputError
         When it names slices that are not there.
     """
-    if not tif.is_ome:
+    text = ome_xml(tif, files[0])
+    if not text:
         return files
     with decoding(files[0], "TIFF"):
-        pages = list(tif.series[0].pages) if tif.series else []
-        named = [Path(page.parent.filehandle.path).name if page else "" for page in pages]
+        if text == tif.pages[0].description:
+            pages = list(tif.series[0].pages) if tif.series else []
+            named = [Path(page.parent.filehandle.path).name if page else "" for page in pages]
+        else:  # in another file, which tifffile does not read
+            named = described_slices(text, _page(tif, files[0]).shaped[2:4], files[0]) or []
     if len(named) < 2:
         return files
     by_name = {file.name: file for file in files}
