@@ -107,7 +107,7 @@ def test_a_shift_is_found_where_corners_were_not_reconstructed(small, value, shi
         return slice_offset(lambda start, stop: grey[start:stop], len(grey), masks)[0]
 
     assert offset() == -shift
-    monkeypatch.setattr(alignment, "outside_of", lambda middle: None)
+    monkeypatch.setattr(alignment, "outside_of", lambda _: None)
     grey = np.nan_to_num(grey)
     assert offset() == 0, "with the corners, which are alike in all slices, nothing would be told"
 

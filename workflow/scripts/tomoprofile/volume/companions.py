@@ -21,6 +21,7 @@ _PICTURES = (
 PROJECTIONS, REFERENCES, PICTURES = (frozenset(words.split()) for words in (_PROJECTIONS, _REFERENCES, _PICTURES))
 # Beside slices they are references; alone they may be a sample that others are compared with.
 _BESIDE = {"ref", "refs", "refhst", "reference", "references", "darkend", "gain", "background"}
+_COMPANIONS = PROJECTIONS | REFERENCES | PICTURES | _BESIDE
 # Words that add nothing to the name of a folder of projections or references: `raw_projections`, `dark_before`.
 _NEUTRAL = {*"raw tomo field fields image images data before after pre post start end tif tiff edf".split()}  # noqa: SIM905
 _PICTURED = ("thumb", "preview", "overview", "screenshot", "snapshot")
@@ -33,7 +34,7 @@ def words_of(name: str) -> set[str]:
 
 def is_companion(name: str) -> bool:
     """Return whether a word in the name of a file says that it lies beside the slices of a scan and is none of them."""
-    return bool(words_of(name) & (PROJECTIONS | REFERENCES | PICTURES | _BESIDE))
+    return bool(words_of(name) & _COMPANIONS)
 
 
 def is_companion_folder(name: str) -> bool:
@@ -51,5 +52,10 @@ def is_small_picture(name: str) -> bool:
 
 
 def without_companions(paths: Sequence[Path]) -> Sequence[Path]:
-    """Return files without what lies beside slices; or all, where all names say so, as in a folder of flat films."""
-    return [path for path in paths if not is_companion(path.stem)] or paths
+    """Return files without what lies beside slices; or all, where the same word in all names says so: flat films.
+
+    Where several words do, as in a folder of flat and dark fields, there is no slice among them.
+    """
+    slices = [path for path in paths if not is_companion(path.stem)]
+    words = [words_of(path.stem) & _COMPANIONS for path in paths]
+    return paths if not slices and words and set.intersection(*words) else slices

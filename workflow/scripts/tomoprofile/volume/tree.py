@@ -78,6 +78,8 @@ class Tree:
         """Return why something is no scan whatever it holds, or nothing."""
         if os.path.realpath(path) in self._aside:
             return "labels or masks"
+        if path.is_symlink() and self._is_seen(path):
+            return "links to what lies here, too"
         if is_folder and is_companion_folder(path.name):
             return "named as projections, references or small pictures"
         if is_folder and any((path / record).is_file() for record in _records_of_results()):
@@ -86,10 +88,16 @@ class Tree:
             return "small pictures by their names"
         return ""
 
+    def _is_seen(self, link: Path) -> bool:
+        """Return whether a link names something visible in the folder, which is found there."""
+        inside = os.path.relpath(os.path.realpath(link), os.path.realpath(self.folder))
+        parts = Path(inside).parts
+        return bool(parts) and not any(part.startswith(".") for part in parts)
+
 
 def is_zarr(path: Path) -> bool:
     """Return whether a folder is a Zarr store, by its name or its metadata."""
-    return path.name.lower().endswith(".zarr") or any(
+    return path.name.lower().endswith((".zarr", ".n5")) or any(
         (path / mark).is_file() for mark in ("zarr.json", ".zgroup", ".zarray")
     )
 

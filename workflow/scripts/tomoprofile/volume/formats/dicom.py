@@ -94,7 +94,7 @@ class DICOMSeries(LazyImage):
             # Spacing of rows comes first, and is that along y.
             axes = np.stack([x * kind.spacing[1], y * kind.spacing[0], step], axis=1)
             origin = order.slices[0].position
-            self.geometry = geometry_of_header(path, lambda: Geometry.from_lps(origin, axes, (1, 1, 1)))
+            self.geometry = geometry_of_header(path, lambda: Geometry.from_lps(origin, axes, (1, 1, 1)), told=True)
 
     def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
         """Return the part ``[start, stop)`` along ``axis`` of (z, y, x)."""

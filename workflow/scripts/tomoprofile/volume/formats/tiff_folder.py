@@ -18,7 +18,7 @@ from .ome_companion import described_slices, ome_xml
 from .tiff import is_named_tiff, open_tiff, truncation
 from .tiff_header import header_of
 from .tiff_layout import full_pages
-from .tiff_pixels import Pixels, pixels_of
+from .tiff_pixels import Pixels, losses_of, pixels_of
 
 _FAULTS_SHOWN = 5
 
@@ -82,6 +82,7 @@ class TIFFFolder(LazyImage):
             self.shape: tuple[int, int, int] = (len(self.files), *self._pixels.size)
             refuse_impossible_shape(self.files[0], self.shape)
             page = _page(first, self.files[0])
+            self._doubts = losses_of(page)
             self.voxel_size_um, self.grey = header_of(first, self.files[0], page, len(self.files))
             self.files = _as_described(first, self.files)
         self.stored_bytes = self.files[0].stat().st_size * len(self.files)
@@ -99,6 +100,10 @@ class TIFFFolder(LazyImage):
             image = self._read_slice(file)
             parts.append(image if axis == 0 else image[window])
         return np.stack(parts)
+
+    def doubts(self) -> list[str]:
+        """Return that values were changed by compression, where they were."""
+        return self._doubts
 
     def place(self, index: int) -> str:
         """Return the file of a slice."""
