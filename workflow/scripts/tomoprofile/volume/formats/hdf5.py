@@ -23,7 +23,7 @@ from .chunks import ChunkedImage, Chunks, missing_chunks
 from .hdf5_axes import axis_names, edges_of
 from .hdf5_choice import PROJECTIONS, Candidate, candidates, refusal, scans_among
 from .hdf5_probe import require_openable
-from .hdf5_sources import lost_link, refuse_foreign_sources, source_files
+from .hdf5_sources import lost_link, lost_links, refuse_foreign_sources, source_files
 
 _SUFFIXES = (".h5", ".hdf5", ".hdf", ".nx", ".nxs")
 _MARK = b"\x89HDF\r\n\x1a\n"
@@ -112,6 +112,24 @@ def _parts(path: Path) -> list[Path]:
     return sorted(files | set(near.values()))
 
 
+def _datasets(path: Path) -> list[str]:
+    """Return the datasets that may be the scan.
+
+    Raises
+    ------
+    InputError
+        When there are projections alone, or links to files that are not there and nothing else.
+    """
+    found = _found(path)
+    images = scans_among(path, found)
+    if not found:
+        with _open(path) as file, decoding(path, "HDF5"):
+            lost = lost_links(path, file)
+        if lost:
+            raise InputError(*lost[:_CHOICES_SHOWN])
+    return images
+
+
 def _only_dataset(path: Path) -> str:
     found = _found(path)
     if len(found) == 1 and found[0].what != PROJECTIONS:
@@ -162,6 +180,6 @@ FORMAT = Format(
     signature=lambda head: any(head.startswith(_MARK, start) for start in _STARTS),
     open=HDF5Dataset,
     named_datasets=True,
-    datasets=lambda path: scans_among(path, _found(path)),
+    datasets=_datasets,
     files=_parts,
 )

@@ -18,6 +18,7 @@ from .base import COPY_AGAIN, Format, LazyImage, decoding, refuse_impossible_sha
 from .tiff import broken_chain, is_named_tiff, open_tiff, truncation
 from .tiff_header import header_of
 from .tiff_layout import Slices, full_pages, shaped_shape, slices_of
+from .tiff_pixels import losses_of
 
 
 class TIFFStack(LazyImage):
@@ -104,6 +105,10 @@ class TIFFStack(LazyImage):
         """Return file and page of a slice."""
         page = self._slices.pages[min(index // self._slices.pixels.planes, len(self._slices.pages) - 1)]
         return f"{self.path.parent / Path(page.parent.filehandle.path).name} slice {index} (page {page.index + 1})"
+
+    def doubts(self) -> list[str]:
+        """Return that values were changed by compression, where they were."""
+        return losses_of(self._slices.pages[0].keyframe)
 
     def damage(self) -> list[Fault]:
         """Check that all strips lie inside their files, and that no page is missing at the end."""
