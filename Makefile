@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 DEMO := snakemake --configfile config/demo/config.yaml --cores $(CORES)
 
-.PHONY: help env demo docs test test-deep test-slurm test-browser test-gpu lint format schema changes bench bench-objects bench-accuracy bench-segmentation bench-profile bench-coverage bench-demo acceptance clean
+.PHONY: help env demo docs test test-deep test-slurm test-browser test-gpu lint format schema changes bench bench-objects bench-accuracy bench-segmentation bench-profile bench-conversion bench-coverage bench-demo acceptance clean
 
 help:
 	@echo "make demo      simulate a scan, run every stage, compare the result with the truth (about 5 minutes)"
@@ -28,10 +28,11 @@ help:
 	@echo "make lint      ruff, snakefmt and snakemake --lint"
 	@echo "make schema    write the configuration schema and the tables of config/README.md and docs/outputs.md"
 	@echo "make changes   write docs/changes.md: what is done again after which change"
-	@echo "make bench     benchmarks of scale, inference, report and conversion"
+	@echo "make bench     benchmarks of scale, inference and report"
 	@echo "make bench-demo  the demo with ten seeds (docs/benchmarks/demo.md): resumable, an hour"
 	@echo "make bench-objects  labels and measures compared with cc3d, SimpleITK, scikit-image, PoreSpy: resumable, an hour"
 	@echo "make bench-accuracy  errors of every measure against analytic shapes (docs/accuracy.md): about half an hour"
+	@echo "make bench-conversion  time and memory of the conversion, beside zarr-python's own copy: a quarter of an hour"
 	@echo "make bench-profile  time and memory of the profile by size and depth: a few minutes"
 	@echo "make bench-coverage  how often intervals contain the truth (docs/benchmarks/coverage.md): about half an hour"
 	@echo "make bench-segmentation  segmentation with few labels and few steps: resumable, hours (benchmarks/segmentation)"
@@ -121,7 +122,6 @@ bench: $(INSTALLED)
 	python benchmarks/scale.py
 	python benchmarks/inference.py
 	python -m benchmarks.report
-	python -m benchmarks.conversion
 
 # Finished seeds are kept in the folder build/demo_seeds, which git ignores.
 bench-demo: $(INSTALLED)
@@ -150,6 +150,9 @@ bench-segmentation: $(INSTALLED)
 
 bench-profile: $(INSTALLED)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m benchmarks.profile
+
+bench-conversion: $(INSTALLED)
+	python -m benchmarks.conversion
 
 bench-coverage: $(INSTALLED)
 	python -m benchmarks.coverage

@@ -6,6 +6,7 @@ from tomoprofile.labels import alignment
 from tomoprofile.labels.alignment import slice_offset
 from tomoprofile.labels.classes import IGNORE
 from tomoprofile.phantom.scan import PhantomSettings, simulate
+from tomoprofile.volume.circle import outside_of
 
 SLICES = (21, 64, 106)
 
@@ -88,3 +89,34 @@ def test_bands_tell_more_than_inside_and_outside(phantom, monkeypatch):
     monkeypatch.setattr(alignment, "_bands", lambda distance: (distance > 0).astype(np.intp))
     _, mutant = ask(phantom)
     assert mutant.explained[0] < 0.85 * evidence.explained[0]
+
+
+@pytest.fixture(scope="module")
+def small():
+    return simulate(PhantomSettings.of_kind("A", size=(64, 128, 128), seed=1))
+
+
+@pytest.mark.parametrize("value", [2.0, np.nan])
+@pytest.mark.parametrize("shift", [-1, 0, 1])
+def test_a_shift_is_found_where_corners_were_not_reconstructed(small, value, shift, monkeypatch):
+    y, x = np.indices(small.grey.shape[1:]) - 63.5
+    grey = np.where(np.hypot(y, x) > 64, np.float32(value), small.grey)
+    masks = {z: (small.labels[z - shift] == 1).astype(np.uint8) for z in (10, 32, 54)}
+
+    def offset():
+        return slice_offset(lambda start, stop: grey[start:stop], len(grey), masks)[0]
+
+    assert offset() == -shift
+    monkeypatch.setattr(alignment, "outside_of", lambda _: None)
+    grey = np.nan_to_num(grey)
+    assert offset() == 0, "with the corners, which are alike in all slices, nothing would be told"
+
+
+def test_the_circle_is_that_which_the_middle_slice_shows():
+    y, x = np.indices((40, 60)) - np.array([19.5, 29.5])[:, None, None]
+    grey = np.random.default_rng(0).normal(size=(40, 60))
+    assert outside_of(grey) is None
+    for value in (0, np.nan):
+        outside = outside_of(np.where(np.hypot(y, x) > 15, value, grey))
+        assert (outside == (np.hypot(y, x) > 15)).mean() > 0.98
+    assert outside_of(np.zeros((40, 60))) is None, "a slice without anything shows no circle"

@@ -1,5 +1,7 @@
 """Grey values of every type, stored exactly or refused; what lies outside the reconstruction; slices that are lost."""
 
+import re
+
 import h5py
 import numpy as np
 import pytest
@@ -192,6 +194,27 @@ def test_air_and_padding_are_told_and_not_refused(tmp_path, slab, caplog):
     image[6] = 0
     assert np.array_equal(converted(tmp_path, image, slab=slab), image)
     assert "slice 6 holds one value, 0" in caplog.text
+
+
+def test_padding_is_told_once_however_it_is_read(tmp_path, caplog):
+    image = grey("uint16", (60, 40, 36))
+    image[:35] = 0
+    image[50:] = 0
+    assert np.array_equal(converted(tmp_path, image, slab=60), image)
+    told = [record.getMessage() for record in caplog.records if "one value" in record.getMessage()]
+    assert [re.search(r"\d+ slices from \d+ to \d+", text)[0] for text in told] == [
+        "35 slices from 0 to 34",
+        "10 slices from 50 to 59",
+    ]
+
+
+def test_what_lies_before_padding_is_not_read_again_for_each_part(tmp_path, monkeypatch):
+    image = grey("uint16", (60, 40, 36))
+    image[20:] = 0
+    read, asked = GreyReader.read, []
+    monkeypatch.setattr(GreyReader, "read", lambda self, a, b: asked.append((a, b)) or read(self, a, b))
+    converted(tmp_path, image, slab=60)
+    assert len(asked) < 4 + 1 + blanks._PROBES + 2
 
 
 def test_slices_with_content_are_passed_without_a_word(tmp_path, caplog):

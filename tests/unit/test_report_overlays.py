@@ -211,6 +211,16 @@ def test_objects_that_were_dropped_are_not_drawn(scan):
     assert 0 < lines.count("M") == len(before) - 1
 
 
+def test_an_outline_that_a_coarse_picture_makes_a_point_is_a_path_all_the_same():
+    """A path of a start and nothing else is an error in every browser."""
+    probability = np.zeros((900, 900), "uint8")
+    probability[400, 500] = probability[100:120, 100:120] = 255
+    cut = Cut(0, 0, 0.5, (1.0, 1.0), probability, probability, np.ones(probability.shape))
+    path, _, hidden = draw_contours(cut, 0.5, None, Detail(pixels=100))
+    assert hidden == 0
+    assert re.fullmatch(r"(M\d+ \d+l-?\d+ -?\d+( -?\d+ -?\d+)*z){2}", path)
+
+
 def test_scale_bar_is_a_round_length_that_fits():
     for width in (0.7, 13.0, 64.0, 1024.0, 99999.0):
         bar = scale_bar_um(width)

@@ -6,6 +6,7 @@ Standard library only: the Snakefile imports this.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -65,6 +66,8 @@ def read_sheet(path: Path, known: Collection[str]) -> Sheet:
         When it cannot be read as text.
     """
     lines = [(n, line) for n, line in enumerate(lines_of(_text(path)), 1) if line.strip()]
+    if lines and re.fullmatch(r"sep=.\s*", lines[0][1]):  # by which Excel knows the separator
+        del lines[0]
     first = next((line for _, line in lines if not _is_comment(line)), "")
     separator = max(_SEPARATORS, key=lambda mark: len({*_names(first, mark)} & {*known}))
     header, rows, faults = None, [], []

@@ -37,8 +37,9 @@ def _serve(scan: FinishedScan) -> None:
     with StoreServer(shown_stores(scan)) as server:
         print(neuroglancer_link(scan, server.url), flush=True)
         LOG.info(
-            "Open this link in Chrome, Edge or Firefox. The page comes from the web, the data stay on this computer. "
-            "Ctrl+C ends it. With napari (`pip install 'napari[all]'`) the same command shows domains with their table."
+            "Open this link in Chrome, Edge or Firefox. The page comes from the web, the data stay on this computer; "
+            "where the browser asks whether the page may reach this computer or the local network, allow it. Ctrl+C "
+            "ends it. With napari (`pip install 'napari[all]'`) the same command shows domains with their table."
         )
         if "labels" not in shown_stores(scan):
             LOG.info("For the domains in colours set `objects: {label_volume: true}` and run the workflow again.")

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..volume.circle import outside_of
 from .classes import DOMAIN, IGNORE
 
 REACH = 3  # slices on either side
@@ -80,7 +81,8 @@ def slice_offset(
     of signed distance, one profile for all labelled slices. A candidate is preferred to the labels as they are only
     when it explains most, at least 0.15 of the variance and 0.05 more, and when the gain of a domain is at least 3
     standard errors above 0. With fewer than 8 domains there is too little evidence, and the answer is 0. Domains that
-    touch ignored voxels have no known boundary and do not count; so scribbles give no evidence.
+    touch ignored voxels have no known boundary and do not count; so scribbles give no evidence. What lies outside the
+    reconstructed circle is left out.
 
     Parameters
     ----------
@@ -101,16 +103,25 @@ def slice_offset(
         Slice ``z + offset`` is what the label of slice z shows; or the name of the symmetry.
     Evidence
     """
+    outside = outside_of(read(depth // 2, depth // 2 + 1)[0])
 
     def planes(z: int) -> dict[int | str, NDArray[Any]]:
         start = max(0, z - REACH)
-        stack = read(start, min(depth, z + REACH + 1))
+        stack = reconstructed(read(start, min(depth, z + REACH + 1)), outside)
         found: dict[int | str, NDArray[Any]] = {start + place - z: plane for place, plane in enumerate(stack)}
         flips = _FLIPS | (_SQUARE_FLIPS if stack.shape[1] == stack.shape[2] else {})
         return found | {name: flip(stack[z - start]) for name, flip in flips.items()}
 
     evidence = evidence_of(((masks[z], planes, z) for z in spread(masks, most)), measured)
     return best_of(evidence), evidence
+
+
+def reconstructed(slices: NDArray[Any], outside: NDArray[np.bool_] | None) -> NDArray[Any]:
+    """Return slices (..., y, x) with NaN, which no comparison counts, in place of what is outside the reconstruction.
+
+    A constant there has more contrast to the sample than any boundary, and is the same in every slice.
+    """
+    return slices if outside is None else np.where(outside, np.float32(np.nan), slices)
 
 
 def evidence_of(
@@ -177,8 +188,12 @@ class _Near:
 
     def sample(self, plane: NDArray[Any]) -> _Sample:
         grey = plane[self.at].astype(float)
+        known = np.isfinite(grey)
+        if not known.any():
+            return _Sample(grey[known], self.band[known], self.domain[known])
         # The fringes of a substrate are a hundred times as strong as those of a domain.
-        return _Sample(np.clip(grey, *np.percentile(grey, (2, 98))), self.band, self.domain)
+        limits = np.percentile(grey[known], (2, 98))
+        return _Sample(np.clip(grey[known], *limits), self.band[known], self.domain[known])
 
 
 def _near_boundaries(mask: NDArray[np.uint8], measured: int, before: int) -> _Near | None:
@@ -209,7 +224,7 @@ def _unexplained(samples: list[_Sample], domains: int) -> tuple[NDArray[np.float
     grey = np.concatenate([part.grey for part in samples])
     domain = np.concatenate([part.domain for part in samples])
     profile = np.bincount(band, grey, 2 * _BAND) / np.maximum(np.bincount(band, minlength=2 * _BAND), 1)
-    mean = np.concatenate([np.full(part.grey.size, part.grey.mean()) for part in samples])
+    mean = np.concatenate([np.full(part.grey.size, part.grey.mean() if part.grey.size else 0.0) for part in samples])
     rest = np.bincount(domain, (grey - profile[band]) ** 2, domains)
     return rest, np.bincount(domain, (grey - mean) ** 2, domains)
 

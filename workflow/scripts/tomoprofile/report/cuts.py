@@ -216,7 +216,7 @@ def draw_contours(cut: Cut, level: float, box: Box | None, detail: Detail = FULL
             break
         # Padding shifts by one voxel, and the centre of a voxel lies half a voxel from its corner.
         whole = np.round((line[:-1] - 0.5 + first) * cut.edges / step).astype(int)[:, ::-1]
-        rest = " ".join(f"{x} {y}" for x, y in np.diff(whole, axis=0))
+        rest = " ".join(f"{x} {y}" for x, y in np.diff(whole, axis=0)) or "0 0"  # coarse pictures make points of some
         paths.append(f"M{whole[0, 0]} {whole[0, 1]}l{rest}z")
     return "".join(paths), step, len(found) - len(paths)
 

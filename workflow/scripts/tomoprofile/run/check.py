@@ -129,6 +129,7 @@ def _require_values(reader: GreyReader) -> None:
     blanks = Blanks(reader)
     for z in peeked(reader.shape[0]):
         blanks.refuse(z, reader.read(z, z + 1))
+    blanks.tell()
 
 
 def _doubts(scan: Scan, raw: RawScan, reader: ScanReader) -> list[str]:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..labels.alignment import LEAST_DOMAINS, Evidence, evidence_of, spread
+from ..labels.alignment import LEAST_DOMAINS, Evidence, evidence_of, reconstructed, spread
+from ..volume.circle import outside_of
 from ..volume.readers import ScanReader
 
 _SLICES = 6  # compared
@@ -28,14 +29,27 @@ _Planes = dict[int | str, NDArray[Any]]
 _NAMES = "zyx"
 
 
+class _Known:
+    """A scan with NaN, which no comparison counts, outside of its reconstructed circle."""
+
+    def __init__(self, reader: ScanReader) -> None:
+        self._reader, self.shape, self.slice_axis = reader, reader.shape, reader.slice_axis
+        middle = self.shape[0] // 2
+        self._outside = outside_of(reader.read(middle, middle + 1)[0])
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Return slices ``[start, stop)``."""
+        return reconstructed(self._reader.read(start, stop), self._outside)
+
+
 def mask_place(
-    reader: ScanReader, masks: dict[int, NDArray[np.uint8]], measured: int, mask_of: Callable[[int], NDArray[np.uint8]]
+    scan: ScanReader, masks: dict[int, NDArray[np.uint8]], measured: int, mask_of: Callable[[int], NDArray[np.uint8]]
 ) -> list[str]:
     """Return what is doubtful about the place of a mask.
 
     Parameters
     ----------
-    reader : ScanReader
+    scan : ScanReader
         The raw scan.
     masks : dict of int to uint8 array (y, x)
         Some slices of the mask.
@@ -44,6 +58,7 @@ def mask_place(
     mask_of : callable
         Returns further slices.
     """
+    reader = _Known(scan)
     some = {z: masks[z] for z in spread(masks, _SLICES)}
     last = reader.shape[0] - 1
 
@@ -92,7 +107,7 @@ def _at_random(evidence: Evidence) -> list[float]:
     return [explained for key, explained in evidence.explained.items() if isinstance(key, int) and key]
 
 
-def _here_and_moved(reader: ScanReader, z: int) -> _Planes:
+def _here_and_moved(reader: _Known, z: int) -> _Planes:
     plane = reader.read(z, z + 1)[0]
     return {0: plane, **_moved(plane)}
 
@@ -130,7 +145,7 @@ def _mirrored(plane: NDArray[Any], already: str) -> Iterator[tuple[str, NDArray[
         yield " and ".join(axes), plane[:: -1 if down else 1, :: -1 if across else 1]
 
 
-def _exchanged(reader: ScanReader, masks: dict[int, NDArray[np.uint8]]) -> dict[int, _Planes]:
+def _exchanged(reader: _Known, masks: dict[int, NDArray[np.uint8]]) -> dict[int, _Planes]:
     """Return the planes of a scan that slices of its mask would show if axes were exchanged, mirrored or not.
 
     The scan is read once, as slices along its other axes go through all of it.

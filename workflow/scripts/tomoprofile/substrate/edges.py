@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..logs import progress
+from ..volume.circle import constant_of_corners
 from ..volume.plane import Plane
 from ..volume.store import Store
 
@@ -80,14 +81,9 @@ def lateral_axes(axis: int) -> tuple[int, int]:
 
 
 def constant_outside(store: Store) -> float:
-    """Return the value that fills the corners of the slices of a cylindrical reconstruction, or NaN.
-
-    Because of noise, 36 equal voxels at the corners of a slice are all but impossible in reconstructed data.
-    """
+    """Return the value that fills the corners of the slices of a cylindrical reconstruction, or NaN."""
     middle = store.shape[0] // 2
-    image = store.read(middle, middle + 1)[0]
-    corners = np.stack([image[:3, :3], image[:3, -3:], image[-3:, :3], image[-3:, -3:]])
-    return float(corners.flat[0]) if np.all(corners == corners.flat[0]) else float("nan")
+    return constant_of_corners(store.read(middle, middle + 1)[0])
 
 
 def block_side(shape: tuple[int, int, int]) -> int:

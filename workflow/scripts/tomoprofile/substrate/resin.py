@@ -21,6 +21,7 @@ from ..config_profile import Circle
 from ..files import sealed_file
 from ..layout import ScanLayout
 from ..volume.arrays import stored_arrays
+from ..volume.circle import radius_around
 from ..volume.plane import Plane
 from ..volume.store import Store
 from . import edges
@@ -38,7 +39,6 @@ REGION = 3  # blocks, the least thickness of a region of air; domains, voids and
 LEAST_SIDE = 0.5  # of a side of a scan without a substrate that the air around it fills
 LEAST_NEAR = 0.5  # of the blocks next to the substrate that must be resin
 _NEAR_BLOCKS = 3
-_FILLED = 0.5  # of a ring of voxels, for the ring to lie outside the reconstruction
 _NOWHERE = 1 << 30
 
 
@@ -222,16 +222,9 @@ def reconstructed_circle(store: Store, outside: float) -> Circle | None:
     middle = store.shape[0] // 2
     filled = store.read(middle, middle + 1)[0] == outside
     _, dy, dx = store.voxel_size_um
-    centre = filled.shape[0] * dy / 2, filled.shape[1] * dx / 2
-    y = (np.arange(filled.shape[0]) + 0.5) * dy - centre[0]
-    x = (np.arange(filled.shape[1]) + 0.5) * dx - centre[1]
-    width = max(dy, dx)
-    ring = (np.hypot(y[:, None], x[None, :]) / width).astype(np.int64)
-    voxels = np.bincount(ring.ravel())
-    share = np.bincount(ring.ravel(), weights=filled.ravel()) / np.maximum(voxels, 1)
-    inside = np.flatnonzero((share < _FILLED) & (voxels > 0))
-    # The last ring inside may be cut by the circle; one ring less holds nothing from outside.
-    return Circle(radius_um=float(inside[-1] * width), centre_um=centre) if inside.size and inside[-1] else None
+    radius_um = radius_around(filled, (dy, dx))
+    centre_um = filled.shape[0] * dy / 2, filled.shape[1] * dx / 2
+    return Circle(radius_um=radius_um, centre_um=centre_um) if radius_um else None
 
 
 def _coarser(means: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -33,6 +33,8 @@ class Blanks:
     def __init__(self, reader: ScanReader) -> None:
         self._reader = reader
         self._blank: set[int] = set()  # of the slices that were looked at
+        self._varied: int | None = None  # the last of them with more than one value
+        self._padding: tuple[int, int, Any] | None = None  # first, one past last, value: not yet told, as it may go on
 
     def refuse(self, first: int, slices: NDArray[Any]) -> None:
         """Look at slices, the first of which has the index ``first``.
@@ -45,20 +47,40 @@ class Blanks:
         blank = [first + i for i, image in enumerate(slices) if is_blank(image)]
         self._blank.update(blank)
         for start, stop in _stretches(blank):
+            if start > first:
+                self._varied = start - 1
+            if self._padding is not None and self._padding[1] == start:
+                self._padding = (self._padding[0], stop, self._padding[2])
+                continue
+            self.tell()
             self._refuse_between(start, stop, slices[start - first].flat[0])
+        last = first + len(slices) - 1
+        if last not in self._blank:
+            self._varied = last
+
+    def tell(self) -> None:
+        """Say which slices of one value were passed last; to be called at the end, too."""
+        if self._padding is not None:
+            start, stop, value = self._padding
+            LOG.warning("%s: %s: is this padding or air, or is something lost?", *self._told(start, stop, value))
+        self._padding = None
 
     def _refuse_between(self, start: int, stop: int, value: Any) -> None:
         """Raise an :class:`InputError` when slices ``[start, stop)`` of one value lie between other ones."""
         before, after = self._varying(range(start)), self._varying(range(self._reader.shape[0] - 1, stop - 1, -1))
-        told = f"slice {start} holds one value, {value:g}"
-        if stop - start > 1:
-            told = f"{stop - start} slices from {start} to {stop - 1} hold one value each, the first {value:g}"
         if before is None or after is None or any((near == value).mean() >= _COMMON for near in (before, after)):
-            LOG.warning("%s: %s: is this padding or air, or is something lost?", self._place(start), told)
+            self._padding = (start, stop, value)
             return
         problem = "the slice holds one value, between slices that do not: it was never written, or is lost"
         remedy = "Copy or reconstruct the scan again; a scan of fewer slices can be given by itself."
-        raise InputError(Fault(self._place(start), told, problem, remedy))
+        raise InputError(Fault(*self._told(start, stop, value), problem, remedy))
+
+    def _told(self, start: int, stop: int, value: Any) -> tuple[str, str]:
+        """Return where slices of one value are, and which they are."""
+        told = f"slice {start} holds one value, {value:g}"
+        if stop - start > 1:
+            told = f"{stop - start} slices from {start} to {stop - 1} hold one value each, the first {value:g}"
+        return self._place(start), told
 
     def _place(self, z: int) -> str:
         return self._reader.raw.place(z) if self._reader.slice_axis == 0 else f"slice {z} along the slice axis"
@@ -68,8 +90,8 @@ class Blanks:
         if not len(nearby):
             return None
         places = np.unique(np.r_[len(nearby) - 1, np.linspace(0, len(nearby) - 1, _PROBES).astype(int)])[::-1]
-        for place in places:
-            z = nearby[int(place)]
+        known = [self._varied] if self._varied in nearby else []
+        for z in [*known, *(nearby[int(place)] for place in places)]:
             if z in self._blank:
                 continue
             image = self._reader.read(z, z + 1)[0]

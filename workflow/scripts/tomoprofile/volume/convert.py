@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
 from ..logs import LOG, progress
 from ..samples import Scan
+from .ahead import read_ahead
 from .blanks import Blanks
 from .exact import GreyReader
 from .geometry import Geometry
@@ -64,7 +69,9 @@ def source_of(scan: Scan, path: str) -> dict[str, Any]:
 
 
 def convert_slab(scan: Scan, volume: str | Path, start: int, stop: int) -> str:
-    """Copy slices ``[start, stop)`` of the raw scan into the store, exactly, one shard in memory at a time.
+    """Copy slices ``[start, stop)`` of the raw scan into the store, exactly, with no more in memory than one shard.
+
+    The next slices are read, looked at and digested while the last ones are compressed.
 
     Parameters
     ----------
@@ -85,18 +92,33 @@ def convert_slab(scan: Scan, volume: str | Path, start: int, stop: int) -> str:
         When the raw scan differs from the sheet, is damaged, lacks slices, or holds values that cannot be stored.
     """
     reader = GreyReader(open_raw(scan.path, scan.format, scan.dataset), scan.slice_axis)
-    blanks = Blanks(reader)
     store = open_store(volume)
     if reader.shape != store.shape:
         got = "x".join(map(str, reader.shape))
         problem = f"the shape of the scan differs from the sample sheet ({'x'.join(map(str, store.shape))})"
         raise InputError(Fault(scan.path, got, problem, "Run `tomoprofile scan` again."))
     shards = store.shards(start, stop)
-    seen = hashlib.sha256()
-    for first, end in progress(shards, len(shards), "shards converted"):
-        slices = reader.read(first, end)
-        blanks.refuse(first, slices)
-        seen.update(slices)
-        store.write(first, slices)
+    parts = {first: reader.parts(first, end, store.chunk[0]) for first, end in shards}
+    passing = _Passing(reader)
+    with ThreadPoolExecutor(1, "raw") as beside:
+        slices = read_ahead(passing.read, list(chain(*parts.values())), beside, most=store.shard_slices)
+        for first, _ in progress(shards, len(shards), "shards converted"):
+            with store.new_shard(first) as add:
+                for _ in parts[first]:
+                    add(next(slices))
+    passing.blanks.tell()
     LOG.info("%s: slices %d..%d converted", scan.sample, start, stop - 1)
-    return seen.hexdigest()
+    return passing.seen.hexdigest()
+
+
+class _Passing:
+    """The stored grey values of a scan as they pass by, looked at and digested on the way."""
+
+    def __init__(self, reader: GreyReader) -> None:
+        self._reader, self.blanks, self.seen = reader, Blanks(reader), hashlib.sha256()
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        slices = self._reader.read(start, stop)
+        self.blanks.refuse(start, slices)
+        self.seen.update(slices)
+        return slices

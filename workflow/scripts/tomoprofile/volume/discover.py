@@ -16,9 +16,10 @@ from ..names import unused_name
 from ..samples import Scan
 from ..texts import has_control
 from ..validation import sentence
-from .formats import OF_SCANS, format_of, listed
+from .companions import words_of
+from .formats import OF_SCANS, format_of, listed, tiff_stack
 from .formats.base import RawScan, decoding
-from .formats.labelled import LABELLED, are_labels, words_of
+from .formats.labelled import LABELLED, are_labels
 from .grey import GreyScale
 from .readers import ScanReader, open_raw, peeked
 from .tree import Tree, is_note, kind_of, names_of, said_once
@@ -87,6 +88,8 @@ def survey(
         raise InputError(Fault(str(folder), "", "the folder does not exist", "Name the folder that holds the scans."))
     tree = Tree(folder, aside)
     seen = _look(tree)
+    if not seen.candidates:
+        _take_single_slices(seen)
     scans: list[Scan] = []
     taken: set[str] = set()
     for path, form, dataset in progress(seen.candidates, len(seen.candidates), "scans read"):
@@ -159,10 +162,33 @@ def _look(tree: Tree) -> _Seen:
     return seen
 
 
+def _take_single_slices(seen: _Seen) -> None:
+    """Take grey TIFF files of one page for scans of one slice where nothing else below the folder may be a scan.
+
+    Each lies in a folder without other images, or was named itself: several in one folder are slices, or pictures.
+    """
+    images = [path for kinds in (seen.flat, seen.unknown) for paths in kinds.values() for path in paths]
+    for kind, paths in list(seen.flat.items()):
+        for path in [*paths]:
+            alone = sum(other.parent == path.parent for other in images) == 1
+            if not alone or format_of(path, OF_SCANS.values()) is not tiff_stack.FORMAT:
+                continue
+            try:
+                open_raw(path, tiff_stack.FORMAT.name)
+            except InputError as error:  # a picture in colour
+                LOG.info("%s", error)
+                continue
+            LOG.warning("%s: its one page is taken for a scan of one slice, as nothing else here may be a scan", path)
+            seen.candidates.append((path, tiff_stack.FORMAT.name, ""))
+            paths.remove(path)
+        if not paths:
+            del seen.flat[kind]
+
+
 def _say(tree: Tree, seen: _Seen) -> None:
     """Tell what was left out, once for each kind."""
     for text in said_once(seen.flat, tree.folder, "skipped, without a 3-D image"):
-        LOG.info("%s", text)
+        LOG.info("%s. One that is a scan of a single slice: `tomoprofile scan FILE`", text)
     for reason, paths in sorted(tree.ignored.items()):
         told = f"{len(paths)} ignored, {reason}: {names_of(paths, tree.folder)}"
         LOG.info("%s. To read one, name it: `tomoprofile scan PATH`", told)

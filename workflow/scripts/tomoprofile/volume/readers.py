@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +103,10 @@ class _Scaled(LazyImage):
         """Return the part ``[start, stop)`` along ``axis`` with the scaling of the header applied."""
         return self.grey.physical(self._raw.read(axis, start, stop), np.float64)
 
+    def step(self, axis: int) -> int:
+        """Return that of the stored image."""
+        return self._raw.step(axis)
+
     def doubts(self) -> list[str]:
         """Return those of the stored image."""
         return self._raw.doubts()
@@ -148,6 +153,16 @@ class ScanReader:
     def geometry(self) -> Geometry | None:
         """Where the voxels lie in space, or None when the file does not say."""
         return self.raw.geometry.reordered(self.slice_axis) if self.raw.geometry else None
+
+    def parts(self, start: int, stop: int, least: int) -> list[tuple[int, int]]:
+        """Return first and one past last of parts of slices ``[start, stop)`` that are read one after the other.
+
+        They have ``least`` slices, or as many more as are decoded together, so that nothing is decoded twice.
+        """
+        step = max(1, self.raw.step(self.slice_axis))
+        size = step * -(-least // step)
+        borders = [start, *range(start - start % size + size, stop, size), stop]
+        return list(itertools.pairwise(borders))
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Return slices ``[start, stop)`` as a contiguous array (z, y, x) in native byte order, values unchanged."""

@@ -16,13 +16,9 @@ from typing import NamedTuple
 
 from ..errors import TomoprofileError
 from ..files import digest_of, read_record
+from .companions import without_companions
 
 SLICE_SUFFIXES = (".tif", ".tiff")
-# Words in names of what programs write beside the slices of a scan.
-_BESIDE = re.compile(
-    r"(?<![a-z])(thumb(nail)?s?|overviews?|previews?|scout|icon|dark(s|field)?|flat(s|field)?|proj(ection)?s?|sino(gram)?s?"
-    r"|spr)(?![a-z])"
-)
 
 
 class _State(NamedTuple):
@@ -84,19 +80,6 @@ def slice_numbers(stems: Sequence[str]) -> list[int | None]:
 def is_hidden(path: Path) -> bool:
     """Return whether a file is hidden, such as the companions ``._*`` that a Mac leaves on other disks."""
     return path.name.startswith(".")
-
-
-def is_companion(name: str) -> bool:
-    """Return whether the name of a file or folder says that it lies beside the slices of a scan and is none of them.
-
-    Thumbnails, overviews, raw projections, dark and flat fields.
-    """
-    return bool(_BESIDE.search(name.lower()))
-
-
-def without_companions(paths: Sequence[Path]) -> Sequence[Path]:
-    """Return files without what lies beside slices; or all, where all names say so, as in a folder of flat films."""
-    return [path for path in paths if not is_companion(path.stem)] or paths
 
 
 def slices_among(paths: Iterable[Path]) -> list[Path]:

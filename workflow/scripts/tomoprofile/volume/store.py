@@ -12,7 +12,8 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +30,7 @@ from ..layout import StoreLayout
 from .geometry import Geometry, geometry_of_record
 from .grey import GreyScale
 from .ome import ome_metadata
-from .shard_file import encoder_of, write_shard
+from .shard_file import encoder_of, new_shard
 from .shards import SlabRecords, shard_state
 from .slabs import shard_bounds
 
@@ -240,6 +241,8 @@ class Store:
     dtype : numpy.dtype
     shard_slices : int
         Whole slices in one shard.
+    chunk : tuple of int
+        Voxels of a chunk.
     """
 
     def __init__(self, path: Path, channel: str | None = None) -> None:
@@ -254,6 +257,7 @@ class Store:
         self.shape: tuple[int, int, int] = array.shape[-3:]
         self.dtype = array.dtype
         self.shard_slices: int = array.shards[-3]
+        self.chunk: tuple[int, int, int] = array.chunks[-3:]
         self._chunks_of_shard = math.prod(n // chunk for n, chunk in zip(array.shards, array.chunks, strict=True))
         self._records = SlabRecords(path, self._chunks_of_shard)
 
@@ -379,22 +383,53 @@ class Store:
         """
         stop = start + data.shape[0]
         if start % self.shard_slices or (stop % self.shard_slices and stop != self.shape[0]) or stop > self.shape[0]:
-            raise StoreError(
-                Fault(
-                    str(self.path),
-                    f"slices {start}..{stop - 1}",
-                    f"a write must cover whole shards of {self.shard_slices} slices (the scan has {self.shape[0]})",
-                    "Make `slab_slices` a multiple of `shard_slices`.",
-                )
-            )
-        if data.shape[1:] != self.shape[1:] or data.dtype != self.dtype:
-            got = f"{data.dtype} {data.shape[1:]}"
-            problem = f"slices must be {self.dtype} {self.shape[1:]}"
-            raise StoreError(Fault(str(self.path), got, problem, "Run `tomoprofile scan` again: the raw scan changed."))
-        chunk: Any = self._array.chunks[-3:]
+            raise self._not_whole(start, stop)
         for first, end in self.shards(start, stop):
-            part = data[first - start : end - start]
-            write_shard(self.shard_path(first), part, self.shard_slices, chunk, encoder_of(GREY_COMPRESSOR))
+            with self.new_shard(first) as add:
+                add(data[first - start : end - start])
+
+    @contextmanager
+    def new_shard(self, start: int) -> Iterator[Callable[[NDArray[Any]], None]]:
+        """Write one shard part by part, whole or not at all: it is there when the block ends without an error.
+
+        Parameters
+        ----------
+        start : int
+            First slice of the shard.
+
+        Yields
+        ------
+        callable
+            Writes the next slices (z, y, x), any number of them.
+
+        Raises
+        ------
+        StoreError
+            When slices have the wrong type or size, or are not those of the shard.
+        """
+        end = min(start + self.shard_slices, self.shape[0])
+        shape = (self.shard_slices, *self.shape[1:])
+        encoder = encoder_of(GREY_COMPRESSOR)
+        with new_shard(self.shard_path(start), shape, self.chunk, self.dtype, encoder) as shard:
+
+            def add(slices: NDArray[Any]) -> None:
+                if slices.shape[1:] != self.shape[1:] or slices.dtype != self.dtype:
+                    got = f"{slices.dtype} {slices.shape[1:]}"
+                    problem = f"slices must be {self.dtype} {self.shape[1:]}"
+                    remedy = "Run `tomoprofile scan` again: the raw scan changed."
+                    raise StoreError(Fault(str(self.path), got, problem, remedy))
+                if start + shard.slices + len(slices) > end:
+                    raise self._not_whole(start, start + shard.slices + len(slices))
+                shard.add(slices)
+
+            yield add
+            if start % self.shard_slices or start + shard.slices != end:
+                raise self._not_whole(start, start + shard.slices)
+
+    def _not_whole(self, start: int, stop: int) -> StoreError:
+        problem = f"a write must cover whole shards of {self.shard_slices} slices (the scan has {self.shape[0]})"
+        remedy = "Make `slab_slices` a multiple of `shard_slices`."
+        return StoreError(Fault(str(self.path), f"slices {start}..{stop - 1}", problem, remedy))
 
     def complete(self, record: str | Path, start: int, stop: int, **facts: object) -> None:
         """Record that slices ``[start, stop)`` are complete, in all channels.

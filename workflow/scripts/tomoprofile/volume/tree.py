@@ -9,20 +9,15 @@ from pathlib import Path
 
 from ..errors import Fault
 from ..layout import Layout
+from .companions import is_companion_folder, is_small_picture
 
 # Files that operating systems, editors and instruments put beside scans.
 _NOTES = re.compile(
     r"txt|log|xml|json|csv|tsv|ya?ml|md|pdf|html?|ini|cfg|conf|par|prm|py|sh|m|ipynb|db|sha256|md5|docx?|xlsx?|ods|pptx?"
-    r"|lnk|url|bak|tmp|lock|avi|mp4|mov|zip|roi"
+    r"|ome|lnk|url|bak|tmp|lock|avi|mp4|mov|zip|roi"
 )
 _NOTES_BY_NAME = {"thumbs.db", "desktop.ini", "readme", "makefile"}
 _OF_SYSTEMS = {"__macosx", "$recycle.bin", "system volume information", "lost+found", "@eadir"}
-# Folders whose images are what a scan is reconstructed from, or pictures of it; with endings as in dark_before, flat2.
-_NO_SCANS = re.compile(
-    r"(?:projs?|projections?|radiographs?|sinos?|sinograms?|darks?|dark_?fields?|flats?|flat_?fields?"
-    r"|thumbs?|thumbnails?|previews?|overviews?|screenshots?|snapshots?)(?:[_ -]*(?:before|after|pre|post))?[_ -]*\d*"
-)
-_PICTURES = ("thumb", "preview", "overview", "screenshot", "snapshot")
 _SHOWN = 3
 
 
@@ -83,18 +78,26 @@ class Tree:
         """Return why something is no scan whatever it holds, or nothing."""
         if os.path.realpath(path) in self._aside:
             return "labels or masks"
-        if is_folder and _NO_SCANS.fullmatch(path.name.lower()):
+        if path.is_symlink() and self._is_seen(path):
+            return "links to what lies here, too"
+        if is_folder and is_companion_folder(path.name):
             return "named as projections, references or small pictures"
         if is_folder and any((path / record).is_file() for record in _records_of_results()):
             return "results of tomoprofile"
-        if not is_folder and not is_note(path) and any(word in path.stem.lower() for word in _PICTURES):
+        if not is_folder and not is_note(path) and is_small_picture(path.stem):
             return "small pictures by their names"
         return ""
+
+    def _is_seen(self, link: Path) -> bool:
+        """Return whether a link names something visible in the folder, which is found there."""
+        inside = os.path.relpath(os.path.realpath(link), os.path.realpath(self.folder))
+        parts = Path(inside).parts
+        return bool(parts) and not any(part.startswith(".") for part in parts)
 
 
 def is_zarr(path: Path) -> bool:
     """Return whether a folder is a Zarr store, by its name or its metadata."""
-    return path.name.lower().endswith(".zarr") or any(
+    return path.name.lower().endswith((".zarr", ".n5")) or any(
         (path / mark).is_file() for mark in ("zarr.json", ".zgroup", ".zarray")
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from . import (
     dicom,
+    edf,
     hdf5,
     metaimage,
     nifti,
@@ -31,6 +32,7 @@ FORMATS: tuple[Format, ...] = (
     nrrd.FORMAT,
     metaimage.FORMAT,
     numpy_file.FORMAT,
+    edf.FORMAT,
     raw_file.FORMAT,
     picture_folder.FORMAT,
 )

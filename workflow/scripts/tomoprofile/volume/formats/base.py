@@ -22,6 +22,7 @@ HEAD = 4096  # bytes by which a format is told
 COPY_AGAIN = "Copy it again from its source."
 TO_GREY = "Save it as grey, in Fiji with Image > Type > 8-bit, 16-bit or 32-bit."
 _LEAST_EDGE_UM, _MOST_EDGE_UM = 1e-4, 1e5  # of a voxel
+_PERPENDICULAR = 0.01  # cosine of an angle between axes, up to which they are
 _SHOWN = 300  # characters of a decoder's own message
 _UNEVEN = 0.1  # of a step, by which a single one may differ from their mean; stages and rounding give less
 
@@ -58,6 +59,10 @@ class RawScan(Protocol):
 
     def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
         """Return the part ``[start, stop)`` along ``axis``, axes in file order."""
+        ...
+
+    def step(self, axis: int) -> int:
+        """Return how many layers along ``axis`` are decoded together: parts of them cost as much as the whole."""
         ...
 
     def place(self, index: int) -> str:
@@ -233,10 +238,20 @@ def grey_of_header(path: Path | str, slope: float, offset: float, unit: str) -> 
     return None
 
 
-def geometry_of_header(path: Path | str, make: Callable[[], Geometry]) -> Geometry | None:
-    """Return a geometry from a header, or None with a warning where it cannot be."""
+def geometry_of_header(path: Path | str, make: Callable[[], Geometry], told: bool = False) -> Geometry | None:
+    """Return a geometry from a header, or None with a warning where it cannot be.
+
+    Axes that are not perpendicular are warned about, unless ``told`` says that the format does: voxels are no boxes.
+    """
     try:
-        return make()
+        found = make()
+        directions = np.array(found.lps.direction)
+        most = float(np.abs(directions.T @ directions - np.eye(3)).max())
+        if most > _PERPENDICULAR and not told:
+            degrees = 90 - math.degrees(math.acos(min(1.0, most)))
+            text = "%s: the axes of the image are not perpendicular (by %.1f degrees): shapes are sheared"
+            LOG.warning(text, path, degrees)
+        return found
     except (TypeError, ValueError) as error:
         LOG.warning("%s: the position of the image in the header is not used: %s", path, error)
         return None
@@ -254,6 +269,10 @@ class LazyImage:
     def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
         """Return the part ``[start, stop)`` along ``axis`` of (z, y, x)."""
         raise NotImplementedError
+
+    def step(self, axis: int) -> int:
+        """Return how many layers along ``axis`` are decoded together: slices one by one, across them all."""
+        return 1 if axis == 0 else self.shape[axis]
 
     def place(self, index: int) -> str:
         """Return where the part with that index along the first axis is, for messages."""

@@ -6,6 +6,7 @@ are decoded by imagecodecs, which knows all of their lossless kinds.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -32,9 +33,11 @@ from .base import (
     voxel_size_of_header,
     window,
 )
-from .dicom_headers import CONVERT, Slice, in_order, slices_of
+from .dicom_headers import CONVERT, DEFLATED, MARK, MARK_AT, Kind, Slice, in_order, inflated, slices_of
 
-_MARK_AT, _MARK = 128, b"DICM"
+# Endings, and beginnings of the first element, of files without a mark, as before 1995.
+_UNMARKED = ("", ".dcm", ".dicom", ".ima")
+_FIRST = re.compile(rb"\x08\x00[\x00\x01\x05\x08\x12\x16\x18]\x00(?:[A-Z]{2}|[\x00-\x7f]\x00\x00\x00)")
 # Names by which files of a folder need not be opened to know that they are something else.
 _OTHERS = (".tif", ".tiff", ".png", ".jpg", ".bmp", ".h5", ".hdf5", ".nxs", ".raw", ".txt", ".csv", ".yaml", ".json")
 _ALLOCATED = (8, 16, 32)
@@ -77,6 +80,8 @@ class DICOMSeries(LazyImage):
         self.stored_bytes = sum(file.stat().st_size for file in {part.path for part in slices})
         if kind.syntax.removeprefix(_SYNTAX) in _LOSSY:
             self._doubts.append("its slices are compressed with losses: grey values are not those of the scanner")
+        if kind.inverted:
+            self._doubts.append("its header shows small values as white; grey values are as stored, not inverted")
         plain = (kind.slope, kind.intercept, kind.unit) == (1, 0, "")
         self.grey = None if plain else grey_of_header(path, kind.slope, kind.intercept, kind.unit)
         self.voxel_size_um: tuple[float, float, float] | None = None
@@ -89,7 +94,7 @@ class DICOMSeries(LazyImage):
             # Spacing of rows comes first, and is that along y.
             axes = np.stack([x * kind.spacing[1], y * kind.spacing[0], step], axis=1)
             origin = order.slices[0].position
-            self.geometry = geometry_of_header(path, lambda: Geometry.from_lps(origin, axes, (1, 1, 1)))
+            self.geometry = geometry_of_header(path, lambda: Geometry.from_lps(origin, axes, (1, 1, 1)), told=True)
 
     def read(self, axis: int, start: int, stop: int) -> NDArray[Any]:
         """Return the part ``[start, stop)`` along ``axis`` of (z, y, x)."""
@@ -106,7 +111,7 @@ class DICOMSeries(LazyImage):
             warnings.simplefilter("ignore")
             if part.length >= 0:
                 count = plane[0] * plane[1]
-                return self._plain(part, count).reshape(plane)
+                return _stored(self._plain(part, count).reshape(plane), kind)
             decode = _DECODERS.get(kind.syntax.removeprefix(_SYNTAX))
             if decode is None:
                 found = pixel_array(part.path, index=part.frame, raw=True)
@@ -115,13 +120,16 @@ class DICOMSeries(LazyImage):
                 found = decode(get_frame(data, part.frame, number_of_frames=part.frames))
             if found.shape != plane or found.dtype.itemsize > kind.dtype.itemsize:
                 raise ValueError(f"a slice is {found.dtype} {found.shape}, not as its header says")
-            return _signed(found, kind.stored, self.dtype) if kind.signed else found
+            return _stored(found.astype(kind.dtype, copy=False), kind)
 
     def _plain(self, part: Slice, count: int) -> NDArray[Any]:
         if faults := self._truncation(part):
             raise InputError(*faults)
         stored = self._kind.dtype
-        return np.fromfile(part.path, stored, count, offset=part.offset + part.frame * count * stored.itemsize)
+        offset = part.offset + part.frame * count * stored.itemsize
+        if self._kind.syntax == DEFLATED:
+            return np.frombuffer(inflated(part.path), stored, count, offset)
+        return np.fromfile(part.path, stored, count, offset=offset)
 
     def _truncation(self, part: Slice) -> list[Fault]:
         promised = part.frames * self.shape[1] * self.shape[2] * self._kind.dtype.itemsize
@@ -139,10 +147,13 @@ class DICOMSeries(LazyImage):
         return self._doubts
 
 
-def _signed(found: NDArray[Any], bits: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return numbers of so many bits with their sign, which some decoders leave out."""
-    shift = dtype.itemsize * 8 - bits
-    return ((found.astype(dtype) << shift) >> shift).astype(dtype)
+def _stored(found: NDArray[Any], kind: Kind) -> NDArray[Any]:
+    """Return the numbers that are in the stored bits; others may hold drawings, and decoders may leave out the sign."""
+    above = kind.allocated - kind.stored - kind.shift
+    if not above and not kind.shift:
+        return found
+    found = found.astype(found.dtype.newbyteorder("="))
+    return ((found << above).astype(found.dtype) >> (above + kind.shift)).astype(found.dtype)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -156,13 +167,14 @@ def _is_dicom(path: Path) -> bool:
         return False
     try:
         with path.open("rb") as file:
-            return _has_mark(file.read(_MARK_AT + len(_MARK)))
+            head = file.read(MARK_AT + len(MARK))
     except OSError:  # told when it is opened
         return False
+    return _has_mark(head) or (path.suffix.lower() in _UNMARKED and bool(_FIRST.match(head)))
 
 
 def _has_mark(head: bytes) -> bool:
-    return head[_MARK_AT : _MARK_AT + len(_MARK)] == _MARK
+    return head[MARK_AT : MARK_AT + len(MARK)] == MARK
 
 
 def _series(path: Path) -> dict[str, list[Slice]]:
@@ -196,7 +208,8 @@ def _datasets(path: Path) -> list[str]:
             LOG.info("%s: the series %s (%s) is a %s and not taken for a scan", path, uid, slices[0].title, what)
         else:
             kept[uid] = slices
-    return [""] if len(kept) == 1 else list(kept)
+    others = [slices for uid, slices in found.items() if uid not in kept and not slices[0].localizer]
+    return [""] if len(kept) == 1 and not others else list(kept)
 
 
 FORMAT = Format(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +14,20 @@ from typing import Any, BinaryIO
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.filereader import read_file_meta_info
+from pydicom.filereader import read_dataset, read_file_meta_info
+from pydicom.tag import Tag
 
 from ...errors import Fault, InputError
 from .base import COPY_AGAIN, decoding
 
 CONVERT = "Convert the series, for instance with `dcm2niix` to NIfTI or with `gdcmconv --raw`, and scan that."
-_DEFLATED = "1.2.840.10008.1.2.1.99"
+DEFLATED = "1.2.840.10008.1.2.1.99"
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _LOCALIZERS = ("LOCALIZER", "SCOUT", "SURVEY", "TOPOGRAM")
 _NO_END = 0xFFFFFFFF
+_MOST_INFLATED = 2**28  # bytes of a file
+MARK_AT, MARK = 128, b"DICM"
+_PIXELS = 0x7FE00010
 _LEAST, _GAP, _UNEVEN = 0.1, 1.5, 0.15  # of the usual distance of slices
 _PARALLEL = 1e-3  # of a unit vector
 _SHOWN = 3
@@ -37,7 +43,9 @@ _TAGS = [
     "SamplesPerPixel",
     "BitsAllocated",
     "BitsStored",
+    "HighBit",
     "PixelRepresentation",
+    "PhotometricInterpretation",
     "NumberOfFrames",
     "ImagePositionPatient",
     "ImageOrientationPatient",
@@ -62,7 +70,9 @@ class Kind:
     samples: int
     allocated: int
     stored: int
+    shift: int  # bits below the lowest stored one
     signed: bool
+    inverted: bool  # whether small values are shown white
     syntax: str
     slope: float
     intercept: float
@@ -126,16 +136,50 @@ def slices_of(path: Path) -> list[Slice]:
     """
     with decoding(path, "DICOM"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # A deflated file would be inflated as a whole.
-        syntax = str(read_file_meta_info(path).get("TransferSyntaxUID", "")) if path.stat().st_size > 132 else ""
-        if syntax == _DEFLATED:
-            raise InputError(Fault(str(path), syntax, "deflated DICOM files are not read", CONVERT))
+        syntax = _syntax(path)
+        if syntax == DEFLATED:
+            file: BinaryIO = io.BytesIO(inflated(path))
+            header = read_dataset(
+                file, False, True, stop_when=lambda tag, *_: tag == _PIXELS, specific_tags=[*map(Tag, _TAGS)]
+            )
+            size = len(file.getbuffer())  # type: ignore[attr-defined]
+            if "Rows" not in header or "Columns" not in header:
+                return []
+            return list(_slices(path, header, syntax, *_voxels(file, size)))
         with path.open("rb") as file:
             header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS, force=True)
             if "Rows" not in header or "Columns" not in header:
                 return []
             offset, length = _voxels(file, path.stat().st_size)
         return list(_slices(path, header, syntax, offset, length))
+
+
+def _syntax(path: Path) -> str:
+    """Return the transfer syntax of a file, or nothing where it has no preamble, as before 1995."""
+    with path.open("rb") as file:
+        if file.read(MARK_AT + len(MARK))[MARK_AT:] != MARK:
+            return ""
+    return str(read_file_meta_info(path).get("TransferSyntaxUID", ""))
+
+
+def inflated(path: Path) -> bytes:
+    """Return what lies behind the meta header of a deflated file, which can only be read as a whole.
+
+    Raises
+    ------
+    ValueError
+        When it holds more than a file of slices does, or less than it says; call it inside ``decoding``.
+    """
+    with path.open("rb") as file:
+        meta = read_file_meta_info(path)
+        file.seek(MARK_AT + len(MARK) + 12 + int(meta.FileMetaInformationGroupLength))
+        inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+        found = inflate.decompress(file.read(), _MOST_INFLATED)
+    if inflate.unconsumed_tail:
+        raise ValueError(f"it holds more than {_MOST_INFLATED} bytes")
+    if not inflate.eof:
+        raise ValueError("its deflated data end early")
+    return found
 
 
 def _voxels(file: BinaryIO, size: int) -> tuple[int, int]:
@@ -158,13 +202,20 @@ def _slices(path: Path, header: Any, syntax: str, offset: int, length: int) -> I
         places = [header, *_inside(each[frame] if each else None), *_inside(shared)]
         spacing = _numbers(places, "PixelSpacing") or _numbers(places, "NominalScannedPixelSpacing")
         modality = str(header.get("Modality", ""))
+        allocated = int(header.get("BitsAllocated") or 16)
+        stored = int(header.get("BitsStored") or allocated)
+        shift = int(header.get("HighBit") or stored - 1) + 1 - stored
+        if not (0 < stored <= allocated and 0 <= shift <= allocated - stored):
+            raise ValueError(f"its header gives {stored} bits above bit {shift} of {allocated}")
         kind = Kind(
             rows=int(header.Rows),
             columns=int(header.Columns),
             samples=int(header.get("SamplesPerPixel") or 1),
-            allocated=int(header.get("BitsAllocated") or 16),
-            stored=int(header.get("BitsStored") or header.get("BitsAllocated") or 16),
+            allocated=allocated,
+            stored=stored,
+            shift=shift,
             signed=bool(header.get("PixelRepresentation") or 0),
+            inverted=str(header.get("PhotometricInterpretation", "")) == "MONOCHROME1",
             syntax=syntax,
             slope=_number(places, "RescaleSlope", 1.0),
             intercept=_number(places, "RescaleIntercept", 0.0),
@@ -184,7 +235,8 @@ def _slices(path: Path, header: Any, syntax: str, offset: int, length: int) -> I
             series=str(header.get("SeriesInstanceUID", "")),
             title=str(header.get("SeriesDescription", "")),
             number=frame if frames > 1 else int(header.get("InstanceNumber") or 0),
-            position=_numbers(places, "ImagePositionPatient") or None,
+            # One position for all frames is that of the first.
+            position=None if frames > 1 and not each else _numbers(places, "ImagePositionPatient") or None,
             distance=abs(distance if math.isfinite(distance) else _number(places, "SliceThickness", math.nan)),
             localizer=bool(words & set(_LOCALIZERS)),
             kind=kind,

@@ -22,7 +22,7 @@ from numpy.typing import DTypeLike, NDArray
 from ...errors import Fault, InputError
 from .base import COPY_AGAIN, LazyImage, decoding, refuse_impossible_shape, window
 
-COMPRESSIONS = {"gzip": 1032, "zlib": 1032, "bzip2": 2_000_000}  # with the most that one byte can hold
+COMPRESSIONS = {"gzip": 1032, "zlib": 1032, "deflate": 1032, "bzip2": 2_000_000}  # with the most that one byte can hold
 _BLOCK = 2**22  # bytes
 
 
@@ -31,10 +31,10 @@ class _Source(Protocol):
 
 
 class _Inflated:
-    """The content of a stream of zlib, which the standard library does not read as a file."""
+    """The content of a stream of zlib, which the standard library does not read as a file; bare, as zip has it."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._inflate = file, zlib.decompressobj()
+    def __init__(self, file: BinaryIO, bare: bool = False) -> None:
+        self._file, self._inflate = file, zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS)
 
     def read(self, count: int) -> bytes:
         """Return up to ``count`` bytes; fewer only at the end."""
@@ -55,7 +55,7 @@ class Stream:
     path : Path
     offset : int
         Bytes of the file before the compressed data.
-    compression : {"gzip", "zlib", "bzip2"}
+    compression : {"gzip", "zlib", "deflate", "bzip2"}
     length : int
         Decompressed bytes that there must be.
     """
@@ -99,7 +99,11 @@ class Stream:
             self._file.close()
         self._file = self._path.open("rb")
         self._file.seek(self._offset)
-        opened: dict[str, Any] = {"gzip": lambda file: gzip.GzipFile(fileobj=file), "bzip2": bz2.BZ2File}
+        opened: dict[str, Any] = {
+            "gzip": lambda file: gzip.GzipFile(fileobj=file),
+            "bzip2": bz2.BZ2File,
+            "deflate": lambda file: _Inflated(file, bare=True),
+        }
         self._source, self._at = opened.get(self._compression, _Inflated)(self._file), 0
 
     def __del__(self) -> None:
@@ -119,12 +123,15 @@ class Piece:
         Bytes before the first slice; before the compressed data where they are compressed.
     skipped : int
         Decompressed bytes before the first slice.
+    length : int or None
+        Bytes from ``offset`` on that belong to the image; all of them when None.
     """
 
     path: Path
     slices: int
     offset: int = 0
     skipped: int = 0
+    length: int | None = None
 
 
 class FlatImage(LazyImage):
@@ -168,7 +175,7 @@ class FlatImage(LazyImage):
         self.dtype: np.dtype[Any] = self._stored.newbyteorder("=")
         self._slice_bytes = y * x * self._stored.itemsize
         self.pieces = tuple(pieces)
-        self.stored_bytes = sum(self._size(piece) for piece in self.pieces)
+        self.stored_bytes = sum({piece.path: self._size(piece) for piece in self.pieces}.values())
         self._streams = [
             Stream(piece.path, piece.offset, compression, piece.skipped + piece.slices * self._slice_bytes)
             for piece in self.pieces
@@ -180,6 +187,8 @@ class FlatImage(LazyImage):
             size = piece.path.stat().st_size
         promised = piece.skipped + piece.slices * self._slice_bytes
         there = size - piece.offset
+        if piece.length is not None:
+            there = min(there, piece.length)
         if self._compression:
             if promised > max(there, 0) * COMPRESSIONS[self._compression]:
                 raise InputError(self._disagreement(piece, promised, f"only {max(there, 0)} compressed ones are there"))

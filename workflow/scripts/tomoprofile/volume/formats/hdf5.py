@@ -23,7 +23,7 @@ from .chunks import ChunkedImage, Chunks, missing_chunks
 from .hdf5_axes import axis_names, edges_of
 from .hdf5_choice import PROJECTIONS, Candidate, candidates, refusal, scans_among
 from .hdf5_probe import require_openable
-from .hdf5_sources import lost_link, refuse_foreign_sources, source_files
+from .hdf5_sources import lost_link, lost_links, refuse_foreign_sources, source_files
 
 _SUFFIXES = (".h5", ".hdf5", ".hdf", ".nx", ".nxs")
 _MARK = b"\x89HDF\r\n\x1a\n"
@@ -55,6 +55,7 @@ class HDF5Dataset(ChunkedImage):
             refuse_foreign_sources(path, item)
             _refuse_unknown_filters(path, item)
             with decoding(path, "HDF5"):
+                self._chunk = self._axes.pick(item.chunks) if item.chunks else None
                 edges = edges_of(path, item, group, self._axes)
                 unit = text_of_header(item.attrs.get("units", ""))
                 self.dtype: np.dtype[Any] = item.dtype.newbyteorder("=")
@@ -65,12 +66,16 @@ class HDF5Dataset(ChunkedImage):
         self.voxel_size_um = voxel_size_of_header(path, edges) if edges else None
         self.grey = GreyScale(1.0, 0.0, unit) if unit else None
 
+    def step(self, axis: int) -> int:
+        """Return how many layers along ``axis`` are in a chunk."""
+        return self._chunk[axis] if self._chunk else super().step(axis)
+
     @cached_property
     def _missing(self) -> tuple[list[Fault], list[str]]:
         stored: dict[tuple[int, int, int], int] = {}
         with _open(self.path) as file, decoding(self.path, "HDF5", "the list of chunks"):
             item = file[self.dataset]
-            edges, fill = self._axes.pick(item.chunks) if item.chunks else None, item.fillvalue
+            edges, fill = self._chunk, item.fillvalue
             refuse_impossible_shape(f"{self.path}: chunks", edges or ())
             given = (
                 sum(int(part.vspace.get_select_npoints()) for part in item.virtual_sources()) if item.is_virtual else 0
@@ -105,6 +110,24 @@ def _parts(path: Path) -> list[Path]:
         files = {part for one in found for part in source_files(path, file[one.name])}
     near = {part.resolve(): path.parent / part.name for part in files if part.resolve().parent == path.resolve().parent}
     return sorted(files | set(near.values()))
+
+
+def _datasets(path: Path) -> list[str]:
+    """Return the datasets that may be the scan.
+
+    Raises
+    ------
+    InputError
+        When there are projections alone, or links to files that are not there and nothing else.
+    """
+    found = _found(path)
+    images = scans_among(path, found)
+    if not found:
+        with _open(path) as file, decoding(path, "HDF5"):
+            lost = lost_links(path, file)
+        if lost:
+            raise InputError(*lost[:_CHOICES_SHOWN])
+    return images
 
 
 def _only_dataset(path: Path) -> str:
@@ -157,6 +180,6 @@ FORMAT = Format(
     signature=lambda head: any(head.startswith(_MARK, start) for start in _STARTS),
     open=HDF5Dataset,
     named_datasets=True,
-    datasets=lambda path: scans_among(path, _found(path)),
+    datasets=_datasets,
     files=_parts,
 )

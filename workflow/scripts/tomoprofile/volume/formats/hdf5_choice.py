@@ -18,17 +18,17 @@ import numpy as np
 from ...errors import Fault, InputError
 from ...logs import LOG
 from ...units import text_of_header
+from ..companions import PROJECTIONS as PROJECTED
+from ..companions import REFERENCES, words_of
 from .axes import axes_of
 from .hdf5_axes import axis_names
 from .hdf5_probe import require_openable
-from .labelled import LABELLED, has_few_values, words_of
+from .labelled import LABELLED, has_few_values
 
 IMAGE, PROJECTIONS, LABELS = "image", "projections or references", "labels"
 NUMBERS = "buif"  # kinds of NumPy
-_PROJECTIONS = "proj projs projection projections sino sinos sinogram sinograms radiograph radiographs"
-_REFERENCES = "flat flats dark darks white whites bright brights flatfield darkfield flatfields darkfields background"
 _RECONSTRUCTED = {"rec", "recon", "reconstruction", "reconstructed", "reconstructions", "volume", "tomoproc"}
-_PROJECTED, _REFERRED = (set(words.split()) for words in (_PROJECTIONS, _REFERENCES))
+_REFERRED = REFERENCES | {"background"}
 _CORRECTED = {"corrected", "normalized", "normalised"}
 _ANGLES = {"theta", "angle", "angles", "rotation_angle", "rotation_angles", "omega", "image_key"}
 _DEEPEST, _MOST_GROUPS = 12, 10_000
@@ -147,7 +147,7 @@ def _what(path: Path, file: h5py.File, name: str, group: h5py.Group, item: h5py.
     words = _words(name)
     everything = set().union(*words)
     if not everything & _RECONSTRUCTED:
-        if any(part & (_PROJECTED | _REFERRED) and not (part & _REFERRED and part & _CORRECTED) for part in words[-2:]):
+        if any(part & (PROJECTED | _REFERRED) and not (part & _REFERRED and part & _CORRECTED) for part in words[-2:]):
             return PROJECTIONS
         if _has_angles(group, item) or _is_tomography(file, name):
             return PROJECTIONS

@@ -36,6 +36,18 @@ def lost_link(path: Path, file: h5py.File, dataset: str) -> Fault | None:
     return None
 
 
+def lost_links(path: Path, file: h5py.File) -> list[Fault]:
+    """Return the faults of all external links of a file whose files are not there."""
+    found: list[Fault] = []
+
+    def look(name: str, link: Any) -> None:
+        if isinstance(link, h5py.ExternalLink) and not Path(path.parent, link.filename).is_file():
+            found.extend(filter(None, [lost_link(path, file, name)]))
+
+    file.visititems_links(look)
+    return found
+
+
 def source_files(path: Path, item: h5py.Dataset) -> Iterator[Path]:
     """Yield the other files from which the voxels of a dataset come; they are no scans by themselves."""
     home = Path(item.file.filename)

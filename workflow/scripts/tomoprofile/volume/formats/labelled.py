@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,11 +10,6 @@ LABELLED = {*_NAMES.split(), "groundtruth", "classes", "instances"}  # words of 
 _FEW_VALUES, _MOST_LABEL = 8, 255  # distinct ones; the largest
 _LEAST_VOXELS = 64  # of an image, before its values say anything
 _ALIKE = 0.5  # of neighbours inside of labels; of noisy grey values, few are
-
-
-def words_of(name: str) -> set[str]:
-    """Return the words in the name of a file or dataset, in small letters."""
-    return set(re.findall(r"[a-z]+", name.lower()))
 
 
 def has_few_values(values: NDArray) -> bool:

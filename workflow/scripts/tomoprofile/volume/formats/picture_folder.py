@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from ...errors import Fault, InputError
 from ...logs import LOG
+from ..companions import without_companions
 from ..grey import GreyScale
-from ..sources import is_hidden, without_companions
+from ..sources import is_hidden
 from .base import Format, LazyImage, decoding, refuse_impossible_shape
 from .tiff_folder import by_number
 

@@ -23,11 +23,14 @@ from . import metaimage, nrrd
 from .base import Format, decoding, grey_of_header, voxel_size_of_header
 from .flat import FlatImage, Piece
 
-_RAW = ".raw"
-_DESCRIBED = (".vol", ".bin", ".dat", ".img")  # of programs that call them so; raw files only with a description
+_RAW = (".raw", ".vol")
+_DESCRIBED = (".bin", ".dat", ".img")  # of programs that call them so; raw files only with a description
 _SIDECARS = (".yaml", ".yml", ".json")
+_INFO = ".info"  # of PyHST, the reconstruction of the ESRF
+_TYPES_OF_PYHST = {1: "uint8", 2: "uint16", 4: "float32"}  # by bytes of a voxel
 _MOST_BYTES = 2**16  # of a description
 _DTYPES = {"uint8": 1, "uint16": 2, "float32": 4}  # proposed
+_FIELD = re.compile(r"^\s*(\w+)\s*=\s*(\S+)", re.MULTILINE)
 _IN_NAME = re.compile(r"(\d+)x(\d+)x(\d+)")
 _TYPES_IN_NAME = {"uint8": "uint8", "8bit": "uint8", "uint16": "uint16", "16bit": "uint16", "float": "float32"}
 _Edge = Field(ge=1, le=MOST_EDGE)
@@ -57,7 +60,7 @@ class RawFile(FlatImage):
         sidecar = _sidecar(path)
         if sidecar is None:
             raise InputError(_undescribed(path))
-        told = _read(sidecar)
+        told = _read_info(sidecar, path) if sidecar.name.endswith(_INFO) else _read(sidecar)
         dtype = np.dtype(told.dtype).newbyteorder("<" if told.byte_order == "little" else ">")
         pieces = [Piece(path, told.shape[0], told.header_bytes)]
         super().__init__(sidecar, "raw voxels", told.shape, dtype, pieces)
@@ -71,7 +74,7 @@ class RawFile(FlatImage):
 
 
 def _sidecar(path: Path) -> Path | None:
-    return next((file for end in _SIDECARS if (file := path.with_name(path.name + end)).is_file()), None)
+    return next((file for end in (*_SIDECARS, _INFO) if (file := path.with_name(path.name + end)).is_file()), None)
 
 
 def _read(sidecar: Path) -> Description:
@@ -90,6 +93,22 @@ def _read(sidecar: Path) -> Description:
             key = ".".join(map(str, item["loc"][:1]))
             faults.append(Fault(f"{sidecar} {key}".strip(), repr(item["input"])[:80], item["msg"], remedy))
         raise InputError(*faults) from None
+
+
+def _read_info(sidecar: Path, path: Path) -> Description:
+    """Return what PyHST says of a volume: lines ``NUM_X = 2048``; the type follows from the size of the file."""
+    with decoding(sidecar, "the description of PyHST"):
+        with sidecar.open("rb") as file:
+            text = file.read(_MOST_BYTES).decode("latin-1")
+        told = {name.lower(): value for name, value in _FIELD.findall(text)}
+        z, y, x = (int(told[f"num_{axis}"]) for axis in "zyx")
+        size = path.stat().st_size
+        kind = _TYPES_OF_PYHST.get(size // max(1, z * y * x))
+        if kind is None or size % (z * y * x):
+            raise ValueError(f"its {z} x {y} x {x} voxels are not in {size} bytes")
+        edge = float(told["voxelsize"]) if "voxelsize" in told else None
+        order = "big" if told.get("byteorder", "").upper().startswith("HIGH") else "little"
+        return Description(shape=(z, y, x), dtype=kind, byte_order=order, voxel_size_um=edge)  # type: ignore[arg-type]
 
 
 class _Plain(yaml.SafeLoader):
@@ -146,7 +165,7 @@ FORMAT = Format(
     name="raw",
     what="raw file with a description",
     remarks="`.raw`, `.vol`, `.bin`, `.dat`, `.img`; described by a file of the same name with `.yaml` or `.json` "
-    "behind it, see below",
+    "behind it, see below, or by the `.vol.info` of PyHST",
     matches=_matches,
     open=lambda path, _: RawFile(path),
     datasets=_datasets,

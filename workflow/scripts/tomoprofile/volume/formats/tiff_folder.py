@@ -14,10 +14,11 @@ from ...errors import Fault, InputError
 from ...logs import LOG
 from ..sources import is_hidden, slice_numbers, slices_among
 from .base import Format, LazyImage, decoding, refuse_impossible_shape
+from .ome_companion import described_slices, ome_xml
 from .tiff import is_named_tiff, open_tiff, truncation
 from .tiff_header import header_of
 from .tiff_layout import full_pages
-from .tiff_pixels import Pixels, pixels_of
+from .tiff_pixels import Pixels, losses_of, pixels_of
 
 _FAULTS_SHOWN = 5
 
@@ -81,6 +82,7 @@ class TIFFFolder(LazyImage):
             self.shape: tuple[int, int, int] = (len(self.files), *self._pixels.size)
             refuse_impossible_shape(self.files[0], self.shape)
             page = _page(first, self.files[0])
+            self._doubts = losses_of(page)
             self.voxel_size_um, self.grey = header_of(first, self.files[0], page, len(self.files))
             self.files = _as_described(first, self.files)
         self.stored_bytes = self.files[0].stat().st_size * len(self.files)
@@ -98,6 +100,10 @@ class TIFFFolder(LazyImage):
             image = self._read_slice(file)
             parts.append(image if axis == 0 else image[window])
         return np.stack(parts)
+
+    def doubts(self) -> list[str]:
+        """Return that values were changed by compression, where they were."""
+        return self._doubts
 
     def place(self, index: int) -> str:
         """Return the file of a slice."""
@@ -169,11 +175,15 @@ def _as_described(tif: tifffile.TiffFile, files: list[Path]) -> list[Path]:
     InputError
         When it names slices that are not there.
     """
-    if not tif.is_ome:
+    text = ome_xml(tif, files[0])
+    if not text:
         return files
     with decoding(files[0], "TIFF"):
-        pages = list(tif.series[0].pages) if tif.series else []
-        named = [Path(page.parent.filehandle.path).name if page else "" for page in pages]
+        if text == tif.pages[0].description:
+            pages = list(tif.series[0].pages) if tif.series else []
+            named = [Path(page.parent.filehandle.path).name if page else "" for page in pages]
+        else:  # in another file, which tifffile does not read
+            named = described_slices(text, _page(tif, files[0]).shaped[2:4], files[0]) or []
     if len(named) < 2:
         return files
     by_name = {file.name: file for file in files}

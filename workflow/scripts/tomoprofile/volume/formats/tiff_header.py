@@ -12,7 +12,6 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
@@ -21,6 +20,7 @@ from ...logs import LOG
 from ...units import micrometres
 from ..grey import GreyScale
 from .base import decoding, grey_of_header, voxel_size_of_header
+from .ome_companion import ome_xml, pixels_in
 
 Edges = tuple[float | None, float | None, float | None]  # z, y, x in micrometres
 _AGREE = 0.01  # relative, of two voxel sizes of one file
@@ -47,13 +47,14 @@ def header_of(
     slices : int
         Slices of the scan: of a single one nobody measures a distance.
     """
+    described = ome_xml(tif, path)
     with decoding(path, "TIFF"):
         tags, first = page.tags, tif.pages[0].tags  # which has the description of all
         text = str(first["ImageDescription"].value) if "ImageDescription" in first else ""
         artist = str(tags["Artist"].value) if "Artist" in tags else ""
         imagej = dict(tif.imagej_metadata or {})
         told = {
-            "OME-XML": _of_ome(text, (page.imagelength, page.imagewidth)) if tif.is_ome else (None, None, None),
+            "OME-XML": _of_ome(described, (page.imagelength, page.imagewidth)),
             "ImageJ's description": _of_imagej(imagej, tags),
             "the resolution tags": _of_resolution(tags) if not micrometres(imagej.get("unit", "")) else (None,) * 3,
         }
@@ -97,21 +98,12 @@ def _differ(one: float, other: float) -> bool:
 
 def _of_ome(text: str, size: tuple[int, int]) -> Edges:
     """Return what OME-XML says of the first image of this size. Its units are micrometres unless it says otherwise."""
-    nothing: Edges = (None, None, None)
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        return nothing
-    try:
-        root = ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError):
-        return nothing
-    for pixels in (element for element in root.iter() if element.tag.rpartition("}")[2] == "Pixels"):
-        if (pixels.get("SizeY"), pixels.get("SizeX")) != tuple(map(str, size)):
-            continue
+    for pixels in pixels_in(text, size):
         edges = [
             _length(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "um")) for axis in "ZYX"
         ]
         return edges[0], edges[1], edges[2]
-    return nothing
+    return None, None, None
 
 
 def _length(value: Any, unit: Any) -> float | None:

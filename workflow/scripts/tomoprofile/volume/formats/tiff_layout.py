@@ -19,6 +19,7 @@ import tifffile
 from ...errors import Fault, InputError
 from ...logs import LOG
 from .base import COPY_AGAIN, decoding, refuse_impossible_shape
+from .ome_companion import described_slices, ome_xml
 from .tiff_pixels import Pixels, pixels_of
 
 _MOST_CHANNELS = 4  # a header that says `channels` of more slices means slices
@@ -206,6 +207,8 @@ def _promised(tif: tifffile.TiffFile, series: Sequence[Any], pages: Sequence[Any
             return count if count > 1 or len(pages) == 1 else None  # saved by another program page by page
         if tif.is_shaped:
             return _promised_by_shapes(pages)
+        if tif.is_ome and (text := ome_xml(tif, path)):  # in another file, which tifffile does not read
+            return len(described_slices(text, pages[0].shaped[2:4], path) or pages)
         if series[0].kind in ("stk", "lsm"):
             return math.prod(series[0].shape) // math.prod(pages[0].shape)
     return None

@@ -79,6 +79,13 @@ def pixels_of(page: Any, path: Path) -> Pixels:
     return Pixels(planes, size, dtype, _grey_of_one_sample(page, path))
 
 
+def losses_of(page: Any) -> list[str]:
+    """Return what is doubtful about pages in JPEG, which keeps the look of a picture and not its values."""
+    if page.compression not in (tifffile.COMPRESSION.JPEG, tifffile.COMPRESSION.OJPEG):
+        return []
+    return ["its pages are compressed as JPEG, with losses: grey values are not those that were reconstructed"]
+
+
 def _grey_of_colours(path: Path, inner: bool) -> Callable[[NDArray[Any]], NDArray[Any]]:
     def grey(pixels: NDArray[Any]) -> NDArray[Any]:
         red, green, blue = np.moveaxis(pixels, -1 if inner else -3, 0)[:3]
@@ -110,6 +117,7 @@ def _greys_of_palette(page: Any) -> NDArray[Any] | None:
     colours = np.asarray(page.colormap) if page.colormap is not None else np.zeros((3, 0))
     if colours.shape != (3, 256) or (colours != colours[0]).any():
         return None
-    greys = np.round(colours[0] / 257).astype(np.int64)
+    # 255 is written as 65535, 65280 or, against the standard, as 255.
+    greys = colours[0].astype(np.int64) >> (8 if colours.max() > 255 else 0)
     ramp = np.arange(256)
     return greys.astype(page.dtype) if (greys == ramp).all() or (greys == ramp[::-1]).all() else None

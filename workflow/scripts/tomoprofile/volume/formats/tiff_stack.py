@@ -18,6 +18,7 @@ from .base import COPY_AGAIN, Format, LazyImage, decoding, refuse_impossible_sha
 from .tiff import broken_chain, is_named_tiff, open_tiff, truncation
 from .tiff_header import header_of
 from .tiff_layout import Slices, full_pages, shaped_shape, slices_of
+from .tiff_pixels import losses_of
 
 
 class TIFFStack(LazyImage):
@@ -56,6 +57,13 @@ class TIFFStack(LazyImage):
                 at = number * planes + inside.start - first
                 out[at : at + inside.stop - inside.start] = self._grey(page, number, inside)[:, *part]
         return out
+
+    def step(self, axis: int) -> int:
+        """Return how many layers along ``axis`` are decoded together: those of a tile in volumetric pages."""
+        key = self._slices.pages[0].keyframe
+        if axis or self._offsets is not None or self._slices.pixels.planes == 1 or not key.is_tiled:
+            return super().step(axis)
+        return max(1, int(key.tiledepth))
 
     def _edges(self, part: tuple[slice, ...]) -> tuple[int, ...]:
         return tuple(len(range(*one.indices(n))) for one, n in zip(part, self.shape[1:], strict=True))
@@ -97,6 +105,10 @@ class TIFFStack(LazyImage):
         """Return file and page of a slice."""
         page = self._slices.pages[min(index // self._slices.pixels.planes, len(self._slices.pages) - 1)]
         return f"{self.path.parent / Path(page.parent.filehandle.path).name} slice {index} (page {page.index + 1})"
+
+    def doubts(self) -> list[str]:
+        """Return that values were changed by compression, where they were."""
+        return losses_of(self._slices.pages[0].keyframe)
 
     def damage(self) -> list[Fault]:
         """Check that all strips lie inside their files, and that no page is missing at the end."""

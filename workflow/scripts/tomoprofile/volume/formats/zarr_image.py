@@ -22,6 +22,7 @@ from .chunks import ChunkedImage, Chunks, missing_chunks
 from .zarr_groups import image_in, images_in, is_own
 
 _MARKS = ("zarr.json", ".zarray", ".zgroup")
+_ARCHIVES, _N5 = (".zarr.zip", ".ozx"), ".n5"
 _KEY = re.compile(r"(?:c[/.])?(\d+(?:[/.]\d+)*)")
 
 
@@ -46,6 +47,10 @@ class ZarrImage(ChunkedImage):
         self._is_blosc = _uses(described, "blosc") and array.shards is None
         self.shape: tuple[int, int, int] = self._axes.pick(shape)
         self.voxel_size_um = voxel_size_of_header(path, self._axes.pick(found.edges_um)) if found.edges_um else None
+
+    def step(self, axis: int) -> int:
+        """Return how many layers along ``axis`` are in a chunk."""
+        return self._axes.pick(tuple(self._array.chunks))[axis]
 
     @cached_property
     def _missing(self) -> tuple[list[Fault], list[str]]:
@@ -98,12 +103,22 @@ class ZarrImage(ChunkedImage):
                 raise InputError(Fault(str(file), "", problem, COPY_AGAIN))
 
 
+def _matches(path: Path) -> bool:
+    return any((path / name).is_file() for name in _MARKS) or path.name.lower().endswith((*_ARCHIVES, _N5))
+
+
 def _datasets(path: Path) -> list[str]:
     """Return the images of a folder, the largest first; results of ours are none."""
+    if path.is_file():
+        remedy = f"Unpack it: `unzip -d {path.name.split('.')[0]}.ome.zarr {path.name}`."
+        raise InputError(Fault(str(path), "", "Zarr in an archive is not read", remedy))
+    if path.name.lower().endswith(_N5):
+        remedy = "Open it in Fiji with its plugin for N5 and save it as a TIFF stack, or convert it to OME-Zarr."
+        raise InputError(Fault(str(path), "", "N5 is not read", remedy))
     if is_own(path):
         return []
-    images = []
-    for image in images_in(path):
+    images, found = [], images_in(path)
+    for image in found:
         try:
             axes_of(str(path), image.array.shape, image.axes)
         except InputError as error:
@@ -113,7 +128,7 @@ def _datasets(path: Path) -> list[str]:
     if len(images) > 1:
         others = ", ".join(images[1:])
         LOG.warning("%s: %s is taken for the scan; it also holds %s: name one in `dataset`", path, images[0], others)
-    return images if len(images) > 1 else [""] * len(images)
+    return [""] * len(images) if len(found) == 1 else images
 
 
 def _uses(described: Any, codec: str) -> bool:
@@ -133,7 +148,7 @@ FORMAT = Format(
     what="OME-Zarr or Zarr folder",
     remarks="version 2 or 3: an OME-Zarr image, of which the full resolution is used, one of several in a folder "
     "(layout of bioformats2raw), or a bare array; time and channel must have length 1",
-    matches=lambda path: any((path / name).is_file() for name in _MARKS),
+    matches=_matches,
     open=ZarrImage,
     datasets=_datasets,
     named_datasets=True,
