@@ -20,9 +20,12 @@ from tomoprofile.network.fine_tune import fine_tune
 from tomoprofile.network.slices import SlicePredictor
 from tomoprofile.run.feasibility import check_run
 from tomoprofile.samples import Scan
+from tomoprofile.segment import predict
+from tomoprofile.volume.shard_file import ShardWriter
 from tomoprofile.volume.store import Store, open_store
 
 QUICK = UNetConfig(steps=60, crop=64, guard_slices=8, decoder_channels=(64, 32, 16, 16, 16), window=96)
+LAYER = 10  # slices of a chunk in shards of twice as many
 CHANGED = 0.0005  # share of voxels that may fall on the other side of the level
 
 
@@ -175,40 +178,51 @@ def slab(scan, bundle, name, settings=None, uncertainty=None, shard_slices=8):
     return open_store(out, "domain").read(0, 48), told
 
 
-def test_few_shards_are_in_memory_and_reading_runs_ahead(scan, bundle, monkeypatch):
-    """One is read and one written while one is computed: never more, however many the slab has."""
-    alive, most, computing = [0], [0], []
-    read, write, lock = Store.read_padded, Store.write, threading.Lock()
+def layers_in_memory(scan, bundle, monkeypatch):
+    """Segment shards of two layers of chunks; return the most slices that were read and not yet written."""
+    alive, most, beside = [0], [0], []
+    read, add, lock = Store.read_padded, ShardWriter.add, threading.Lock()
 
-    def counted_read(self, *arguments):
+    def counted_read(self, start, stop):
         with lock:
-            alive[0] += 1
+            alive[0] += stop - start
             most[0] = max(most[0], alive[0])
-        computing.append(threading.current_thread().name)
-        return read(self, *arguments)
+        beside.append(threading.current_thread().name)
+        return read(self, start, stop)
 
-    def counted_write(self, *arguments):
-        write(self, *arguments)
+    def counted_add(self, slices):
+        add(self, slices)
         with lock:
-            alive[0] -= 1
-        computing.append(threading.current_thread().name)
+            alive[0] -= len(slices)
+        beside.append(threading.current_thread().name)
 
     monkeypatch.setattr(Store, "read_padded", counted_read)
-    monkeypatch.setattr(Store, "write", counted_write)
-    found, told = slab(scan, bundle, "counted.ome.zarr")
+    monkeypatch.setattr(ShardWriter, "add", counted_add)
+    found, told = slab(scan, bundle, "counted.ome.zarr", shard_slices=2 * LAYER)
     assert found.any()
-    assert most[0] <= 3
-    assert threading.main_thread().name not in computing, "reading and writing go on beside the network"
+    assert threading.main_thread().name not in beside, "reading and writing go on beside the network"
     assert set(told) == {"device", "engine", "precision"}
+    return most[0]
 
 
-def test_a_store_that_cannot_be_written_stops_the_slab(scan, bundle, monkeypatch):
+def test_few_layers_are_in_memory_and_reading_runs_ahead(scan, bundle, monkeypatch):
+    """One is read, one written and one computed from two that were read: never more, however many the slab has."""
+    assert layers_in_memory(scan, bundle, monkeypatch) <= 4 * LAYER + 2
+
+
+def test_mutant_that_reads_whole_slabs_holds_more(scan, bundle, monkeypatch):
+    monkeypatch.setattr(predict, "pairwise", lambda borders: [(borders[0], borders[-1])])
+    assert layers_in_memory(scan, bundle, monkeypatch) >= 48
+
+
+def test_a_store_that_cannot_be_written_stops_the_slab_and_leaves_nothing(scan, bundle, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Store, "write", full)
+    monkeypatch.setattr(ShardWriter, "add", full)
     with pytest.raises(OSError, match="No space left"):
         slab(scan, bundle, "full.ome.zarr")
+    assert not [path for path in (scan.folder / "full.ome.zarr/0/c").rglob("*") if path.is_file()]
 
 
 def test_flips_tell_where_the_network_does_not_know(scan, bundle):

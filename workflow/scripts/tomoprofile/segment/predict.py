@@ -1,17 +1,19 @@
 """Segment a slab, slice by slice, in blended windows.
 
 Every slice is predicted separately with the same windows in the same batches, so the bytes do not depend on how the
-scan was cut into slabs. While one shard is segmented, the next is read and the previous one written.
+scan was cut into slabs. Slices pass by in layers, as deep as the chunks of the stores: while one is segmented, the next
+is read and the previous one written.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +24,16 @@ from ..network.bundle import load_network
 from ..network.facts import ModelFacts, read_facts
 from ..network.slices import Pending, SlicePredictor
 from ..shift.appearance import Appearance
+from ..volume.ahead import read_ahead
 from ..volume.grey import normalise
 from ..volume.store import Store, open_store
 from .segmenter import Slab
 
+Planes = NDArray[np.uint8]  # (class, y, x) of one slice
+
 
 def predict_slab(bundle: Path, window: int, slab: Slab) -> dict[str, str]:
-    """Write the probability of each measured class predicted by a network; three shards are in memory at a time.
+    """Write the probability of each measured class predicted by a network, a few layers of chunks at a time.
 
     Parameters
     ----------
@@ -56,15 +61,11 @@ def predict_slab(bundle: Path, window: int, slab: Slab) -> dict[str, str]:
     targets = [open_store(path, name) for path in images for name in facts.measured]
     compute = _with_spread if slab.uncertainty else _in_order
     with ThreadPoolExecutor(2, "store") as beside:
-        writing: list[Future[Any]] = []
         ticks = iter(progress(range(slab.start, slab.stop), slab.stop - slab.start, "slices segmented"))
-        for first, part in scan.read_ahead(slab.start, slab.stop, beside):
-            results = compute(predictor, scan.stacks(part, ticks))
-            # At most one shard waits to be written while the next one is computed.
-            _wait_for(writing)
-            writing = [beside.submit(store.write, first, found) for store, found in zip(targets, results, strict=True)]
+        found = compute(predictor, scan.stacks(slab.start, slab.stop, beside, ticks))
+        for first, end in targets[0].shards(slab.start, slab.stop):
+            _write_shard(targets, first, end, found, beside)
         next(ticks, None)
-        _wait_for(writing)
     engine = predictor.engine
     told = {"device": str(engine.device), "engine": engine.name, "precision": engine.precision}
     LOG.info("slices %d..%d segmented on %s by %s in %s", slab.start, slab.stop - 1, *told.values())
@@ -88,51 +89,52 @@ class _Grey:
     scale: Appearance
     neighbours: int
 
-    def read_ahead(self, start: int, stop: int, beside: ThreadPoolExecutor) -> Iterator[tuple[int, NDArray[Any]]]:
-        """Yield each shard with the slices around it, while the next one is read."""
-        shards, k = list(self.store.shards(start, stop)), self.neighbours
-        ahead = beside.submit(self.store.read_padded, shards[0][0] - k, shards[0][1] + k)
-        for (first, _), following in zip(shards, [*shards[1:], None], strict=True):
-            part = ahead.result()
-            if following is not None:
-                ahead = beside.submit(self.store.read_padded, following[0] - k, following[1] + k)
-            yield first, part
-
-    def stacks(self, part: NDArray[Any], ticks: Iterator[int]) -> Iterator[NDArray[np.float32]]:
-        """Yield the slices of a shard between their neighbours; each is normalised once."""
-        around: deque[NDArray[np.float32]] = deque(maxlen=2 * self.neighbours + 1)
-        for values in part:
-            physical = self.store.grey.physical(values)
-            around.append(normalise(physical, self.scale.centre, self.scale.spread))
-            if len(around) == around.maxlen:
-                next(ticks)
-                yield np.stack(around)
+    def stacks(self, start: int, stop: int, beside: Executor, ticks: Iterator[int]) -> Iterator[NDArray[np.float32]]:
+        """Yield slices ``[start, stop)`` between their neighbours; each is normalised once."""
+        depth, k = self.store.chunk[0], self.neighbours
+        borders = [start - k, *range(start + depth, stop, depth), stop + k]
+        around: deque[NDArray[np.float32]] = deque(maxlen=2 * k + 1)
+        for part in read_ahead(self.store.read_padded, list(pairwise(borders)), beside):
+            for values in part:
+                physical = self.store.grey.physical(values)
+                around.append(normalise(physical, self.scale.centre, self.scale.spread))
+                if len(around) == around.maxlen:
+                    next(ticks)
+                    yield np.stack(around)
+            del part, values
 
 
-def _in_order(predictor: SlicePredictor, stacks: Iterator[NDArray[np.float32]]) -> list[NDArray[np.uint8]]:
-    """Return the probability (z, y, x) of each class; a slice is sent to the GPU before the previous one is fetched."""
-    found: list[NDArray[np.uint8]] = []
+def _in_order(predictor: SlicePredictor, stacks: Iterator[NDArray[np.float32]]) -> Iterator[Planes]:
+    """Yield the probability (class, y, x) in each slice; one is sent to the GPU before the previous one is fetched."""
     under_way: deque[Pending] = deque()
     for stack in stacks:
         under_way.append(predictor.begin(stack))
         if len(under_way) > 1:
-            found.append(predictor.finish(under_way.popleft()))
-    found += [predictor.finish(pending) for pending in under_way]
-    return _by_class(found)
+            yield predictor.finish(under_way.popleft())
+    yield from map(predictor.finish, under_way)
 
 
-def _with_spread(predictor: SlicePredictor, stacks: Iterator[NDArray[np.float32]]) -> list[NDArray[np.uint8]]:
-    """Return the probability (z, y, x) of each class, then the spread over flips of each."""
-    probability, spread = zip(*map(predictor.probability_and_spread, stacks), strict=True)
-    return _by_class(probability) + _by_class(spread)
+def _with_spread(predictor: SlicePredictor, stacks: Iterator[NDArray[np.float32]]) -> Iterator[Planes]:
+    """Yield the probability of each class in each slice, then the spread over flips of each."""
+    for stack in stacks:
+        yield np.concatenate(predictor.probability_and_spread(stack))
 
 
-def _by_class(slices: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
-    """Return an image (z, y, x) of each class from slices (class, y, x)."""
-    return [np.stack(planes) for planes in zip(*slices, strict=True)]
+def _write_shard(targets: Sequence[Store], first: int, end: int, found: Iterator[Planes], beside: Executor) -> None:
+    """Write one shard of each store; a layer of chunks is written while the next one is computed."""
+    depth = targets[0].chunk[0]
+    writing: list[Future[None]] = []
+    with ExitStack() as stack:
+        adds = [stack.enter_context(store.new_shard(first)) for store in targets]
+        stack.callback(lambda: wait(writing))  # after a failure, too: files are closed only then
+        for start in range(first, end, depth):
+            layer = np.stack(list(islice(found, min(depth, end - start))), axis=1)
+            _require_done(writing)
+            writing[:] = [beside.submit(add, planes) for add, planes in zip(adds, layer, strict=True)]
+        _require_done(writing)
 
 
-def _wait_for(writing: list[Future[Any]]) -> None:
+def _require_done(writing: Sequence[Future[None]]) -> None:
     for done in writing:
         done.result()
 
