@@ -433,3 +433,56 @@ def test_slices_of_another_kind_are_named(tmp_path):
             raw.read(0, z, z + 1)
     with pytest.raises(TomoprofileError):
         raw.read(0, 0, 24)
+
+
+def test_jpeg_is_read_and_said(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", eight(), compression="jpeg", photometric="minisblack")
+    (doubt,) = open_raw(tmp_path / "a.tif", "tiff_stack").doubts()
+    assert "with losses" in doubt
+    (tmp_path / "f").mkdir()
+    for z, plane in enumerate(eight()[:3]):
+        write(tmp_path / f"f/{z}.tif", plane, compression="jpeg")
+    assert open_raw(tmp_path / "f", "tiff_folder").doubts() == [doubt]
+    tifffile.imwrite(tmp_path / "b.tif", eight(), compression="lzw", photometric="minisblack")
+    assert open_raw(tmp_path / "b.tif", "tiff_stack").doubts() == []
+
+
+@pytest.mark.parametrize("scale", [1, 256, 257])
+def test_a_table_of_greys_is_grey_whatever_its_scale(tmp_path, scale):
+    table = np.tile(np.arange(256)[::-1] * scale, (3, 1)).astype("uint16")
+    tifffile.imwrite(tmp_path / "a.tif", eight(), photometric="palette", colormap=table)
+    np.testing.assert_array_equal(open_raw(tmp_path / "a.tif", "tiff_stack").read(0, 0, 24), 255 - eight())
+
+
+def one_page(path, image=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = noise()[0] if image is None else image
+    tifffile.imwrite(path, image, metadata=None, resolution=(20000, 20000), resolutionunit=3)
+
+
+def test_one_page_is_a_scan_of_one_slice_where_it_can_be_nothing_else(tmp_path, caplog):
+    one_page(tmp_path / "A/a.tif")
+    one_page(tmp_path / "B/b.tif")
+    found = find_scans(tmp_path)
+    assert [scan.shape for scan in found] == [(1, 40, 36)] * 2
+    assert "taken for a scan of one slice" in caplog.text
+    np.testing.assert_array_equal(open_raw(found[0].path, found[0].format).read(0, 0, 1)[0], noise()[0])
+    assert find_scans(tmp_path / "A/a.tif")[0].shape == (1, 40, 36)
+
+
+def test_one_page_beside_other_images_is_no_scan(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    one_page(tmp_path / "A/a.tif")
+    one_page(tmp_path / "A/overlay.tif")
+    with pytest.raises(InputError, match="no scan"):
+        find_scans(tmp_path)
+    write(tmp_path / "B.tif", noise(), resolution=(20000, 20000), resolutionunit=3)
+    one_page(tmp_path / "C/photo.tif")
+    assert [scan.sample for scan in find_scans(tmp_path)] == ["B"]
+    assert "tomoprofile scan FILE" in caplog.text
+
+
+def test_a_picture_in_colour_is_no_scan(tmp_path):
+    one_page(tmp_path / "a.tif", np.random.default_rng(0).integers(0, 255, (40, 36, 3)).astype("uint8"))
+    with pytest.raises(InputError, match="no scan"):
+        find_scans(tmp_path)
