@@ -486,3 +486,37 @@ def test_a_picture_in_colour_is_no_scan(tmp_path):
     one_page(tmp_path / "a.tif", np.random.default_rng(0).integers(0, 255, (40, 36, 3)).astype("uint8"))
     with pytest.raises(InputError, match="no scan"):
         find_scans(tmp_path)
+
+
+def test_grey_with_alpha_is_grey_and_two_channels_are_not(tmp_path):
+    pixels = np.stack([eight(), np.full_like(eight(), 255)], -1)
+    write(tmp_path / "a.tif", pixels, extrasamples=["unassalpha"], planarconfig="contig")
+    np.testing.assert_array_equal(open_raw(tmp_path / "a.tif", "tiff_stack").read(0, 0, 24), eight())
+    write(tmp_path / "b.tif", pixels, extrasamples=["unspecified"], planarconfig="contig")
+    with pytest.raises(InputError, match="2 values"):
+        open_raw(tmp_path / "b.tif", "tiff_stack").read(0, 0, 24)
+
+
+def test_pages_beyond_those_described_are_taken_with_a_word(tmp_path, caplog):
+    write(tmp_path / "a.tif", noise())
+    content = (tmp_path / "a.tif").read_bytes()
+    assert content.count(b"[24, 40, 36]") == 1
+    (tmp_path / "a.tif").write_bytes(content.replace(b"[24, 40, 36]", b"[20, 40, 36]"))
+    assert open_raw(tmp_path / "a.tif", "tiff_stack").shape == SHAPE
+    assert "counts 20 of its 24 pages" in caplog.text
+
+
+def test_files_of_two_slices_each_may_be_one_scan(tmp_path, caplog):
+    for z in range(5):
+        imagej(tmp_path / f"a{z}.tif", noise()[2 * z : 2 * z + 2])
+    imagej(tmp_path / "whole.tif", noise())
+    assert len(find_scans(tmp_path)) == 6
+    assert "5 files a#.tif of 2 slices each" in caplog.text
+
+
+@pytest.mark.parametrize("columns", [3, 4, 5])
+def test_a_few_columns_are_channels(tmp_path, columns):
+    np.save(tmp_path / "a.npy", noise()[:, :, :columns].copy())
+    found = survey(tmp_path, voxel_size_um=1)
+    assert len(found.scans) == (columns == 5)
+    assert all("channels" in fault.problem for fault in found.faults)
