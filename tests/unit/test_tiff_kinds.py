@@ -473,7 +473,7 @@ def test_one_page_is_a_scan_of_one_slice_where_it_can_be_nothing_else(tmp_path, 
 def test_one_page_beside_other_images_is_no_scan(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     one_page(tmp_path / "A/a.tif")
-    one_page(tmp_path / "A/overlay.tif")
+    Image.fromarray(eight()[0]).save(tmp_path / "A/a.png")
     with pytest.raises(InputError, match="no scan"):
         find_scans(tmp_path)
     write(tmp_path / "B.tif", noise(), resolution=(20000, 20000), resolutionunit=3)

@@ -25,7 +25,7 @@ _SUFFIX = ".edf"
 _MARK = re.compile(rb"\s*\{[^}]*?\b(?:HeaderID|EDF_DataBlockID|ByteOrder|DataType|Dim_1)\s*=")
 _FIELD = re.compile(r"([\w ]*?\w)\s*=\s*(.*?)\s*;", re.DOTALL)
 _ALIGNED = 512  # bytes of which headers are multiples
-_MOST_HEADER = 2**18  # bytes
+_USUAL_HEADER, _MOST_HEADER = 4096, 2**18  # bytes
 _MOST_BLOCKS = 200_000
 _TYPES = {
     "signedbyte": "i1",
@@ -114,15 +114,14 @@ def blocks_of(path: Path, most: int = _MOST_BLOCKS) -> list[Block]:
         size, at = path.stat().st_size, 0
         while at < size:
             file.seek(at)
-            head = file.read(_MOST_HEADER)
+            head = file.read(_USUAL_HEADER)
+            head += b"" if b"}" in head else file.read(_MOST_HEADER)
             if found and not head.strip(b"\0 \r\n\t"):
                 break  # padding
             end = head.find(b"}")
             if not head.lstrip().startswith(b"{") or end < 0:
                 raise ValueError(f"its header {len(found) + 1} has no beginning or no end")
-            start = (
-                end + 1 + (2 if head[end + 1 : end + 3] == b"\r\n" else 1 if head[end + 1 : end + 2] == b"\n" else 0)
-            )
+            start = _end_of_header(head, end)
             told = {name.lower(): value for name, value in _FIELD.findall(head[:end].decode("latin-1"))}
             block, length = _block(path, told, at + start)
             found.append(block)

@@ -66,7 +66,7 @@ def pixels_of(page: Any, path: Path) -> Pixels:
     separate, depth, rows, columns, samples = page.shaped
     if samples > 1 or (separate > 1 and (separate <= _MOST_COLOURS or page.photometric == _PHOTOMETRIC.RGB)):
         values = max(samples, separate)
-        if depth > 1 or values > _MOST_COLOURS or (values == 2 and not page.extrasamples):
+        if depth > 1 or values > _MOST_COLOURS or (values == 2 and not _has_alpha(page)):
             got = f"{values} values in each pixel"
             raise InputError(Fault(str(path), got, "this is not a grey image", TO_GREY))
         return Pixels(1, (rows, columns), page.dtype.newbyteorder("="), _grey_of_colours(path, samples > 1))
@@ -85,6 +85,10 @@ def losses_of(page: Any) -> list[str]:
     if page.compression not in (tifffile.COMPRESSION.JPEG, tifffile.COMPRESSION.OJPEG):
         return []
     return ["its pages are compressed as JPEG, with losses: grey values are not those that were reconstructed"]
+
+
+def _has_alpha(page: Any) -> bool:
+    return bool({*page.extrasamples} & {tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA})
 
 
 def _grey_of_colours(path: Path, inner: bool) -> Callable[[NDArray[Any]], NDArray[Any]]:
