@@ -23,8 +23,8 @@ from . import metaimage, nrrd
 from .base import Format, decoding, grey_of_header, voxel_size_of_header
 from .flat import FlatImage, Piece
 
-_RAW = (".raw", ".vol")
-_DESCRIBED = (".bin", ".dat", ".img")  # of programs that call them so; raw files only with a description
+_RAW = ".raw"
+_DESCRIBED = (".vol", ".bin", ".dat", ".img")  # of programs that call them so; raw files only with a description
 _SIDECARS = (".yaml", ".yml", ".json")
 _INFO = ".info"  # of PyHST, the reconstruction of the ESRF
 _TYPES_OF_PYHST = {1: "uint8", 2: "uint16", 4: "float32"}  # by bytes of a voxel
