@@ -344,9 +344,7 @@ def test_an_archive_that_is_cut_or_lies_is_refused(tmp_path):
     assert "promises" in refused(tmp_path / "a.npz")
 
 
-@pytest.mark.parametrize(
-    ("dtype", "order"), [("<f4", "LOWBYTEFIRST"), (">f4", "HIGHBYTEFIRST"), ("<u2", ""), ("u1", "")]
-)
+@pytest.mark.parametrize(("dtype", "order"), [("<f4", "LOWBYTEFIRST"), (">f4", "HIGHBYTEFIRST"), ("<f4", "")])
 def test_a_volume_of_pyhst_is_described_by_its_info(tmp_path, dtype, order):
     values = np.abs(image()).astype(dtype)
     (tmp_path / "a.vol").write_bytes(values.tobytes())
@@ -356,8 +354,8 @@ def test_a_volume_of_pyhst_is_described_by_its_info(tmp_path, dtype, order):
     raw = opened(tmp_path / "a.vol")
     same_parts(raw, values)
     assert raw.voxel_size_um == (0.7, 0.7, 0.7)
-    (tmp_path / "a.vol").write_bytes(values.tobytes()[:-1])
-    assert "not in" in refused(tmp_path / "a.vol")
+    (tmp_path / "a.vol").write_bytes(values.astype("uint16").tobytes())
+    assert "4 bytes are not in 420 bytes" in refused(tmp_path / "a.vol")
 
 
 @pytest.mark.parametrize("shear", [0.0, 0.2])
