@@ -132,8 +132,8 @@ def test_references_beside_slices_and_in_folders_are_left_out(tmp_path, caplog):
 
 def test_a_header_without_its_end_loses_no_slice(tmp_path, monkeypatch):
     several = bytearray(b"".join(block(plane, z + 1) for z, plane in enumerate(FLOATS)))
-    at = several.index(b"}", 3000)
-    several[at : at + 1] = b" "
+    at = several.index(b"   }\n", 3000)
+    several[at : at + 4] = b"    "
     (tmp_path / "a.edf").write_bytes(several)
     with pytest.raises(InputError, match="no end"):
         find_scans(tmp_path, voxel_size_um=1)
