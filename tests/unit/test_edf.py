@@ -131,7 +131,8 @@ def test_references_beside_slices_and_in_folders_are_left_out(tmp_path, caplog):
 
 
 def test_a_header_without_its_end_loses_no_slice(tmp_path, monkeypatch):
-    several = bytearray(b"".join(block(plane, z + 1) for z, plane in enumerate(FLOATS)))
+    image = (np.arange(FLOATS.size) % 100).astype("uint8").reshape(SHAPE)  # no byte is a bracket
+    several = bytearray(b"".join(block(plane, z + 1) for z, plane in enumerate(image)))
     at = several.index(b"   }\n", 3000)
     several[at : at + 4] = b"    "
     (tmp_path / "a.edf").write_bytes(several)
