@@ -77,6 +77,30 @@ def numpy_file(tmp_path):
     return tmp_path / "scan.npy", tmp_path / "scan.npy", ""
 
 
+def archive(tmp_path):
+    np.savez_compressed(tmp_path / "scan.npz", angles=np.arange(5), volume=image())
+    return tmp_path / "scan.npz", tmp_path / "scan.npz", ""
+
+
+def block_of_edf(plane):
+    edges = "".join(f"Dim_{axis} = {n} ;\n" for axis, n in enumerate(plane.shape[::-1], 1))
+    told = f"{{\nHeaderID = EH:000001:000000:000000 ;\nByteOrder = LowByteFirst ;\nDataType = UnsignedShort ;\n{edges}"
+    told += f"Size = {plane.nbytes} ;\nPSize_1 = 1e-06 ;\nPSize_2 = 1e-06 ;\n"
+    return told.ljust(510).encode() + b"}\n" + plane.tobytes()
+
+
+def edf(tmp_path):
+    (tmp_path / "scan").mkdir()
+    for z, plane in enumerate(image()):
+        (tmp_path / f"scan/{z}.edf").write_bytes(block_of_edf(plane))
+    return tmp_path / "scan/2.edf", tmp_path / "scan", ""
+
+
+def several_of_edf(tmp_path):
+    (tmp_path / "scan.edf").write_bytes(b"".join(map(block_of_edf, image())))
+    return tmp_path / "scan.edf", tmp_path / "scan.edf", ""
+
+
 def raw(tmp_path, damaged):
     (tmp_path / "scan.raw").write_bytes(image().tobytes())
     told = "shape: [6, 10, 12]\ndtype: uint16\nbyte_order: little\nvoxel_size_um: [1.5, 0.5, 0.5]\ngrey_unit: 1/cm\n"
@@ -153,6 +177,9 @@ MAKE = {
     "metaimage-zlib": lambda at: written_by_itk(at, "scan.mha", packed=True),
     "metaimage-detached": lambda at: written_by_itk(at, "scan.mhd"),
     "numpy": numpy_file,
+    "numpy-archive": archive,
+    "edf": edf,
+    "edf-several": several_of_edf,
     "raw": lambda at: raw(at, "scan.raw"),
     "raw-description": lambda at: raw(at, "scan.raw.yaml"),
     "dicom": dicom,

@@ -11,7 +11,8 @@ from domains_scan import write_store
 from tomoprofile.baselines import block as block_module
 from tomoprofile.baselines.block import METHODS, SegmentedScan, choose_block, segment_block
 from tomoprofile.baselines.table import write_baselines
-from tomoprofile.config import ObjectsConfig
+from tomoprofile.config import ObjectsConfig, ThresholdConfig
+from tomoprofile.config_profile import Circle
 from tomoprofile.errors import InputError, StageError
 from tomoprofile.phantom.settings import phantom_profile
 from tomoprofile.profile.masks import Space
@@ -21,9 +22,10 @@ from tomoprofile.report.results import PARTS
 from tomoprofile.report.sections.baselines import build
 from tomoprofile.report.sections.section import Section
 from tomoprofile.report.segmentation import Segmentation
+from tomoprofile.segment.threshold import fit_threshold
 from tomoprofile.substrate.resin import Resin
 from tomoprofile.tables import of_class, read_facts
-from tomoprofile.volume.plane import Plane
+from tomoprofile.volume.plane import Plane, WithoutSubstrate
 
 EDGE = 0.5
 SHAPE = (48, 120, 80)
@@ -258,3 +260,37 @@ def test_a_scan_without_resin_and_broken_files_are_errors(tmp_path):
     (tmp_path / "broken.parquet").write_text("x")
     with pytest.raises(InputError, match=r"broken\.parquet.*cannot be read"):
         section_of(tmp_path / "broken.parquet", "network")
+
+
+def test_air_beside_a_sample_is_not_part_of_its_block(tmp_path, monkeypatch):
+    grey = np.random.default_rng(1).normal(0, 2, SHAPE) - 20.0 * (spheres(LARGE, 10.5) | spheres(SMALL, 3))
+    grey[:, 66:] = np.random.default_rng(2).normal(-200, 2, (SHAPE[0], SHAPE[1] - 66, SHAPE[2]))
+    write_store(tmp_path / "volume.ome.zarr", grey.astype("float32"), 16, (EDGE,) * 3)
+    own = np.where(spheres(LARGE, 10.5), 255, 0).astype("uint8")
+    write_store(tmp_path / "probability.ome.zarr", {"domain": own}, 16, (EDGE,) * 3)
+    plane, air = WithoutSubstrate(), np.zeros((8, 20, 14), bool)
+    air[:, 11:] = True
+    space = Space.of(SHAPE, (EDGE,) * 3, plane, Resin(6, air, None), "all")
+    scan = SegmentedScan(*(tmp_path / part for part in FILES), {"domain": 0.5})
+    window = slice(0, 48), slice(7, 110), slice(3, 70)
+
+    def threshold(name):
+        (tmp_path / name).mkdir()
+        grid = block_module._bins_of(space, window, phantom_profile())
+        block = block_module._cut_block(scan, grid, window, tmp_path / name)
+        fit_threshold(block.volume, block.interface, ThresholdConfig(method="otsu"), tmp_path / name / "otsu.json")
+        return json.loads((tmp_path / name / "otsu.json").read_text())["threshold"]
+
+    assert -10 < threshold("with") < 0, "between domains and matrix"
+    monkeypatch.setattr(Resin, "within", lambda *_: Resin.everywhere())
+    assert threshold("without") < -10, "drawn towards the air"
+
+
+def test_a_window_of_the_air_is_the_air_in_the_window():
+    air = np.random.default_rng(0).random((4, 5, 6)) < 0.5
+    resin = Resin(6, air, Circle(radius_um=9, centre_um=(7.5, 9.0)))
+    window = slice(0, 24), slice(7, 30), slice(3, 34)
+    part = resin.within(window, (EDGE,) * 3)
+    z, y, x = np.indices([one.stop - one.start for one in window])
+    assert (part.is_air(z, y, x) == resin.is_air(z, y + 7, x + 3)).all()
+    assert part.circle == Circle(radius_um=9, centre_um=(4.0, 7.5))

@@ -1,6 +1,7 @@
 """EDF of the ESRF: blocks of text with an image behind each, in one file or a folder of slices."""
 
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -91,6 +92,10 @@ def endless(folder):
     (folder / "rec_0004.edf").write_bytes(b"{ HeaderID = 1 ;" + b" " * 2000)
 
 
+def too_long(folder):
+    (folder / "rec_0004.edf").write_bytes(block(FLOATS[0], Size=6160))
+
+
 def huge(folder):
     (folder / "rec_0000.edf").write_bytes(block(FLOATS[0], Dim_2=10**7))
 
@@ -104,6 +109,7 @@ def huge(folder):
         (compressed, "not read"),
         (endless, "no end"),
         (huge, "impossible size"),
+        (too_long, "promises 6160 bytes"),
     ],
 )
 def test_damage_is_told(tmp_path, damage, told):
@@ -122,3 +128,15 @@ def test_references_beside_slices_and_in_folders_are_left_out(tmp_path, caplog):
     (scan,) = survey(tmp_path, voxel_size_um=1).scans
     assert scan.path == str(tmp_path / "rec")
     assert "raw_projections" in caplog.text
+
+
+def test_a_header_without_its_end_loses_no_slice(tmp_path, monkeypatch):
+    image = (np.arange(FLOATS.size) % 100).astype("uint8").reshape(SHAPE)  # no byte is a bracket
+    several = bytearray(b"".join(block(plane, z + 1) for z, plane in enumerate(image)))
+    at = several.index(b"   }\n", 3000)
+    several[at : at + 4] = b"    "
+    (tmp_path / "a.edf").write_bytes(several)
+    with pytest.raises(InputError, match="no end"):
+        find_scans(tmp_path, voxel_size_um=1)
+    monkeypatch.setattr(edf, "_NO_TEXT", re.compile(b"(?!)"))
+    assert find_scans(tmp_path, voxel_size_um=1)[0].slices == 8

@@ -271,3 +271,11 @@ def test_matlab_puts_text_before_and_the_name_does_not_matter(tmp_path):
         file["volume"] = grey()
     assert format_of(tmp_path / "a.mat") is hdf5.FORMAT
     np.testing.assert_array_equal(read(tmp_path / "a.mat")[1], grey())
+
+
+def test_a_file_with_links_to_lost_files_alone_names_them(tmp_path):
+    with h5py.File(tmp_path / "master.h5", "w") as file:
+        file["entry/data"] = h5py.ExternalLink("part.h5", "/volume")
+        file["entry/other"] = h5py.SoftLink("/nowhere")
+    (fault,) = survey(tmp_path, voxel_size_um=1.0).faults
+    assert "part.h5, which is not there" in fault.problem

@@ -2,7 +2,9 @@
 
 import bz2
 import gzip
+import io
 import struct
+import zipfile
 from pathlib import Path
 
 import nibabel
@@ -309,3 +311,57 @@ def test_the_voxels_of_another_header_are_no_scan_by_themselves(tmp_path):
     (tmp_path / "alone.raw").write_bytes(bytes(8))
     with pytest.raises(InputError, match="does not say"):
         format_of(tmp_path / "alone.raw").datasets(tmp_path / "alone.raw")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_archive_of_numpy_holds_a_scan(tmp_path, save, order):
+    values = image("uint16").astype("uint16")
+    save(tmp_path / "a.npz", angle=np.arange(9.0), volume=np.array(values, order=order), size=np.array([0.5]))
+    raw = opened(tmp_path / "a.npz")
+    same_parts(raw, values)
+    assert raw.faults() == []
+
+
+def test_of_several_arrays_of_an_archive_one_is_named(tmp_path):
+    np.savez(tmp_path / "a.npz", a=image(), b=np.zeros((9, 9, 9)))
+    assert format_of(tmp_path / "a.npz").datasets(tmp_path / "a.npz") == ["b", "a"]
+    same_parts(opened(tmp_path / "a.npz", "a"), image())
+    assert "b, a" in refused(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", a=np.array([{}, None], dtype=object))
+    assert format_of(tmp_path / "a.npz").datasets(tmp_path / "a.npz") == []
+
+
+def test_an_archive_that_is_cut_or_lies_is_refused(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", a=image())
+    data = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "a.npz").write_bytes(data[: len(data) // 2])
+    assert "cannot be read" in refused(tmp_path / "a.npz")
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (900, 900, 900)})
+        archive.writestr("a.npy", header.getvalue() + bytes(800))
+    assert "promises" in refused(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(("dtype", "order"), [("<f4", "LOWBYTEFIRST"), (">f4", "HIGHBYTEFIRST"), ("<f4", "")])
+def test_a_volume_of_pyhst_is_described_by_its_info(tmp_path, dtype, order):
+    values = np.abs(image()).astype(dtype)
+    (tmp_path / "a.vol").write_bytes(values.tobytes())
+    lines = [f"NUM_{axis} =  {n}" for axis, n in zip("ZYX", SHAPE, strict=True)]
+    lines += ["! PyHST_SLAVE VOLUME INFO FILE", "voxelSize =  0.7", *([f"BYTEORDER = {order}"] if order else [])]
+    (tmp_path / "a.vol.info").write_text("\n".join(lines))
+    raw = opened(tmp_path / "a.vol")
+    same_parts(raw, values)
+    assert raw.voxel_size_um == (0.7, 0.7, 0.7)
+    (tmp_path / "a.vol").write_bytes(values.astype("uint16").tobytes())
+    assert "4 bytes are not in 420 bytes" in refused(tmp_path / "a.vol")
+
+
+@pytest.mark.parametrize("shear", [0.0, 0.2])
+def test_axes_that_are_not_perpendicular_are_said(tmp_path, shear, caplog):
+    affine = np.diag([0.5, 0.5, 0.5, 1.0])
+    affine[0, 2] = shear
+    nibabel.save(nibabel.Nifti1Image(image().T, affine), tmp_path / "a.nii")
+    opened(tmp_path / "a.nii")
+    assert ("not perpendicular" in caplog.text) == (shear > 0)

@@ -171,6 +171,7 @@ def saved_as(path, text, how):
         "quoted": "\n".join("\t".join(f'"{cell}"' for cell in row) for row in cells).encode(),
         "trailing": "\n".join(line + "\t\t" for line in lines).encode(),
         "semicolons": separated(cells, ";").encode("utf-8-sig"),
+        "named separator": ("sep=;\n" + separated(cells, ";")).encode("utf-8-sig"),
         "commas": separated(cells, ",").encode("utf-8-sig"),
         "latin-1": f"{text}# dünn\n".encode("latin-1"),
         "cp932": f"{text}# 試料\n".encode("cp932"),

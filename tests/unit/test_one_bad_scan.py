@@ -326,3 +326,14 @@ def test_a_damaged_page_is_named_and_the_other_checks_go_on(tmp_path, monkeypatc
         assert f"{name}: scan: {tmp_path}/{name}.tif: page {page + 1} of the file cannot be read as TIFF" in said
     assert "4 faults" in said
     assert "good" not in said.split("faults")[1]
+
+
+def test_a_link_to_a_scan_in_the_tree_is_not_a_second_scan(tmp_path, monkeypatch):
+    slices(tmp_path / "data/real")
+    (tmp_path / "data/a_link").symlink_to(tmp_path / "data/real")
+    slices(tmp_path / "elsewhere")
+    (tmp_path / "data/b_link").symlink_to(tmp_path / "elsewhere")
+    names = [scan.sample for scan in find_scans(tmp_path / "data", voxel_size_um=1)]
+    assert names == ["b_link", "real"]
+    monkeypatch.setattr(Tree, "_is_seen", lambda *_: False)
+    assert len(find_scans(tmp_path / "data", voxel_size_um=1)) == 3

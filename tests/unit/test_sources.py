@@ -3,6 +3,7 @@ import os
 import pytest
 
 from tomoprofile.files import write_record
+from tomoprofile.volume.companions import is_companion_folder, without_companions
 from tomoprofile.volume.sources import (
     _slices,
     _states,
@@ -135,3 +136,34 @@ def test_an_edited_label_is_another_content(tmp_path):
     assert content_of_files([str(label)]) == before, "copied, and the same"
     replaced(label, 10**9)
     assert content_of_files([str(label)]) != before
+
+
+FOLDERS = {
+    "proj": True,
+    "projections_2": True,
+    "tomo_projections_raw": True,
+    "dark_before": True,
+    "flat_fields": True,
+    "WhiteField": True,
+    "Thumbnails": True,
+    "flat_glass": False,
+    "projection_3_rec": False,
+    "reference": False,
+    "recon": False,
+    "raw": False,
+    "white_paint": False,
+}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_is_left_out_when_all_its_words_say_so(name):
+    assert is_companion_folder(name) == FOLDERS[name]
+
+
+def test_companions_of_slices_are_left_out_unless_all_are_alike(tmp_path):
+    slices = [tmp_path / f"rec_{z}.tif" for z in range(3)]
+    beside = [tmp_path / name for name in ("white_0.tif", "refHST0000.tif", "dark.tif", "rec_spr.tif")]
+    assert without_companions(slices + beside) == slices
+    films = [tmp_path / f"flat_film_{z}.tif" for z in range(3)]
+    assert without_companions(films) == films
+    assert without_companions(beside) == []

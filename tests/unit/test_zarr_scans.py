@@ -1,10 +1,13 @@
 """OME-Zarr and Zarr as raw scans, written by ngff-zarr and zarr."""
 
+import zipfile
+
 import numpy as np
 import pytest
 import zarr
 
 from tomoprofile.errors import InputError
+from tomoprofile.volume.discover import find_scans
 from tomoprofile.volume.formats import format_of
 from tomoprofile.volume.readers import open_raw
 from tomoprofile.volume.store import create_store
@@ -146,3 +149,23 @@ def test_metadata_that_mean_nothing_are_a_fault(tmp_path, scales):
     path = write(tmp_path / "a.zarr", image(), scales)
     with pytest.raises(InputError, match=r"a\.zarr"):
         open_raw(path, "zarr")
+
+
+def test_positions_of_axes_beside_an_image_are_no_images(tmp_path):
+    group = zarr.create_group(str(tmp_path / "a.zarr"))
+    group.create_array("mu", shape=SHAPE, dtype="uint16", chunks=SHAPE)[...] = image()
+    for name, length in zip("zyx", SHAPE, strict=True):
+        group.create_array(name, shape=(length,), dtype="f8", chunks=(length,))[...] = np.arange(length)
+    np.testing.assert_array_equal(read(tmp_path / "a.zarr")[1], image())
+
+
+@pytest.mark.parametrize(("name", "told"), [("a.zarr.zip", "unzip"), ("a.ozx", "unzip"), ("a.n5", "N5 is not read")])
+def test_archives_and_n5_say_what_to_do(tmp_path, name, told):
+    if name.endswith("n5"):
+        (tmp_path / name / "0").mkdir(parents=True)
+        (tmp_path / name / "0/1").write_bytes(b"x")
+    else:
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("zarr.json", "{}")
+    with pytest.raises(InputError, match=told):
+        find_scans(tmp_path)

@@ -309,6 +309,8 @@ def _cut_block(scan: SegmentedScan, grid: Grid, window: Window, folder: Path) ->
     """Copy a window of a scan: grey values, its own masks, and its plane."""
     plane = grid.plane
     plane.in_window(_origin_um(window, grid)).save(ScanLayout(folder).interface)
+    if plane.has_recorded_sample:
+        grid.resin.within(window, grid.voxel_size_um).save(ScanLayout(folder).resin)
     block = Block(folder, window, grid, scan.levels, {})
     _copy(scan.volume, window, block.volume)
     _copy(scan.probability, window, block.mask(OWN), tuple(scan.levels))

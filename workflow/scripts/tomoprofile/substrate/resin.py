@@ -90,6 +90,17 @@ class Resin:
         path = ScanLayout(interface.parent).resin
         return cls.load(path) if plane.has_recorded_sample and path.exists() else cls.everywhere()
 
+    def within(self, window: tuple[slice, slice, slice], voxel_size_um: tuple[float, float, float]) -> Resin:
+        """Return what lies in a window of the scan, in voxels (z, y, x), as places in the window."""
+        side = math.gcd(self.side, *(part.start for part in window))
+        blocks = (np.arange(part.start, part.stop, side) // self.side for part in window)
+        circle = self.circle
+        if circle is not None and circle.centre_um is not None:
+            starts = (part.start * edge for part, edge in zip(window[1:], voxel_size_um[1:], strict=True))
+            centre_y, centre_x = (at - start for at, start in zip(circle.centre_um, starts, strict=True))
+            circle = Circle(radius_um=circle.radius_um, centre_um=(centre_y, centre_x))
+        return Resin(side, self.air[np.ix_(*blocks)], circle)
+
     def save(self, path: Path) -> None:
         """Write ``resin.npz``."""
         circle = [math.nan] * 3 if self.circle is None else [self.circle.radius_um, *(self.circle.centre_um or ())]

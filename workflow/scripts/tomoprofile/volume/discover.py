@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from .readers import ScanReader, open_raw, peeked
 from .tree import Tree, is_note, kind_of, names_of, said_once
 
 _MOST_ALIKE = 3
+_MOST_CHANNELS = 4
 
 
 class Found(NamedTuple):
@@ -105,6 +107,7 @@ def survey(
         taken.add(scan.sample.lower())
         scans.append(scan)
     _say(tree, seen)
+    _say_of_parts(scans)
     faults = [*tree.faults, *_grouped(seen.faults, folder)]
     if not scans and not faults:
         told = "".join(f"; {text}" for text in said_once(seen.unknown, folder, "not recognised"))
@@ -160,6 +163,17 @@ def _look(tree: Tree) -> _Seen:
             if not kinds[kind]:
                 del kinds[kind]
     return seen
+
+
+def _say_of_parts(scans: list[Scan]) -> None:
+    """Tell when files of a few slices each, alike but for a number, may be the parts of one scan."""
+    alike = Counter(
+        (str(Path(scan.path).parent), re.sub(r"\d+", "#", Path(scan.path).name), scan.shape) for scan in scans
+    )
+    for (folder, name, shape), count in alike.items():
+        if "#" in name and 1 < shape[0] < count:
+            text = "%s: %d files %s of %d slices each are taken for as many scans; if they are one, join them"
+            LOG.warning(text, folder, count, name, shape[0])
 
 
 def _take_single_slices(seen: _Seen) -> None:
@@ -245,6 +259,9 @@ def _row(
         raise InputError(Fault(str(path), "", problem, "Give it: `tomoprofile scan FOLDER --voxel-size-um 0.5`."))
     grey = raw.grey or GreyScale()
     slices, rows, columns = reader.shape
+    if columns <= _MOST_CHANNELS < slices and rows > _MOST_CHANNELS:
+        got, remedy = "x".join(map(str, reader.shape)), "Save one channel as z, y, x."
+        raise InputError(Fault(str(path), got, f"the {columns} columns look like channels of colour", remedy))
     cells = {
         "sample": name,
         "path": str(path),

@@ -23,9 +23,10 @@ from .tiff_folder import by_number
 
 _SUFFIX = ".edf"
 _MARK = re.compile(rb"\s*\{[^}]*?\b(?:HeaderID|EDF_DataBlockID|ByteOrder|DataType|Dim_1)\s*=")
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f]")
 _FIELD = re.compile(r"([\w ]*?\w)\s*=\s*(.*?)\s*;", re.DOTALL)
 _ALIGNED = 512  # bytes of which headers are multiples
-_MOST_HEADER = 2**18  # bytes
+_USUAL_HEADER, _MOST_HEADER = 4096, 2**18  # bytes
 _MOST_BLOCKS = 200_000
 _TYPES = {
     "signedbyte": "i1",
@@ -114,15 +115,15 @@ def blocks_of(path: Path, most: int = _MOST_BLOCKS) -> list[Block]:
         size, at = path.stat().st_size, 0
         while at < size:
             file.seek(at)
-            head = file.read(_MOST_HEADER)
+            head = file.read(_USUAL_HEADER)
+            head += b"" if b"}" in head else file.read(_MOST_HEADER)
             if found and not head.strip(b"\0 \r\n\t"):
                 break  # padding
             end = head.find(b"}")
-            if not head.lstrip().startswith(b"{") or end < 0:
+            # Without its bracket a header would end with the next one, and a slice would be lost.
+            if not head.lstrip().startswith(b"{") or end < 0 or _NO_TEXT.search(head, 0, end):
                 raise ValueError(f"its header {len(found) + 1} has no beginning or no end")
-            start = (
-                end + 1 + (2 if head[end + 1 : end + 3] == b"\r\n" else 1 if head[end + 1 : end + 2] == b"\n" else 0)
-            )
+            start = _end_of_header(head, end)
             told = {name.lower(): value for name, value in _FIELD.findall(head[:end].decode("latin-1"))}
             block, length = _block(path, told, at + start)
             found.append(block)
@@ -159,7 +160,9 @@ def _block(path: Path, told: dict[str, str], offset: int) -> tuple[Block, int]:
         edges_um = ((sizes[2] or sizes[1]) * _METRE, sizes[1] * _METRE, sizes[0] * _METRE)
     length = x * y * z * dtype.itemsize
     told_size = int(told.get("size", told.get("edf_binarysize", length)))
-    return Block((z, y, x), dtype, offset, edges_um), max(length, told_size)
+    if not length <= told_size < length + _ALIGNED:  # there may be padding
+        raise ValueError(f"its header promises {told_size} bytes for {length} bytes of voxels")
+    return Block((z, y, x), dtype, offset, edges_um), told_size
 
 
 def _metres(told: dict[str, str], name: str) -> float | None:

@@ -23,11 +23,10 @@ from . import metaimage, nrrd
 from .base import Format, decoding, grey_of_header, voxel_size_of_header
 from .flat import FlatImage, Piece
 
-_RAW = (".raw", ".vol")
-_DESCRIBED = (".bin", ".dat", ".img")  # of programs that call them so; raw files only with a description
+_RAW = ".raw"
+_DESCRIBED = (".vol", ".bin", ".dat", ".img")  # of programs that call them so; raw files only with a description
 _SIDECARS = (".yaml", ".yml", ".json")
 _INFO = ".info"  # of PyHST, the reconstruction of the ESRF
-_TYPES_OF_PYHST = {1: "uint8", 2: "uint16", 4: "float32"}  # by bytes of a voxel
 _MOST_BYTES = 2**16  # of a description
 _DTYPES = {"uint8": 1, "uint16": 2, "float32": 4}  # proposed
 _FIELD = re.compile(r"^\s*(\w+)\s*=\s*(\S+)", re.MULTILINE)
@@ -96,19 +95,18 @@ def _read(sidecar: Path) -> Description:
 
 
 def _read_info(sidecar: Path, path: Path) -> Description:
-    """Return what PyHST says of a volume: lines ``NUM_X = 2048``; the type follows from the size of the file."""
+    """Return what PyHST says of a volume of float32, in lines ``NUM_X = 2048``."""
     with decoding(sidecar, "the description of PyHST"):
         with sidecar.open("rb") as file:
             text = file.read(_MOST_BYTES).decode("latin-1")
         told = {name.lower(): value for name, value in _FIELD.findall(text)}
         z, y, x = (int(told[f"num_{axis}"]) for axis in "zyx")
         size = path.stat().st_size
-        kind = _TYPES_OF_PYHST.get(size // max(1, z * y * x))
-        if kind is None or size % (z * y * x):
-            raise ValueError(f"its {z} x {y} x {x} voxels are not in {size} bytes")
+        if size != 4 * z * y * x:
+            raise ValueError(f"its {z} x {y} x {x} voxels of 4 bytes are not in {size} bytes")
         edge = float(told["voxelsize"]) if "voxelsize" in told else None
         order = "big" if told.get("byteorder", "").upper().startswith("HIGH") else "little"
-        return Description(shape=(z, y, x), dtype=kind, byte_order=order, voxel_size_um=edge)  # type: ignore[arg-type]
+        return Description(shape=(z, y, x), dtype="float32", byte_order=order, voxel_size_um=edge)
 
 
 class _Plain(yaml.SafeLoader):

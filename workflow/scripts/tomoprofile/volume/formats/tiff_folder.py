@@ -62,7 +62,7 @@ def by_number(folder: Path, files: list[Path]) -> list[Path]:
         if missing:
             shown = ", ".join(map(str, missing[:_FAULTS_SHOWN])) + (", ..." if len(missing) > _FAULTS_SHOWN else "")
             remedy = "Copy the missing slices, or split the scan into two rows."
-            problem = f"{len(missing)} slices are missing from the series"
+            problem = f"{len(missing)} slices are missing from the series" if len(missing) > 1 else "a slice is missing"
             faults.append(Fault(str(folder), f"no slice {shown}", problem, remedy))
     if faults:
         raise InputError(*_shortened(faults, folder))

@@ -232,6 +232,9 @@ def _promised_by_shapes(pages: Sequence[Any]) -> int | None:
         if rest or index < end:
             return -1
         end = index + count
+    if 0 < end < len(pages):
+        text = "%s: its description counts %d of its %d pages; the others were appended, and all are taken"
+        LOG.warning(text, pages[0].parent.filehandle.path, end, len(pages))
     return end if end > len(pages) else None
 
 

@@ -65,8 +65,9 @@ def pixels_of(page: Any, path: Path) -> Pixels:
         raise InputError(Fault(str(path), "", problem, COPY_AGAIN))
     separate, depth, rows, columns, samples = page.shaped
     if samples > 1 or (separate > 1 and (separate <= _MOST_COLOURS or page.photometric == _PHOTOMETRIC.RGB)):
-        if depth > 1 or not 3 <= max(samples, separate) <= _MOST_COLOURS:
-            got = f"{max(samples, separate)} values in each pixel"
+        values = max(samples, separate)
+        if depth > 1 or values > _MOST_COLOURS or (values == 2 and not _has_alpha(page)):
+            got = f"{values} values in each pixel"
             raise InputError(Fault(str(path), got, "this is not a grey image", TO_GREY))
         return Pixels(1, (rows, columns), page.dtype.newbyteorder("="), _grey_of_colours(path, samples > 1))
     planes, size, dtype = separate * depth, (rows, columns), page.dtype.newbyteorder("=")
@@ -86,10 +87,15 @@ def losses_of(page: Any) -> list[str]:
     return ["its pages are compressed as JPEG, with losses: grey values are not those that were reconstructed"]
 
 
+def _has_alpha(page: Any) -> bool:
+    return bool({*page.extrasamples} & {tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA})
+
+
 def _grey_of_colours(path: Path, inner: bool) -> Callable[[NDArray[Any]], NDArray[Any]]:
     def grey(pixels: NDArray[Any]) -> NDArray[Any]:
-        red, green, blue = np.moveaxis(pixels, -1 if inner else -3, 0)[:3]
-        if not (np.array_equal(red, green) and np.array_equal(red, blue)):
+        channels = np.moveaxis(pixels, -1 if inner else -3, 0)
+        red, *others = channels[: 3 if len(channels) > 2 else 1]  # the rest is alpha
+        if not all(np.array_equal(red, other) for other in others):
             raise InputError(Fault(str(path), "RGB", "the image is in colours, not in grey", TO_GREY))
         return red.reshape(-1, *red.shape[-2:])
 
