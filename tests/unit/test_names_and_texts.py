@@ -361,8 +361,6 @@ def test_lists_of_lists_without_an_end_are_told_briefly(tmp_path):
 
 def test_the_commands_say_it_too(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["check"]) == 1
-    assert "config/config.yaml" in capsys.readouterr().err
     (tmp_path / "config").mkdir()
     for content, told in CONFIGS.values():
         (tmp_path / "config/config.yaml").write_bytes(content)

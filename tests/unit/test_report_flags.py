@@ -1,16 +1,18 @@
 """What a reader must know is said in words, at the right severity."""
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 from model_facts import measured, model_facts, scores, write_bundle
-from report_scan import write_threshold
+from report_scan import edited, write_threshold
 
 from tomoprofile.errors import InputError
 from tomoprofile.report.flags import (
     Flag,
     domain_flags,
+    doubtful_flags,
     familiarity_flags,
     interface_flags,
     level_flags,
@@ -20,6 +22,8 @@ from tomoprofile.report.flags import (
     worst,
     zone_flags,
 )
+from tomoprofile.report.results import Results
+from tomoprofile.report.sections import SECTIONS
 from tomoprofile.report.segmentation import MeasuredFacts, Segmentation, read_segmentation
 from tomoprofile.report.zones import read_zones
 from tomoprofile.shift.alarm import Familiarity
@@ -215,3 +219,61 @@ def test_worst():
     assert worst([]) == "ok"
     assert worst([Flag("note", "", ""), Flag("warning", "", "")]) == "warning"
     assert worst([Flag("warning", "", ""), Flag("error", "", "")]) == "error"
+
+
+def near(n_true, *others):
+    """Return a zone with large domains and others: voxels, slices, confidence, whether a side cuts them."""
+    rows = [(5000, 20, 0.97, False)] * n_true + list(others)
+    table = pd.DataFrame(rows, columns=["voxels", "bbox_z_stop", "confidence", "on_border"])
+    table["equivalent_diameter_um"] = table["voxels"].pow(1 / 3)
+    table = table.assign(bbox_z_start=0, depth_um=10.0, centroid_z_um=40.0, edge_weight=1.0 - table["on_border"])
+    zone = {"zone": "near", "level": "calibrated", "from_um": 0.0, "to_um": None}
+    return pd.DataFrame([zone | {"mean_equivalent_diameter_um": 9.0}]), table
+
+
+def test_domains_that_may_be_none_are_told_with_what_they_change():
+    zones, domains = near(4, (8, 3, 0.7, False), (64, 1, 0.9, False))
+    (flag,) = doubtful_flags(zones, domains, 0.5)
+    assert flag.severity == "warning"
+    assert flag.title == "Doubtful domains in zone near"
+    assert flag.text.startswith("2 of the 6 whole domains there are unsure")
+    assert "would be 17.1 µm instead of 9 µm, and the number density 33 % lower" in flag.text
+    assert "near slice 80 " in flag.text
+    none = zones.assign(from_um=math.nan)
+    assert doubtful_flags(none, domains.assign(depth_um=math.nan), 0.5)[0].text == flag.text, "without depth, too"
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [(8, 3, 0.81, False), (64, 2, 0.9, False)],  # sure, and in two slices
+        [(8, 1, 0.9, False), (8, 1, 0.9, False)],  # a small domain may lie in one slice
+        [(64, 1, 0.9, True), (64, 1, 0.9, True)],  # a side of the scan leaves one slice of a domain
+        [(8, 3, 0.7, False)],  # one
+    ],
+)
+def test_domains_without_doubt_are_not_suspected(others):
+    assert doubtful_flags(*near(4, *others), 0.5) == []
+
+
+def test_few_doubtful_domains_among_many_are_no_warning():
+    assert doubtful_flags(*near(60, *[(8, 3, 0.7, False)] * 3), 0.5) == []
+    assert doubtful_flags(*near(50, *[(8, 3, 0.7, False)] * 3), 0.5) != []
+
+
+def test_only_the_domains_of_a_network_are_judged_by_its_confidence(scans, tmp_path):
+    def unsure(domains):
+        return domains.assign(confidence=domains["confidence"].where(domains.index % 4 > 0, 0.6))
+
+    learned = edited(scans("plain"), tmp_path, "domains", unsure)
+    folder = tmp_path / "sure"
+    folder.mkdir()
+    (part,) = [part for part in SECTIONS if part.name == "flags"]
+    for files, expected in (
+        (learned, True),
+        (replace(learned, segmenter=write_threshold(tmp_path / "threshold.json")), False),
+        (edited(learned, folder, "domains", lambda domains: domains.assign(confidence=0.9)), False),
+    ):
+        results = Results(files)
+        flags = part.build(**{name: results.get(name) for name in part.needs}).words["flags"]
+        assert any(flag.title.startswith("Doubtful") for flag in flags) == expected

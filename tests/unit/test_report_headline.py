@@ -26,6 +26,8 @@ from tomoprofile.report.sections.headline import cards
 from tomoprofile.report.zones import read_zones, whole_domains
 from tomoprofile.tables import SIZES
 
+THIN = "\N{NARROW NO-BREAK SPACE}"
+
 
 @pytest.mark.parametrize(
     ("number", "text", "interval"),
@@ -37,6 +39,8 @@ from tomoprofile.tables import SIZES
         (Estimate(2.98123e6, 2.91e6, 3.05e6), "2.98 × 10⁶", "2.91–3.05 × 10⁶"),
         (Estimate(0.00021234, 0.0002, 0.00022), "2.12 × 10⁻⁴", "2.00–2.20 × 10⁻⁴"),
         (Estimate(3.14159), "3.14", ""),
+        (Estimate(20516, 2381, 53603), f"21{THIN}000", f"2{THIN}000–54{THIN}000"),
+        (Estimate(20516.4), f"20{THIN}500", ""),
         (Estimate(0.0, 0.0, 0.0), "0.0", "0.0–0.0"),
         (Estimate(math.nan, math.nan, math.nan), NOT_AVAILABLE, ""),
     ],

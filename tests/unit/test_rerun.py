@@ -47,12 +47,13 @@ def kept(files):
     return {path.name for path in files.folder.iterdir() if not path.name.startswith(".")}
 
 
-def test_only_the_outputs_of_the_stage_go_with_their_digests(results, capsys):
+def test_what_was_made_from_the_stage_on_goes_with_its_digests(results, capsys):
     files = results.scan("a")
     before, other = kept(files), kept(results.scan("b"))
     assert main(["rerun", "a", "--from", "profile"]) == 0
     gone = {"profile.parquet", "zones.parquet", "breakpoints.parquet", "correlation.parquet", "sizes.parquet"}
-    assert before - kept(files) == gone | {"baselines.parquet", "phase.parquet", "thickness.parquet", "discarded.json"}
+    gone |= {"baselines.parquet", "phase.parquet", "thickness.parquet", "discarded.json"}
+    assert before - kept(files) == gone | {"report.html", "provenance.json", "tables.zip"}
     assert not digest_file(files.profile).exists()
     assert digest_file(files.domains).exists()
     assert kept(results.scan("b")) == other
@@ -65,8 +66,8 @@ def test_by_default_the_scan_is_segmented_again(results, capsys):
     before = kept(results.scan("a"))
     assert main(["rerun", "a"]) == 0
     gone = before - kept(results.scan("a"))
-    assert {"probability.ome.zarr", "familiarity.json", "mask.json"} <= gone
-    assert {"volume.ome.zarr", "interface.json", "domains.parquet"} & gone == set()
+    assert {"probability.ome.zarr", "familiarity.json", "mask.json", "domains.parquet", "report.html"} <= gone
+    assert {"volume.ome.zarr", "interface.json"} & gone == set()
     assert "trained again" not in capsys.readouterr().out
 
 

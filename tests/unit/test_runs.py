@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -60,5 +61,8 @@ def test_a_run_remembers_what_was_asked_and_whether_it_goes_on(tmp_path, monkeyp
     assert not run.model_copy(update={"pid": int(ended.stdout)}).is_alive(), "that process is gone"
     end_run("results")
     assert not read_run("results").is_alive()
-    with pytest.raises(InputError, match=r"run\.json: there is no record of a run"):
+    with pytest.raises(InputError, match=r"elsewhere: no run has started here\. `snakemake` starts one"):
         read_run("elsewhere")
+    Path("results/run.json").write_text("{")
+    with pytest.raises(InputError, match=r"run\.json: there is no record of a run"):
+        read_run("results")

@@ -89,6 +89,19 @@ def test_logs_name_rule_scan_slab_place_and_end(results, monkeypatch):
     assert read_jobs(results, "a") == [], "a.b is another scan"
 
 
+def test_results_of_another_segmentation_are_not_those_of_a_model_that_waits_for_labels(results):
+    """As after an earlier bundle was used as it is, and is now the beginning of a model of its own."""
+    products(results, "a.b")
+    for path in results.results.with_name("labels").glob("*/*"):
+        path.unlink()
+    results.scan("a.b").to_label.folder.mkdir(parents=True)
+    results.scan("a.b").to_label.table.write_text("")
+    end_run(results.results)
+    assert states(results)["a.b"] == "waiting"
+    results.model("default").folder.mkdir(parents=True)
+    assert states(results)["a.b"] == "done", "its model was trained, and the labels are in an archive"
+
+
 def test_states_while_the_run_goes_on(results):
     products(results, "a")
     log(results, "predict_slab", "a.b.z00000", killed=True)
@@ -186,6 +199,7 @@ def test_a_finished_scan_whose_labels_were_archived_is_done(results):
     products(results, "a")
     end_run(results.results)
     next((results.results.parent / "labels").rglob("*.tif")).unlink()
+    results.model("default").folder.mkdir(parents=True)
     assert states(results)["a"] == "done"
 
 

@@ -132,7 +132,7 @@ def test_the_command_says_it_for_broken_and_missing_configurations(tmp_path, mon
     monkeypatch.chdir(tmp_path)
     Path("config").mkdir()
     for content, told in (
-        (None, "config/config.yaml: the configuration does not exist. Write one"),
+        (None, "config/samples.tsv"),  # no configuration is that of all defaults, and the sheet is missed
         (b"models:\n\tdefault: {method: otsu}\n", "config/config.yaml:2"),
         ("report: {title: 試料}\n".encode("cp932"), "config/config.yaml:1: the configuration is not UTF-8"),
         (b"models:\n  default: {method: otzu}\n", "config/config.yaml:2: models.default.method"),

@@ -4,6 +4,7 @@ Every change is made to a finished run, planned, and undone. `make changes` writ
 """
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -159,6 +160,19 @@ CHANGES = [
 ]
 
 
+@contextmanager
+def copied(folder) -> Iterator[None]:
+    """Put the files of a folder back in the end, as they were."""
+    aside = folder.with_name(f".{folder.name}")
+    folder.rename(aside)
+    shutil.copytree(aside, folder, copy_function=os.link)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder)
+        aside.rename(folder)
+
+
 def jobs_of_scan(planned: set[str]) -> list[str]:
     """Return the jobs of the scan, its model and the beamtime, in the order in which Snakemake knows the rules."""
     own = {job for job in planned if job.split()[0] != "all" and set(job.split()[1:2]) <= {SCAN, "default"}}
@@ -213,3 +227,18 @@ def test_only_what_a_change_concerns_is_done_again(rows):
     assert {"predict_slab", "measure_domains"} <= jobs["`window` of its model"]
     assert {"collect_labels", "fine_tune", "predict_slab"} <= jobs["a label file edited"]
     assert not jobs["`profile: zones`"] & {"measure_domains", "predict_slab"}
+
+
+@pytest.mark.parametrize("stage", ["segment", "measure"])
+def test_what_rerun_promises_is_done_again(whole_way, stage):
+    """Snakemake by itself makes nothing again that only results need which are there."""
+    promised = {"segment": "predict_slab", "measure": "measure_domains"}
+    with copied(whole_way.results.scan(SCAN).folder):
+        whole_way.tomoprofile("rerun", SCAN, "--from", stage)
+        again = order(jobs_of_scan(whole_way.planned()))
+    of_stages = [promised[name] for name in list(promised)[list(promised).index(stage) :]]
+    assert set(of_stages) <= set(again)
+    assert {"profile_depth", "report_sample", "report_beamtime"} <= set(again)
+    assert "convert_slab" not in again
+    assert "fine_tune" not in again
+    assert whole_way.planned() == set(), "everything is as before"

@@ -34,6 +34,7 @@ from tomoprofile.run.status import read_status, status_text
 from tomoprofile.run.waiting import (
     has_labels,
     highlighted,
+    lacks_its_model,
     models_to_train,
     same_command,
     scans_that_wait,
@@ -283,7 +284,7 @@ def everything(_):
             wanted += [files.discarded] if CONFIG.keep == "minimal" else []
             wanted += [files.labels.metadata] if CONFIG.objects.label_volume else []
             wanted += phase_tables_of(name)
-        elif not all(product.exists() for product in files.products):
+        elif lacks_its_model(scan, LAYOUT):
             wanted += [files.check, *whole_store(files.volume, slabs_of(scan)), files.interface]
             wanted += [files.to_label.table] if scan.labels else []
     return wanted
@@ -443,7 +444,7 @@ def while_claimed(execute):
 def closing_words():
     """Return what a person does next, after a run in which nothing failed."""
     left = [name for name in SCANS if not all(product.exists() for product in LAYOUT.scan(name).products)]
-    if blocked := [scan for name, scan in waiting().items() if name in left]:
+    if blocked := [scan for scan in waiting().values() if lacks_its_model(scan, LAYOUT)]:
         return waiting_text(blocked, LAYOUT, sys.argv)
     if left:
         return f"Done what was asked for. The whole way: {same_command(sys.argv)}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 Commands = Any  # argparse has no public name for what add_subparsers returns
 CONFIG = Path("config/config.yaml")
 RESULTS = Path("results")
+_SNAKEFILES = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")  # which snakemake finds by itself
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -52,7 +55,30 @@ def add_command(
 
 def add_config(command: argparse.ArgumentParser) -> None:
     """Add the option that names the configuration."""
-    command.add_argument("--config", type=Path, default=CONFIG, help="the configuration")
+    command.add_argument("--config", type=Path, default=CONFIG, help="the configuration; not needed for the defaults")
+
+
+def load(config: Path) -> dict[str, Any]:
+    """Return the configuration as it was written; the usual file may be missing, as for the workflow.
+
+    Raises
+    ------
+    ConfigError
+        When it cannot be read, or another file that was named does not exist.
+    """
+    from ..config_file import load_config
+
+    return {} if config == CONFIG and not config.exists() else load_config(config)
+
+
+def workflow_command() -> str:
+    """Return how the workflow is called from the working directory, as it is typed."""
+    here = any(Path(name).is_file() for name in _SNAKEFILES)
+    clone = Path(__file__).resolve().parents[4] / "Snakefile"
+    if here or not clone.is_file():  # an installed wheel does not know where its workflow is
+        return "snakemake"
+    nearby = os.path.relpath(clone)
+    return f"snakemake --snakefile {shlex.quote(min(nearby, str(clone), key=len))}"
 
 
 def add_results(command: argparse.ArgumentParser) -> None:

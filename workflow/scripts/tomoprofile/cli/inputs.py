@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import ConfigError, InputError
 from ..logs import LOG, once_a_kind
-from .command import Commands, add_command, add_config
+from .command import Commands, add_command, add_config, load, workflow_command
 
 
 def register(commands: Commands) -> None:
@@ -72,7 +72,6 @@ def _scan(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     from ..config import read_config
-    from ..config_file import load_config
     from ..layout import Layout
     from ..logs import progress
     from ..run.check import check_scan, write_findings
@@ -80,7 +79,7 @@ def _check(options: argparse.Namespace) -> None:
     from ..samples import read_samples
     from ..segment.kinds import segmenter_of
 
-    raw = load_config(options.config)
+    raw = load(options.config)
     try:
         config = read_config(raw, str(options.config))
     except ConfigError as error:
@@ -101,4 +100,4 @@ def _check(options: argparse.Namespace) -> None:
     for finding in findings:
         if finding.sample == "-" and finding.status == "ok":  # warnings have been told
             LOG.info("%s: %s", finding.item, finding.message)
-    LOG.info("%d checks passed; see %s. Next: `snakemake`.", len(findings), out)
+    LOG.info("%d checks passed; see %s. Next: `%s`.", len(findings), out, workflow_command())

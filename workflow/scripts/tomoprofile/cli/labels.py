@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, Fault, InputError
 from ..logs import LOG
-from .command import CONFIG, Commands, add_command
+from .command import CONFIG, Commands, add_command, load, workflow_command
 
 if TYPE_CHECKING:
     from ..config import Config, ThresholdConfig
@@ -72,8 +72,13 @@ def _prelabel_all_that_wait(path: Path, threshold: ThresholdConfig) -> None:
 
     config = _config(path)
     waiting = scans_that_wait(read_samples(config.samples, config.models), config)
+    served = [scan for scan in waiting if scan.labels]
+    if waiting and not served:
+        names = ", ".join(scan.sample for scan in waiting[:5]) + ", ..." * (len(waiting) > 5)
+        remedy = "Name a folder in the column `labels` of the sheet, as `tomoprofile scan FOLDER --labels labels` does."
+        raise InputError(Fault(config.samples, names, "scans wait for labels and have no folder for them", remedy))
     faults = []
-    for scan in (scan for scan in waiting if scan.labels):
+    for scan in served:
         proposed = Layout(config.results).scan(scan.sample).to_label
         try:
             prelabel(proposed.table, scan.labels, threshold, Classes.of(config.models[scan.model]))
@@ -82,7 +87,7 @@ def _prelabel_all_that_wait(path: Path, threshold: ThresholdConfig) -> None:
     if faults:
         raise InputError(*faults)
     if waiting:
-        LOG.info("Next: look at the pictures, correct the masks, then run the workflow again.")
+        LOG.info("Next: look at the pictures, correct the masks, then run again: %s", workflow_command())
     else:
         LOG.info("No scan waits for labels.")
 
@@ -107,8 +112,6 @@ def _classes(options: argparse.Namespace) -> Classes:
 
 
 def _config(path: Path) -> Config:
-    """Read a configuration; a missing one stands for the defaults."""
     from ..config import read_config
-    from ..config_file import load_config
 
-    return read_config(load_config(path) if path.is_file() else {}, str(path))
+    return read_config(load(path), str(path))

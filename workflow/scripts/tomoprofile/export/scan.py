@@ -128,10 +128,13 @@ def finished_scan(results: Path, sample: str) -> FinishedScan:
     files = Layout(results).scan(sample)
     known = scans_in(results)
     if sample not in known:
+        if not known:
+            remedy = "Run the workflow, or give the results folder of a run with `--results`."
+            raise InputError(Fault(str(results), sample, "there are no results of any scan yet", remedy))
         near = difflib.get_close_matches(sample, known, 1)
         told = f"Did you mean {near[0]}? " if near else ""
-        listed = f"Scans there: {', '.join(known)}." if known else "Give the results folder of a run with `--results`."
-        raise InputError(Fault(str(results), sample, "the results hold no such scan", told + listed))
+        told += f"Scans there: {', '.join(known)}."
+        raise InputError(Fault(str(results), sample, "the results hold no such scan", told))
     return FinishedScan(sample, files)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..shift.alarm import Familiarity
@@ -22,6 +23,9 @@ _SHARE_OF_ONE = 0.2  # a single object with more of all domain volume is a leak 
 _BAND_FACTOR = 2.0
 _HOLLOW = 0.05  # share of the large domains; digitisation makes none in a domain that is found whole
 _COARSE = {"small_for_axes": 0.5, "small_for_surface": 0.1}  # shares of all domains above which shapes are unusable
+_SURE = 0.8  # mean probability; in simulated scans false domains lie below and nearly all true ones above 0.9
+_PIECE_VOXELS = 20  # of a domain in one slice; whole ones of this size have three slices or more
+_DOUBTFUL = 0.05  # share of the whole domains of a zone
 _MOST_NAMES = 5
 _LOOK = "check the dashed line, and the arrow from it into the resin, in the pictures"
 _LEVEL_LIMITS = (0.3, 0.7)  # to which calibration is clipped
@@ -236,6 +240,43 @@ def naming_classes(found: Mapping[str, list[Flag]], classes: Iterable[str]) -> l
 def domain_flags(domains: pd.DataFrame) -> list[Flag]:
     """Return what the domains say about the segmentation: leaks, rims without inside, voxels too coarse for shapes."""
     return [*_one_slice(domains), *_dominating(domains), *_hollow(domains), *_coarse(domains)]
+
+
+def doubtful_flags(zones: pd.DataFrame, domains: pd.DataFrame, slice_um: float) -> list[Flag]:
+    """Return a warning for each zone in which many domains of a network may be none, or pieces of others.
+
+    Parameters
+    ----------
+    zones, domains : DataFrame
+        Of one class.
+    slice_um : float
+        Thickness of a slice.
+    """
+    flags = []
+    one_slice = (domains["bbox_z_stop"] - domains["bbox_z_start"] == 1) & (domains["voxels"] >= _PIECE_VOXELS)
+    doubtful = (domains["confidence"] < _SURE) | (one_slice & ~domains["on_border"])
+    for zone in at_level(zones, "calibrated").itertuples():
+        end = math.inf if pd.isna(zone.to_um) else zone.to_um
+        inside = domains["depth_um"].between(zone.from_um, end, inclusive="left") | math.isnan(zone.from_um)
+        whole = domains[inside & (domains["edge_weight"] > 0)]
+        these = doubtful[whole.index]
+        if not 1 < these.sum() < len(whole) or these.mean() <= _DOUBTFUL:
+            continue
+        rest = whole[~these]
+        without = np.average(rest["equivalent_diameter_um"], weights=rest["edge_weight"])
+        fewer = whole.loc[these, "edge_weight"].sum() / whole["edge_weight"].sum()
+        place = int(whole.loc[these, "centroid_z_um"].median() / slice_um)
+        text = (
+            f"{int(these.sum())} of the {len(whole)} whole domains there are unsure (mean probability below {_SURE:g}) "
+            "or lie in one slice alone: something else that looks like a domain, or a piece of one that was not joined "
+            f"to it. Without them the mean diameter would be {short(without)} µm instead of "
+            f"{short(zone.mean_equivalent_diameter_um)} µm, and the number density {percent(fewer)} % lower; the "
+            "volume fraction hardly depends on them. The column confidence of the table of domains shows which they "
+            "are. "
+            f"A label near slice {place} teaches the model the difference."
+        )
+        flags.append(Flag("warning", f"Doubtful domains in zone {zone.zone}", text))
+    return flags
 
 
 def _one_slice(domains: pd.DataFrame) -> list[Flag]:

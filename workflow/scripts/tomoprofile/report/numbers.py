@@ -47,14 +47,17 @@ class Estimate:
 
     @property
     def decimals(self) -> int:
-        """Digits after the point: those of half the interval that count, or three digits of the value without one."""
+        """Digits after the point: those of half the interval that count, or three digits of the value without one.
+
+        Negative where digits before the point do not count, either: -2 rounds to hundreds.
+        """
         scale = 10.0**self.power
         half = (self.hi - self.lo) / 2 / scale
         if math.isfinite(half) and half > 0:
             # One digit, two when it would be a 1 or 2: rounding then costs at most a fifth of the uncertainty.
-            return min(6, max(0, -math.floor(math.log10(half / 3))))
+            return min(6, -math.floor(math.log10(half / 3)))
         value = abs(self.value) / scale
-        return min(6, max(0, 2 - math.floor(math.log10(value)))) if math.isfinite(value) and value > 0 else 1
+        return min(6, 2 - math.floor(math.log10(value))) if math.isfinite(value) and value > 0 else 1
 
     @property
     def text(self) -> str:
@@ -82,7 +85,8 @@ class Estimate:
         return self._times(f"{self._digits(low)}–{self._digits(high)}")
 
     def _digits(self, value: float) -> str:
-        return f"{value / 10.0**self.power:.{self.decimals}f}"
+        rounded = round(value / 10.0**self.power, self.decimals)
+        return f"{rounded:,.{max(0, self.decimals)}f}".replace(",", _THIN)
 
     def _times(self, digits: str) -> str:
         if not self.power:
@@ -136,7 +140,7 @@ def short(value: float | None, digits: int = 3) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     power = math.floor(math.log10(abs(value))) if value else 0
-    if not -4 <= power < 7:
+    if not -4 <= power < max(5, digits):
         return f"{_plain(value / 10.0**power, digits - 1)} × 10{str(power).translate(_SUPERSCRIPT)}"
     return _plain(value, max(0, digits - 1 - power))
 

@@ -29,6 +29,7 @@ from ..tables import (
 )
 from ..volume.plane import Plane
 from ..volume.store import open_store
+from .divisions import Divisions
 from .links import Links
 from .segmentation import read_segmentation
 from .zones import read_zones
@@ -42,7 +43,12 @@ _DRAWN = (
     "centroid_y_um",
     "centroid_x_um",
     "depth_um",
+    "voxels",
+    "bbox_z_start",
+    "bbox_z_stop",
     "cavities",
+    "confidence",
+    "on_border",
     "edge_weight",
     "flag",
 )
@@ -152,6 +158,7 @@ PARTS = {
     "domains": Part("domains", lambda path: DOMAINS.read(path, _DRAWN), of_class),
     "software": Part("domains", lambda path: read_facts(path).get("tomoprofile_version", "not available")),
     "profile": Part("profile", PROFILE.read, of_class),
+    "divisions": Part("profile", Divisions.read),
     "zones": Part("zones", read_zones, operator.getitem),
     "breakpoints": Part("breakpoints", BREAKPOINTS.read, of_class),
     "correlation": Part("correlation", CORRELATION.read, of_class),

@@ -91,6 +91,9 @@ def read_run(results: str | Path) -> Run:
     path = Layout(results).run
     try:
         return Run.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        remedy = "`snakemake` starts one; where `results:` names another folder, give it."
+        raise InputError(Fault(str(results), "", "no run has started here", remedy)) from None
     except (OSError, ValueError) as error:
         remedy = "Give the folder set in `results:`, once a run has started; `snakemake` starts one."
         raise InputError(Fault(str(path), "", f"there is no record of a run: {error}", remedy)) from None

@@ -1,4 +1,6 @@
-"""Make one scan again from a stage on: its first outputs are removed, so the next run misses them.
+"""Make one scan again from a stage on: what was made from there on is removed, so the next run misses it.
+
+All of it, up to the page: Snakemake does not make a file again that only results need which are there.
 
 Light on purpose: it reads no image.
 """
@@ -37,7 +39,7 @@ class Stage:
     outputs: Callable[[ScanLayout], Iterable[Path]]
 
 
-# In the order of the data; what follows a stage is made again because its inputs are new.
+# In the order of the data.
 STAGES: dict[str, Stage] = {
     "convert": Stage("conversion", lambda files: (files.check, files.volume.path)),
     "interface": Stage(
@@ -72,9 +74,9 @@ STAGES: dict[str, Stage] = {
 
 
 def make_again(run: Run, sample: str, stage: str) -> list[str]:
-    """Remove what a stage made of a scan; returns what was done and what the next run does, line by line.
+    """Remove what was made of a scan from a stage on; returns what was done and what the next run does, line by line.
 
-    Tables and pages of later stages stay until the next run replaces them, and so does the model.
+    The model stays, and so do labels.
 
     Parameters
     ----------
@@ -98,11 +100,13 @@ def make_again(run: Run, sample: str, stage: str) -> list[str]:
         raise ConfigError(Fault("rerun", sample, "there is no such scan", remedy))
     files = run.layout.scan(sample)
     _require_raw(scans[sample], files, Path(run.work_dir), stage)
+    names = list(STAGES)
+    again = names[names.index(stage) :]
+    outputs = [path for name in again for path in STAGES[name].outputs(files)]
     with claimed(run.layout.results.absolute(), run.work_dir, on_cluster=False):
         # The record that stores were discarded must go, too, or they would not be discarded again.
-        removed = [path for path in (*STAGES[stage].outputs(files), files.discarded) if _removed(path)]
-    names = list(STAGES)
-    follows = [STAGES[name].words for name in names[names.index(stage) :]]
+        removed = [path for path in (*outputs, files.discarded) if _removed(path)]
+    follows = [STAGES[name].words for name in again]
     return [
         f"{sample}: removed {', '.join(str(path.relative_to(files.folder)) for path in removed) or 'nothing'}.",
         f"The next run makes again: {', '.join(follows)}; then the page of the beamtime. Labels stay as they are.",

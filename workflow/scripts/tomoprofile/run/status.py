@@ -19,7 +19,7 @@ from ..samples import Scan
 from ..units import duration_in_words, size_in_words
 from ..volume.slabs import slab_names
 from .record import Run
-from .waiting import same_command, scans_that_wait, waiting_text
+from .waiting import lacks_its_model, same_command, scans_that_wait, waiting_text
 
 State = Literal["done", "failed", "running", "queued", "waiting", "missing"]
 _STATES = get_args(State)
@@ -259,7 +259,8 @@ def _tail(text: str) -> list[str]:
 def _status(run: Run, scan: Scan, own: list[Job], of_model: list[Job], lacks_labels: bool) -> ScanStatus:
     files = run.layout.scan(scan.sample)
     names = slab_names(scan.slices, run.config.store.slab_slices)
-    finished = all(product.exists() for product in files.products)
+    lacks_labels = lacks_labels and lacks_its_model(scan, run.layout)
+    finished = all(product.exists() for product in files.products) and not lacks_labels
     counts = [sum(store.record(name).exists() for name in names) for store in (files.volume, files.probability)]
     jobs = [*of_model, *own]
     states = {job.state for job in jobs}

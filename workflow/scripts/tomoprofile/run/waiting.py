@@ -62,6 +62,15 @@ def scans_that_wait(scans: Iterable[Scan], config: Config, work_dir: str | Path 
     return [scan for scan in scans if scan in without]
 
 
+def lacks_its_model(scan: Scan, layout: Layout) -> bool:
+    """Return whether a scan without labels has no results yet, or only those of another way to segment it.
+
+    A finished scan whose labels were archived has results, and the model that was trained for them.
+    """
+    finished = all(product.exists() for product in layout.scan(scan.sample).products)
+    return not finished or not layout.model(scan.model).folder.exists()
+
+
 def what_to_label(scan: Scan, layout: Layout, work_dir: str | Path = "") -> str:
     """Return what a person labels in a scan that waits; empty where it has no folder for labels."""
     if not scan.labels:

@@ -291,5 +291,7 @@ def _row(
 
 def _unused_name(path: Path, folder: Path, taken: Collection[str]) -> str:
     """Name a scan after its path below ``folder``, readable and unique."""
-    inside = path.relative_to(folder).with_suffix("") if path != folder else Path(path.stem)
+    inside = (path.relative_to(folder) if path != folder else Path(path.name)).with_suffix("")
+    if inside.suffix.lower() in (".nii", ".ome"):  # of `.nii.gz` and `.ome.tif`
+        inside = inside.with_suffix("")
     return unused_name(re.sub(r"[^A-Za-z0-9._-]+", "_", "_".join(inside.parts)), taken)

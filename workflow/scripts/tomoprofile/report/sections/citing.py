@@ -15,6 +15,7 @@ from ...domains.objects import ObjectsMetadata
 from ...network.facts import MeasuredClass, ModelFacts
 from ...tables import CALIBRATED, at_level
 from ...volume.store import Store
+from ..divisions import Divisions
 from ..numbers import count, length, scan_size, short, smallest_kept_um
 from ..references import References
 from ..segmentation import Segmentation
@@ -37,6 +38,7 @@ def build(
     interface: dict[str, Any],
     profile: dict[str, pd.DataFrame],
     software: str,
+    divisions: Divisions,
 ) -> Content:
     """Return the paragraph and its references."""
     cite = References()
@@ -48,7 +50,7 @@ def build(
         *_segmentation(segmentation, objects, cite),
         *_objects(segmentation, objects, cite),
         *_boundary(band if len(levels) == 1 else None),
-        *_profile(interface, next(iter(profile.values())), cite),
+        *_profile(interface, next(iter(profile.values())), divisions, cite),
         f"All numbers were computed with tomoprofile {software} {cite.mark(_program(software))}.",
     ]
     return Content({"paragraph": " ".join(sentences), "references": cite.cited})
@@ -151,7 +153,7 @@ def _boundary(band: tuple[float, float] | None) -> Iterator[str]:
         yield f"A boundary band compares the same measurement at the levels {low} and {high}."
 
 
-def _profile(interface: dict[str, Any], profile: pd.DataFrame, cite: References) -> Iterator[str]:
+def _profile(interface: dict[str, Any], profile: pd.DataFrame, divisions: Divisions, cite: References) -> Iterator[str]:
     bins = at_level(profile, CALIBRATED)
     surface = _SURFACES.get(str(interface.get("how", "")).partition(":")[0])
     if surface and len(bins):
@@ -167,5 +169,5 @@ def _profile(interface: dict[str, Any], profile: pd.DataFrame, cite: References)
         "Volume fractions and number densities refer to the resin. Number densities and mean diameters weight whole "
         f"domains against the effect of the sides of the scan {cite('miles', 'lantuejoul')}, nearest-neighbour "
         f"distances are corrected for edges {cite('hanisch')}, and 95 % intervals are expanded percentile intervals "
-        f"of a bootstrap over blocks of the scan {cite('hesterberg')}."
+        f"of a bootstrap over blocks of {length(divisions.settings.block_um)} µm {cite('hesterberg')}."
     )

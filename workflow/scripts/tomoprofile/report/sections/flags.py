@@ -12,6 +12,7 @@ from ...tables import CALIBRATED
 from ...volume.store import Store
 from ..flags import (
     domain_flags,
+    doubtful_flags,
     familiarity_flags,
     filter_flags,
     interface_flags,
@@ -38,11 +39,13 @@ def build(
     levels: dict[str, dict[str, ObjectsMetadata]],
 ) -> Content:
     """Return the flags of the scan and those of its classes."""
+    is_learned = segmentation.kind == "network"
     found = {
         name: [
             *zone_flags(zones[name]),
             *filter_flags(zones[name], smallest_kept_um(levels[name][CALIBRATED])),
             *domain_flags(domains[name]),
+            *(doubtful_flags(zones[name], domains[name], volume.voxel_size_um[0]) if is_learned else []),
             *profile_flags(profile[name]),
         ]
         for name in zones

@@ -14,6 +14,7 @@ from plotly.subplots import make_subplots
 
 from ...domains.objects import ObjectsMetadata
 from ...tables import LEVELS, at_level
+from ..divisions import Divisions
 from ..figures import BLUE, GREEN, NEUTRAL, ORANGE, PURPLE, QUANTITIES, bare, faint, intervals, stretches
 from ..numbers import Estimate, short
 from ..segmentation import Segmentation
@@ -26,13 +27,15 @@ def build(
     breakpoints: pd.DataFrame,
     levels: dict[str, ObjectsMetadata],
     segmentation: Segmentation,
+    divisions: Divisions,
 ) -> Content:
-    """Return the profile and the table of breakpoints."""
+    """Return the profile, the table of breakpoints, and into what the scan was divided."""
     words = {
         "breaks": list(_breaks(breakpoints)),
         "one_bin": int((at_level(profile, "calibrated")["n_domains"] > 0).sum()) == 1,
         "levels": levels,
         "segmentation": segmentation,
+        "divisions": divisions.told(has_depth=True),
     }
     figures = {"profile": profile_figure(profile, zones, breakpoints)}
     return Content(words, figures, {"profile": profile, "breakpoints": breakpoints})

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ...tables import DIAMETERS, ESTIMATES, at_level
+from ...volume.plane import Plane
+from ..divisions import Divisions
 from ..numbers import Estimate, count, depth_range, estimate, short
 from ..segmentation import Segmentation
 from .section import Content
@@ -28,9 +30,11 @@ class ZoneRow:
     clark_evans: float
 
 
-def build(zones: pd.DataFrame, segmentation: Segmentation) -> Content:
-    """Return the rows at the calibrated level."""
-    return Content({"zones": list(_rows(zones)), "segmentation": segmentation}, tables={"zones": zones})
+def build(zones: pd.DataFrame, segmentation: Segmentation, divisions: Divisions, plane: Plane) -> Content:
+    """Return the rows at the calibrated level; without depth, when there is no profile, the blocks are told here."""
+    told = None if plane.has_depth else divisions.told(has_depth=False)
+    words = {"zones": list(_rows(zones)), "segmentation": segmentation, "divisions": told}
+    return Content(words, tables={"zones": zones})
 
 
 def _rows(zones: pd.DataFrame) -> Iterator[ZoneRow]:

@@ -57,7 +57,8 @@ class NIfTIImage(FlatImage):
         """Take voxel size and geometry from the header."""
         with decoding(path, "NIfTI"):
             unit = header.get_xyzt_units()[0]
-            x, y, z = (float(edge) for edge in header.get_zooms()[:3])
+            # By their shortest decimals: stored with 32 bits, a thousandth is not 0.001 with 64.
+            x, y, z = (float(str(edge)) for edge in header.get_zooms()[:3])
             placed = int(header["sform_code"]) or int(header["qform_code"])
             affine = np.array(header.get_best_affine(), np.float64)
         self.voxel_size_um = edges_of_header(path, (z, y, x), _UNITS.get(unit))
