@@ -211,7 +211,7 @@ def test_thickness_of_bodies(tmp_path, kind, across):
     assert found["thickness_sd_um"] < 1.5
 
 
-@pytest.mark.parametrize("across", [6.3, 13.4, 20.3, 38.5])
+@pytest.mark.parametrize("across", [6.3, 13.4, 20.3, pytest.param(38.5, marks=pytest.mark.deep)])
 def test_lone_balls_are_as_thick_as_they_are(tmp_path, monkeypatch, across):
     """The largest sphere in a ball is the ball, whose middle is that of no voxel."""
     side = int(2.2 * across) + 8
