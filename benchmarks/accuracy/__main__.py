@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tomoprofile.logs import log_to_terminal
 
+from . import phases
 from .report import write_report
 from .trials import RADII, plan, read_results, work_through
 
@@ -26,6 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
     warnings.filterwarnings("ignore", module="skimage")
     if not given.report:
         work_through(plan(given.radii), given.docs / "accuracy.json")
+        phases.work_through(phases.plan(), given.docs / "accuracy.json")
     write_report(read_results(given.docs / "accuracy.json"), given.docs / "accuracy.md")
 
 

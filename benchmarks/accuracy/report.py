@@ -9,6 +9,7 @@ from typing import Any
 from tomoprofile.files import whole_file
 
 from .methods import COLUMNS, METHODS, OURS
+from .phases import section
 from .shapes import SHAPES
 from .summary import GROUPS, LIMIT, Errors
 from .trials import CUBIC, OBLONG, OBLONG_SHAPES, RADII
@@ -48,6 +49,8 @@ def write_report(results: dict[str, Any], page: Path) -> None:
             write_plot(page.parent / "images" / name, title, errors, shape)
             text.append(f"![Errors of {shape} against size](images/{name})\n")
     text.append(_details(errors))
+    if results.get("phases"):
+        text.append(section(results["phases"]))
     with whole_file(page) as partial:
         partial.write_text("\n".join(text))
 

@@ -95,16 +95,17 @@ def versions() -> dict[str, str]:
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """Return the results so far: versions, finished trials and records."""
+    """Return the results so far: versions, finished trials and records, and those of phases."""
     return json.loads(path.read_text()) if path.is_file() else {"versions": {}, "trials": [], "records": []}
 
 
 def write_results(path: Path, results: dict[str, Any]) -> None:
     """Write results, one record per line."""
     records = ",\n".join(json.dumps(record) for record in results["records"])
+    phases = ",\n".join(json.dumps(record) for record in results.get("phases", []))
     head = json.dumps({"versions": results["versions"], "trials": results["trials"]})[:-1]
     with whole_file(path) as partial:
-        partial.write_text(f'{head}, "records": [\n{records}\n]}}\n')
+        partial.write_text(f'{head}, "records": [\n{records}\n], "phases": [\n{phases}\n]}}\n')
 
 
 def work_through(trials: Iterable[Trial], path: Path) -> None:

@@ -15,6 +15,7 @@ from scipy import ndimage
 from tomoprofile.config_profile import ProfileConfig
 from tomoprofile.phase.table import SegmentedPhases, measure_phases
 from tomoprofile.substrate.resin import Resin
+from tomoprofile.tables import at_level
 from tomoprofile.volume.plane import Plane, WithoutSubstrate
 
 PROFILE = ProfileConfig(bin_um=1.0, block_um=1.0, resamples=100)
@@ -31,21 +32,24 @@ def measure(
     connectivity: int = 26,
     shard_slices: int = 8,
     slices: int = 64,
+    level: str | None = "calibrated",
+    is_mask: bool = False,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return both tables of a mask."""
+    """Return both tables of a mask, or of a stored probability; of the first one the rows of a level, or all."""
     folder.mkdir(parents=True, exist_ok=True)
     store = folder / f"probability_{shard_slices}.ome.zarr"
-    write_store(store, {"domain": mask.astype(np.uint8) * 255}, shard_slices, voxel_size_um)
+    stored = mask.astype(np.uint8) * 255 if mask.dtype == bool else mask
+    write_store(store, {"domain": stored}, shard_slices, voxel_size_um)
     (plane or WithoutSubstrate()).save(folder / "interface.json")
     (resin or Resin.everywhere()).save(folder / "resin.npz")
     settings = {b"settings": json.dumps(profile.model_dump(mode="json")).encode()}
     pq.write_table(pa.table({"depth_um": [0.0]}).replace_schema_metadata(settings), folder / "profile.parquet")
-    scan = SegmentedPhases(
-        store, folder / "interface.json", folder / "resin.npz", folder / "profile.parquet", {"domain": 0.5}
-    )
+    files = (folder / name for name in ("interface.json", "resin.npz", "profile.parquet"))
+    scan = SegmentedPhases(store, *files, {"domain": 0.5}, (0.3, 0.7), is_mask)
     out = folder / "phase.parquet", folder / "thickness.parquet"
     measure_phases(scan, connectivity, 1, out, slices=slices)
-    return pd.read_parquet(out[0]), pd.read_parquet(out[1])
+    found = pd.read_parquet(out[0])
+    return found if level is None else at_level(found, level), pd.read_parquet(out[1])
 
 
 def positions(shape) -> np.ndarray:

@@ -172,7 +172,9 @@ def measure_tables(files: SampleFiles, resin: Path, kind: Kind) -> None:
     profile_depth(inputs, kind.profile, 1, out)
     if files.phase and files.thickness:
         known = levels["calibrated"].probability
-        phases = SegmentedPhases(files.probability, files.interface, resin, files.profile, known)
+        phases = SegmentedPhases(
+            files.probability, files.interface, resin, files.profile, known, objects.band, kind.given
+        )
         measure_phases(phases, objects.connectivity, 1, (files.phase, files.thickness))
     profile = read_settings(files.profile)
     scan = SegmentedScan(files.volume, files.probability, files.interface, resin, levels["calibrated"].probability)

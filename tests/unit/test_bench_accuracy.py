@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.spatial import ConvexHull
 from scipy.spatial.transform import Rotation
+from skimage.measure import euler_number, marching_cubes, mesh_surface_area
 
-from benchmarks.accuracy import methods, report, shapes, trials
+from benchmarks.accuracy import methods, phase_bodies, phases, report, shapes, trials
 from benchmarks.accuracy.summary import Errors
 
 
@@ -100,3 +101,37 @@ def test_a_tiny_plan_makes_a_page_and_goes_on_where_it_stopped(tmp_path):
     trials.write_results(path, both)
     with pytest.raises(SystemExit, match="remove it and start again"):
         trials.work_through(plan, path)
+
+
+def test_a_random_field_is_measured_as_rice_and_adler_say():
+    """On the mean of a few: a tenth is what samples of this size differ by."""
+    body, rng = phase_bodies.BODIES["random field, half"], np.random.default_rng(2)
+    rows = [phases.measured(body.draw(2.0, 48, rng)) for _ in range(4)]
+    for column, known in body.truth(2.0).items():
+        if known:
+            assert np.mean([row[column] for row in rows]) == pytest.approx(known, rel=0.1)
+
+
+def test_the_gyroid_has_the_area_and_the_euler_number_it_is_said_to_have():
+    edge = np.arange(61) / 60
+    x, y, z = np.meshgrid(*[2 * np.pi * edge] * 3, indexing="ij")
+    field = np.sin(x) * np.cos(y) + np.sin(y) * np.cos(z) + np.sin(z) * np.cos(x)
+    vertices, faces, _, _ = marching_cubes(field, 0.0, spacing=(1 / 60,) * 3)
+    assert mesh_surface_area(vertices, faces) == pytest.approx(phase_bodies.GYROID_AREA, rel=1e-3)
+    twice = np.tile(field[:-1, :-1, :-1] > 0, (3, 3, 3))  # the ends of 3 cells less those of 2: whole cells
+    euler = [euler_number(twice[: 60 * n, : 60 * m, : 60 * k], 3) for n, m, k in np.ndindex(4, 4, 4) if n * m * k]
+    numbers = np.array(euler).reshape(3, 3, 3)
+    assert np.diff(np.diff(np.diff(numbers, axis=0), axis=1), axis=2)[-1, -1, -1] == phase_bodies.GYROID_EULER
+
+
+def test_bodies_of_a_phase_make_a_part_of_the_page(tmp_path, monkeypatch):
+    path, plan = tmp_path / "accuracy.json", [("ball", 6.0, 2), ("random field, half", 2.0, 2)]
+    phases.work_through(plan, path)
+    monkeypatch.setattr(phases, "errors", lambda *_: pytest.fail("a finished trial is run again"))
+    phases.work_through(plan, path)
+    page = phases.section(trials.read_results(path)["phases"])
+    assert "### Ball, by diameter in voxels" in page
+    (line,) = [line for line in page.splitlines() if line.startswith("| `thickness_mean_um` |")]
+    assert line.count("|") == 3
+    assert "%" not in line
+    assert "%" in page.split("### Random field, half")[1].split("`euler_density_per_mm3`")[1]

@@ -9,20 +9,22 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from phase_scan import PROFILE, drawn_thickness, measure, positions
-from scipy import ndimage
+from scipy import ndimage, stats
 from skimage.measure import euler_number
 
 from tomoprofile.config import read_config
 from tomoprofile.config_profile import Circle, ProfileConfig
 from tomoprofile.phase import neighbours, scan, thickness
-from tomoprofile.phase.anisotropy import fabric_of
+from tomoprofile.phase.anisotropy import degree_interval, fabric_matrix, fabric_of
 from tomoprofile.phase.neighbours import count_neighbours
 from tomoprofile.phase.scan import Phase
+from tomoprofile.phase.summits import raise_summits
 from tomoprofile.phase.thickness import Level, capped_distance
 from tomoprofile.phase.window import Window
+from tomoprofile.profile.estimators import draw_blocks
 from tomoprofile.profile.masks import Space
 from tomoprofile.substrate.resin import Resin
-from tomoprofile.volume.plane import Plane, WithoutSubstrate
+from tomoprofile.volume.plane import Face, OwnSurface, Plane, WithoutSubstrate
 
 DATA = Path(__file__).parents[3] / "shared/data"
 ZONES = ProfileConfig(
@@ -145,10 +147,42 @@ def test_intercepts_of_a_known_ellipsoid():
     unit = steps / np.linalg.norm(steps, axis=1, keepdims=True)
     lengths = np.array([9.0, 4.0, 2.0])
     crossings = np.sqrt(((unit / lengths) ** 2).sum(axis=1)) * np.linalg.norm(steps, axis=1)
-    fabric = fabric_of(np.full(13, 1e6), 1e6 * crossings, (1.0, 1.0, 1.0))
+    fabric = fabric_of(fabric_matrix(np.full(13, 1e6), 1e6 * crossings, (1.0, 1.0, 1.0)))
     np.testing.assert_allclose(fabric.lengths_um, lengths)
     assert fabric.degree == pytest.approx(1 - (2 / 9) ** 2)
     np.testing.assert_allclose(np.abs(fabric.axes), np.eye(3), atol=1e-9)
+
+
+def test_the_interval_of_the_anisotropy_begins_at_0_where_chance_explains_it(tmp_path):
+    """Resampled degrees never do: of 8 isotropic samples the interval of their percentiles held 0 in none."""
+    settings = ProfileConfig(bin_um=1.0, block_um=1.0, resamples=300)
+    lows, degrees = [], []
+    for seed in range(8):
+        mask = blobs((48, 48, 48), 2.0, seed)
+        row = only(measure(tmp_path / str(seed), mask, profile=settings))
+        assert row["anisotropy_lo"] <= row["anisotropy"] <= row["anisotropy_hi"]
+        lows.append(row["anisotropy_lo"])
+        degrees.append(row["anisotropy"])
+    assert sum(low == 0 for low in lows) >= 6  # of 7.6 expected
+    assert min(degrees) > 0.01
+
+
+def test_the_interval_of_a_known_anisotropy_holds_it():
+    """Where a field stretched along x exceeds its mean, intercepts are stretched as much."""
+    rng, held = np.random.default_rng(5), 0
+    draws = draw_blocks(27, 300, 1)
+    for _ in range(12):
+        noise = ndimage.gaussian_filter(rng.normal(size=(48, 48, 48)), (2, 2, 3), mode="wrap")
+        place = np.arange(48) // 16
+        cells = (place[:, None, None] * 9 + place[:, None] * 3 + place).astype(np.int32)
+        counts = count_neighbours(noise > 0, cells, 27, 48, 26)
+        both = counts.pairs.astype(float), counts.changes.astype(float)
+        matrix = fabric_matrix(*(part.sum(axis=1) for part in both), (1.0, 1.0, 1.0))
+        resampled = fabric_matrix(*(part @ draws.T for part in both), (1.0, 1.0, 1.0))
+        low, high = degree_interval(matrix, resampled, 27)
+        assert low > 0
+        held += low <= 1 - (2 / 3) ** 2 <= high
+    assert held >= 8  # of 11.4: fewer happen once in a thousand times
 
 
 # --- Thickness --------------------------------------------------------------------------------------------------------
@@ -173,8 +207,40 @@ def test_thickness_of_bodies(tmp_path, kind, across):
     turned = positions((72,) * 3) @ np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0] - (0.3, 0.2, 0.1)
     away = np.linalg.norm(turned[..., : {"plate": 1, "rod": 2, "ball": 3}[kind]], axis=-1)
     found = only(measure(tmp_path, away < across / 2))
-    assert found["thickness_mean_um"] == pytest.approx(across, abs=1.2 if kind == "ball" else 1.0)
+    assert found["thickness_mean_um"] == pytest.approx(across, abs=1.0)
     assert found["thickness_sd_um"] < 1.5
+
+
+@pytest.mark.parametrize("across", [6.3, 13.4, 20.3, pytest.param(38.5, marks=pytest.mark.deep)])
+def test_lone_balls_are_as_thick_as_they_are(tmp_path, monkeypatch, across):
+    """The largest sphere in a ball is the ball, whose middle is that of no voxel."""
+    side = int(2.2 * across) + 8
+    mask = np.linalg.norm(positions((side,) * 3) - (0.3, 0.45, 0.2), axis=-1) < across / 2
+    found = only(measure(tmp_path / "ball", mask))["thickness_mean_um"]
+    assert found == pytest.approx(across, abs=max(1.0, 0.05 * across))
+    monkeypatch.setattr(thickness, "raise_summits", lambda squares, *_: squares)
+    assert only(measure(tmp_path / "mutant", mask))["thickness_mean_um"] < found - 0.4
+
+
+def test_bounds_around_a_summit_hold_and_are_tight():
+    """Of random sets of points: no place in the voxel is farther from all of them than the bound says."""
+    rng = np.random.default_rng(6)
+    places = np.stack(np.meshgrid(*[np.linspace(-0.5, 0.5, 13)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    over = []
+    for _ in range(40):
+        directions = rng.normal(size=(300, 3))
+        points = 6 * directions / np.linalg.norm(directions, axis=1, keepdims=True) + rng.uniform(-0.5, 0.5, 3)
+        near = positions((3, 3, 3)).reshape(-1, 3)
+        squares = (np.square(near[:, None] - points).sum(axis=-1)).min(axis=1).reshape(3, 3, 3).astype(np.float32)
+        found = float(np.sqrt(raise_summits(squares, 9.0, (1.0, 1.0, 1.0))[1, 1, 1]))
+        if squares[1, 1, 1] < squares.max():
+            assert found == pytest.approx(np.sqrt(squares[1, 1, 1]))
+            continue
+        largest = np.sqrt(np.square(places[:, None] - points).sum(axis=-1).min(axis=1).max())
+        over.append(found - largest)
+    assert len(over) > 10
+    assert min(over) > -0.06  # the places tried are a ninth of a voxel apart
+    assert np.mean(over) < 0.15
 
 
 @pytest.mark.parametrize(("kind", "across"), [("plate", 12.4), ("plate", 15.0), ("rod", 12.4), ("rod", 15.0)])
@@ -272,7 +338,16 @@ def test_a_missing_halo_would_be_seen(tmp_path, monkeypatch, mutant):
     assert not all(one.equals(other) for one, other in zip(whole, parts, strict=True))
 
 
-@pytest.mark.parametrize("plane", [Plane.through((0.3, -0.2, 1.0), 4.0), None])
+def own_surface() -> OwnSurface:
+    distances = np.random.default_rng(1).uniform(-2, 14, (7, 6, 8)).astype(np.float32)
+    return OwnSurface((0.0, 0.0, 0.0), 0.0, distances, (3.0, 3.0, 3.0))
+
+
+@pytest.mark.parametrize(
+    "plane",
+    [Plane.through((0.3, -0.2, 1.0), 4.0), None, Face.through((0.0, -1.0, 0.0), -15.0), own_surface()],
+    ids=["substrate", "none", "face", "surface"],
+)
 def test_cells_are_where_the_profile_counts(plane):
     shape, edges = (12, 15, 21), (1.5, 1.0, 1.0)
     air = np.zeros((3, 4, 6), bool)
@@ -323,6 +398,39 @@ def test_intervals_hold_the_truth_as_often_as_they_say(tmp_path):
         for name, value in known.items():
             held[name] += row[f"{name}_lo"] <= value <= row[f"{name}_hi"]
     assert min(held.values()) >= 15  # of 19 expected: four fewer happen once in a thousand times
+
+
+# --- Boundary band ----------------------------------------------------------------------------------------------------
+
+
+def test_the_band_is_what_other_levels_of_probability_give(tmp_path):
+    noise = ndimage.gaussian_filter(np.random.default_rng(3).normal(size=(36, 36, 36)), 2.5, mode="wrap")
+    probability = np.rint(255 * stats.norm.cdf(noise / noise.std() * 2)).astype(np.uint8)
+    found, _ = measure(tmp_path / "all", probability, level=None)
+    assert list(found["level"]) == ["low", "calibrated", "high"]
+    for level, least in (("low", 0.3), ("calibrated", 0.5), ("high", 0.7)):
+        alone, _ = measure(tmp_path / level, probability >= least * 255)
+        one = found[found["level"] == level].reset_index(drop=True)
+        pd.testing.assert_frame_equal(one.drop(columns="level"), alone.drop(columns="level"), check_exact=True)
+    assert found["volume_ratio"].is_monotonic_decreasing
+    assert found["thickness_mean_um"].is_monotonic_decreasing
+    assert found["separation_mean_um"].is_monotonic_increasing
+
+
+def test_a_mask_without_levels_is_counted_once(tmp_path, monkeypatch):
+    mask = blobs((24, 24, 24))
+    counted = []
+    openings = Phase.openings
+    monkeypatch.setattr(Phase, "openings", lambda self, *a: counted.append(self.threshold) or openings(self, *a))
+    threshold, _ = measure(tmp_path / "threshold", mask, level=None)
+    assert set(counted) == {128}
+    low, calibrated, high = (row.drop("level") for _, row in threshold.iterrows())
+    assert low.equals(calibrated)
+    assert high.equals(calibrated)
+    given, _ = measure(tmp_path / "given", mask, level=None, is_mask=True)
+    assert list(given["flag"].str.contains("given_mask")) == [True, False, True]
+    assert list(given["volume_ratio"].isna()) == [True, False, True]
+    assert given["material_um3"].notna().all()
 
 
 # --- When it is measured ----------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from tomoprofile.errors import StageError
 from tomoprofile.segment.kinds import segmenter_at
 from tomoprofile.segment.segmenter import Slab
 from tomoprofile.segment.threshold import fit_threshold
-from tomoprofile.volume.plane import Plane
+from tomoprofile.substrate.resin import Resin
+from tomoprofile.volume.plane import Plane, WithoutSubstrate
 from tomoprofile.volume.store import create_store, open_store
 
 OTSU = ThresholdConfig(method="otsu")
@@ -154,3 +155,23 @@ def test_the_file_tells_its_conditions(scan):
     assert record["method"] == "otsu"
     assert record["domains_are"] == "dark"
     assert -25 < record["threshold"] < 0
+
+
+def test_little_noise_does_not_draw_the_threshold_to_the_matrix_where_there_is_no_substrate(tmp_path, monkeypatch):
+    """The range for the fringes of a substrate is narrower there than the contrast of the domains."""
+    place = np.stack(np.indices((48, 48, 48)), -1) % 24 - 12
+    voids = np.linalg.norm(place, axis=-1) < 6.2
+    grey = np.random.default_rng(1).normal(150, 2, voids.shape) - 70 * voids
+    store = create_store(tmp_path / "v.ome.zarr", voids.shape, "uint8", (1.0, 1.0, 1.0), 48)
+    store.write(0, grey.round().astype("uint8"))
+    WithoutSubstrate().save(tmp_path / "interface.json")
+    Resin.everywhere().save(tmp_path / "resin.npz")
+    smooth = ndimage.gaussian_filter(grey.astype(np.float32), OTSU.smooth_voxels)
+
+    def share() -> float:
+        fit_threshold(tmp_path / "v.ome.zarr", tmp_path / "interface.json", OTSU, tmp_path / "t.json")
+        return (smooth < json.loads((tmp_path / "t.json").read_text())["threshold"]).mean()
+
+    assert share() == pytest.approx(voids.mean(), rel=0.06)
+    monkeypatch.setattr(WithoutSubstrate, "has_recorded_sample", False)
+    assert share() > 1.5 * voids.mean()

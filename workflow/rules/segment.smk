@@ -55,7 +55,7 @@ rule fit_threshold:
     params:
         volume=str(SCAN.volume.path),
         model=model_settings,
-        algorithm_version=2,
+        algorithm_version=3,
     script:
         "../scripts/fit_threshold.py"
 

@@ -15,6 +15,8 @@ with rule_logging(snakemake.log[0]):
         Path(found.resin),
         Path(found.profile),
         segmenter_at(Path(params.segmenter)).levels(),
+        params.band,
+        is_mask=bool(found.get("mask")),
     )
     out = Path(snakemake.output.phase), Path(snakemake.output.thickness)
     with workers_of(resources.dask_jobs, snakemake.threads, resources.mem_mb, Path(params.workers)) as workers:

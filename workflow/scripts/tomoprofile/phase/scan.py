@@ -61,7 +61,8 @@ class Phase:
         rows, columns = (-(-n // side) for n in shape[1:])
         size = (last - first, rows, columns)
         voxels = np.zeros((2, *size), np.uint8 if side**3 < 256 else np.uint16)
-        whole = np.ones((2, *size), bool)
+        whole = np.ones((2, *(n * level.finer for n in size)), bool)
+        finer = side // level.finer
         places = np.full(size, -1, np.int32)
         middle = side // 2
         y, x = (np.minimum(np.arange(n) * side + middle, m - 1) for n, m in zip(size[1:], shape[1:], strict=True))
@@ -75,8 +76,8 @@ class Phase:
                 if z % side == middle or (z == shape[0] - 1 and z % side < middle):
                     places[layer] = of_slice[np.ix_(y, x)]
                 for space, here in enumerate((phase[z - begin] & material, ~phase[z - begin] & material)):
-                    voxels[space, layer] += _blocks(here, side, False).sum(axis=(1, 3), dtype=voxels.dtype)
-                    whole[space, layer] &= _blocks(here, side, True).all(axis=(1, 3))
+                    voxels[space, layer] += _blocks(here, side, side, False).sum(axis=(1, 3), dtype=voxels.dtype)
+                    whole[space, z // finer - first * level.finer] &= _blocks(here, side, finer, True).all(axis=(1, 3))
         return Cells(voxels, whole, places, self._clear(level, first, last))
 
     def _clear(self, level: Level, first: int, last: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -92,9 +93,9 @@ class Phase:
         return z[first:last] / unit, np.minimum(np.minimum(y[:, None], x[None, :]), inward) / unit
 
 
-def _blocks(image: NDArray[np.bool_], side: int, beyond: bool) -> NDArray[np.bool_]:
-    """Return an image (y, x) as blocks (y, side, x, side), filled up with a value where the last ones end beyond it."""
-    pad = [(0, -n % side) for n in image.shape]
+def _blocks(image: NDArray[np.bool_], cell: int, side: int, beyond: bool) -> NDArray[np.bool_]:
+    """Return an image (y, x) as blocks (y, side, x, side), filled up with a value to whole cells."""
+    pad = [(0, -n % cell) for n in image.shape]
     padded = np.pad(image, pad, constant_values=beyond) if any(end for _, end in pad) else image
     rows, columns = (n // side for n in padded.shape)
     return padded.reshape(rows, side, columns, side)

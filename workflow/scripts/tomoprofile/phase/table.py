@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,21 +13,21 @@ import pandas as pd
 
 from ..domains.workers import Here, Workers
 from ..logs import LOG
-from ..profile.estimators import SURE_BLOCKS, Estimate, draw_blocks, estimated, ratio, sum_of_ratios
+from ..profile.estimators import LEAST_BLOCKS, SURE_BLOCKS, Estimate, draw_blocks, ratio, sum_of_ratios
 from ..profile.masks import Floats, Space
 from ..profile.settings import read_settings
 from ..substrate.resin import Resin
-from ..tables import PHASE, THICKNESS, read_facts
+from ..tables import CALIBRATED, GIVEN_MASK, LEVELS, PHASE, THICKNESS, read_facts
 from ..volume.plane import Plane
 from ..volume.probability import threshold_of
 from ..volume.store import open_store
-from .anisotropy import fabric_of
-from .neighbours import EIGHTHS, Neighbours, surface_terms
+from .anisotropy import degree_interval, fabric_matrix, fabric_of
+from .counting import SLICES, Counted, Counting
+from .neighbours import EIGHTHS, surface_terms
 from .scan import Phase
-from .thickness import SPACES, Opened, levels_of, radii_um
+from .thickness import SPACES
 from .window import Window
 
-SLICES = 64  # of voxels or cells that are counted at a time
 OPEN_END = 0.01  # of a space; with more of it thicker than the scan can show, its mean thickness is too small
 Estimates = dict[str, Any]
 
@@ -46,6 +46,10 @@ class SegmentedPhases:
         ``profile.parquet``, for zones, blocks and field of view as they were settled.
     levels : dict of str to float
         Decision level of each class.
+    band : tuple of float
+        Levels below and above it, between which the boundary may lie.
+    is_mask : bool
+        Whether the mask was given, so that nothing is known of its boundary.
     """
 
     probability: Path
@@ -53,29 +57,8 @@ class SegmentedPhases:
     resin: Path
     profile: Path
     levels: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class _Counted:
-    """What was counted of one class, by row of the tables and block (..., rows, blocks).
-
-    Attributes
-    ----------
-    window : Window
-    neighbours : dict of array
-        As :class:`~.neighbours.Neighbours`.
-    known, inside : array (2 spaces, radii, rows, blocks)
-        As :class:`~.thickness.Opened`.
-    radii_um : array (radii,)
-    draws : array (resamples, blocks)
-    """
-
-    window: Window
-    neighbours: dict[str, Floats]
-    known: Floats
-    inside: Floats
-    radii_um: Floats
-    draws: Floats
+    band: tuple[float, float]
+    is_mask: bool = False
 
 
 def measure_phases(
@@ -117,15 +100,21 @@ def measure_phases(
     plane, resin = Plane.load(scan.interface), Resin.load(scan.resin)
     window = Window.of(Space.of(first.shape, edges, plane, resin, config.field_of_view), config)
     draws = draw_blocks(window.grid.n_blocks, config.resamples, seed)
+    counting = Counting(draws, workers or Here(), slices)
     rows, distributions = [], []
     for name, level in scan.levels.items():
-        phase = Phase(scan.probability, name, threshold_of(level), connectivity, window)
-        counted = _count(phase, draws, workers or Here(), slices)
-        rows.append(_rows(counted).assign(**{"class": name}))
-        distributions.append(_distributions(counted).assign(**{"class": name}))
-        LOG.info("class %s: volume fraction %s", name, rows[-1]["volume_ratio"].iloc[0])
+        of_level = partial(Phase, scan.probability, name, connectivity=connectivity, window=window)
+        calibrated = counting.count(of_level(threshold_of(level)))
+        counted = {CALIBRATED: calibrated}
+        for end, other in zip(("low", "high"), scan.band, strict=True):
+            counted[end] = calibrated if scan.is_mask else counting.count(of_level(threshold_of(other)), calibrated)
+        rows.append(_at_levels(counted, scan.is_mask).assign(**{"class": name}))
+        distributions.append(_distributions(calibrated).assign(**{"class": name}))
+        share = calibrated.neighbours["phase"][0].sum() / max(1.0, calibrated.neighbours["material"][0].sum())
+        LOG.info("class %s: volume fraction %.6g", name, share)
     facts = {
         "levels": dict(scan.levels),
+        "band": list(scan.band),
         "connectivity": connectivity,
         "blocks": window.grid.n_blocks,
         "settings": read_facts(scan.profile)["settings"],
@@ -135,33 +124,21 @@ def measure_phases(
     THICKNESS.write(out[1], pd.concat(distributions), facts)
 
 
-def _count(phase: Phase, draws: Floats, workers: Workers, slices: int) -> _Counted:
-    window = phase.window
-    shape, edges = window.grid.shape, window.grid.voxel_size_um
-    neighbours = workers.reduce(phase.neighbours, _pieces(shape[0], slices), Neighbours.__add__)
-    opened = Opened(*(np.zeros((2, 0, window.n_cells), np.int64) for _ in range(2)))
-    done = []
-    for level in levels_of(shape, edges):
-        pieces = _pieces(-(-shape[0] // level.side), slices)
-        opened = opened.beside(workers.reduce(partial(phase.openings, level), pieces, Opened.__add__))
-        done.append(level)
-        if not opened.inside[:, -1].any():
-            break
-    return _Counted(
-        window,
-        {name: window.by_block(getattr(neighbours, name)) for name in Neighbours.__dataclass_fields__},
-        window.by_block(opened.known),
-        window.by_block(opened.inside),
-        radii_um(done, edges),
-        draws,
-    )
+def _at_levels(levels: Mapping[str, Counted], is_mask: bool) -> pd.DataFrame:
+    """Return the rows of all levels; those of the band are empty for a given mask, as they are in the profile."""
+    tables = []
+    for level in LEVELS:
+        table = _rows(levels[level])
+        table.insert(table.columns.get_loc("zone") + 1, "level", level)
+        if is_mask and level != CALIBRATED:
+            for name in table.columns.difference(["zone", "level", "from_um", "to_um", "material_um3", "flag"]):
+                table[name] = np.nan
+            table["flag"] = GIVEN_MASK
+        tables.append(table)
+    return pd.concat(tables)
 
 
-def _pieces(n: int, slices: int) -> Sequence[tuple[int, int]]:
-    return [(start, min(start + slices, n)) for start in range(0, n, slices)]
-
-
-def _rows(counted: _Counted) -> pd.DataFrame:
+def _rows(counted: Counted) -> pd.DataFrame:
     window, found = counted.window, counted.neighbours
     voxel = window.grid.voxel_um3
     material, phase = (found[name].sum(axis=1) for name in ("material", "phase"))
@@ -185,13 +162,16 @@ def _rows(counted: _Counted) -> pd.DataFrame:
     return pd.DataFrame(columns | {"flag": [";".join(names) for names in flags]})
 
 
-def _anisotropy(counted: _Counted) -> Estimates:
+def _anisotropy(counted: Counted) -> Estimates:
     pairs, changes = counted.neighbours["pairs"], counted.neighbours["changes"]
     edges, draws = counted.window.grid.voxel_size_um, counted.draws
-    fabric = fabric_of(pairs.sum(axis=2), changes.sum(axis=2), edges)
-    resampled = fabric_of(*(np.moveaxis(part @ draws.T, 2, 1) for part in (pairs, changes)), edges)
-    blocks = (pairs > 0).all(axis=0).sum(axis=1)
-    columns: Estimates = estimated(fabric.degree, resampled.degree, blocks).columns("anisotropy")
+    matrix = fabric_matrix(pairs.sum(axis=2), changes.sum(axis=2), edges)
+    resampled = fabric_matrix(*(np.moveaxis(part @ draws.T, 2, 1) for part in (pairs, changes)), edges)
+    fabric, blocks = fabric_of(matrix), (pairs > 0).all(axis=0).sum(axis=1)
+    low, high = np.full((2, len(matrix)), np.nan)
+    for row in np.flatnonzero((blocks >= LEAST_BLOCKS) & np.isfinite(fabric.degree)):
+        low[row], high[row] = degree_interval(matrix[row], resampled[:, row], int(blocks[row]))
+    columns: Estimates = Estimate(fabric.degree, low, high).columns("anisotropy")
     for number in range(3):
         columns[f"intercept_{number + 1}_um"] = fabric.lengths_um[:, number]
     for axis, letter in enumerate("zyx"):
@@ -207,7 +187,7 @@ def _forward(directions: Floats) -> Floats:
     return np.where(leading < 0, -directions, directions)
 
 
-def _thickness(counted: _Counted, space: int, name: str, flags: list[list[str]]) -> Estimates:
+def _thickness(counted: Counted, space: int, name: str, flags: list[list[str]]) -> Estimates:
     """Return mean, standard deviation and maximum of the thickness, and flag rows in which part of it is too large."""
     n_rows = len(flags)
     means, others = [], np.full((2, n_rows), np.nan)
@@ -232,7 +212,7 @@ def _thickness(counted: _Counted, space: int, name: str, flags: list[list[str]])
     return columns | {f"{name}_sd_um": others[0], f"{name}_max_um": others[1]}
 
 
-def _last_radius(counted: _Counted, space: int, row: int) -> int:
+def _last_radius(counted: Counted, space: int, row: int) -> int:
     """Return how many radii are known in a row: a radius counts while some voxel is far enough from the faces."""
     known = counted.known[space, :, row].sum(axis=1) > 0
     return int(known.argmin()) if not known.all() else len(known)
@@ -244,7 +224,7 @@ def _ends(radii: Floats) -> Floats:
     return np.concatenate([[radii[0]], steps[1:] + steps[:-1]])
 
 
-def _distributions(counted: _Counted) -> pd.DataFrame:
+def _distributions(counted: Counted) -> pd.DataFrame:
     """Return the share of phase and rest that is at least as thick as each diameter."""
     tables = []
     for space, of in enumerate(SPACES):

@@ -6,8 +6,12 @@ distribution of the thickness (Serra 1982). Each opening is two exact distance t
 time is linear in the size of the scan.
 
 Radii up to :data:`MOST_RADIUS` voxels are looked for on voxels. Larger ones need fewer details, so each further range,
-twice as large, is looked for on cells twice as wide. A cell with any voxel that is not of the phase is not of the phase
-there: a sphere never contains what its cells hide, and what it loses to them by that is added (:func:`_margin`).
+twice as large, is looked for on cells twice as wide, and the middles of its spheres on cells :data:`_FINER` times
+narrower than these. A cell with any voxel that is not of the phase is not of the phase there: a sphere never contains
+what its cells hide, and what it loses to them by that is added (:func:`_margin`).
+
+The middle of the largest sphere rarely is that of a voxel. Where it is not, the sphere is sought between
+(:mod:`~tomoprofile.phase.summits`): a lone ball would otherwise read one voxel thin.
 
 A point counts for a radius r when the scan shows everything within 2 r of it; nearer to a face, what lies outside would
 decide (minus sampling). The borders of the material, such as the substrate, are real and end a sphere.
@@ -24,10 +28,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..profile.masks import Floats, Ints
+from .summits import raise_summits
 
 MOST_RADIUS = 8.0  # in cells
-_STEP = 0.5  # of the radius: one cell of thickness
-_DRAWN = 0.5  # cells added to a sphere when its points are counted: it may be that much larger, up to the next radius
+_STEP = 0.5  # of the radius, on voxels: one of them of thickness; on cells the same, half a cell
+_FINER = 2
+_APART = 0.5  # cells; how far the middle of a sphere may lie from that of its cell
+_BEYOND = 0.1  # voxels; chosen on balls, rods and plates, which then read within half a voxel on average
 _TILE = 256  # rows and columns of a slice that are worked on together
 SPACES = ("phase", "rest")
 
@@ -56,10 +63,35 @@ class Level:
         return 1 << self.number
 
     @property
+    def finer(self) -> int:
+        """How many times narrower the cells are on which the middles of spheres are looked for."""
+        return min(_FINER, self.side)
+
+    @property
+    def step(self) -> float:
+        """Steps of the radii, in units of the smallest edge of a cell."""
+        return _STEP / self.finer
+
+    @property
+    def margin(self) -> float:
+        """What is added to a distance between the finer cells, in units of their smallest edge."""
+        return _margin(self.side // self.finer)
+
+    @property
+    def drawn(self) -> float:
+        """What is added to a sphere when its points are counted, in units of the smallest edge of a cell.
+
+        It may be larger, up to the next radius, and its middle and that of the cell are not the same.
+        """
+        return self.step + (_APART if self.finer > 1 else 0.0)
+
+    @property
     def halo(self) -> tuple[int, int, int]:
         """Cells that must be known beyond those that are counted, along each axis."""
-        most, margin = self.radii[-1], _margin(self.number)
-        z, y, x = (_reach(most - margin, e) + _reach(most + _DRAWN + margin, e) for e in self.edges)
+        most, finer = self.radii[-1], self.finer
+        # One more of the finer ones, with which a summit is compared.
+        free = most * finer - self.margin
+        z, y, x = (-(-(_reach(free, e) + 1) // finer) + _reach(most + self.drawn, e) for e in self.edges)
         return z, y, x
 
 
@@ -71,9 +103,10 @@ def levels_of(shape: tuple[int, int, int], voxel_size_um: tuple[float, float, fl
     levels: list[Level] = []
     while True:
         number = len(levels)
-        first = _STEP if number == 0 else MOST_RADIUS / 2 + _STEP
-        steps = round((MOST_RADIUS - first) / _STEP) + 1
-        radii = tuple(first + _STEP * step for step in range(steps) if (first + _STEP * step) * 2**number <= largest)
+        step = _STEP / min(_FINER, 2**number)
+        first = step if number == 0 else MOST_RADIUS / 2 + step
+        steps = round((MOST_RADIUS - first) / step) + 1
+        radii = tuple(first + step * n for n in range(steps) if (first + step * n) * 2**number <= largest)
         if not radii:
             return levels
         levels.append(Level(number, radii, (dz, dy, dx)))
@@ -117,7 +150,7 @@ class Cells:
     voxels : array (2, z, y, x) of uint8 or uint16
         Voxels of the phase and of the rest in each cell.
     whole : array (2, z, y, x) of bool
-        Whether all of its voxels belong to that space.
+        Whether all voxels of the finer cells, as many times more of them, belong to that space.
     places : array (z, y, x) of int32
         The cell of the window that holds it; -1 outside of the material.
     clear : tuple of array (z,) and (y, x)
@@ -144,7 +177,7 @@ def count_openings(cells: Cells, counted: slice, level: Level, n_places: int) ->
         Cells of the window.
     """
     found = Opened(*(np.zeros((2, len(level.radii), n_places), np.int64) for _ in range(2)))
-    for rows, columns in _tiles(cells.places.shape[1:]):
+    for rows, columns in _tiles(cells.places.shape[1:], _TILE // level.finer):
         window = [counted, rows, columns]
         if not (cells.places[tuple(window)] >= 0).any():
             continue
@@ -153,26 +186,35 @@ def count_openings(cells: Cells, counted: slice, level: Level, n_places: int) ->
             for part, halo, n in zip(window, level.halo, cells.places.shape, strict=True)
         )
         inner = tuple(slice(part.start - w.start, part.stop - w.start) for part, w in zip(window, wide, strict=True))
+        finer = tuple(slice(part.start * level.finer, part.stop * level.finer) for part in wide)
         for space in range(2):
             if cells.voxels[(space, *window)].any():
                 clear = (cells.clear[0][counted], cells.clear[1][rows, columns])
                 tile = (cells.voxels[(space, *window)], cells.places[tuple(window)], *clear)
-                _open(cells.whole[(space, *wide)], inner, tile, level, found.known[space], found.inside[space])
+                _open(cells.whole[(space, *finer)], inner, tile, level, found.known[space], found.inside[space])
     return found
 
 
 def _open(whole, inner, tile, level: Level, known: Ints, inside: Ints) -> None:  # type: ignore[no-untyped-def]
     """Count the openings of one space in one tile."""
-    margin = _margin(level.number)
-    most = level.radii[-1] - margin
+    most = level.radii[-1] * level.finer - level.margin
     free = capped_distance(~whole, most, level.edges)
+    largest = _largest(raise_summits(free, most, level.edges), level.finer)
     nowhere = np.full(tile[0].shape, np.inf, np.float32)
     for number, radius in enumerate(level.radii):
-        centres = free >= np.float32((radius - margin) ** 2)
-        drawn = radius + _DRAWN + margin
+        centres = largest >= np.float32((radius * level.finer - level.margin) ** 2)
+        drawn = radius + level.drawn
         near = capped_distance(centres, drawn, level.edges)[inner] if centres.any() else nowhere
         reach = 2 * radius + 1 + max(level.edges)
         _count(tile, near, np.float32(drawn**2), reach, known[number], inside[number])
+
+
+def _largest(values: Floats, side: int) -> Floats:
+    """Return the largest of each cell of so many values along each edge."""
+    if side == 1:
+        return values
+    z, y, x = (n // side for n in values.shape)
+    return np.asarray(values.reshape(z, side, y, side, x, side).max(axis=(1, 3, 5)))
 
 
 def capped_distance(targets: NDArray[np.bool_], radius: float, edges: tuple[float, float, float]) -> Floats:
@@ -199,17 +241,19 @@ def _reach(radius: float, edge: float) -> int:
     return math.ceil(radius / edge - 1e-9)
 
 
-def _margin(number: int) -> float:
-    """Return how much nearer the middles of cells that are not whole lie than those of the first voxels outside.
+def _margin(side: int) -> float:
+    """Return what is missing from a distance to the middle of the nearest cell that is not whole, in cells.
 
-    A cell with a single such voxel is not whole. Averaged over all directions of the surface that takes
-    3/4 (1 - 2^-number) of a cell from the distance, and at most 0.21 more or less.
+    A cell with a single voxel outside is not whole. Averaged over all directions of the surface that takes
+    3/4 (1 - 1 / side) of a cell of so many voxels from the distance, and at most 0.21 more or less. Between voxels
+    nothing is taken, but the middle of the first one outside lies beyond the surface: by half a voxel along an axis,
+    less in other directions and where the surface is curved.
     """
-    return 0.75 * (1 - 2.0**-number)
+    return 0.75 * (1 - 1 / side) if side > 1 else -_BEYOND
 
 
-def _tiles(shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
-    rows, columns = ([slice(a, min(a + _TILE, n)) for a in range(0, n, _TILE)] for n in shape)
+def _tiles(shape: tuple[int, int], side: int) -> Iterator[tuple[slice, slice]]:
+    rows, columns = ([slice(a, min(a + side, n)) for a in range(0, n, side)] for n in shape)
     for row in rows:
         for column in columns:
             yield row, column

@@ -86,7 +86,10 @@ def fit_threshold(volume: Path, interface: Path, config: ThresholdConfig, out: P
     for values in _resin_values(store, where, config.smooth_voxels):
         counts += np.histogram(values, BINS, (low, high))[0]
     centres = low + (np.arange(BINS) + 0.5) * (high - low) / BINS
-    value = otsu(counts, centres, config.domains_are)
+    # Without a substrate there are no fringes of one. In a scan with little noise the range for them is narrower than
+    # the contrast of the domains, and the threshold would lie on the edge of the matrix.
+    bare = plane.has_recorded_sample
+    value = float(threshold_otsu(hist=(counts, centres))) if bare else otsu(counts, centres, config.domains_are)
     record = {"threshold": value, "decision_level": 0.5}
     record |= config.model_dump(mode="json", exclude=OF_RESULTS)
     record |= {"interface": os.path.relpath(interface, out.parent)}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ...tables import FLAGS
+from ...tables import CALIBRATED, FLAGS, LEVELS, at_level
 from ..figures import DASHES, LEGEND_ABOVE, PALETTE, bare, faint
 from ..numbers import Estimate, depth_range
 from .section import Content
@@ -21,14 +22,26 @@ def build(phase: pd.DataFrame | None, thickness: pd.DataFrame | None) -> Content
     if phase is None or thickness is None:
         return Content({"rows": []})
     figures = {} if thickness.empty else {"thickness": thickness_figure(thickness)}
-    flags = sorted({name for flag in phase["flag"] for name in flag.split(";") if name.startswith("thick")})
-    words = {"rows": [_row(row) for row in phase.to_dict("records")], "doubts": [FLAGS[name] for name in flags]}
+    calibrated, *ends = (at_level(phase, level) for level in (CALIBRATED, "low", "high"))
+    flags = sorted({name for flag in calibrated["flag"] for name in flag.split(";") if name.startswith("thick")})
+    levels = (table.to_dict("records") for table in (calibrated, *ends))
+    rows = [_row(*of_zone) for of_zone in zip(*levels, strict=True)]
+    words = {
+        "rows": rows,
+        "has_band": any(number.band for row in rows for number in row["estimates"]),
+        "doubts": [FLAGS[name] for name in flags],
+    }
     return Content(words, figures, {"phase": phase, "thickness": thickness})
 
 
-def _row(row: dict[str, Any]) -> dict[str, Any]:
+def _row(row: dict[str, Any], *ends: dict[str, Any]) -> dict[str, Any]:
+    """Return the numbers of a zone; those of a threshold, the same at all levels, have no boundary band."""
+    moved = any(end["phase_um3"] != row["phase_um3"] for end in ends)
+
     def estimate(name: str, factor: float = 1.0) -> Estimate:
-        return Estimate(*(float(row[name + end]) * factor for end in ("", "_lo", "_hi")))
+        known = [float(one[name]) * factor for one in (row, *ends) if math.isfinite(one[name])]
+        band = (min(known), max(known)) if moved and len(known) == len(LEVELS) else ()
+        return Estimate(*(float(row[name + end]) * factor for end in ("", "_lo", "_hi")), *band)
 
     return {
         "zone": row["zone"],
