@@ -8,11 +8,14 @@ import nibabel
 import numpy as np
 import pytest
 import tifffile
+from domains_scan import write_store
 from project import ROOT
 
 from tomoprofile.cli import main
 from tomoprofile.cli.command import workflow_command
+from tomoprofile.errors import TomoprofileError
 from tomoprofile.layout import Layout
+from tomoprofile.substrate.interface import fit_interface
 
 
 @pytest.fixture
@@ -99,3 +102,11 @@ def test_a_scan_is_named_and_sized_as_a_person_would(said, name):
     assert said("scan", ".")[0] == 0
     (scan,) = csv.DictReader(Path("config/samples.tsv").read_text().splitlines(), delimiter="\t")
     assert (scan["sample"], scan["voxel_size_um"]) == ("cement", "1")
+
+
+def test_a_sample_without_a_substrate_is_told_how_to_say_so(tmp_path):
+    """The first thing that happens to bone or cement with the default of the column."""
+    grey = np.random.default_rng(1).integers(90, 110, (40, 40, 40)).astype("uint8")
+    store = write_store(tmp_path / "volume.ome.zarr", grey, 8, (1.0, 1.0, 1.0))
+    with pytest.raises(TomoprofileError, match="`none` for a sample without a substrate"):
+        fit_interface(store, "auto", tmp_path / "interface.json", tmp_path / "resin.npz")

@@ -84,7 +84,7 @@ class Renderer:
         text = page.render(version=__version__, language=self.language, plotly=plotly, **context)
         with sealed_file(out) as partial:
             partial.write_text(text, encoding="utf-8")
-        LOG.info("%s: %.1f MB", out, out.stat().st_size / 1e6)
+        LOG.info("%s: %.2g MB", out, out.stat().st_size / 1e6)
 
 
 def in_words(figure: go.Figure, terms: Terms) -> dict[str, Any]:

@@ -23,8 +23,8 @@ from .resin import find_resin
 
 MAP_SIDE = 32
 _REMEDY = (
-    "Look at the scan and write `slice:INDEX` (its first slice of resin) or `plane:nz,ny,nx,offset_um` into the "
-    "`interface` column of the sample sheet."
+    "Look at the scan and write into the `interface` column of the sample sheet: `none` for a sample without a "
+    "substrate, `slice:INDEX` (its first slice of resin) or `plane:nz,ny,nx,offset_um`."
 )
 
 
