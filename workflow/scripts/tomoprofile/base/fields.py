@@ -79,7 +79,7 @@ def cells(shape: Shape, size: float, stretch: NDArray, rng: np.random.Generator)
     array (z, y, x) of float32
     """
     edges = size * np.asarray(stretch, float)
-    counts = tuple(int(math.ceil(n / edge)) + 4 for n, edge in zip(shape, edges, strict=True))
+    counts = tuple(math.ceil(n / edge) + 4 for n, edge in zip(shape, edges, strict=True))
     middles = (np.indices(counts).transpose(1, 2, 3, 0) - 2 + rng.uniform(0.1, 0.9, (*counts, 3))) * edges
     numbers = np.empty(shape, np.int32)
     distances = np.empty(shape, np.float32)

@@ -62,12 +62,13 @@ def simulate(recipe: Recipe, size: tuple[int, int, int] = SIZE) -> SimulatedScan
     imaging = recipe.imaging
     grey = _image(recipe, scene)
     label, sample = scene.label, scene.sample
-    grey /= _contrast_at_rims(grey, label, sample)
     keep = slice(None, None, max(imaging.step, 1))
     grey, label, sample = (np.ascontiguousarray(part[keep]) for part in (grey, label, sample))
     _add_artefacts(grey, recipe)
     _add_noise(grey, imaging, recipe.rng(_PURPOSES["noise"]))
-    sample &= _reconstructed(grey, recipe)
+    inside = _reconstructed(grey, recipe)
+    label *= inside
+    sample &= inside
     return SimulatedScan(_scaled(grey, sample, recipe).astype(np.float16), label, imaging.step)
 
 
@@ -77,7 +78,7 @@ def contrasts(recipe: Recipe) -> dict[str, Vector]:
     domain, matrix = _physical(imaging) if imaging.materials else _invented(imaging, rng)
     strength = _strength(domain, imaging)
     known: dict[str, Vector] = {"domain": domain, "core": recipe.domains.core * domain}
-    known["texture"] = matrix * (around.texture_amount * strength / max(_strength(matrix, imaging), 1e-12))
+    known["texture"] = matrix
     wanted = {"void": around.void_strength, "filler": around.filler_strength, "slab": around.slab_strength}
     for name, factor in wanted.items():
         known[name] = _turned(domain, imaging, rng) * factor
@@ -133,12 +134,26 @@ def _strength(contrast: Vector, imaging: Imaging) -> float:
 
 
 def _image(recipe: Recipe, scene: Scene) -> NDArray[np.float32]:
-    """Return the scan without noise (z, y, x)."""
+    """Return the scan without noise (z, y, x), the contrast at the rims of domains being 1."""
     imaging, known = recipe.imaging, contrasts(recipe)
-    refracts = imaging.fringe > 0 and any(known[name][1] for name in scene.parts)
+    texture = scene.parts.get("texture")
+    others = {name: share for name, share in scene.parts.items() if name != "texture"}
+    grey = _seen(others, known, imaging, scene)
+    grey /= _contrast_at_rims(grey, scene.label, scene.sample)
+    if texture is not None:  # by itself, as its strength is a matter of how it looks beside the domains
+        field = _seen({"texture": texture}, known, imaging, scene)
+        grey += field * np.float32(recipe.around.texture_amount / max(float(field.std()), 1e-12))
+    return grey
+
+
+def _seen(
+    parts: dict[str, NDArray[np.float32]], known: dict[str, Vector], imaging: Imaging, scene: Scene
+) -> NDArray[np.float32]:
+    """Return what a detector sees of some parts, in the window of the scan."""
+    refracts = imaging.fringe > 0 and any(known[name][1] for name in parts)
     mu = np.zeros(scene.owner.shape, np.float32)
     phase = np.zeros(scene.owner.shape if refracts else (1, 1, 1), np.float32)
-    for name, share in scene.parts.items():
+    for name, share in parts.items():
         mu += share * np.float32(known[name][0])
         if refracts:
             phase += share * np.float32(known[name][1])

@@ -133,11 +133,12 @@ def _distractors(recipe: Recipe, owner: NDArray[np.uint8], parts: dict[str, NDAr
     """Add voids and fillers, which are less than the domains in volume and have another contrast."""
     around, domains = recipe.around, recipe.domains
     filled = int((owner == DOMAIN).sum())
+    speck = float(np.clip(around.filler_size * domains.diameter, 1.5, 8))
+    as_many = 2 * filled * min(1.0, speck / domains.diameter) ** 3
     wanted = {
         "void": (VOID, around.void_share * filled, around.void_size * domains.diameter, domains.spread),
-        "filler": (FILLER, min(around.filler_fraction * owner.size, 0.3 * filled),
-                   np.clip(around.filler_size * domains.diameter, 1.5, 8), 0.2),
-    }  # fmt: skip
+        "filler": (FILLER, min(around.filler_fraction * owner.size, as_many), speck, 0.2),
+    }
     for name, (code, voxels, diameter, spread) in wanted.items():
         if voxels < 1 or filled < _RULE * domains.diameter**3 / 2:
             continue

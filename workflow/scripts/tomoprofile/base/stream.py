@@ -1,6 +1,6 @@
 """Training crops from scans that worker processes simulate while the network learns.
 
-What step ``n`` sees depends on the plan and on ``n`` alone, so a training that was killed goes on as if it had not been.
+What step ``n`` sees depends on the plan and on ``n`` alone: a training that was killed goes on as if it had not been.
 """
 
 from __future__ import annotations
