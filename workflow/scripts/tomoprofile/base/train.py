@@ -24,11 +24,12 @@ from ..network.shipped import write_base
 from ..network.trainer import Trainer
 from ..network.unet import SliceNetwork, choose_device
 from .judge import SEED_AHEAD, HeldOut
+from .scene import SIZE as SCAN_SIZE
 from .stream import Plan, Simulator, Stream
 
 PLAN, CHECKPOINT = "plan.json", "checkpoint.pt"
 FIRST, WINDOW = 96, 320  # scans before the first step, and those a step draws from: 1.7 GB
-LOOKS, SAVES = 8, 20  # evaluations and checkpoints in a training
+LOOKS, SAVES, LEAST_SAVE = 8, 20, 50  # evaluations, checkpoints, and least steps between two of these
 HELD_OUT_LOOK, HELD_OUT_END = 48, 240  # scans that are judged
 _TIMED, _WARM = 8, 4  # steps that measure the speed
 _SHOWN = 20  # voxels of domains in a crop whose Dice says something
@@ -87,7 +88,7 @@ def make_base(out: Path, minutes: float, seed: int, workers: int, steps: int | N
     torch.backends.cudnn.benchmark = True  # every step has crops of one size
     torch.use_deterministic_algorithms(device.type == "cpu", warn_only=True)  # on a GPU they cost more than they give
     torch.manual_seed(seed)
-    with Simulator(seed, Plan.size, workers) as simulator:
+    with Simulator(seed, SCAN_SIZE, workers) as simulator:
         plan = _plan(out, minutes * 60 - (time.monotonic() - begun), seed, simulator, steps)
         config = base_config(plan)
         with Simulator(seed + SEED_AHEAD, plan.size, workers) as other:
@@ -138,7 +139,7 @@ def _plan(out: Path, seconds: float, seed: int, simulator: Simulator, steps: int
     machine = MACHINES[choose_device().type]
     neighbours = UNetConfig().neighbours
     first = FIRST if steps is None else max(2, min(FIRST, steps))
-    plan = Plan(seed, 1_000_000, machine.batch, machine.crop, neighbours, first, first, WINDOW)
+    plan = Plan(seed, 1_000_000, machine.batch, machine.crop, neighbours, first, first, WINDOW, SCAN_SIZE)
     if steps is not None:
         plan = replace(plan, steps=steps, scans=first + steps * machine.batch // 32)
     else:
@@ -180,7 +181,7 @@ def _trainer(config: UNetConfig, plan: Plan, stream: Stream, out: Path) -> Train
 
 def _run(trainer: Trainer, held_out: HeldOut) -> None:
     steps = trainer.config.steps
-    look, save = max(1, steps // LOOKS), max(50, steps // SAVES)
+    look, save = max(1, steps // LOOKS), max(LEAST_SAVE, steps // SAVES)
     left = range(trainer.step, steps)
     for _ in progress(left, len(left), "steps"):
         loss = trainer.advance()

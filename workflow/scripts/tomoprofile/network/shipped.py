@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from ..config import UNetConfig
 from ..errors import Fault, InputError
@@ -44,7 +44,7 @@ def write_base(out: Path, network: SliceNetwork, config: UNetConfig, facts: dict
         for name, value in network.state_dict().items()
     }
     with whole_file(out / WEIGHTS) as partial:
-        save_file(state, partial)
+        partial.write_bytes(save(state))
     described = {name: getattr(config, name) for name in ("encoder", "neighbours", "input_scale")}
     described["decoder_channels"] = list(config.decoder_channels)
     whole = {"sha256": digest_of(out / WEIGHTS), "licence": LICENCE, "network": described, **facts}
