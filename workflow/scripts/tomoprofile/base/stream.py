@@ -18,6 +18,7 @@ from .render import SimulatedScan, simulate
 from .scene import SIZE
 
 _STEPS_AHEAD = 3  # batches made before they are asked for
+_TRIES = 3  # places tried for a crop that shows a domain: else those without would be most, where domains are few
 _CROP_PURPOSE = 7
 
 
@@ -162,9 +163,12 @@ class Stream:
         return np.stack(images).astype(np.float32), np.stack(labels)
 
     def _crop(self, scan: SimulatedScan, rng: np.random.Generator) -> tuple[NDArray[np.float16], NDArray[np.uint8]]:
-        z = int(rng.integers(len(scan.label)))
-        y, x = (int(rng.integers(n - self.plan.crop + 1)) for n in scan.label.shape[1:])
-        window = (slice(y, y + self.plan.crop), slice(x, x + self.plan.crop))
+        for _ in range(_TRIES):
+            z = int(rng.integers(len(scan.label)))
+            y, x = (int(rng.integers(n - self.plan.crop + 1)) for n in scan.label.shape[1:])
+            window = (slice(y, y + self.plan.crop), slice(x, x + self.plan.crop))
+            if scan.label[z][window].any():
+                break
         image, label = scan.stack(z, self.plan.neighbours)[:, *window], scan.label[z][window]
         for axis in (0, 1):
             if rng.random() < 0.5:
