@@ -62,7 +62,9 @@ RANGES = {
     "larger": Range(
         2.5, 5, False, "size of a second class of domains: those near a substrate were four times as large"
     ),
-    "texture": Range(0.05, 0.6, True, "amplitude over the contrast of domains: stronger, it would be the domains"),
+    "texture_amount": Range(
+        0.05, 0.6, True, "amplitude over the contrast of domains: stronger, it would be the domains"
+    ),
     "texture_length": Range(1, 40, True, "voxels: from grain of the matrix to its bands"),
     "void_share": Range(0.02, 0.2, True, "volume over that of domains: what is rarer and far stronger is no domain"),
     "void_strength": Range(4, 20, True, "contrast over that of domains: air in epoxy has 7 to 22 times that of water"),
@@ -275,7 +277,7 @@ def _surroundings(rng: np.random.Generator, domains: Population) -> Surroundings
     outside = str(rng.choice(OUTSIDES, p=[0.85, 0.1, 0.05]))
     return Surroundings(
         texture=texture,
-        texture_amount=draw("texture", 1.0) * (texture != "none"),
+        texture_amount=draw("texture_amount", 1.0) * (texture != "none"),
         texture_length=draw("texture_length", 1.0),
         void_share=draw("void_share", few),
         void_strength=sign(0.3) * draw("void_strength", 1.0),
