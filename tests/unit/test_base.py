@@ -36,7 +36,7 @@ def out_of_range(recipes):
                     continue
                 low, high = allowed.low, allowed.high
                 if name == "aspect":
-                    high = RANGES["slenderness"].high
+                    low, high = 1.0, RANGES["slenderness"].high  # round, or as long as a rod
                 if name in ("spread", "fringe"):
                     low = 0.0  # fibres are drawn to size; of materials the fringe follows
                 if not low - 1e-9 <= (abs(value) if low >= 0 else value) <= high + 1e-9:
