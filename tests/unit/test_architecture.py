@@ -16,6 +16,7 @@ ROOMS = [
     "shift",
     "labels",
     "network",
+    "base",
     "segment",
     "domains",
     "profile",

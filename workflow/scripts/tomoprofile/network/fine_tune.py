@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..config import UNetConfig, digest
 from ..config_profile import OF_RESULTS
-from ..errors import Fault, InputError
 from ..labels.classes import BACKGROUND, DOMAIN, IGNORE, Classes
 from ..labels.training_set import LabelledSlice, TrainingSet, read_training_set
 from ..logs import LOG
 from ..shift.alarm import remember
 from ..volume.probability import stored
-from .bundle import load_network, read_facts, write_bundle
+from .bundle import write_bundle
 from .calibration import Probabilities, calibrate
 from .card import CardPictures
 from .crops import CropSampler
-from .facts import CurvePoint, LabelFacts, MeasuredClass, ModelFacts, NetworkFacts
+from .facts import CurvePoint, LabelFacts, MeasuredClass, ModelFacts
+from .initial import initial_network, network_facts
 from .pictures import HeldOutSlice
 from .scores import score_slices
 from .trainer import Trainer, Windows
@@ -75,54 +75,6 @@ def fine_tune(training_set: Path, config: UNetConfig, seed: int, out: Path, thre
     )
     write_bundle(out, network, facts, CardPictures(_pictures(held_out, calibrated, config)))
     checkpoint.unlink(missing_ok=True)
-
-
-def network_facts(config: UNetConfig) -> NetworkFacts:
-    """Return the arguments of the network that a configuration describes, without its weights."""
-    return NetworkFacts(
-        in_channels=2 * config.neighbours + 1,
-        input_scale=config.input_scale,
-        encoder=config.encoder,
-        decoder_channels=config.decoder_channels,
-        classes=len(config.classes),
-        measured=Classes.of(config).indices,
-    )
-
-
-def initial_network(config: UNetConfig) -> SliceNetwork:
-    """Return the network that training begins with.
-
-    Raises
-    ------
-    InputError
-        When the base is a bundle of another network.
-    """
-    arguments = network_facts(config)
-    if config.base in {"imagenet", "none"}:
-        return SliceNetwork(**arguments.model_dump(), pretrained=config.base == "imagenet")
-    base = read_facts(config.base)
-    faults = _differences(config, arguments, base)
-    if faults:
-        raise InputError(*faults)
-    network = load_network(Path(config.base))
-    network.input_scale, network.measured_classes = arguments.input_scale, arguments.measured
-    return network
-
-
-def _differences(config: UNetConfig, wanted: NetworkFacts, base: ModelFacts) -> list[Fault]:
-    """Return why training cannot start from the weights of a bundle."""
-    faults = []
-    keys = {"encoder": "encoder", "decoder_channels": "decoder_channels", "in_channels": "neighbours"}
-    for name, key in keys.items():
-        if getattr(base.network, name) != getattr(wanted, name):
-            problem = f"the base {config.base} has a different {key}: {name} is {getattr(base.network, name)}"
-            remedy = f"Set `{key}` to that of the base, or choose another `base`."
-            faults.append(Fault(f"models: {key}", str(getattr(wanted, name)), problem, remedy))
-    if base.classes != tuple(config.classes):
-        problem = f"the base {config.base} has different classes: {', '.join(base.classes)}"
-        remedy = "Name the same classes in the same order, or choose another `base`."
-        faults.append(Fault("models: classes", ", ".join(config.classes), problem, remedy))
-    return faults
 
 
 def _scored(

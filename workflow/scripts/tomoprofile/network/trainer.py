@@ -108,7 +108,7 @@ class Trainer:
         """Take one step; return the loss of its crops."""
         self.network.freeze_encoder(self.step < self.frozen_steps)
         image, label = (torch.from_numpy(part).to(self.device) for part in self.sampler.draw(self.step))
-        loss = masked_loss(self._logits(self.network, image), label)
+        loss = self.loss(self._logits(self.network, image), label)
         if not torch.isfinite(loss):
             problem = f"the loss became NaN or infinite at step {self.step}"
             remedy = "Lower `learning_rate` of the model; check the labelled slices for extreme grey values."
@@ -123,6 +123,10 @@ class Trainer:
             self.curve.append({"step": self.step, "loss": round(value, 5)})
         self.step += 1
         return value
+
+    def loss(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """Return what training minimises."""
+        return masked_loss(logits, label)
 
     def look(self, loss: float) -> bool:
         """Evaluate the held-out slices and keep the best weights; return whether to continue."""

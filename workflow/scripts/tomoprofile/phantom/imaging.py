@@ -83,8 +83,10 @@ def add_noise(grey: NDArray[np.float32], sigma: float, rng: np.random.Generator)
         part += fft.irfft2(white * amplitude, s=(ny, nx), workers=WORKERS)
 
 
-def add_rings(grey: NDArray[np.float32], rms: float, rng: np.random.Generator) -> None:
-    """Add rings about the rotation axis, which runs along z through the middle of the slices.
+def add_rings(
+    grey: NDArray[np.float32], rms: float, rng: np.random.Generator, axis: tuple[float, float] | None = None
+) -> None:
+    """Add rings about the rotation axis, which runs along z, through the middle of the slices unless told otherwise.
 
     Parameters
     ----------
@@ -94,9 +96,12 @@ def add_rings(grey: NDArray[np.float32], rms: float, rng: np.random.Generator) -
         Root mean square over all radii and slices, in the units of ``grey``.
     rng : numpy.random.Generator
         Random source.
+    axis : tuple of float, optional
+        Its place (y, x) in voxels; it may lie outside of the slices, as in a part of a scan.
     """
     nz, ny, nx = grey.shape
-    radius = np.hypot(np.arange(ny)[:, None] - (ny - 1) / 2, np.arange(nx)[None, :] - (nx - 1) / 2)
+    y, x = axis or ((ny - 1) / 2, (nx - 1) / 2)
+    radius = np.hypot(np.arange(ny)[:, None] - y, np.arange(nx)[None, :] - x)
     column = np.rint(radius).astype(np.intp)
     defects = rng.standard_normal((nz, column.max() + 1))
     defects = gaussian_filter1d(defects, _RING_SLICES, axis=0, mode="wrap")

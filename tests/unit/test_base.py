@@ -1,0 +1,224 @@
+"""The base of our own: recipes within their ranges, labels as painted, a stream and a training that survive a kill."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tomoprofile.base import bodies, recipe, train
+from tomoprofile.base.bodies import ELLIPSOID, Bodies, Canvas, place
+from tomoprofile.base.judge import HeldOut
+from tomoprofile.base.recipe import RANGES, draw_recipe
+from tomoprofile.base.render import simulate
+from tomoprofile.base.scene import DOMAIN, build_scene
+from tomoprofile.base.stream import Plan, Simulator, Stream
+from tomoprofile.config import UNetConfig
+from tomoprofile.errors import InputError
+from tomoprofile.network import shipped
+from tomoprofile.network.initial import initial_network
+from tomoprofile.network.shipped import base_state, write_base
+
+SIZE = (8, 64, 64)
+PLAN = Plan(3, 4, 2, 64, 1, 8, 3, 4, SIZE)
+CONFIG = UNetConfig(base="tomoprofile")
+
+
+def out_of_range(recipes):
+    """Return the drawn values that lie outside of their range; those that are not drawn are 0."""
+    wrong = set()
+    for one in recipes:
+        for part in (one.domains, one.around, one.imaging):
+            for name, value in vars(part).items():
+                allowed = RANGES.get(name)
+                if allowed is None or not value:
+                    continue
+                low, high = allowed.low, allowed.high
+                if name == "aspect":
+                    low, high = 1.0, RANGES["slenderness"].high  # round, or as long as a rod
+                if name in ("spread", "fringe"):
+                    low = 0.0  # fibres are drawn to size; of materials the fringe follows
+                if not low - 1e-9 <= (abs(value) if low >= 0 else value) <= high + 1e-9:
+                    wrong.add(name)
+    return wrong
+
+
+def test_recipes_are_as_their_number_and_within_their_ranges(monkeypatch):
+    recipes = [draw_recipe(5, number) for number in range(400)]
+    assert recipes == [draw_recipe(5, number) for number in range(400)]
+    assert recipes[0] != draw_recipe(6, 0)
+    assert not out_of_range(recipes)
+    assert {one.domains.shape for one in recipes} == set(recipe.SHAPES)
+    monkeypatch.setitem(RANGES, "blur", RANGES["blur"]._replace(high=1.0))
+    assert out_of_range(recipes) == {"blur"}
+
+
+@pytest.mark.parametrize("shape", recipe.SHAPES)
+def test_the_label_is_what_was_painted(shape):
+    number = next(n for n in range(1000) if draw_recipe(5, n).domains.shape == shape)
+    one = draw_recipe(5, number)
+    scene = build_scene(replace(one, domains=replace(one.domains, diameter=12.0, fraction=0.1)), SIZE)
+    painted = (scene.filled > 0.5)[scene.window]
+    assert 0 < painted.sum() < painted.size
+    assert ((scene.label == 1) == painted).all()
+    assert not (scene.label[~scene.sample]).any()
+    again = build_scene(replace(one, domains=replace(one.domains, diameter=12.0, fraction=0.1)), SIZE)
+    assert all((scene.parts[name] == again.parts[name]).all() for name in scene.parts)
+
+
+def painted_balls(gap, touching):
+    canvas = Canvas(np.zeros((32, 32, 32), np.uint8), *(np.zeros((32, 32, 32), np.float32) for _ in range(3)))
+    centres = np.array([[16.0, 16, 10], [16.0, 16, 20.5]])
+    balls = Bodies(centres, np.stack([5.0 * np.eye(3)] * 2), ELLIPSOID, np.ones(2), np.zeros(2))
+    return place(canvas, balls, DOMAIN, gap, touching, 10**6), canvas
+
+
+def test_a_ball_has_its_volume_and_keeps_its_distance(monkeypatch):
+    ball = 4 / 3 * np.pi * 125
+    both, canvas = painted_balls(0.4, False)
+    assert both == pytest.approx(2 * ball, rel=0.03)
+    assert canvas.share.sum() == pytest.approx(2 * ball, rel=0.02)
+    one, _ = painted_balls(1.0, False)  # half a voxel lies between them
+    assert one == pytest.approx(ball, rel=0.03)
+    monkeypatch.setattr(bodies, "_place", bodies._place.py_func)
+    monkeypatch.setattr(bodies, "_has_room", lambda *_: True)
+    assert painted_balls(1.0, False)[0] > 1.5 * ball
+
+
+def test_a_scan_is_finite_and_the_same_again():
+    for number in range(6):
+        scan = simulate(draw_recipe(9, number), SIZE)
+        assert np.isfinite(scan.grey.astype(float)).all()
+        assert set(np.unique(scan.label)) <= {0, 1}
+        again = simulate(draw_recipe(9, number), SIZE)
+        assert (scan.grey == again.grey).all()
+
+
+def test_a_single_picture_is_its_own_neighbour():
+    one = draw_recipe(9, 1)
+    single = simulate(replace(one, imaging=replace(one.imaging, step=0)), SIZE)
+    stack = single.stack(3, 1)
+    assert (stack == stack[1]).all()
+    several = simulate(replace(one, imaging=replace(one.imaging, step=1)), SIZE)
+    assert (several.stack(3, 1) == several.grey[2:5]).all()
+
+
+def drawn(steps, workers=0, plan=PLAN):
+    with Simulator(plan.seed, plan.size, workers) as simulator, Stream(plan, simulator) as stream:
+        return [stream.draw(step) for step in steps]
+
+
+def same(one, other):
+    return all(
+        (a == b).all() for first, second in zip(one, other, strict=True) for a, b in zip(first, second, strict=True)
+    )
+
+
+def test_a_step_sees_the_same_after_a_kill_and_with_worker_processes():
+    whole = drawn(range(4))
+    assert same(whole, drawn(range(4), workers=1))
+    assert same(whole[3:], drawn([3]))
+    assert not same(whole[3:], drawn([3], plan=replace(PLAN, seed=4)))
+    assert [list(PLAN.seen(step)) for step in (0, 4)] == [[0, 1, 2], [4, 5, 6, 7]]
+
+
+def small_training(tmp_path, monkeypatch, stop=None):
+    monkeypatch.setattr(train, "MACHINES", {"cpu": train.Machine(2, 64)})
+    monkeypatch.setattr(train, "FIRST", 2)
+    monkeypatch.setattr(train, "HELD_OUT_LOOK", 2)
+    monkeypatch.setattr(train, "SAVES", 3)
+    monkeypatch.setattr(train, "LEAST_SAVE", 1)
+    monkeypatch.setattr(train, "SCAN_SIZE", SIZE)
+    if stop is not None:
+        advance = train.BaseTrainer.advance
+
+        def killed(self):
+            if self.step == stop:
+                raise KeyboardInterrupt
+            return advance(self)
+
+        monkeypatch.setattr(train.BaseTrainer, "advance", killed)
+    return train.make_base(tmp_path, 1.0, 7, 0, steps=3)
+
+
+def test_a_killed_training_gives_the_same_base(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        whole = small_training(tmp_path / "whole", patch)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        small_training(tmp_path / "killed", patch, stop=2)
+    assert (tmp_path / "killed/checkpoint.pt").is_file()
+    with monkeypatch.context() as patch:
+        steps = []
+        advance = train.BaseTrainer.advance
+        patch.setattr(train.BaseTrainer, "advance", lambda self: (steps.append(self.step), advance(self))[1])
+        resumed = small_training(tmp_path / "killed", patch)
+    assert steps == [2]
+    assert resumed["sha256"] == whole["sha256"]
+    assert resumed["plan"]["steps"] == 3
+    with pytest.raises(InputError, match="has seed 7"):
+        train.make_base(tmp_path / "killed", 1.0, 8, 0)
+
+
+@pytest.fixture
+def base(tmp_path, monkeypatch):
+    """A base of random weights, as if it were the shipped one."""
+    torch.manual_seed(2)
+    network = initial_network(UNetConfig(base="none"))
+    write_base(tmp_path, network, UNetConfig(base="none"), {})
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    return network
+
+
+def test_training_starts_from_the_base(base):
+    found, made = initial_network(CONFIG).state_dict(), base.state_dict()
+    assert all(torch.allclose(found[name], made[name].float(), rtol=1e-3, atol=1e-6) for name in made)
+    wide = initial_network(UNetConfig(base="tomoprofile", neighbours=2))
+    stem = "unet.encoder.stem.0.weight"
+    assert torch.allclose(wide.state_dict()[stem].sum(1), made[stem].sum(1), atol=1e-2)
+    classes = UNetConfig(base="tomoprofile", classes={"background": 0, "domain": 1, "void": 2})
+    state = initial_network(classes).state_dict()
+    others = [name for name in state if state[name].shape != made[name].shape]
+    assert others
+    assert all("head" in name for name in others)
+    assert all(torch.allclose(state[n], made[n].float(), rtol=1e-3, atol=1e-6) for n in made if n not in others)
+
+
+@pytest.mark.usefixtures("base")
+def test_a_base_of_another_network_is_refused():
+    slim = UNetConfig(base="tomoprofile", decoder_channels=(64, 48, 32, 16, 16), encoder="efficientnet-lite1")
+    with pytest.raises(InputError, match="different decoder_channels") as refused:
+        initial_network(slim)
+    assert "different encoder" in str(refused.value)
+
+
+@pytest.mark.usefixtures("base")
+def test_other_weights_than_described_are_refused(monkeypatch):
+    path = shipped.FOLDER / shipped.WEIGHTS
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="not the weights"):
+        base_state()
+    # Without the comparison they would be taken.
+    monkeypatch.setattr(
+        shipped, "digest_of", lambda _: json.loads((shipped.FOLDER / shipped.FACTS).read_text())["sha256"]
+    )
+    assert base_state()
+
+
+def test_an_installation_without_a_base_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    with pytest.raises(InputError, match="without a base") as missing:
+        initial_network(CONFIG)
+    assert "base: imagenet" in str(missing.value)
+
+
+def test_held_out_scans_are_grouped_by_what_they_show():
+    with Simulator(11, SIZE, 0) as simulator:
+        held_out = HeldOut(4, 1, simulator)
+    perfect = held_out.dice(lambda image: next(label for own, label in held_out.slices if own is image).astype(float))
+    assert {score for score in perfect if score is not None} == {1.0}
+    nothing = held_out.by_group(held_out.dice(lambda image: np.zeros(image.shape[1:])))
+    assert nothing["all"]["dice"] == 0
+    assert sum(found["n"] for name, found in nothing.items() if name.startswith("shape ")) == nothing["all"]["n"]
