@@ -22,7 +22,7 @@ from tomoprofile.run.feasibility import check_run
 from tomoprofile.samples import Scan
 from tomoprofile.volume.store import Store, open_store
 
-QUICK = UNetConfig(steps=60, crop=64, guard_slices=8, decoder_channels=(64, 32, 16, 16, 16), window=96)
+QUICK = UNetConfig(steps=60, crop=64, guard_slices=8, decoder_channels=(64, 32, 16, 16), window=96)
 CHANGED = 0.0005  # share of voxels that may fall on the other side of the level
 
 
@@ -71,7 +71,7 @@ def test_openvino_tells_nobody():
     """Its telemetry package is not even loaded."""
     code = "from tomoprofile.config import PredictConfig; from tomoprofile.network.engine import make_engine\n"
     code += "from tomoprofile.network.unet import SliceNetwork; import sys\n"
-    code += "make_engine(SliceNetwork(3, 1, 'efficientnet-lite0', (16,) * 5), PredictConfig(engine='openvino'), 1)\n"
+    code += "make_engine(SliceNetwork(3, 1, 'efficientnet-lite0', (16,) * 4), PredictConfig(engine='openvino'), 1)\n"
     code += "print(sorted(name for name in sys.modules if name.startswith('openvino_telemetry.')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -116,7 +116,7 @@ def test_batch_norms_are_folded_exactly_and_all_of_them(bundle):
     with torch.no_grad():
         assert torch.allclose(ready(image), network(image), atol=1e-4)
     norms = [sum(isinstance(layer, torch.nn.BatchNorm2d) for layer in one.modules()) for one in (network, ready)]
-    assert norms[0] > 40
+    assert norms[0] > 30
     assert norms[1] == 0
 
 

@@ -25,6 +25,7 @@ from .card import CardPictures
 from .crops import CropSampler
 from .facts import CurvePoint, LabelFacts, MeasuredClass, ModelFacts, NetworkFacts
 from .pictures import HeldOutSlice
+from .scale import scale_of, scaled
 from .scores import score_slices
 from .trainer import Trainer, Windows
 from .unet import SliceNetwork
@@ -52,6 +53,7 @@ def fine_tune(training_set: Path, config: UNetConfig, seed: int, out: Path, thre
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
     training = read_training_set(training_set)
+    config = scaled(config, training)
     held_out = training.part(held_out=True)
     content = hashlib.sha256(training_set.read_bytes()).hexdigest()
     identity = digest([content, config.model_dump(mode="json", exclude=OF_RESULTS), seed, __version__])
@@ -81,7 +83,7 @@ def network_facts(config: UNetConfig) -> NetworkFacts:
     """Return the arguments of the network that a configuration describes, without its weights."""
     return NetworkFacts(
         in_channels=2 * config.neighbours + 1,
-        input_scale=config.input_scale,
+        input_scale=scale_of(config),
         encoder=config.encoder,
         decoder_channels=config.decoder_channels,
         classes=len(config.classes),

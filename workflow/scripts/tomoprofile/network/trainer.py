@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -246,10 +245,9 @@ def make_schedule(optimiser: torch.optim.Optimizer, config: UNetConfig) -> torch
 
 
 def _check_crop(network: SliceNetwork, config: UNetConfig) -> None:
-    if config.crop * config.input_scale % network.reduction:
-        multiple = network.reduction // math.gcd(network.reduction, config.input_scale)
+    if config.crop % network.reduction:
         problem = f"the encoder {config.encoder} cannot halve crops of this size often enough"
-        raise InputError(Fault("models: crop", str(config.crop), problem, f"Choose a multiple of {multiple}."))
+        raise InputError(Fault("models: crop", str(config.crop), problem, f"Choose a multiple of {network.reduction}."))
 
 
 def _read_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
