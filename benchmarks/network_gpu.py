@@ -21,7 +21,7 @@ from tomoprofile.network.engine import TorchEngine
 from tomoprofile.network.fine_tune import initial_network
 from tomoprofile.network.slices import OVERLAP, fitting_side
 
-SIDE, WINDOW, SECONDS = 2048, 576, 1.5
+SIDE, SECONDS = 2048, 1.5
 NORM = ("batch", {"eps": 1e-3, "momentum": 0.1})
 
 
@@ -81,7 +81,7 @@ def timed(compute: Callable[[torch.Tensor], torch.Tensor], windows: torch.Tensor
 def main() -> None:
     """Measure, and print as soon as something is known."""
     torch.backends.cuda.matmul.allow_tf32 = True
-    side = fitting_side(SIDE, WINDOW, 16)
+    side = fitting_side(SIDE, UNetConfig().window, 16)
     across = -(-(SIDE - OVERLAP) // (side - OVERLAP))
     at_once = PredictConfig().gpu_windows
     windows = torch.randn(at_once, 3, side, side, device="cuda")

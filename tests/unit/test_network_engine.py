@@ -8,6 +8,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from monai.data.utils import compute_importance_map
 from segment_scan import build, dice, level_of
 
 from tomoprofile.config import PredictConfig, UNetConfig, read_config
@@ -164,9 +165,27 @@ def test_hard_borders_of_windows_would_show(bundle, images, monkeypatch):
     reference = [whole.probability(image)[0].astype(float) for image in images]
     blended = seam(small, images, reference)
     monkeypatch.setattr(slices, "OVERLAP", 0)
-    inference = slices.sliding_window_inference
-    monkeypatch.setattr(slices, "sliding_window_inference", lambda *a, **k: inference(*a, **{**k, "mode": "constant"}))
+    monkeypatch.setattr(slices, "weights", lambda height, width, *_: torch.ones(height, width))
     assert blended < 0.9 * seam(small, images, reference)
+
+
+def largest_step(profile, side, shared):
+    """Return the largest step of what one window counts beside the next, where the next one begins and beyond."""
+    first, second = (torch.zeros(2 * side - shared) for _ in range(2))
+    first[:side], second[side - shared :] = profile, profile
+    return (second / (first + second)).diff().abs().max().item()
+
+
+def test_windows_come_in_and_go_without_a_step():
+    side, shared = 576, 64
+    assert largest_step(slices.weights(side, 32, shared, 16)[:, 16], side, shared) < 0.03
+    # The mutant: a Gaussian of the whole window.
+    gaussian = compute_importance_map((side,), mode="gaussian", sigma_scale=0.125)
+    assert largest_step(gaussian, side, shared) > 0.1
+
+
+def test_every_voxel_counts_even_in_the_corner_of_a_slice():
+    assert slices.weights(576, 576, 64, 64).min() > 0
 
 
 def slab(scan, bundle, name, settings=None, uncertainty=None, shard_slices=8):

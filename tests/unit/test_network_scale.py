@@ -88,11 +88,11 @@ def test_each_of_the_two_bounds_is_needed(monkeypatch):
 
 
 def test_small_domains_leave_everything_as_it_is():
-    assert chosen(discs(5, 8, 12)) == (2, 128, 576)
+    assert chosen(discs(5, 8, 12)) == (2, 128, 1152)
 
 
 def test_wide_domains_reduce_the_slice_and_widen_crop_and_window():
-    assert chosen(discs(100, 110, 120)) == (1, 384, 1152)
+    assert chosen(discs(100, 110, 120)) == (1, 384, 2304)
 
 
 def test_crops_show_several_domains_within_limits():
@@ -103,7 +103,7 @@ def test_crops_show_several_domains_within_limits():
 
 
 def test_what_is_given_stays():
-    assert chosen(discs(100, 110, 120), input_scale=2, crop=64) == (2, 64, 576)
+    assert chosen(discs(100, 110, 120), input_scale=2, crop=64) == (2, 64, 1152)
 
 
 def specks(label):
@@ -122,11 +122,11 @@ def scribbled(label):
     ids=["blank", "ignored", "scribbles"],
 )
 def test_labels_that_tell_no_width_leave_everything_as_it_is(label):
-    assert chosen(label) == (2, 128, 576)
+    assert chosen(label) == (2, 128, 1152)
 
 
 def test_specks_are_not_the_smallest_domains():
-    assert chosen(specks(discs(100, 110, 120))) == chosen(discs(110, 120, 130))
+    assert chosen(specks(discs(100, 110, 120))) == chosen(discs(100, 110, 120))
 
 
 def test_it_is_chosen_before_training_and_recorded(tmp_path, monkeypatch):

@@ -206,7 +206,7 @@ class UNetConfig(OfResults, Section):
     guard_slices: Slices = Field(
         16, ge=0, description="Labelled slices nearer than this to a held-out one are not used for training."
     )
-    window: Window = 576
+    window: Window = 1152
 
     @field_validator("measure", mode="before")
     @classmethod
@@ -252,7 +252,7 @@ class BundleConfig(OfResults, Section):
         description="Folder of a model of an earlier run, such as `results/models/default`. No labels are used; "
         "every scan is compared with those the model has seen, and flagged when it looks unlike them.",
     )
-    window: Window = 576
+    window: Window = 1152
 
 
 class PredictConfig(Section):
