@@ -18,6 +18,7 @@ from tomoprofile.network import slices
 from tomoprofile.network.bundle import load_network
 from tomoprofile.network.engine import TorchEngine, folded, make_engine
 from tomoprofile.network.fine_tune import fine_tune
+from tomoprofile.network.int8 import convolutions
 from tomoprofile.network.slices import SlicePredictor
 from tomoprofile.run.feasibility import check_run
 from tomoprofile.samples import Scan
@@ -68,6 +69,30 @@ def test_every_engine_and_precision_gives_the_same_mask(bundle, images, engine, 
     assert (other != reference).mean() > CHANGED
 
 
+def test_int8_changes_little_when_it_knows_the_ranges(bundle, images):
+    """It may change more than the other precisions, but the found area must stay."""
+    reference, _ = masks(bundle, images, engine="torch", precision="float32")
+    found, used = masks(bundle, images, precision="int8")
+    assert (used.name, used.precision) == ("openvino", "int8")
+    assert (found != reference).mean() <= 10 * CHANGED
+    assert dice(found, reference) > 0.97
+    # The mutant: ranges that were noted on something fainter.
+    network = load_network(bundle)
+    network.ranges /= 8
+    wrong = SlicePredictor(network, QUICK.window, PredictConfig(device="cpu", precision="int8"), 2)
+    other = np.stack([wrong.probability(image) for image in images]) >= level_of(bundle) * 255
+    assert dice(other, reference) < 0.97
+
+
+def test_int8_rounds_every_convolution_but_the_first_and_the_last(bundle):
+    engine = make_engine(load_network(bundle), PredictConfig(device="cpu", precision="int8"), 1)
+    kinds = [node.get_type_name() for node in engine._converted((1, 3, 64, 64)).get_ordered_ops()]
+    inner = sum("Convolution" in kind for kind in kinds) - 2
+    assert inner == len(convolutions(load_network(bundle))) > 30
+    inputs_and_weights = kinds.count("FakeQuantize")
+    assert inner < inputs_and_weights <= 2 * inner, "an input that two convolutions share is rounded once"
+
+
 def test_openvino_tells_nobody():
     """Its telemetry package is not even loaded."""
     code = "from tomoprofile.config import PredictConfig; from tomoprofile.network.engine import make_engine\n"
@@ -82,6 +107,8 @@ def test_an_engine_or_device_that_is_not_there_is_a_clear_error(bundle, monkeypa
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(InputError, match="pip install openvino"):
         make_engine(load_network(bundle), PredictConfig(engine="openvino"), 1)
+    with pytest.raises(InputError, match="set `predict.precision: auto`"):
+        make_engine(load_network(bundle), PredictConfig(precision="int8", device="cpu"), 1)
     config = read_config({"predict": {"engine": "openvino"}, "results": str(tmp_path)})
     row = {"sample": "s", "path": "p", "format": "hdf5", "slices": 4, "rows": 4, "columns": 4, "dtype": "uint8"}
     scan = Scan(**row, voxel_size_um="1", labels="l")
@@ -90,7 +117,12 @@ def test_an_engine_or_device_that_is_not_there_is_a_clear_error(bundle, monkeypa
     if not torch.cuda.is_available():
         with pytest.raises(InputError, match="no CUDA device"):
             make_engine(load_network(bundle), PredictConfig(device="cuda"), 1)
-    for wrong in ({"precision": "float16", "device": "cpu"}, {"engine": "openvino", "device": "cuda"}):
+    for wrong in (
+        {"precision": "float16", "device": "cpu"},
+        {"engine": "openvino", "device": "cuda"},
+        {"precision": "int8"},
+        {"precision": "int8", "device": "cpu", "engine": "torch"},
+    ):
         with pytest.raises(ConfigError, match="CPU"):
             read_config({"predict": wrong})
 

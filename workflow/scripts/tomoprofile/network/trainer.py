@@ -85,6 +85,7 @@ class Trainer:
         self.step = 0
         self.curve: list[dict[str, float]] = []
         self.best: dict[str, Any] = {"dice": -1.0, "step": 0, "network": None}
+        self.latest: torch.Tensor | None = None  # images of the latest step
         self.checkpoint, self.identity = checkpoint, identity
         self._resume()
 
@@ -107,6 +108,7 @@ class Trainer:
         """Take one step; return the loss of its crops."""
         self.network.freeze_encoder(self.step < self.frozen_steps)
         image, label = (torch.from_numpy(part).to(self.device) for part in self.sampler.draw(self.step))
+        self.latest = image
         loss = masked_loss(self._logits(self.network, image), label)
         if not torch.isfinite(loss):
             problem = f"the loss became NaN or infinite at step {self.step}"
@@ -159,6 +161,8 @@ class Trainer:
         if self.best["network"] is not None:
             LOG.info("held-out Dice %.3f at step %d", self.best["dice"], self.best["step"] + 1)
             result.load_state_dict(self.best["network"])
+        if self.latest is not None:
+            result.note_ranges(self.latest)
         return result
 
     @torch.inference_mode()

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from .decoder import Decoder
 from .encoder import make_encoder, reductions_of
+from .int8 import convolutions, input_ranges
 
 CPU_FLAGS = Path("/proc/cpuinfo")
 
@@ -41,6 +42,8 @@ class SliceNetwork(nn.Module):
 
     Attributes
     ----------
+    ranges : tensor (n, 2)
+        Of the inputs of convolutions, see :meth:`note_ranges`; zeros before.
     calibration : tuple of (float, float)
         Slope and offset on the logit of each measured class, fitted on held-out slices.
     """
@@ -62,6 +65,7 @@ class SliceNetwork(nn.Module):
         self._coarsest = reductions_of(encoder)[-1]
         self.encoder, channels = make_encoder(encoder, in_channels, pretrained)
         self.decoder = Decoder(channels, decoder_channels, 1 if classes == 2 else classes)
+        self.register_buffer("ranges", torch.zeros(len(convolutions(self)), 2))
 
     @property
     def reduction(self) -> int:
@@ -94,6 +98,10 @@ class SliceNetwork(nn.Module):
             {"params": list(self.encoder.parameters()), "lr": rate / 4},
             {"params": list(self.decoder.parameters()), "lr": rate},
         ]
+
+    def note_ranges(self, images: torch.Tensor) -> None:
+        """Note the ranges that eight-bit arithmetic needs, from normalised images like those it was trained on."""
+        self.ranges = input_ranges(self.eval(), images).to(self.ranges.device)
 
     def freeze_encoder(self, frozen: bool) -> None:
         """Freeze the encoder's weights while the randomly initialised decoder starts to learn."""
