@@ -107,7 +107,7 @@ def test_an_engine_or_device_that_is_not_there_is_a_clear_error(bundle, monkeypa
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(InputError, match="pip install openvino"):
         make_engine(load_network(bundle), PredictConfig(engine="openvino"), 1)
-    with pytest.raises(InputError, match="set `predict.precision: auto`"):
+    with pytest.raises(InputError, match=r"`predict\.precision: auto`"):
         make_engine(load_network(bundle), PredictConfig(precision="int8", device="cpu"), 1)
     config = read_config({"predict": {"engine": "openvino"}, "results": str(tmp_path)})
     row = {"sample": "s", "path": "p", "format": "hdf5", "slices": 4, "rows": 4, "columns": 4, "dtype": "uint8"}
