@@ -95,7 +95,7 @@ def test_windows_follow_the_encoder():
     assert (fitting_side(500, 90, 32), fitting_side(500, 90, 16)) == (64, 80)
     network = SliceNetwork(3, 1, "efficientnet-lite0", (16,) * 4)
     with pytest.raises(InputError, match="32 voxels or larger"):
-        SlicePredictor(network, 16)
+        SlicePredictor(network, 8)
 
 
 def test_crops_that_an_encoder_cannot_halve_are_refused(training_set, tmp_path):

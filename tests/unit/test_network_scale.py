@@ -11,6 +11,7 @@ from tomoprofile.network.bundle import load_network
 from tomoprofile.network.facts import read_facts
 from tomoprofile.network.fine_tune import fine_tune, initial_network
 from tomoprofile.network.scale import Widths, crop_for, reduction_for, scaled, widths
+from tomoprofile.network.slices import SlicePredictor
 
 IGNORE = 255
 
@@ -37,7 +38,7 @@ def training(*labels):
 
 def chosen(*labels, **settings):
     found = scaled(UNetConfig(**settings), training(*labels))
-    return found.input_scale, found.crop, found.window
+    return found.input_scale, found.crop
 
 
 @pytest.mark.parametrize("diameter", [5, 12, 40, 150])
@@ -88,11 +89,11 @@ def test_each_of_the_two_bounds_is_needed(monkeypatch):
 
 
 def test_small_domains_leave_everything_as_it_is():
-    assert chosen(discs(5, 8, 12)) == (2, 128, 1152)
+    assert chosen(discs(5, 8, 12)) == (2, 128)
 
 
-def test_wide_domains_reduce_the_slice_and_widen_crop_and_window():
-    assert chosen(discs(100, 110, 120)) == (1, 384, 2304)
+def test_wide_domains_reduce_the_slice_and_widen_the_crop():
+    assert chosen(discs(100, 110, 120)) == (1, 384)
 
 
 def test_crops_show_several_domains_within_limits():
@@ -103,7 +104,7 @@ def test_crops_show_several_domains_within_limits():
 
 
 def test_what_is_given_stays():
-    assert chosen(discs(100, 110, 120), input_scale=2, crop=64) == (2, 64, 1152)
+    assert chosen(discs(100, 110, 120), input_scale=2, crop=64) == (2, 64)
 
 
 def specks(label):
@@ -122,7 +123,7 @@ def scribbled(label):
     ids=["blank", "ignored", "scribbles"],
 )
 def test_labels_that_tell_no_width_leave_everything_as_it_is(label):
-    assert chosen(label) == (2, 128, 1152)
+    assert chosen(label) == (2, 128)
 
 
 def test_specks_are_not_the_smallest_domains():
@@ -141,8 +142,9 @@ def test_it_is_chosen_before_training_and_recorded(tmp_path, monkeypatch):
     fine_tune(path, config, 1, tmp_path / "model", threads=1)
     facts = read_facts(tmp_path / "model")
     assert facts.network.input_scale == facts.conditions["input_scale"] == 1
-    assert facts.window == 128
-    assert load_network(tmp_path / "model").reduction == 32
+    network = load_network(tmp_path / "model")
+    assert network.reduction == 32
+    assert SlicePredictor(network, facts.window).window == 2 * facts.window == 128, "in the same memory"
 
 
 def test_before_labels_are_seen_it_is_the_usual_one():

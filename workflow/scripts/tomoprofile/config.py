@@ -40,14 +40,18 @@ FilePath = Annotated[str, AfterValidator(possible_path)]
 
 def _power_of_two(value: float) -> float:
     if not math.log2(value).is_integer():
-        raise ValueError("must be 0.25, 0.5, 1, 2 or 4")
+        raise ValueError(f"must be 0.25, 0.5, 1, 2 or 4, not {value:g}")
     return value
 
 
-Scale = Annotated[float, Field(ge=0.25, le=4), AfterValidator(_power_of_two)]
+Scale = Annotated[float, Field(ge=0.25, le=4, strict=True), AfterValidator(_power_of_two)]
 Window = Annotated[
     Slices,
-    Field(ge=32, description="Largest side in voxels of the blended windows of prediction; they shrink to fit."),
+    Field(
+        ge=32,
+        description="Largest side in voxels of the blended windows of prediction; they shrink to fit. A model that "
+        "sees slices reduced to half takes windows of twice that side, in the same memory.",
+    ),
 ]
 
 

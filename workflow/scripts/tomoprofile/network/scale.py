@@ -18,8 +18,8 @@ from ..config_profile import AUTO
 from ..labels.classes import IGNORE, Classes
 from ..labels.training_set import TrainingSet
 from ..logs import LOG
+from .unet import USUAL
 
-USUAL = 2.0  # the network then computes at the resolution of the slice
 MOST_REDUCED = 8
 WIDEST = 64  # voxels that the network sees of a slice, well inside its field of view of 265
 NARROWEST = 6  # voxels that the smallest domains keep
@@ -101,7 +101,7 @@ def crop_for(found: Widths | None, reduction: int, crop: int) -> int:
 
 
 def scaled(config: UNetConfig, training: TrainingSet) -> UNetConfig:
-    """Return settings whose scale, crop and window are numbers: with ``input_scale: auto`` those the labels ask for."""
+    """Return settings whose scale and crop are numbers: with ``input_scale: auto`` those the labels ask for."""
     if config.input_scale != AUTO:
         return config
     found = widths([item.label for item in training.slices], Classes.of(config).indices)
@@ -109,11 +109,10 @@ def scaled(config: UNetConfig, training: TrainingSet) -> UNetConfig:
     chosen = {
         "input_scale": USUAL / reduction,
         "crop": crop_for(found, reduction, config.crop),
-        "window": reduction * config.window,
     }
     if found is not None:
         LOG.info(
-            "labelled domains are %.0f to %.0f voxels wide: input_scale %g, crop %d, window %d",
+            "labelled domains are %.0f to %.0f voxels wide: input_scale %g, crop %d",
             *(found.small, found.large, *chosen.values()),
         )
     return config.model_copy(update=chosen)

@@ -18,7 +18,7 @@ from ..config import PredictConfig
 from ..errors import Fault, InputError
 from ..volume.probability import CERTAIN, MOST_SPREAD
 from .engine import make_engine
-from .unet import SliceNetwork
+from .unet import USUAL, SliceNetwork
 
 OVERLAP = 64  # voxels that windows share: a network in doubt sees the other side of its window's edge in them
 FAINTEST = 1e-4  # weight in the corner of a window, which at the corner of a slice is the only one
@@ -40,8 +40,9 @@ class SlicePredictor:
     ----------
     network : SliceNetwork
     window : int
-        Largest side in voxels of the windows; larger slices are covered with overlap, and for smaller ones the
-        windows shrink with them.
+        Largest side of the windows, in voxels where the network sees slices as they are (`input_scale` 2), and in
+        voxels of the reduced or enlarged slice else, so that the memory stays the same. Larger slices are covered with
+        overlap, and for smaller ones the windows shrink with them.
     settings : PredictConfig, optional
         Device, engine and precision.
     threads : int, optional
@@ -57,6 +58,7 @@ class SlicePredictor:
         self, network: SliceNetwork, window: int, settings: PredictConfig | None = None, threads: int | None = None
     ) -> None:
         settings = settings or PredictConfig()
+        window = round(window * USUAL / network.input_scale)
         if window < network.reduction:
             problem = f"windows must be {network.reduction} voxels or larger for this encoder"
             raise InputError(Fault("models: window", str(window), problem, "Raise `window` of the model."))

@@ -14,6 +14,7 @@ from .decoder import Decoder
 from .encoder import make_encoder, reductions_of
 from .int8 import convolutions, input_ranges
 
+USUAL = 2.0  # scale of the input at which the network computes at the resolution of the slice
 CPU_FLAGS = Path("/proc/cpuinfo")
 
 
@@ -70,11 +71,11 @@ class SliceNetwork(nn.Module):
     @property
     def reduction(self) -> int:
         """Sides of an image must be multiples of it, so that the encoder can halve them."""
-        return (Fraction(self.input_scale) / 2 / self._coarsest).denominator
+        return (Fraction(self.input_scale / USUAL) / self._coarsest).denominator
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Return logits (n, k, y, x) of normalised slices (n, channels, y, x), their sides multiples of `reduction`."""
-        scale = self.input_scale / 2
+        scale = self.input_scale / USUAL
         return _resized(self.decoder(self.encoder(_resized(image, scale))), 1 / scale)
 
     def measured_logits(self, logits: torch.Tensor) -> torch.Tensor:
