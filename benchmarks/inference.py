@@ -90,7 +90,9 @@ def methods(bundle: Path) -> dict[str, Callable[[NDArray[np.float32]], NDArray[n
         "our network, sliding_window_inference, eager float32": usual(eager, eager.measured),
     }
     for name, settings in ours.items():
-        predictor = SlicePredictor(load_network(bundle), 576, PredictConfig(device="cpu", **settings), 1)
+        predictor = SlicePredictor(
+            load_network(bundle), UNetConfig().window, PredictConfig(device="cpu", **settings), 1
+        )
         found[name] = lambda image, predictor=predictor: predictor.probability(image)[0]
     return found
 

@@ -32,7 +32,7 @@ QUICK = UNetConfig(
     steps=60,
     crop=64,
     guard_slices=8,
-    decoder_channels=(64, 32, 16, 16, 16),
+    decoder_channels=(64, 32, 16, 16),
     window=96,
 )
 UNSEEN = slice(28, 36)

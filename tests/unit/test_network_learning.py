@@ -17,7 +17,7 @@ from tomoprofile.network.trainer import Trainer, make_schedule
 from tomoprofile.network.unet import SliceNetwork
 from tomoprofile.volume.store import open_store
 
-SLIM, WIDE = (64, 48, 32, 16, 16), (256, 128, 64, 32, 16)
+SLIM, WIDE = (64, 48, 32, 16), (128, 64, 48, 32)
 QUICK = UNetConfig(steps=20, crop=64, guard_slices=8, decoder_channels=SLIM, window=96)
 
 
@@ -37,7 +37,7 @@ def test_packaged_encoders_start_from_imagenet(encoder):
     ours, scratch = (SliceNetwork(3, 2, encoder, SLIM, pretrained=given).eval() for given in (True, False))
     with torch.no_grad():
         assert ours(torch.zeros(1, 3, 64, 96)).shape == (1, 1, 64, 96)
-    one, other = (network.unet.encoder.stem[0].weight for network in (ours, scratch))
+    one, other = (network.encoder.stem[0].weight for network in (ours, scratch))
     assert one.std() > 1.3 * other.std()
 
 
@@ -88,7 +88,7 @@ def test_several_classes_are_learned_and_the_measured_one_is_segmented(scan):
     fine_tune(path, config, 1, out, threads=2)
     facts = read_facts(out)
     assert facts.classes == ("background", "other", "domain")
-    assert load_network(out).unet.segmentation_head[0].out_channels == 3
+    assert load_network(out).decoder.head.out_channels == 3
     store = scan.empty("classes.ome.zarr")
     scan.predict(out, store, model=config)
     found = open_store(store, "domain").read(28, 36) >= level_of(out) * 255
@@ -137,11 +137,11 @@ def test_the_measured_logit_is_against_all_others():
 
 def weights(bundle, part):
     network = load_network(bundle)
-    return torch.cat([value.flatten() for value in getattr(network.unet, part).parameters()])
+    return torch.cat([value.flatten() for value in getattr(network, part).parameters()])
 
 
 def test_a_frozen_encoder_stays_as_it_was_and_learns_afterwards(scan, training_set):
-    imagenet = initial_network(QUICK).unet.encoder
+    imagenet = initial_network(QUICK).encoder
     before = torch.cat([value.flatten() for value in imagenet.parameters()])
     same = {}
     for share in (1.0, 0.5):

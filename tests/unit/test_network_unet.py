@@ -4,6 +4,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from efficientnet_lite_pytorch import EfficientNet
 from monai.bundle import ConfigParser
 from segment_scan import build, dice, level_of
 
@@ -11,6 +12,7 @@ from tomoprofile.config import UNetConfig
 from tomoprofile.errors import InputError
 from tomoprofile.labels.training_set import collect_labels, read_training_set
 from tomoprofile.network import calibration as calibrating
+from tomoprofile.network import encoder
 from tomoprofile.network import trainer as train
 from tomoprofile.network.bundle import load_network
 from tomoprofile.network.calibration import calibrate
@@ -24,7 +26,7 @@ from tomoprofile.segment.kinds import segmenter_at
 from tomoprofile.segment.segmenter import Slab
 from tomoprofile.volume.store import create_store, open_store
 
-QUICK = UNetConfig(steps=60, crop=64, guard_slices=8, decoder_channels=(64, 32, 16, 16, 16), window=96)
+QUICK = UNetConfig(steps=60, crop=64, guard_slices=8, decoder_channels=(64, 32, 16, 16), window=96)
 
 
 @pytest.fixture(scope="module")
@@ -60,20 +62,70 @@ def test_the_encoder_starts_from_imagenet_and_spreads_over_any_number_of_slices(
     assert wide.stem[0].weight.shape[1] == 5
     assert torch.allclose(wide.stem[0].weight.sum(1), ours.sum(1), atol=1e-5)
     features = wide(torch.zeros(1, 5, 64, 96))
-    assert [tuple(feature.shape[2:]) for feature in features] == [(32, 48), (16, 24), (8, 12), (4, 6), (2, 3)]
+    assert [tuple(feature.shape[2:]) for feature in features] == [(64, 96), (32, 48), (16, 24), (8, 12), (4, 6)]
+
+
+def test_the_first_convolution_is_that_of_the_enlarged_image():
+    """Within the border of one voxel, where what lies beyond the slice is nothing in one and its edge in the other."""
+    name = "efficientnet-lite0"
+    package = EfficientNet.from_name(name)
+    package.load_state_dict(torch.load(encoder._weights(name), weights_only=True))
+    image = torch.randn(1, 3, 48, 64)
+    enlarged = torch.nn.functional.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)
+    with torch.no_grad():
+        wanted = package._conv_stem(enlarged)[..., 1:-1, 1:-1]
+        found = EfficientNetLite(name, 3, True).stem[0](image)[..., 1:-1, 1:-1]
+        # The mutant: the packaged convolution as it is, on the image as it is.
+        other = torch.nn.functional.conv2d(image, package._conv_stem.weight, padding=1)[..., 1:-1, 1:-1]
+    assert torch.allclose(found, wanted, atol=1e-4)
+    assert not torch.allclose(other, wanted, atol=1)
+
+
+def test_nothing_is_computed_above_the_resolution_of_the_slice():
+    network = SliceNetwork(3, 2, "efficientnet-lite0", (32, 16, 16, 16)).eval()
+    sides = []
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(lambda _, given, found: sides.extend((given[0].shape[-1], found.shape[-1])))
+    with torch.no_grad():
+        network(torch.zeros(1, 3, 64, 64))
+    assert max(sides) == 64
+    sides.clear()
+    network.input_scale = 4  # the mutant
+    with torch.no_grad():
+        network(torch.zeros(1, 3, 64, 64))
+    assert max(sides) == 128
+
+
+def test_one_set_of_weights_serves_all_scales():
+    """And at any of them the network sees the same where the image is scaled to match."""
+    network = SliceNetwork(3, 2, "efficientnet-lite0", (32, 16, 16, 16)).eval()
+    halved = SliceNetwork(3, 1, "efficientnet-lite0", (32, 16, 16, 16)).eval()
+    halved.load_state_dict(network.state_dict(), strict=True)
+    image = torch.randn(1, 3, 64, 96)
+    wide = image.repeat_interleave(2, -1).repeat_interleave(2, -2)
+    with torch.no_grad():
+        means = torch.nn.functional.avg_pool2d(halved(wide), 2)
+        assert torch.allclose(means[..., 1:-1, 1:-1], blurred(network(image))[..., 1:-1, 1:-1], atol=1e-4)
+    assert (network.reduction, halved.reduction) == (16, 32)
+
+
+def blurred(logits):
+    """Return what enlarging between pixels and averaging back makes of logits."""
+    return torch.nn.functional.avg_pool2d(torch.nn.functional.interpolate(logits, scale_factor=2, mode="bilinear"), 2)
 
 
 def test_batch_norm_follows_quickly_everywhere():
-    network = SliceNetwork(3, 2, "efficientnet-lite0", (64, 32, 16, 16, 16), pretrained=True)
+    network = SliceNetwork(3, 2, "efficientnet-lite0", (64, 32, 16, 16), pretrained=True)
     momenta = {layer.momentum for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)}
     assert momenta == {0.1}
 
 
-@pytest.mark.parametrize("scale", [1, 2, 3])
+@pytest.mark.parametrize("scale", [0.5, 1, 2, 4])
 def test_logits_have_the_size_of_the_slice(scale):
-    network = SliceNetwork(3, scale, "efficientnet-lite0", (32, 16, 16, 16, 16)).eval()
+    network = SliceNetwork(3, scale, "efficientnet-lite0", (32, 16, 16, 16)).eval()
     with torch.no_grad():
-        assert network(torch.zeros(2, 3, 64, 96)).shape == (2, 1, 64, 96)
+        assert network(torch.zeros(2, 3, 64, 128)).shape == (2, 1, 64, 128)
 
 
 def test_ignored_voxels_do_not_matter_and_others_do():
@@ -314,7 +366,7 @@ def test_weights_that_run_code_are_refused(bundle, tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"decoder_channels": (32, 16, 16, 16, 16)}, "decoder_channels"),
+        ({"decoder_channels": (32, 16, 16, 16)}, "decoder_channels"),
         ({"neighbours": 2}, "neighbours"),
         ({"encoder": "efficientnet-lite1"}, "encoder"),
         ({"classes": {"background": 0, "domain": 1, "void": 2}}, "classes"),

@@ -15,7 +15,7 @@ from tomoprofile.layout import Layout
 
 SCAN = Path(__file__).parents[3] / "shared/data/xct_volumes_mit/cement_128x128x128.tif"
 MODELS = {
-    "default": {"method": "unet", "steps": 60, "decoder_channels": [64, 32, 16, 16, 16], "input_scale": 1},
+    "default": {"method": "unet", "steps": 60, "decoder_channels": [64, 32, 16, 16], "input_scale": 1},
     "otsu": {"method": "otsu", "words": {"domain": "void", "matrix": "cement"}, "profile": {"block_um": 32}},
 }
 

@@ -19,7 +19,7 @@ CEMENT = Path(__file__).parents[3] / "shared/data/xct_volumes_mit/cement_128x128
 RED, YELLOW = ("\x1b[31m", "\x1b[1;31m", "\x1b[91m"), "\x1b[33m"
 # Small and quick: this shows that the way is whole, not how good the result is.
 QUICK = {
-    "models": {"default": {"method": "unet", "steps": 20, "crop": 64, "decoder_channels": [32, 16, 16, 16, 16]}},
+    "models": {"default": {"method": "unet", "steps": 20, "crop": 64, "decoder_channels": [32, 16, 16, 16]}},
     "profile": {"resamples": 100},
 }
 

@@ -15,7 +15,7 @@ Thickness = Annotated[Micrometres, Field(ge=1e-3)]
 Word = Annotated[str, Field(pattern=r"^[^\x00-\x1f<>&{}]*$", max_length=40)]
 
 
-def _or_auto(kind: Any) -> Any:
+def or_auto(kind: Any) -> Any:
     """Return the type of a key that takes a value or ``auto``; the tags tell which, and no message names them."""
     automatic, given = Annotated[Literal["auto"], Tag("[automatic]")], Annotated[kind, Tag("[given]")]
     return Annotated[automatic | given, Discriminator(lambda value: "[automatic]" if value == AUTO else "[given]")]
@@ -59,7 +59,7 @@ class Circle(Section):
 class ProfileConfig(Section):
     """Depth bins, zones and intervals."""
 
-    bin_um: _or_auto(Thickness) = Field(
+    bin_um: or_auto(Thickness) = Field(
         AUTO,
         description="Thickness of a depth bin. `auto`: the mean diameter of the domains, rounded up to 1, 2 or 5 times "
         "a power of ten; at least two voxels, and 10 to 100 bins. Breakpoints are sought in layers of a fifth of it "
@@ -77,14 +77,14 @@ class ProfileConfig(Section):
         "outside of it, else all; `all`; `cylinder`: the largest circle in each slice; or a given circle, as in "
         "`{radius_um: 400, centre_um: [512, 500]}`.",
     )
-    zones: _or_auto(Annotated[tuple[Zone, ...], Field(min_length=1)]) = Field(
+    zones: or_auto(Annotated[tuple[Zone, ...], Field(min_length=1)]) = Field(
         AUTO,
         description="Depth ranges that are summarised, as in `[{name: near, from_um: 0, to_um: 27}, {name: far, "
         "from_um: 27}]`; the last one is the plateau shown in the headline. `auto`: thirds of the depths of the scan, "
         "`near`, `middle` and `far`. State them to compare scans of different thickness. A scan with `interface: none` "
         "has one zone, `whole`, whatever stands here.",
     )
-    block_um: _or_auto(Thickness) = Field(
+    block_um: or_auto(Thickness) = Field(
         AUTO,
         description="Side of the blocks of the bootstrap, which divide the scan across the depth; at least 10 mean "
         "diameters. The field of view should hold nine or more blocks. `auto`: ten mean diameters, and down to five "

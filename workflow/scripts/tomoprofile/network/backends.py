@@ -15,7 +15,8 @@ def openvino_is_there() -> bool:
 
 def engine_faults(predict: PredictConfig) -> list[Fault]:
     """Return why the requested prediction engine cannot be used."""
-    if predict.engine != "openvino" or openvino_is_there():
+    key = "engine" if predict.engine == OPENVINO else "precision"
+    if getattr(predict, key) not in (OPENVINO, "int8") or openvino_is_there():
         return []
-    remedy = "Install it (`pip install openvino`, pinned in envs/lock.txt), or set `predict.engine: auto`."
-    return [Fault("predict.engine", "openvino", "OpenVINO is not installed", remedy)]
+    remedy = f"Install it (`pip install openvino`, pinned in envs/lock.txt), or set `predict.{key}: auto`."
+    return [Fault(f"predict.{key}", getattr(predict, key), "OpenVINO is not installed", remedy)]

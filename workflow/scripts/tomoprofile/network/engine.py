@@ -17,6 +17,7 @@ from ..config import PredictConfig
 from ..errors import Fault, InputError, StageError
 from ..logs import LOG
 from .backends import engine_faults, openvino_is_there
+from .int8 import quantise
 from .unet import SliceNetwork, choose_device, choose_precision
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -65,7 +66,7 @@ def make_engine(network: SliceNetwork, settings: PredictConfig, threads: int) ->
         raise InputError(Fault("predict.device", settings.device, problem, remedy))
     if faults := engine_faults(settings):
         raise InputError(*faults)
-    wanted = settings.engine == "openvino" or (settings.engine == "auto" and openvino_is_there())
+    wanted = settings.engine != "torch" and openvino_is_there()
     if device.type == "cpu" and wanted:
         return OpenVinoEngine(network, settings.precision, threads)
     precision = choose_precision(device) if settings.precision == "auto" else PRECISIONS[settings.precision]
@@ -173,11 +174,12 @@ class OpenVinoEngine:
         if precision == "auto":
             precision = "bfloat16" if able else "float32"
         self.precision = precision
-        hint = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[precision]
+        rest = "bfloat16" if able else "float32"  # what int8 leaves
+        hint = {"float32": "f32", "bfloat16": "bf16"}[rest if precision == "int8" else precision]
         options = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
         options["ENABLE_CPU_PINNING"] = False  # jobs side by side on a machine would all be pinned to the same cores
         self._compile: Callable[[Any], Any] = lambda model: core.compile_model(model, "CPU", options)
-        self._network = network.to("cpu").eval()
+        self._network = folded(network) if precision == "int8" else network.to("cpu").eval()
         self._requests: dict[tuple[int, ...], Any] = {}
 
     def logits(self, windows: torch.Tensor) -> torch.Tensor:
@@ -200,4 +202,6 @@ class OpenVinoEngine:
         decoder = TorchScriptPythonDecoder(traced)  # named, because the reader does not keep it alive
         model = reader.convert(reader.load(decoder))
         model.reshape(list(shape))
+        if self.precision == "int8":
+            quantise(model, self._network, self._network.ranges)
         return model

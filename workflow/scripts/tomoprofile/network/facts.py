@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -16,6 +16,8 @@ from ..files import intact
 from ..layout import BundleLayout
 from ..shift.seen import Remembered, Seen
 from ..validation import sentence
+
+ARCHITECTURE = 2
 
 
 class DiceInterval(Remembered):
@@ -134,7 +136,7 @@ class NetworkFacts(Remembered):
     """Arguments of :class:`~tomoprofile.network.unet.SliceNetwork`."""
 
     in_channels: int = Field(ge=1, description="Slices it sees at once.")
-    input_scale: int = Field(ge=1, description="Enlargement of the input.")
+    input_scale: float = Field(gt=0, strict=True, description="Enlargement of the input.")
     encoder: str = Field(description="Name of the encoder.")
     decoder_channels: tuple[int, ...] = Field(description="Channels of the decoder steps, deepest first.")
     classes: int = Field(ge=2, description="Classes of the labels, background included.")
@@ -163,6 +165,7 @@ class CurvePoint(Remembered):
 class ModelFacts(Remembered):
     """What a bundle records about its model."""
 
+    architecture: Literal[2] = Field(ARCHITECTURE, description="Raised when earlier weights no longer fit the network.")
     network: NetworkFacts
     window: int = Field(ge=1, description="Largest side in voxels of the windows of prediction.")
     voxel_size_um: tuple[float, float, float] = Field(description="Edges of a voxel of the labelled scans.")
@@ -204,13 +207,13 @@ def read_facts(bundle: str | Path) -> ModelFacts:
     Raises
     ------
     InputError
-        When it is not a bundle of this version or the one before, or contains values that no model can have.
+        When it is not a bundle of this version, or contains values that no model can have.
     """
     path = BundleLayout(bundle).metadata
     try:
         record: dict[str, Any] = json.loads(intact(path).read_text(encoding="utf-8"))["tomoprofile"]
-        if "decision_level" in record:
-            record = of_one_class(record)
+        if "network" in record and "architecture" not in record:
+            raise InputError(Fault(str(path), "", _EARLIER, _REMEDY))
         return ModelFacts.model_validate(record)
     except ValidationError as error:
         raise InputError(*_faults(path, error.errors())) from None
@@ -218,23 +221,8 @@ def read_facts(bundle: str | Path) -> ModelFacts:
         raise InputError(Fault(str(path), "", f"{_PROBLEM}: {error!r}", _REMEDY)) from None
 
 
-def of_one_class(record: dict[str, Any]) -> dict[str, Any]:
-    """Return the current facts of an older bundle, whose model measured a single class without a name."""
-    network, index = record["network"], record["network"]["measured"]
-    measured = {
-        "level": record["decision_level"],
-        "calibrated": record["calibrated"],
-        "calibration": record["calibration"],
-        "held_out": record["held_out"] or None,
-    }
-    return record | {
-        "network": network | {"measured": [index]},
-        "window": record["conditions"]["window"],
-        "measured": {record["classes"][index]: measured},
-    }
-
-
 _PROBLEM = "not a model bundle written by this version of tomoprofile"
+_EARLIER = "the model of an earlier version of tomoprofile, whose weights do not fit the network of this version"
 _REMEDY = (
     "Name the folder of a model (results/models/NAME). If it is one, remove it and run the workflow where its labels "
     "are, which trains it again."

@@ -25,6 +25,7 @@ from .crops import CropSampler
 from .facts import CurvePoint, LabelFacts, MeasuredClass, ModelFacts
 from .initial import initial_network, network_facts
 from .pictures import HeldOutSlice
+from .scale import scaled
 from .scores import score_slices
 from .trainer import Trainer, Windows
 from .unet import SliceNetwork
@@ -52,6 +53,7 @@ def fine_tune(training_set: Path, config: UNetConfig, seed: int, out: Path, thre
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
     training = read_training_set(training_set)
+    config = scaled(config, training)
     held_out = training.part(held_out=True)
     content = hashlib.sha256(training_set.read_bytes()).hexdigest()
     identity = digest([content, config.model_dump(mode="json", exclude=OF_RESULTS), seed, __version__])

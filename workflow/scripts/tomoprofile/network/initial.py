@@ -11,6 +11,7 @@ from ..errors import Fault, InputError
 from ..labels.classes import Classes
 from .bundle import load_network, read_facts
 from .facts import ModelFacts, NetworkFacts
+from .scale import scale_of
 from .shipped import base_facts, base_state
 from .unet import SliceNetwork
 
@@ -21,7 +22,7 @@ def network_facts(config: UNetConfig) -> NetworkFacts:
     """Return the arguments of the network that a configuration describes, without its weights."""
     return NetworkFacts(
         in_channels=2 * config.neighbours + 1,
-        input_scale=config.input_scale,
+        input_scale=scale_of(config),
         encoder=config.encoder,
         decoder_channels=config.decoder_channels,
         classes=len(config.classes),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -86,6 +85,7 @@ class Trainer:
         self.step = 0
         self.curve: list[dict[str, float]] = []
         self.best: dict[str, Any] = {"dice": -1.0, "step": 0, "network": None}
+        self.latest: torch.Tensor | None = None  # images of the latest step
         self.checkpoint, self.identity = checkpoint, identity
         self._resume()
 
@@ -108,6 +108,7 @@ class Trainer:
         """Take one step; return the loss of its crops."""
         self.network.freeze_encoder(self.step < self.frozen_steps)
         image, label = (torch.from_numpy(part).to(self.device) for part in self.sampler.draw(self.step))
+        self.latest = image
         loss = self.loss(self._logits(self.network, image), label)
         if not torch.isfinite(loss):
             problem = f"the loss became NaN or infinite at step {self.step}"
@@ -164,6 +165,8 @@ class Trainer:
         if self.best["network"] is not None:
             LOG.info("held-out Dice %.3f at step %d", self.best["dice"], self.best["step"] + 1)
             result.load_state_dict(self.best["network"])
+        if self.latest is not None:
+            result.note_ranges(self.latest)
         return result
 
     @torch.inference_mode()
@@ -250,10 +253,9 @@ def make_schedule(optimiser: torch.optim.Optimizer, config: UNetConfig) -> torch
 
 
 def _check_crop(network: SliceNetwork, config: UNetConfig) -> None:
-    if config.crop * config.input_scale % network.reduction:
-        multiple = network.reduction // math.gcd(network.reduction, config.input_scale)
+    if config.crop % network.reduction:
         problem = f"the encoder {config.encoder} cannot halve crops of this size often enough"
-        raise InputError(Fault("models: crop", str(config.crop), problem, f"Choose a multiple of {multiple}."))
+        raise InputError(Fault("models: crop", str(config.crop), problem, f"Choose a multiple of {network.reduction}."))
 
 
 def _read_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:

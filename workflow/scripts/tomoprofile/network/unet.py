@@ -1,17 +1,20 @@
-"""The network: enlarge, FlexibleUNet, back to the size of the slice."""
+"""The network: a 2-D U-Net at the resolution of the slice, or of the slice reduced or enlarged."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import torch
-from monai.networks.nets import FlexibleUNet
 from torch import nn
 from torch.nn import functional
 
-from .encoder import MOMENTUM, has_packaged_weights, reductions_of
+from .decoder import Decoder
+from .encoder import make_encoder, reductions_of
+from .int8 import convolutions, input_ranges
 
+USUAL = 2.0  # scale of the input at which the network computes at the resolution of the slice
 CPU_FLAGS = Path("/proc/cpuinfo")
 
 
@@ -22,9 +25,11 @@ class SliceNetwork(nn.Module):
     ----------
     in_channels : int
         Slices it sees at once.
-    input_scale : int
-        Enlargement of the input: small domains then cover enough pixels in the encoder's coarser maps. The output is
-        averaged back, so logits have the size of the slice.
+    input_scale : float
+        Enlargement of the input, a power of two: small domains then cover enough pixels in the encoder's coarser maps.
+        The decoder ends at half of that enlargement, so 2 computes nothing above the resolution of the slice; less
+        sees a slice reduced by averages, and its logits are interpolated to the size of the slice. The shapes of the
+        weights do not depend on it.
     encoder : str
         Name of the encoder: see :func:`~tomoprofile.network.encoder.encoder_names`.
     decoder_channels : sequence of int
@@ -38,16 +43,16 @@ class SliceNetwork(nn.Module):
 
     Attributes
     ----------
+    ranges : tensor (n, 2)
+        Of the inputs of convolutions, see :meth:`note_ranges`; zeros before.
     calibration : tuple of (float, float)
         Slope and offset on the logit of each measured class, fitted on held-out slices.
-    reduction : int
-        Sides of an image must be multiples of it, so that the encoder can halve them.
     """
 
     def __init__(
         self,
         in_channels: int,
-        input_scale: int,
+        input_scale: float,
         encoder: str,
         decoder_channels: Sequence[int],
         classes: int = 2,
@@ -58,24 +63,20 @@ class SliceNetwork(nn.Module):
         self.input_scale = input_scale
         self.measured_classes = tuple(measured)
         self.calibration = ((1.0, 0.0),) * len(measured)
-        self.reduction = reductions_of(encoder)[-1]
-        self.unet = FlexibleUNet(
-            in_channels=in_channels,
-            out_channels=1 if classes == 2 else classes,
-            backbone=encoder,
-            # FlexibleUNet would ask a hub for the weights of its own backbones.
-            pretrained=pretrained and has_packaged_weights(encoder),
-            decoder_channels=tuple(decoder_channels),
-            norm=("batch", {"eps": 1e-3, "momentum": MOMENTUM}),
-        )
+        self._coarsest = reductions_of(encoder)[-1]
+        self.encoder, channels = make_encoder(encoder, in_channels, pretrained)
+        self.decoder = Decoder(channels, decoder_channels, 1 if classes == 2 else classes)
+        self.register_buffer("ranges", torch.zeros(len(convolutions(self)), 2))
+
+    @property
+    def reduction(self) -> int:
+        """Sides of an image must be multiples of it, so that the encoder can halve them."""
+        return (Fraction(self.input_scale / USUAL) / self._coarsest).denominator
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Return logits (n, k, y, x) of normalised slices (n, channels, y, x), their sides multiples of `reduction`."""
-        scale = self.input_scale
-        if scale > 1:
-            image = functional.interpolate(image, scale_factor=scale, mode="bilinear", align_corners=False)
-        logits = self.unet(image)
-        return functional.avg_pool2d(logits, scale) if scale > 1 else logits
+        scale = self.input_scale / USUAL
+        return _resized(self.decoder(self.encoder(_resized(image, scale))), 1 / scale)
 
     def measured_logits(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the logit (n, m, y, x) of each measured class against all others, not calibrated."""
@@ -94,14 +95,27 @@ class SliceNetwork(nn.Module):
 
     def parameter_groups(self, rate: float) -> list[dict]:
         """Return encoder and decoder parameters with their peak rates: pretrained parameters change more slowly."""
-        encoder = list(self.unet.encoder.parameters())
-        known = {id(parameter) for parameter in encoder}
-        rest = [parameter for parameter in self.parameters() if id(parameter) not in known]
-        return [{"params": encoder, "lr": rate / 4}, {"params": rest, "lr": rate}]
+        return [
+            {"params": list(self.encoder.parameters()), "lr": rate / 4},
+            {"params": list(self.decoder.parameters()), "lr": rate},
+        ]
+
+    def note_ranges(self, images: torch.Tensor) -> None:
+        """Note the ranges that eight-bit arithmetic needs, from normalised images like those it was trained on."""
+        self.ranges = input_ranges(self.eval(), images).to(self.ranges.device)
 
     def freeze_encoder(self, frozen: bool) -> None:
         """Freeze the encoder's weights while the randomly initialised decoder starts to learn."""
-        self.unet.encoder.requires_grad_(not frozen)
+        self.encoder.requires_grad_(not frozen)
+
+
+def _resized(image: torch.Tensor, scale: float) -> torch.Tensor:
+    """Return an image enlarged between its pixels, or reduced to averages of them."""
+    if scale < 1:
+        return functional.avg_pool2d(image, round(1 / scale))
+    if scale > 1:
+        return functional.interpolate(image, scale_factor=float(scale), mode="bilinear", align_corners=False)
+    return image
 
 
 def choose_device() -> torch.device:

@@ -86,7 +86,7 @@ def _network(model: ModelFacts, objects: dict[str, ObjectsMetadata], cite: Refer
     n_slices = model.network.in_channels
     sees = "one slice" if n_slices == 1 else f"{n_slices} neighbouring slices"
     yield (
-        f"Domains were segmented slice by slice by a two-dimensional U-Net (FlexibleUNet of MONAI with the encoder "
+        f"Domains were segmented slice by slice by a two-dimensional U-Net (built with MONAI, with the encoder "
         f"{encoder}, which sees {sees} at once) {mark}."
     )
     start = {"imagenet": "from ImageNet weights", "none": "from random weights"}.get(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...config import PACKAGED_WEIGHTS, Config, UNetConfig
+from ...config_profile import AUTO
 from ...errors import Fault
 from ...labels.classes import Classes
 from ...layout import Layout
@@ -15,7 +16,7 @@ from ...shift.seen import Seen
 from ..segmenter import Cost, Needs
 from .bundle import Bundle, bundle_faults
 
-_USUAL_SCALE, _USUAL_CHANNELS = 2, 288  # of the default network, whose speed is known
+_USUAL_SCALE, _USUAL_CHANNELS = 2, 272  # of the default network, whose speed is known
 _TRAINED_VOXELS = 1e5  # per core second, with the checks on held-out slices: docs/benchmarks/segmentation.md
 
 
@@ -43,7 +44,8 @@ class Network(Bundle):
     @property
     def cost(self) -> Cost:
         """Proportional to the voxels that the network sees, and to the channels of its decoder."""
-        larger = (self.model.input_scale / _USUAL_SCALE) ** 2 * sum(self.model.decoder_channels) / _USUAL_CHANNELS
+        scale = _USUAL_SCALE if self.model.input_scale == AUTO else self.model.input_scale
+        larger = (scale / _USUAL_SCALE) ** 2 * sum(self.model.decoder_channels) / _USUAL_CHANNELS
         trained = self.model.steps * self.model.batch * self.model.crop**2
         return Cost(network=super().cost.network * larger, training=trained * larger / _TRAINED_VOXELS)
 
