@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 DEMO := snakemake --configfile config/demo/config.yaml --cores $(CORES)
 
-.PHONY: help env demo docs test test-deep test-slurm test-browser test-gpu lint format schema changes bench bench-objects bench-accuracy bench-segmentation bench-profile bench-conversion bench-coverage bench-demo acceptance clean
+.PHONY: help env demo docs test test-deep test-slurm test-browser test-gpu base lint format schema changes bench bench-objects bench-accuracy bench-segmentation bench-profile bench-conversion bench-coverage bench-demo acceptance clean
 
 help:
 	@echo "make demo      simulate a scan, run every stage, compare the result with the truth (about 5 minutes)"
@@ -24,6 +24,7 @@ help:
 	@echo "make test-browser  the tests of the report in Debian's Chromium; they fail if it is not available"
 	@echo "make test-gpu  the tests that need a CUDA device"
 	@echo "make acceptance  the acceptance gates on simulated scans, with the true mask and with networks: about an hour"
+	@echo "make base      train the model that comes with the package, on simulated scans, into build/base: two hours"
 	@echo "make docs      the documentation as a site in site/, with every link checked"
 	@echo "make lint      ruff, snakefmt and snakemake --lint"
 	@echo "make schema    write the configuration schema and the tables of config/README.md and docs/outputs.md"
@@ -96,6 +97,10 @@ test-gpu: $(INSTALLED)
 acceptance: $(INSTALLED)
 	pytest tests/acceptance
 	python -m benchmarks.gates gates
+
+# Continues where it was stopped.
+base: $(INSTALLED)
+	tomoprofile base build/base
 
 lint: $(INSTALLED)
 	ruff check .

@@ -1,5 +1,6 @@
 """What our own base is worth: scans that training never saw, without a label and after fine-tuning with a few.
 
+``python -m benchmarks.base stream`` tells how many scans a second this machine simulates for the training.
 ``python -m benchmarks.base phantoms WORK`` simulates the scans, ``python -m benchmarks.base evaluate WEIGHTS WORK OUT``
 prints one line a run and writes ``OUT/base.json``. ``WEIGHTS`` is the folder that ``tomoprofile base`` wrote.
 """
@@ -26,12 +27,15 @@ LABELS = (1, 3)
 
 
 def main() -> None:
-    """Run one of the two commands."""
+    """Run one of the commands."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
     phantoms = commands.add_parser("phantoms", help="simulate the scans")
     evaluate = commands.add_parser("evaluate", help="measure")
     evaluate.add_argument("weights", type=Path)
+    stream = commands.add_parser("stream", help="measure how fast random scans come")
+    stream.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1), help="processes")
+    stream.add_argument("--seconds", type=float, default=10)
     for command in (phantoms, evaluate):
         command.add_argument("work", type=Path, help="folder for scans and models")
         command.add_argument("--seeds", type=int, default=2)
@@ -43,8 +47,47 @@ def main() -> None:
     evaluate.add_argument("--tasks", nargs="+", default=FEW, choices=list(TASKS))
     phantoms.set_defaults(run=_phantoms)
     evaluate.set_defaults(run=_evaluate)
+    stream.set_defaults(run=_stream)
     options = parser.parse_args()
     options.run(options)
+
+
+def _stream(options: argparse.Namespace) -> None:
+    import resource
+
+    from tomoprofile.base.scene import SIZE
+    from tomoprofile.base.stream import Plan, Simulator, Stream
+
+    few, workers = 10, options.workers
+    with Simulator(1, SIZE, 0) as alone:
+        for number in range(few):
+            alone.scan(number)  # compiled now
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        for number in range(few, 2 * few):
+            alone.scan(number)
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    user, kernel = ((getattr(after, name) - getattr(before, name)) / few for name in ("ru_utime", "ru_stime"))
+    print(f"one process: {user + kernel:.2f} CPU seconds a scan, {kernel:.2f} of them in the kernel", flush=True)
+    with Simulator(2, SIZE, workers) as simulator:
+        begun = time.monotonic()
+        for number in range(2 * workers):
+            simulator.ask(range(6 * workers))
+            simulator.scan(number)
+        print(f"{workers} processes: started after {time.monotonic() - begun:.1f} s", flush=True)
+        begun, first, number = time.monotonic(), 2 * workers, 2 * workers
+        while (seconds := time.monotonic() - begun) < options.seconds:
+            simulator.ask(range(number, number + 4 * workers))
+            simulator.scan(number)
+            number += 1
+        rate = (number - first) / seconds
+        print(f"{rate:.1f} scans a second, {workers / rate:.2f} s each in a process", flush=True)
+        plan = Plan(2, 1000, 24, 160, 1, number, number, 4 * workers)
+        with Stream(plan, simulator) as crops:
+            crops.draw(0)
+            begun = time.monotonic()
+            for step in range(1, 21):
+                crops.draw(step)
+        print(f"{1e3 * (time.monotonic() - begun) / 20:.1f} ms to cut the crops of a step")
 
 
 def _phantoms(options: argparse.Namespace) -> None:

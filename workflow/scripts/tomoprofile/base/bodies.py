@@ -107,9 +107,12 @@ def _place(  # type: ignore[no-untyped-def]
 def _has_room(owner, centre, inverse, extent, kind, code, gap, touching):  # type: ignore[no-untyped-def]
     nz, ny, nx = owner.shape
     reach = gap + 1.0
+    bound = 1 + gap * _steepest(inverse)
     for z in range(max(int(centre[0] - extent[0] - reach), 0), min(int(centre[0] + extent[0] + reach) + 1, nz)):
         for y in range(max(int(centre[1] - extent[1] - reach), 0), min(int(centre[1] + extent[1] + reach) + 1, ny)):
-            for x in range(max(int(centre[2] - extent[2] - reach), 0), min(int(centre[2] + extent[2] + reach) + 1, nx)):
+            low, high = int(centre[2] - extent[2] - reach), int(centre[2] + extent[2] + reach) + 1
+            first, last = _row(z, y, centre, inverse, kind, bound, max(low, 0), min(high, nx))
+            for x in range(first, last):
                 there = owner[z, y, x]
                 if there == 0 or (touching and there == code):
                     continue
@@ -124,9 +127,12 @@ def _paint(  # type: ignore[no-untyped-def]
 ):
     nz, ny, nx = owner.shape
     count = 0
+    bound = 1 + _steepest(inverse)
     for z in range(max(int(centre[0] - extent[0] - 1), 0), min(int(centre[0] + extent[0] + 1) + 1, nz)):
         for y in range(max(int(centre[1] - extent[1] - 1), 0), min(int(centre[1] + extent[1] + 1) + 1, ny)):
-            for x in range(max(int(centre[2] - extent[2] - 1), 0), min(int(centre[2] + extent[2] + 1) + 1, nx)):
+            low, high = int(centre[2] - extent[2] - 1), int(centre[2] + extent[2] + 1) + 1
+            first, last = _row(z, y, centre, inverse, kind, bound, max(low, 0), min(high, nx))
+            for x in range(first, last):
                 distance, level, slope = _distance(z + 0.5, y + 0.5, x + 0.5, centre, inverse, kind)
                 mine = min(max(0.5 - distance, 0.0), 1.0)
                 if mine <= share[z, y, x]:
@@ -141,6 +147,44 @@ def _paint(  # type: ignore[no-untyped-def]
                     owner[z, y, x] = code
                     count += 1
     return count
+
+
+@njit(cache=True, nogil=True)
+def _steepest(inverse):  # type: ignore[no-untyped-def]
+    """Return how fast the level rises at most, per voxel: along the shortest half axis."""
+    most = 0.0
+    for axis in range(3):
+        most = max(most, inverse[axis, 0] ** 2 + inverse[axis, 1] ** 2 + inverse[axis, 2] ** 2)
+    return np.sqrt(most)
+
+
+@njit(cache=True, nogil=True)
+def _row(z, y, centre, inverse, kind, bound, low, high):  # type: ignore[no-untyped-def]
+    """Return the part of a row from ``low`` to ``high`` in which the level may lie below ``bound``.
+
+    The box around an oblique fibre is the whole scan, and nearly all of it is empty.
+    """
+    dz, dy = z + 0.5 - centre[0], y + 0.5 - centre[1]
+    circular = 3 if kind == 0 else (2 if kind == 1 else 0)  # of the three coordinates, those that add as squares
+    begin, end, aa, ab, bb = -1e9, 1e9, 0.0, 0.0, 0.0
+    for axis in range(3):
+        a, b = inverse[axis, 0] * dz + inverse[axis, 1] * dy, inverse[axis, 2]
+        if axis < circular:
+            aa, ab, bb = aa + a * a, ab + a * b, bb + b * b
+        elif abs(b) > 1e-6:
+            begin, end = max(begin, -a / b - bound / abs(b)), min(end, -a / b + bound / abs(b))
+        elif abs(a) > bound + 1e-3:
+            return low, low
+    rest = aa - bound * bound
+    if circular and bb > 1e-12:
+        square = ab * ab - bb * rest
+        if square < 0:
+            return low, low
+        begin, end = max(begin, (-ab - np.sqrt(square)) / bb), min(end, (-ab + np.sqrt(square)) / bb)
+    elif circular and rest > 1e-3:
+        return low, low
+    # A voxel more to both sides, whatever rounding does.
+    return int(max(centre[2] + begin - 1.5, low)), int(min(centre[2] + end + 1.5, high))
 
 
 @njit(cache=True, nogil=True)

@@ -11,6 +11,8 @@ from scipy import fft
 
 Shape = tuple[int, int, int]
 
+_JITTER = 0.1  # of an edge: no middle lies nearer to the border of its cell
+
 
 def random_field(shape: Shape, length: float, rng: np.random.Generator, band: bool = False) -> NDArray[np.float32]:
     """Return a Gaussian random field of mean 0 and standard deviation 1 that repeats periodically.
@@ -80,7 +82,7 @@ def cells(shape: Shape, size: float, stretch: NDArray, rng: np.random.Generator)
     """
     edges = size * np.asarray(stretch, float)
     counts = tuple(math.ceil(n / edge) + 4 for n, edge in zip(shape, edges, strict=True))
-    middles = (np.indices(counts).transpose(1, 2, 3, 0) - 2 + rng.uniform(0.1, 0.9, (*counts, 3))) * edges
+    middles = (np.indices(counts).transpose(1, 2, 3, 0) - 2 + rng.uniform(_JITTER, 1 - _JITTER, (*counts, 3))) * edges
     numbers = np.empty(shape, np.int32)
     distances = np.empty(shape, np.float32)
     _cells(numbers, distances, np.ascontiguousarray(middles), edges)
@@ -97,9 +99,15 @@ def _cells(numbers, distances, middles, edges):  # type: ignore[no-untyped-def]
                 cz, cy, cx = int(z / edges[0]) + 2, int(y / edges[1]) + 2, int(x / edges[2]) + 2
                 best, second = 1e18, 1e18
                 first_cell, second_cell = 0, 0
-                for i in range(cz - 1, cz + 2):
-                    for j in range(cy - 1, cy + 2):
-                        for k in range(cx - 1, cx + 2):
+                # From the own cell outwards; whole cells that lie too far away are left out.
+                for di in (0, -1, 1):
+                    away_z = _away(z / edges[0] + 2 - cz, di, edges[0])
+                    for dj in (0, -1, 1):
+                        away_y = away_z + _away(y / edges[1] + 2 - cy, dj, edges[1])
+                        for dk in (0, -1, 1):
+                            if away_y + _away(x / edges[2] + 2 - cx, dk, edges[2]) >= second:
+                                continue
+                            i, j, k = cz + di, cy + dj, cx + dk
                             dz = middles[i, j, k, 0] - z
                             dy = middles[i, j, k, 1] - y
                             dx = middles[i, j, k, 2] - x
@@ -119,3 +127,12 @@ def _cells(numbers, distances, middles, edges):  # type: ignore[no-untyped-def]
                 for axis in range(3):
                     apart += (middles[a, b, c, axis] - middles[d, e, f, axis]) ** 2
                 distances[z, y, x] = (second - best) / (2 * np.sqrt(apart) + 1e-6)
+
+
+@njit(cache=True, nogil=True)
+def _away(place, offset, edge):  # type: ignore[no-untyped-def]
+    """Return the least squared distance along one axis to the middle of a cell so many cells further."""
+    if offset == 0:
+        return 0.0
+    apart = (place if offset < 0 else 1 - place) + _JITTER
+    return (apart * edge) ** 2

@@ -14,7 +14,7 @@ from .render import SimulatedScan
 from .stream import Simulator
 
 SEED_AHEAD = 1_000_003  # the seed of the held-out scans lies so far beyond that of the training
-SIZES, RATIOS = (3, 10, 30, 100), (0.5, 1.5, 4, 10)
+SIZES, RATIOS = (3, 10, 30, 100), (0.5, 1.5, 4, 10, 20)
 
 Probability = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..phantom.materials import MATERIALS
 
-VERSION = 1  # other recipes, other weights
+VERSION = 2  # other recipes, other weights
 
 SHAPES = {  # with the share of the scans
     "ball": 0.17,
@@ -67,11 +67,13 @@ RANGES = {
     ),
     "texture_length": Range(1, 40, True, "voxels: from grain of the matrix to its bands"),
     "void_share": Range(0.02, 0.2, True, "volume over that of domains: what is rarer and far stronger is no domain"),
-    "void_strength": Range(4, 20, True, "contrast over that of domains: air in epoxy has 7 to 22 times that of water"),
+    # With weaker and more frequent voids, clear domains were taken for them: one that is cut through its middle looks
+    # stronger than its neighbours of which a cap is seen.
+    "void_strength": Range(6, 22, True, "contrast over that of domains: air in epoxy has 7 to 22 times that of water"),
     "void_size": Range(0.7, 2, True, "diameter over that of domains: smaller ones would be more than the domains"),
     "filler_fraction": Range(0.0005, 0.01, True, "volume fraction of specks"),
     "filler_size": Range(0.15, 0.5, False, "diameter over that of domains, at least 1.5 voxels"),
-    "filler_strength": Range(3, 30, True, "contrast over that of domains: mineral in a polymer"),
+    "filler_strength": Range(5, 30, True, "contrast over that of domains: silica in epoxy has 5 to 18 times water's"),
     "slab_share": Range(0.04, 0.35, False, "of the slice: a substrate at its edge"),
     "slab_strength": Range(5, 80, True, "contrast over that of domains: silicon against water in epoxy has 60 times"),
     "tilt_deg": Range(0, 4, False, "of the substrate along z"),
@@ -83,7 +85,7 @@ RANGES = {
     "fringe": Range(0.5, 5, True, "sqrt(wavelength x distance) in voxels: wider ones are not reconstructed like this"),
     "phase_part": Range(0, 1, False, "of invented contrasts: from absorption alone to refraction alone"),
     "blur": Range(0.4, 2, True, "sigma in voxels: the detector, or a scan enlarged afterwards"),
-    "cnr": Range(0.5, 10, True, "contrast at the rims over noise: below, only large domains can be seen"),
+    "cnr": Range(0.5, 20, True, "contrast at the rims over noise: below, only large domains can be seen"),
     "noise_power": Range(0, 1.2, False, "exponent of its spectrum: 1 as reconstructed, less where it was filtered"),
     "noise_blur": Range(0.3, 1.3, False, "sigma in voxels of noise that was filtered or resampled"),
     "rings": Range(0.05, 0.8, True, "over the contrast of domains"),
@@ -273,7 +275,7 @@ def _surroundings(rng: np.random.Generator, domains: Population) -> Surroundings
         return -1.0 if rng.random() < one else 1.0
 
     texture = str(rng.choice(TEXTURES, p=[0.5, 0.3, 0.1, 0.1]))
-    few = 0.35 * (domains.diameter < 40)  # larger ones would be one or two in a crop
+    few = 0.15 * (domains.diameter < 40)  # larger ones would be one or two in a crop
     outside = str(rng.choice(OUTSIDES, p=[0.85, 0.1, 0.05]))
     return Surroundings(
         texture=texture,
@@ -282,7 +284,7 @@ def _surroundings(rng: np.random.Generator, domains: Population) -> Surroundings
         void_share=draw("void_share", few),
         void_strength=sign(0.3) * draw("void_strength", 1.0),
         void_size=draw("void_size", 1.0),
-        filler_fraction=draw("filler_fraction", 0.3),
+        filler_fraction=draw("filler_fraction", 0.2),
         filler_size=draw("filler_size", 1.0),
         filler_strength=sign() * draw("filler_strength", 1.0),
         slab_share=draw("slab_share", 0.25 * (outside == "none")),

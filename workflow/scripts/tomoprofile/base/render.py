@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from ..phantom.artefacts import add_cupping, add_streaks
-from ..phantom.imaging import add_rings, transfer_filter
+from ..phantom.imaging import add_rings, propagator
 from ..phantom.materials import OpticalConstants, optical_constants, wavelength_um
 from ..volume.grey import normalise
 from .fields import slow_plane
 from .recipe import Imaging, Recipe
 from .scene import SIZE, Scene, build_scene
 
-_LEAST_VOID = 4.0  # a real material that is no stronger than this beside the domains would be one of them
+_LEAST_VOID = 6.0  # a real material that is no stronger than this beside the domains would be one of them
 _USUAL_Q = 0.2  # cycles per voxel at which contrasts are compared
 _RIM = 2  # voxels to both sides of a border
 _CORE_SHARE = 0.05  # of a wall's contrast: a core that is the matrix itself
@@ -150,18 +150,34 @@ def _seen(
     parts: dict[str, NDArray[np.float32]], known: dict[str, Vector], imaging: Imaging, scene: Scene
 ) -> NDArray[np.float32]:
     """Return what a detector sees of some parts, in the window of the scan."""
-    refracts = imaging.fringe > 0 and any(known[name][1] for name in parts)
-    mu = np.zeros(scene.owner.shape, np.float32)
-    phase = np.zeros(scene.owner.shape if refracts else (1, 1, 1), np.float32)
-    for name, share in parts.items():
-        mu += share * np.float32(known[name][0])
-        if refracts:
-            phase += share * np.float32(known[name][1])
-    if not refracts:
-        return np.ascontiguousarray(ndimage.gaussian_filter(mu, imaging.blur, truncate=3)[scene.window])
-    # Voxels of 1 um and a wavelength of 1 nm: the distance in mm is then the square of the fringe.
-    grey = transfer_filter(mu, phase, 1.0, 1e-3, imaging.fringe**2, imaging.blur)
-    return np.ascontiguousarray(grey[scene.window])
+    shape, window = scene.owner.shape, scene.window
+    # Voxels of 1 um: the wavelength times the distance is then the square of the fringe.
+    along, plane = (part.astype(np.complex64) for part in propagator(shape, 1.0, imaging.fringe**2, imaging.blur))
+    seen = np.zeros((shape[0], *plane.shape), np.complex64)
+    for volume, (mu, phase) in _maps(parts, known):
+        spectrum = fft.rfftn(volume)
+        for index, factor in enumerate(along):
+            kernel = factor * plane
+            seen[index] += spectrum[index] * (np.float32(mu) * kernel.real + np.float32(phase) * kernel.imag)
+    chosen = fft.ifft(seen, axis=0, overwrite_x=True)[window[0]]
+    return np.ascontiguousarray(fft.irfft2(chosen, s=shape[1:])[:, *window[1:]])
+
+
+def _maps(parts: dict[str, NDArray[np.float32]], known: dict[str, Vector]) -> list[tuple[NDArray[np.float32], Vector]]:
+    """Return maps and the contrast of each: one where all contrasts are multiples of one another, else two."""
+    contrast = np.array([known[name] for name in parts])
+    strongest = contrast[np.linalg.norm(contrast, axis=1).argmax()]
+    times = contrast @ strongest / max(float(strongest @ strongest), 1e-30)
+    if np.allclose(times[:, None] * strongest, contrast, rtol=1e-6, atol=1e-6 * float(np.abs(strongest).min())):
+        return [(_mixed(parts, times), strongest)]
+    return [(_mixed(parts, column), unit) for column, unit in zip(contrast.T, np.eye(2), strict=True)]
+
+
+def _mixed(parts: dict[str, NDArray[np.float32]], weights: Vector) -> NDArray[np.float32]:
+    mixed = np.zeros_like(next(iter(parts.values())))
+    for share, weight in zip(parts.values(), weights, strict=True):
+        mixed += share * np.float32(weight)
+    return mixed
 
 
 def _contrast_at_rims(grey: NDArray, label: NDArray[np.uint8], sample: NDArray[np.bool_]) -> np.float32:
@@ -208,8 +224,9 @@ def _add_noise(grey: NDArray[np.float32], imaging: Imaging, rng: np.random.Gener
     noise = rng.standard_normal(grey.shape, dtype=np.float32)
     if imaging.noise_blur and imaging.step == 1:
         ndimage.gaussian_filter1d(noise, imaging.noise_blur, axis=0, output=noise)
-    for index in range(len(grey)):
-        noise[index] = fft.irfft2(fft.rfft2(noise[index]) * amplitude.astype(np.float32), s=(ny, nx))
+    spectrum = fft.rfft2(noise, overwrite_x=True)
+    spectrum *= amplitude.astype(np.float32)
+    noise = fft.irfft2(spectrum, s=(ny, nx), overwrite_x=True)
     grey += noise * np.float32(1 / imaging.cnr / max(float(noise.std()), 1e-12))
 
 

@@ -6,8 +6,14 @@ What step ``n`` sees depends on the plan and on ``n`` alone: a training that was
 from __future__ import annotations
 
 import multiprocessing
+import os
+import tempfile
+from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from multiprocessing import forkserver
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -20,6 +26,12 @@ from .scene import SIZE
 _STEPS_AHEAD = 3  # batches made before they are asked for
 _TRIES = 3  # places tried for a crop that shows a domain: else those without would be most, where domains are few
 _CROP_PURPOSE = 7
+# Of the processes that simulate. There are as many as cores, so none has threads of its own; and memory of a few MB is
+# kept for the next array instead of being given back and cleared by the kernel each time (glibc; at most 32 MB each).
+_ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1") | {
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+    "MALLOC_TRIM_THRESHOLD_": str(2**29),
+}
 
 
 @dataclass(frozen=True)
@@ -87,12 +99,16 @@ class Simulator:
 
     def __init__(self, seed: int, size: tuple[int, int, int], workers: int) -> None:
         self.seed, self.size, self.workers = seed, size, workers
-        self._scans: dict[int, Future[SimulatedScan] | SimulatedScan] = {}
+        self._scans: dict[int, Future[_File] | SimulatedScan] = {}
         self._pool: Executor | None = None
+        self._owned = ExitStack()
         if workers:
+            self._folder = Path(self._owned.enter_context(tempfile.TemporaryDirectory(prefix="tomoprofile-scans-")))
             # Never a fork of this process: it has threads, and perhaps a GPU.
             context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload([__name__])
+            with _environment(_ENVIRONMENT):
+                forkserver.ensure_running()
             self._pool = ProcessPoolExecutor(workers, context)
 
     def __enter__(self) -> Self:
@@ -103,6 +119,7 @@ class Simulator:
         """End the processes."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
+        self._owned.close()
 
     def ask(self, numbers: range) -> None:
         """Begin to simulate scans, and forget those before."""
@@ -111,7 +128,7 @@ class Simulator:
         if self._pool is not None:
             for number in numbers:
                 if number not in self._scans:
-                    self._scans[number] = self._pool.submit(_make, self.seed, number, self.size)
+                    self._scans[number] = self._pool.submit(_write, self.seed, number, self.size, self._folder)
 
     def scan(self, number: int) -> SimulatedScan:
         """Return a scan once it is there."""
@@ -119,7 +136,7 @@ class Simulator:
         if found is None:
             found = _make(self.seed, number, self.size)
         elif isinstance(found, Future):
-            found = found.result()
+            found = _read(*found.result())
         self._scans[number] = found
         return found
 
@@ -178,6 +195,42 @@ class Stream:
         if rng.random() < 0.5:
             image = image[::-1]
         return image, label
+
+
+_File = tuple[Path, int]  # with the grey values and the label of a scan, and its step
+
+
+def _write(seed: int, number: int, size: tuple[int, int, int], folder: Path) -> _File:
+    """Simulate a scan into a file: through a pipe, the process that trains would read it in 64 KB pieces, in turns."""
+    scan = _make(seed, number, size)
+    path = folder / f"{number}.npy"
+    with path.open("wb") as file:
+        np.save(file, scan.grey)
+        np.save(file, scan.label)
+    return path, scan.step
+
+
+def _read(path: Path, step: int) -> SimulatedScan:
+    """Return a scan that was written, and remove its file."""
+    with path.open("rb") as file:
+        grey, label = (np.load(file, allow_pickle=False) for _ in range(2))
+    path.unlink()
+    return SimulatedScan(grey, label, step)
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Let processes that start here have other environment variables."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _make(seed: int, number: int, size: tuple[int, int, int]) -> SimulatedScan:

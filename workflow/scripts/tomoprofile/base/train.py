@@ -28,7 +28,7 @@ from .scene import SIZE as SCAN_SIZE
 from .stream import Plan, Simulator, Stream
 
 PLAN, CHECKPOINT = "plan.json", "checkpoint.pt"
-FIRST, WINDOW = 96, 320  # scans before the first step, and those a step draws from: 1.7 GB
+FIRST, WINDOW = 160, 640  # scans before the first step, and those a step draws from: 1.7 GB
 LOOKS, SAVES, LEAST_SAVE = 8, 20, 50  # evaluations, checkpoints, and least steps between two of these
 HELD_OUT_LOOK, HELD_OUT_END = 48, 240  # scans that are judged
 _TIMED, _WARM = 8, 4  # steps that measure the speed
@@ -66,7 +66,7 @@ MACHINES = {"cuda": Machine(24, 160), "cpu": Machine(6, 128)}
 
 
 def make_base(out: Path, minutes: float, seed: int, workers: int, steps: int | None = None) -> dict[str, Any]:
-    """Train the base and write ``base.safetensors`` and ``base.json``; return the facts in the latter.
+    """Train the base and write its bundle and ``base.json``; return the facts in the latter.
 
     A training that was killed continues: its plan and its checkpoint are in the same folder.
 
