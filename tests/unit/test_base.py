@@ -14,11 +14,18 @@ from tomoprofile.base.recipe import RANGES, draw_recipe
 from tomoprofile.base.render import simulate
 from tomoprofile.base.scene import DOMAIN, build_scene
 from tomoprofile.base.stream import Plan, Simulator, Stream
-from tomoprofile.config import UNetConfig
+from tomoprofile.config import BundleConfig, UNetConfig
 from tomoprofile.errors import InputError
-from tomoprofile.network import shipped
+from tomoprofile.layout import BundleLayout
+from tomoprofile.network import facts, shipped
+from tomoprofile.network.bundle import load_network
+from tomoprofile.network.facts import bundle_folder, read_facts
 from tomoprofile.network.initial import initial_network
 from tomoprofile.network.shipped import base_state, write_base
+from tomoprofile.report.flags import familiarity_flags
+from tomoprofile.segment.kinds.bundle import Bundle
+from tomoprofile.segment.kinds.network import Network
+from tomoprofile.shift.alarm import compare
 
 SIZE = (8, 64, 64)
 PLAN = Plan(3, 4, 2, 64, 1, 8, 3, 4, SIZE)
@@ -207,6 +214,7 @@ def base(tmp_path, monkeypatch):
     network = initial_network(UNetConfig(base="none"))
     write_base(tmp_path, network, UNetConfig(base="none"), {})
     monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    monkeypatch.setattr(facts, "SHIPPED", tmp_path)
     return network
 
 
@@ -214,7 +222,7 @@ def test_training_starts_from_the_base(base):
     found, made = initial_network(CONFIG).state_dict(), base.state_dict()
     assert all(torch.allclose(found[name].float(), made[name].float(), rtol=1e-3, atol=1e-6) for name in made)
     wide = initial_network(UNetConfig(base="tomoprofile", neighbours=2))
-    stem = "unet.encoder.stem.0.weight"
+    stem = "encoder.stem.0.weight"
     assert torch.allclose(wide.state_dict()[stem].sum(1), made[stem].sum(1), atol=1e-2)
     classes = UNetConfig(base="tomoprofile", classes={"background": 0, "domain": 1, "void": 2})
     state = initial_network(classes).state_dict()
@@ -245,6 +253,42 @@ def test_other_weights_than_described_are_refused(monkeypatch):
         shipped, "digest_of", lambda _: json.loads((shipped.FOLDER / shipped.FACTS).read_text())["sha256"]
     )
     assert base_state()
+
+
+def test_the_base_is_a_bundle_that_no_label_made(base):
+    folder = bundle_folder("tomoprofile")
+    found, made = load_network(folder).state_dict(), base.state_dict()
+    assert all(torch.allclose(found[name].float(), made[name].float(), rtol=1e-3, atol=1e-6) for name in made)
+    told = read_facts(folder)
+    assert told.levels == {"domain": 0.5}
+    assert not told.measured["domain"].calibrated
+    assert (told.labels.training, told.voxel_size_um) == ((), None)
+
+
+def test_a_result_without_a_label_is_flagged_whatever_the_scan(base):
+    assert base
+    seen = read_facts(bundle_folder("tomoprofile")).seen
+    verdict = compare(seen, None, 0.01, 7)
+    assert (verdict.flag, verdict.label_slice) == ("outside_model", 7)
+    (flag,) = familiarity_flags(verdict, "scan")
+    assert flag.title == "No label was used"
+    assert "to_label/scan_z00007.tif" in flag.text
+    # Without the note that it is simulated, the model would only be one that could not be compared.
+    assert compare(seen.model_copy(update={"simulated": False}), None, 0.01, 7).flag == ""
+
+
+def test_the_own_base_is_used_by_its_name(base):
+    assert base
+    unlabelled = Bundle(bundle_folder("tomoprofile"), "first", BundleConfig(bundle="tomoprofile"))
+    assert unlabelled.faults() == []
+    assert "without any label" in unlabelled.summary
+    trained = Network(shipped.FOLDER / "other", "default", CONFIG)
+    assert trained.faults() == []
+    assert trained.needs.earlier == str(shipped.FOLDER)
+    BundleLayout(shipped.FOLDER).metadata.unlink()
+    for segmenter in (unlabelled, trained):
+        (fault,) = segmenter.faults()
+        assert "without a model of its own" in fault.problem
 
 
 def test_an_installation_without_a_base_says_so(tmp_path, monkeypatch):

@@ -138,8 +138,9 @@ class UNetConfig(OfResults, Section):
     )
     base: str = Field(
         "imagenet",
-        description="Weights to start from: `imagenet`, `none` (from scratch), or the folder of an earlier model "
-        "such as `results/models/default`.",
+        description="Weights to start from: `imagenet`, `none` (from scratch), the folder of an earlier model "
+        "such as `results/models/default`, or `tomoprofile`: the model that comes with this package, trained on "
+        "simulated scans.",
     )
     classes: dict[
         Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")], Annotated[int, Field(ge=0, le=65535, strict=True)]
@@ -255,7 +256,8 @@ class BundleConfig(OfResults, Section):
     bundle: str = Field(
         min_length=1,
         description="Folder of a model of an earlier run, such as `results/models/default`. No labels are used; "
-        "every scan is compared with those the model has seen, and flagged when it looks unlike them.",
+        "every scan is compared with those the model has seen, and flagged when it looks unlike them. `tomoprofile`: "
+        "the model that comes with this package, for a first look before there is any label; every result is flagged.",
     )
     window: Window = 1152
 

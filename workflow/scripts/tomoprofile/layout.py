@@ -194,12 +194,14 @@ class BundleLayout:
     folder : Path
         The folder itself.
     weights, inference, card, metadata : Path
-        Its files; the metadata are written last, so they stand for the whole bundle.
+        Its files; the metadata are written last, so they stand for the whole bundle. The weights of the model that
+        comes with the package are safetensors.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = folder = Path(folder)
-        self.weights = folder / "models" / "model.pt"
+        shipped = folder / "models" / "model.safetensors"
+        self.weights = shipped if shipped.is_file() else folder / "models" / "model.pt"
         self.inference = folder / "configs" / "inference.json"
         self.card = folder / "docs" / "README.md"
         self.metadata = folder / "configs" / "metadata.json"

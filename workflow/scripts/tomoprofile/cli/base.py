@@ -21,7 +21,7 @@ def register(commands: Commands) -> None:
         "make the weights that training can start from: a network that learns on randomised simulated scans",
         "tomoprofile base build/base",
     )
-    base.add_argument("folder", type=Path, help="receives base.safetensors and base.json; a killed training continues")
+    base.add_argument("folder", type=Path, help="receives the model; a killed training continues")
     base.add_argument("--minutes", type=float, default=MINUTES, help="the number of steps follows from it")
     base.add_argument("--steps", type=int, help="their number, instead of a time")
     base.add_argument("--seed", type=int, default=1, help="another number, other scans")

@@ -70,7 +70,7 @@ def write_card(folder: Path, name: str, facts: ModelFacts, pictures: CardPicture
     if facts.learning_curve:
         draw_learning_curve(facts.learning_curve, folder / _CURVE)
         drawn[_CURVE] = ""
-    edges = facts.voxel_size_um[1:]
+    edges = (facts.voxel_size_um or (1.0, 1.0, 1.0))[1:]
     for part in _parts(facts):
         if part.measured.held_out:
             draw_reliability(part.measured.held_out.reliability, folder / part.reliability)
@@ -104,7 +104,7 @@ def model_card(name: str, facts: ModelFacts, pictures: dict[str, str] | None = N
         held_out=", ".join(facts.labels.held_out) or "nothing",
         what="a domain" if len(parts) == 1 else f"{', '.join(facts.measured)} (one probability each)",
         scores="\n".join(f"- {part.told}{line}" for part in parts for line in _summary(part.measured)),
-        voxels=" x ".join(f"{edge:g}" for edge in facts.voxel_size_um),
+        voxels=" x ".join(f"{edge:g}" for edge in facts.voxel_size_um or ()),
         sections="".join(f"{part}\n\n" for part in sections),
         warnings="\n".join(f"- {line}" for line in _warnings(parts)),
         conditions="\n".join(f"- `{key}`: {value}" for key, value in facts.conditions.items()),

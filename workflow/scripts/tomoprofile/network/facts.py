@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from ..config import OWN_BASE
 from ..errors import Fault, InputError
 from ..files import intact
 from ..layout import BundleLayout
@@ -18,6 +19,7 @@ from ..shift.seen import Remembered, Seen
 from ..validation import sentence
 
 ARCHITECTURE = 2
+SHIPPED = Path(__file__).parent / "weights"  # the bundle that comes with the package
 
 
 class DiceInterval(Remembered):
@@ -168,7 +170,9 @@ class ModelFacts(Remembered):
     architecture: Literal[2] = Field(ARCHITECTURE, description="Raised when earlier weights no longer fit the network.")
     network: NetworkFacts
     window: int = Field(ge=1, description="Largest side in voxels of the windows of prediction.")
-    voxel_size_um: tuple[float, float, float] = Field(description="Edges of a voxel of the labelled scans.")
+    voxel_size_um: tuple[float, float, float] | None = Field(
+        description="Edges of a voxel of the labelled scans; none for a model of simulated scans of any voxel size."
+    )
     classes: tuple[str, ...] = Field(description="Names of the classes by index.")
     measured: dict[str, MeasuredClass] = Field(min_length=1, description="The classes that are measured, by name.")
     seen: Seen
@@ -199,6 +203,11 @@ class ModelFacts(Remembered):
     def record(self) -> dict[str, Any]:
         """Return plain values for JSON, as :func:`read_facts` reads them."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+def bundle_folder(name: str) -> Path:
+    """Return the folder of a bundle that a configuration names: a path, or the name of the one that is shipped."""
+    return SHIPPED if name == OWN_BASE else Path(name)
 
 
 def read_facts(bundle: str | Path) -> ModelFacts:

@@ -18,12 +18,13 @@ from ..labels.training_set import LabelledSlice, TrainingSet, read_training_set
 from ..logs import LOG
 from ..shift.alarm import remember
 from ..volume.probability import stored
+from .arguments import network_facts
 from .bundle import write_bundle
 from .calibration import Probabilities, calibrate
 from .card import CardPictures
 from .crops import CropSampler
 from .facts import CurvePoint, LabelFacts, MeasuredClass, ModelFacts
-from .initial import initial_network, network_facts
+from .initial import initial_network
 from .pictures import HeldOutSlice
 from .scale import scaled
 from .scores import score_slices

@@ -8,26 +8,13 @@ import torch
 
 from ..config import OWN_BASE, UNetConfig
 from ..errors import Fault, InputError
-from ..labels.classes import Classes
+from .arguments import network_facts
 from .bundle import load_network, read_facts
 from .facts import ModelFacts, NetworkFacts
-from .scale import scale_of
 from .shipped import base_facts, base_state
 from .unet import SliceNetwork
 
 _KEYS = {"encoder": "encoder", "decoder_channels": "decoder_channels", "in_channels": "neighbours"}
-
-
-def network_facts(config: UNetConfig) -> NetworkFacts:
-    """Return the arguments of the network that a configuration describes, without its weights."""
-    return NetworkFacts(
-        in_channels=2 * config.neighbours + 1,
-        input_scale=scale_of(config),
-        encoder=config.encoder,
-        decoder_channels=config.decoder_channels,
-        classes=len(config.classes),
-        measured=Classes.of(config).indices,
-    )
 
 
 def initial_network(config: UNetConfig) -> SliceNetwork:

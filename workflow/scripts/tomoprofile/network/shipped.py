@@ -1,7 +1,9 @@
 """The base that comes with the package: weights of our own, and what is known about them.
 
-``base.safetensors`` holds plain tensors, ``base.json`` the digest of that file, the network they fit, and how they were
-made. They are licensed as the package is, Apache-2.0; ``tomoprofile base`` makes them from a seed.
+It is a bundle, so it can be used as it is, before there is any label: ``models/model.safetensors`` holds plain tensors,
+``configs/metadata.json`` what every bundle says of its model. ``base.json`` holds the digest of the weights, the
+network they fit, and how they were made. They are licensed as the package is, Apache-2.0; ``tomoprofile base`` makes
+them from a seed.
 """
 
 from __future__ import annotations
@@ -16,10 +18,14 @@ from safetensors.torch import load_file, save
 from ..config import UNetConfig
 from ..errors import Fault, InputError
 from ..files import digest_of, whole_file
+from ..layout import BundleLayout
+from ..shift.seen import Seen
+from .arguments import network_facts
+from .facts import SHIPPED, Calibration, LabelFacts, MeasuredClass, ModelFacts
 from .unet import SliceNetwork
 
-FOLDER = Path(__file__).parent / "weights"
-WEIGHTS, FACTS = "base.safetensors", "base.json"
+FOLDER = SHIPPED
+WEIGHTS, FACTS = "models/model.safetensors", "base.json"
 LICENCE = "Apache-2.0"
 
 
@@ -43,6 +49,7 @@ def write_base(out: Path, network: SliceNetwork, config: UNetConfig, facts: dict
         name: (value.half() if value.is_floating_point() and value.dim() > 1 else value).cpu().contiguous()
         for name, value in network.state_dict().items()
     }
+    (out / WEIGHTS).parent.mkdir(parents=True, exist_ok=True)
     with whole_file(out / WEIGHTS) as partial:
         partial.write_bytes(save(state))
     described = {name: getattr(config, name) for name in ("encoder", "neighbours", "input_scale")}
@@ -50,7 +57,33 @@ def write_base(out: Path, network: SliceNetwork, config: UNetConfig, facts: dict
     whole = {"sha256": digest_of(out / WEIGHTS), "licence": LICENCE, "network": described, **facts}
     with whole_file(out / FACTS) as partial:
         partial.write_text(json.dumps(whole, indent=1) + "\n")
+    metadata = BundleLayout(out).metadata
+    metadata.parent.mkdir(exist_ok=True)
+    with whole_file(metadata) as partial:
+        partial.write_text(json.dumps({"tomoprofile": _model_facts(config, network).record()}, indent=1) + "\n")
     return whole
+
+
+def _model_facts(config: UNetConfig, network: SliceNetwork) -> ModelFacts:
+    """Return what its bundle says: no label, so neither a calibration nor an accuracy."""
+    unknown = MeasuredClass(
+        level=0.5,
+        calibrated=False,
+        calibration=Calibration(slope=1.0, offset=0.0, level_at_its_limit=False),
+        held_out=None,
+    )
+    classes = tuple(config.classes)
+    return ModelFacts(
+        network=network_facts(config),
+        window=config.window,
+        voxel_size_um=None,
+        classes=classes,
+        measured={classes[index]: unknown for index in network.measured_classes},
+        seen=Seen(features=(), scans={}, doubt=None, simulated=True),
+        conditions=config.model_dump(mode="json", include={"steps", "batch", "crop", "neighbours"}),
+        base=config.base,
+        labels=LabelFacts(labels={}, training=(), held_out=()),
+    )
 
 
 def base_facts(folder: Path | None = None) -> dict[str, Any]:

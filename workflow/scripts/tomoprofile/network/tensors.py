@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from ..files import intact
 
@@ -34,5 +35,7 @@ def read_tensors(path: Path) -> dict[str, Any]:
     Exception
         Of any type, when a file from elsewhere is damaged or holds more than tensors and plain values.
     """
+    if path.suffix == ".safetensors":
+        return dict(load_file(intact(path)))
     state: dict[str, Any] = torch.load(intact(path), map_location="cpu", weights_only=True)
     return state

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..shift.alarm import Familiarity
+from ..shift.alarm import NO_LABEL, Familiarity
 from ..substrate.given import face_in_words
 from ..tables import FLAGS, OF_MODEL, at_level, has_flag
 from .numbers import depth_range, is_the_filter, length, percent, short
@@ -124,6 +124,8 @@ def familiarity_flags(familiarity: Familiarity | None, sample: str) -> list[Flag
         "model used as it is becomes `base` of a new one."
     )
     reason = FLAGS[familiarity.flag]
+    if familiarity.reasons == [NO_LABEL]:
+        return [Flag(reason.severity, "No label was used", text.replace("Differences: no", "No", 1))]
     return [Flag(reason.severity, reason.title, text)]
 
 

@@ -16,7 +16,7 @@ from ..labels.classes import Classes
 from ..logs import LOG
 from ..samples import Scan
 from ..segment.segmenter import Segmenter
-from ..shift.alarm import UNLIKE, differences, worst_of
+from ..shift.alarm import NO_LABEL, UNLIKE, differences, worst_of
 from ..shift.appearance import Source, look
 from ..substrate.given import face_in_words, given_plane
 from ..volume.blanks import Blanks
@@ -171,6 +171,9 @@ def _check_familiarity(scan: Scan, segmenter: Segmenter, reader: ScanReader) -> 
         return []  # a fault of the whole run, reported there
     if seen is None:
         return []
+    if seen.simulated:
+        text = f"{NO_LABEL}, so its tables and its report are flagged. Label one slice and set `method: unet`"
+        return [Finding(scan.sample, "familiarity", "warning", text)]
     plane = given_plane(scan.interface, scan.shape, scan.voxel_size_um)
     scale = GreyScale(scan.grey_slope, scan.grey_offset)
     source = Source(scan.shape, scan.voxel_size_um, scale, lambda z: reader.read(z, z + 1)[0], scan.path)

@@ -148,6 +148,8 @@ def _scale(slab: Slab) -> Appearance:
 
 def _compare_voxels(grey: Store, facts: ModelFacts, bundle: Path) -> None:
     """Refuse a scan whose voxels differ more than twofold from those of the training scans: domains look different."""
+    if facts.voxel_size_um is None:
+        return
     ratio = np.asarray(grey.voxel_size_um) / np.asarray(facts.voxel_size_um)
     if ratio.max() > 2 or ratio.min() < 0.5:
         got, learned = (", ".join(f"{edge:g}" for edge in edges) for edges in (grey.voxel_size_um, facts.voxel_size_um))

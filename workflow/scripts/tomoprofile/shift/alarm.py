@@ -43,6 +43,7 @@ MEANING = {
     "high": "bright voxels",
     "bright": "brightest voxels",
 }
+NO_LABEL = "no label was used: the model learned from simulated scans alone"
 Status = Literal["inside", "edge", "outside", "unknown"]
 UNLIKE: dict[Status, str] = {"outside": "unlike", "edge": "somewhat unlike"}  # how such a scan looks, in words
 
@@ -157,6 +158,8 @@ def compare(seen: Seen, appearance: Appearance, doubt: float | None, least_sure:
         Compared with the labelled scan it resembles most.
     """
     slice_ = least_sure if least_sure is not None else appearance.slices[len(appearance.slices) // 2]
+    if seen.simulated:  # whatever the scan looks like, nothing says how good the model is on it
+        return Familiarity("outside", [NO_LABEL], None, doubt, None, slice_)
     compared = differences(seen, appearance, doubt)
     if compared is None:
         reason = "too little resin to compare this scan with those the model has seen"

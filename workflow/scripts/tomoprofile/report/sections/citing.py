@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from ...config import OWN_BASE
 from ...domains.objects import ObjectsMetadata
 from ...network.facts import MeasuredClass, ModelFacts
 from ...tables import CALIBRATED, at_level
@@ -89,14 +90,16 @@ def _network(model: ModelFacts, objects: dict[str, ObjectsMetadata], cite: Refer
         f"Domains were segmented slice by slice by a two-dimensional U-Net (built with MONAI, with the encoder "
         f"{encoder}, which sees {sees} at once) {mark}."
     )
-    start = {"imagenet": "from ImageNet weights", "none": "from random weights"}.get(
-        model.base, "from an earlier model"
-    )
+    starts = {"imagenet": "from ImageNet weights", "none": "from random weights"}
+    start = (starts | {OWN_BASE: "from a model of simulated scans"}).get(model.base, "from an earlier model")
     steps = model.conditions.get("steps")
     up_to = f" in at most {count(steps)} steps" if isinstance(steps, int) else ""
     n_training, n_held_out = len(model.labels.training), len(model.labels.held_out)
     kept = f"; {_slices(n_held_out)} held out" if n_held_out else ""
-    yield f"It was trained {start}{up_to} on {_labelled(n_training)}{kept}."
+    if model.seen.simulated:
+        yield f"It was trained {start}{up_to} on simulated scans alone; no label was used."
+    else:
+        yield f"It was trained {start}{up_to} on {_labelled(n_training)}{kept}."
     several = len(objects) > 1
     for name, known in model.measured.items():
         if name in objects:

@@ -6,16 +6,17 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from ...config import BundleConfig, Config
+from ...config import OWN_BASE, BundleConfig, Config
 from ...errors import Fault, InputError
 from ...layout import BundleLayout
-from ...network.facts import ModelFacts, read_facts
+from ...network.facts import ModelFacts, bundle_folder, read_facts
 from ...samples import Scan
 from ...shift.seen import Seen
 from ..segmenter import Cost, Description, Needs, Segmenter, Slab
 
 VOXELS = 0.9e6  # per core second, default network, OpenVINO in bfloat16: docs/benchmarks/inference.md
 FLIPS = 4
+NOT_SHIPPED = "Train a model on a few labelled slices (`method: unet`, `base: imagenet`)."
 _TOLD_ELSEWHERE = ("measured", "learning_curve", "seen")
 
 
@@ -27,7 +28,7 @@ class Bundle(Segmenter):
     @classmethod
     def place(cls, scan: Scan, config: Config) -> Path:
         """Return the folder of the bundle."""
-        return Path(config.models[scan.model].bundle)
+        return bundle_folder(config.models[scan.model].bundle)
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -62,6 +63,8 @@ class Bundle(Segmenter):
     @property
     def summary(self) -> str:
         """Which model it is."""
+        if self.path == bundle_folder(OWN_BASE):
+            return f"{self.name}: the model that comes with tomoprofile, without any label"
         return f"{self.name}: {self.path} as it is"
 
     @property
@@ -114,6 +117,8 @@ class Bundle(Segmenter):
 
 def bundle_faults(key: str, folder: Path, wanted: str) -> list[Fault]:
     """Return what is wrong with a folder that should contain a model."""
+    if folder == bundle_folder(OWN_BASE) and not BundleLayout(folder).metadata.is_file():
+        return [Fault(key, OWN_BASE, "this installation comes without a model of its own", NOT_SHIPPED)]
     if not BundleLayout(folder).metadata.is_file():
         remedy = f"Give {wanted} (results/models/NAME)."
         return [Fault(key, repr(str(folder)), "there is no model bundle in this folder", remedy)]

@@ -11,6 +11,7 @@ from ...config_profile import AUTO
 from ...errors import Fault
 from ...labels.classes import Classes
 from ...layout import Layout
+from ...network.facts import bundle_folder
 from ...samples import Scan
 from ...shift.seen import Seen
 from ..segmenter import Cost, Needs
@@ -38,7 +39,7 @@ class Network(Bundle):
     @property
     def needs(self) -> Needs:
         """Labels as well, and the model that training starts from."""
-        earlier = "" if self.model.base in ("imagenet", "none") else self.model.base
+        earlier = "" if self.model.base in ("imagenet", "none") else str(bundle_folder(self.model.base))
         return replace(super().needs, labels=True, earlier=earlier)
 
     @property
@@ -85,7 +86,7 @@ class Network(Bundle):
         if base == "none":
             return []
         if base != "imagenet":
-            return bundle_faults(key, Path(base), "`imagenet`, `none`, or the folder of an earlier model")
+            return bundle_faults(key, bundle_folder(base), "`imagenet`, `none`, or the folder of an earlier model")
         package = PACKAGED_WEIGHTS[self.model.encoder]
         if importlib.util.find_spec(package) is None:
             remedy = "Install the environment of envs/ (`make env`), or set `base: none`."
