@@ -50,7 +50,7 @@ def test_a_bundle_of_another_version_is_an_error_before_the_run(bundle, key):
     model = {"method": "bundle" if key == "bundle" else "unet", key: str(bundle)}
     finding = findings(model, labels="" if key == "bundle" else "labels")
     assert finding.status == "error"
-    assert "not a model bundle written by this version" in finding.message
+    assert "the model of an earlier version of tomoprofile" in finding.message
 
 
 def test_a_folder_without_a_bundle_is_an_error(tmp_path):
