@@ -35,7 +35,8 @@ ENLARGED = torch.tensor([[0.25, 0.0, 0.0], [0.75, 0.75, 0.25], [0.0, 0.25, 0.75]
 class EfficientNetLite(nn.Module, BaseEncoder):
     """Five feature maps of an image enlarged twofold: the first has the size of the image, each next one half of it.
 
-    The enlargement is part of the first convolution, so nothing is ever computed at twice the resolution.
+    The enlargement is part of the first convolution, so nothing is ever computed at twice the resolution. Of the seven
+    stages five are used, and the fifth begins with a stride of two: what the last two add costs more than it brings.
 
     Parameters
     ----------
@@ -57,12 +58,14 @@ class EfficientNetLite(nn.Module, BaseEncoder):
         if pretrained:
             backbone.load_state_dict(torch.load(_weights(name), map_location="cpu", weights_only=True), strict=True)
         self.stem = nn.Sequential(_stem(backbone._conv_stem, in_channels), backbone._bn0, nn.ReLU6())
-        self.blocks = backbone._blocks
-        self.last_blocks, self.channels = _last_blocks(self.blocks)
-        for block in self.blocks:
+        self.last_blocks, self.channels = _last_blocks(backbone._blocks)
+        self.blocks = backbone._blocks[: self.last_blocks[-1] + 1]
+        reducing = {last + 1 for last in self.last_blocks[:-1]}
+        for index, block in enumerate(self.blocks):
             for layer in ("_expand_conv", "_depthwise_conv", "_project_conv"):
                 if hasattr(block, layer):
-                    setattr(block, layer, _plain(getattr(block, layer)))
+                    stride = 2 if layer == "_depthwise_conv" and index in reducing else 1
+                    setattr(block, layer, _plain(getattr(block, layer), stride))
         for layer in self.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 layer.momentum = MOMENTUM
@@ -170,9 +173,15 @@ def unknown_encoder(where: str, encoder: str) -> Fault:
 
 
 def _last_blocks(blocks: nn.ModuleList) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the last block at each resolution, and its channels."""
+    """Return the last block at each resolution, and its channels.
+
+    Stages 1 to 4 and 6 begin with a stride of two (the first in the stem). Stage 5 does so here, and is the last one.
+    """
     halving = [index for index, block in enumerate(blocks) if block._depthwise_conv.stride[0] == 2]
-    last = (*(index - 1 for index in halving), len(blocks) - 1)
+    fourth, sixth = halving[2:]
+    width = blocks[fourth]._project_conv.out_channels
+    fifth = next(index for index in range(fourth, sixth) if blocks[index]._project_conv.out_channels != width)
+    last = (*(index - 1 for index in (*halving[:3], fifth)), sixth - 1)
     return last, tuple(blocks[index]._project_conv.out_channels for index in last)
 
 
@@ -186,15 +195,14 @@ def _stem(conv: nn.Conv2d, in_channels: int) -> nn.Conv2d:
     return made
 
 
-def _plain(conv: nn.Conv2d) -> nn.Conv2d:
+def _plain(conv: nn.Conv2d, stride: int) -> nn.Conv2d:
     """Return a convolution that pads by itself, alike on all sides: the package's own pads in a pass before it.
 
-    With a stride of two it then takes every second place beginning with the first one, not the second: what the
-    network sees is shifted by a pixel, on which no weight depends.
+    With a stride of two it then takes every second place beginning with the first one, not the second.
     """
     side = conv.kernel_size[0]
     made = nn.Conv2d(
-        conv.in_channels, conv.out_channels, side, conv.stride, padding=side // 2, groups=conv.groups, bias=False
+        conv.in_channels, conv.out_channels, side, stride, padding=side // 2, groups=conv.groups, bias=False
     )
     made.weight = conv.weight
     return made
