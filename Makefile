@@ -116,7 +116,7 @@ changes: $(INSTALLED)
 
 bench: $(INSTALLED)
 	python benchmarks/scale.py
-	python benchmarks/inference.py
+	python -m benchmarks.inference
 	python -m benchmarks.report
 	python -m benchmarks.conversion
 
