@@ -125,7 +125,7 @@ changes: $(INSTALLED)
 
 bench: $(INSTALLED)
 	python benchmarks/scale.py
-	python benchmarks/inference.py
+	python -m benchmarks.inference
 	python -m benchmarks.report
 
 # Finished seeds are kept in the folder build/demo_seeds, which git ignores.

@@ -1,7 +1,7 @@
 """Inference: megavoxels per core-second of our engines beside eager PyTorch and MONAI, and the Dice of each.
 
 All methods segment the same slices of a simulated scan in turns, on one thread; CPU time, median and range of the
-repetitions. `python benchmarks/inference.py` writes docs/benchmarks/inference.{json,md}. On a machine with a GPU,
+repetitions. `python -m benchmarks.inference` writes docs/benchmarks/inference.{json,md}. On a machine with a GPU,
 `--device cuda`
 also times whole slabs there, beside the copy bandwidth and the speed of the stores in the same run.
 """
@@ -75,6 +75,7 @@ def methods(bundle: Path) -> dict[str, Callable[[NDArray[np.float32]], NDArray[n
     ours |= {"ours, PyTorch bfloat16": {"engine": "torch", "precision": "bfloat16"}}
     ours |= {"ours, OpenVINO float32": {"engine": "openvino", "precision": "float32"}}
     ours |= {"ours, OpenVINO bfloat16": {"engine": "openvino", "precision": "bfloat16"}}
+    ours |= {"ours, OpenVINO int8": {"engine": "openvino", "precision": "int8"}}
 
     def usual(network: torch.nn.Module, measured: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., Any]:
         @torch.inference_mode()
@@ -173,8 +174,8 @@ def gpu_page(device: str, turns: list[dict[str, float]]) -> str:
     lines = [
         "# Inference on a GPU",
         "",
-        f"`python benchmarks/inference.py --device cuda`, {len(turns)} times on one {device}: a slab of",
-        "128 x 2048 x 2048 voxels of uint16 from store to store in bfloat16, input enlarged twofold. The share is that",
+        f"`python -m benchmarks.inference --device cuda`, {len(turns)} times on one {device}: a slab of",
+        "128 x 2048 x 2048 voxels of uint16 from store to store in bfloat16. The share is that",
         "of the time which the slowest of reading, writing and copying takes in the same run; the goal is 60 %.",
         "",
         "| GPU-s per gigavoxel | store read, GB/s | store write, GB/s | host to device, GB/s | share of the slowest |",
@@ -194,8 +195,8 @@ def table(rows: list[dict[str, Any]], peak_gb: float) -> str:
     lines = [
         "# Inference",
         "",
-        f"`python benchmarks/inference.py`: {len(TESTED)} slices of {SIZE[1]} x {SIZE[2]} voxels, input enlarged",
-        "twofold (BasicUNet: not), one thread of a shared x86-64 machine, CPU time,",
+        f"`python -m benchmarks.inference`: {len(TESTED)} slices of {SIZE[1]} x {SIZE[2]} voxels, one thread",
+        "of a shared x86-64 machine, CPU time,",
         f"{REPEATS} turns; peak memory of the whole run {peak_gb:.1f} GB. Changed: share of voxels whose mask differs",
         "from the eager network's. Goal: 4 times eager float32 at equal Dice (0.002).",
         "",

@@ -39,7 +39,7 @@ def test_training_and_prediction_on_the_gpu_agree_with_the_cpu(tmp_path):
 def test_a_batch_too_large_for_the_memory_is_halved(caplog):
     """A real out-of-memory: windows that need more than this process may have."""
     assert torch.cuda.is_available(), "no CUDA device: these tests are for a machine that has one"
-    network = SliceNetwork(3, 2, "efficientnet-lite0", (128, 64, 48, 32, 16))
+    network = SliceNetwork(3, 2, "efficientnet-lite0", (128, 64, 48, 32))
     engine = make_engine(network, PredictConfig(device="cuda"), 2)
     windows = torch.randn(16, 3, 512, 512, device="cuda")
     total = torch.cuda.get_device_properties(0).total_memory

@@ -44,7 +44,7 @@ def measured(level=0.55, calibrated=True, held_out=None) -> MeasuredClass:
 
 def model_facts(**changes) -> ModelFacts:
     """Return the facts of a network that measures domains."""
-    channels = [64, 48, 32, 16]
+    channels = [128, 64, 48, 32]
     record = {
         "network": {
             "in_channels": 3,

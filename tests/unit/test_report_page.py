@@ -264,7 +264,7 @@ def test_provenance_and_held_out_scores(page):
 def test_learning_curve_and_conditions(page):
     parsed, text = page
     assert values(figures(text)["learning"]["data"][0]["y"])[0] == 1.5
-    assert "conditions: decoder channels 128, 64, 48, 32, 16" in parsed.text
+    assert "conditions: decoder channels 128, 64, 48, 32" in parsed.text
 
 
 def test_held_out_scores_by_size(scan, page, tmp_path):

@@ -36,7 +36,8 @@ class EfficientNetLite(nn.Module, BaseEncoder):
     """Five feature maps of an image enlarged twofold: the first has the size of the image, each next one half of it.
 
     The enlargement is part of the first convolution, so nothing is ever computed at twice the resolution. Of the seven
-    stages five are used, and the fifth begins with a stride of two: what the last two add costs more than it brings.
+    stages five are used, and the fifth begins with a stride of two: what the last two add to a few hundred steps of
+    training costs more than it brings.
 
     Parameters
     ----------
@@ -198,7 +199,8 @@ def _stem(conv: nn.Conv2d, in_channels: int) -> nn.Conv2d:
 def _plain(conv: nn.Conv2d, stride: int) -> nn.Conv2d:
     """Return a convolution that pads by itself, alike on all sides: the package's own pads in a pass before it.
 
-    With a stride of two it then takes every second place beginning with the first one, not the second.
+    With a stride of two it then takes every second place beginning with the first one, not the second, on which no
+    weight depends.
     """
     side = conv.kernel_size[0]
     made = nn.Conv2d(

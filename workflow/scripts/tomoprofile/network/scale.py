@@ -21,7 +21,7 @@ from ..logs import LOG
 from .unet import USUAL
 
 MOST_REDUCED = 8
-WIDEST = 64  # voxels that the network sees of a slice, well inside its field of view of 265
+WIDEST = 64  # voxels that the network sees of a slice, well inside its field of view
 NARROWEST = 6  # voxels that the smallest domains keep
 MIN_VOXELS = 5  # smaller objects are as likely a slip of the hand; the default of the tables, too
 FULLY = 0.5  # share of voxels with a label from which objects are whole; scribbles are none

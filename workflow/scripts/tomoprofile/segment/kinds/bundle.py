@@ -14,7 +14,7 @@ from ...samples import Scan
 from ...shift.seen import Seen
 from ..segmenter import Cost, Description, Needs, Segmenter, Slab
 
-VOXELS = 0.9e6  # per core second, default network, OpenVINO in bfloat16: docs/benchmarks/inference.md
+VOXELS = 2.0e6  # per core second, default network, OpenVINO in bfloat16: docs/benchmarks/inference.md
 FLIPS = 4
 NOT_SHIPPED = "Train a model on a few labelled slices (`method: unet`, `base: imagenet`)."
 _TOLD_ELSEWHERE = ("measured", "learning_curve", "seen")
