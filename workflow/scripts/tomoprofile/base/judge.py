@@ -14,6 +14,7 @@ from .render import SimulatedScan
 from .stream import Simulator
 
 SEED_AHEAD = 1_000_003  # the seed of the held-out scans lies so far beyond that of the training
+MULTIPLE = 16  # the network halves a slice four times
 SIZES, RATIOS = (3, 10, 30, 100), (0.5, 1.5, 4, 10, 20)
 
 Probability = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -62,7 +63,8 @@ class HeldOut:
 def _slice(scan: SimulatedScan, neighbours: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Return the slice that shows most of the domains, between its neighbours."""
     z = int(scan.label.sum(axis=(1, 2)).argmax())
-    return scan.stack(z, neighbours).astype(np.float32), scan.label[z]
+    sides = tuple(slice(n - n % MULTIPLE) for n in scan.label.shape[1:])
+    return scan.stack(z, neighbours)[:, *sides].astype(np.float32), scan.label[z][sides]
 
 
 def _groups(recipe: Recipe) -> tuple[str, ...]:
