@@ -7,14 +7,14 @@ like these, and worse on real ones whose domains were ten times as large.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from ..phantom.materials import MATERIALS
 
-VERSION = 2  # other recipes, other weights
+VERSION = 3  # other recipes, other weights
 
 SHAPES = {  # with the share of the scans
     "ball": 0.17,
@@ -93,6 +93,28 @@ RANGES = {
     "cupping": Range(-3, 3, False, "rise to the corners over the contrast of domains: dark corners and bright ones"),
     "shading": Range(0.2, 2, True, "slow changes of brightness over the contrast of domains"),
     "gain": Range(0, 0.5, False, "slow changes of contrast over a slice"),
+}
+# Of the scans show what this project was made for: droplets in a film of resin. Drawn from everything at once, one scan
+# in a hundred is like that, and after 4,700 scans Dice without a label was .86 on phantom A, .77 on phantom C.
+DROPLETS = 0.3
+DROPLET_RANGES = {
+    "diameter": Range(3.5, 16, True, "2 to 8 um in voxels of half a micrometre"),
+    "spread": Range(0.1, 0.4, False, "of droplets that grew together"),
+    "aspect": Range(1.1, 1.7, False, "of those that a curing resin has pulled"),
+    "fraction": Range(0.005, 0.15, True, "from a depleted zone to the bulk"),
+    "void_share": Range(0.02, 0.12, True, "few voids"),
+    "filler_fraction": Range(0.0003, 0.003, True, "silica"),
+    "texture_amount": Range(0.05, 0.4, True, "density of a resin that cured unevenly"),
+    "texture_length": Range(2, 12, True, "voxels"),
+    "tilt_deg": Range(0, 2, False, "of a wafer that was mounted with care"),
+    "slab_strength": Range(30, 90, True, "silicon against water in epoxy"),
+    "density": Range(0.88, 1.05, False, "of epoxy over 1.16 g/cm3; at 0.87 it refracts like water"),
+    "energy_kev": Range(14, 26, False, "micro-CT at a synchrotron"),
+    "distance_mm": Range(8, 80, True, "fringes of two to four voxels"),
+    "voxel_um": Range(0.35, 0.7, True, "micro-CT at a synchrotron"),
+    "blur": Range(0.5, 1.1, False, "sigma in voxels"),
+    "cnr": Range(1.2, 10, True, "contrast at the rims over noise"),
+    "rings": Range(0.05, 0.5, True, "over the contrast of domains"),
 }
 # Contrast-to-noise ratio that domains of one voxel would need; larger ones need less, as more voxels show them.
 _SEEN = 6.0
@@ -236,7 +258,73 @@ def draw_recipe(seed: int, number: int) -> Recipe:
     """
     rng = np.random.default_rng([seed, number])
     domains = _population(rng)
-    return Recipe(seed, number, domains, _surroundings(rng, domains), _imaging(rng, domains))
+    recipe = Recipe(seed, number, domains, _surroundings(rng, domains), _imaging(rng, domains))
+    return _droplets(recipe, rng) if rng.random() < DROPLETS else recipe
+
+
+def _droplets(recipe: Recipe, rng: np.random.Generator) -> Recipe:
+    """Return a recipe with droplets in a film of resin on a substrate instead, as far as that decides."""
+
+    def draw(name: str, chance: float = 1.0) -> float:
+        return DROPLET_RANGES[name].draw(rng) * (rng.random() < chance)
+
+    drawn_out = rng.random() < 0.4
+    diameter = draw("diameter")
+    domains = replace(
+        recipe.domains,
+        shape="ellipsoid" if drawn_out else "ball",
+        diameter=diameter,
+        spread=draw("spread"),
+        aspect=draw("aspect") if drawn_out else 1.0,
+        fraction=draw("fraction"),
+        touching=bool(rng.random() < 0.3),
+        aligned=False,
+        variation=0.0,
+        rim=0.0,
+        core=0.0,
+        larger=RANGES["larger"].draw(rng) * (rng.random() < 0.5),
+    )
+    textured = rng.random() < 0.4
+    around = replace(
+        recipe.around,
+        texture="field" if textured else "none",
+        texture_amount=draw("texture_amount") * textured,
+        texture_length=draw("texture_length") * textured,
+        void_share=draw("void_share", 0.4),
+        filler_fraction=draw("filler_fraction", 0.35),
+        filler_size=min(0.5, 2.0 / diameter),
+        filler_strength=abs(recipe.around.filler_strength),
+        slab_share=RANGES["slab_share"].draw(rng) * (rng.random() < 0.6),
+        slab_strength=draw("slab_strength"),
+        tilt_deg=draw("tilt_deg"),
+        outside="none",
+        outside_share=0.0,
+    )
+    energy, distance, voxel = draw("energy_kev"), draw("distance_mm"), draw("voxel_um")
+    imaging = replace(
+        recipe.imaging,
+        materials=("epoxy", "water"),
+        densities=(draw("density"), 1.0),
+        energy_kev=energy,
+        distance_mm=distance,
+        voxel_um=voxel,
+        fringe=fringe_voxels(energy, distance, voxel),
+        blur=draw("blur"),
+        cnr=draw("cnr"),
+        noise_power=1.0,
+        noise_blur=RANGES["noise_blur"].draw(rng) * (rng.random() < 0.15),
+        rings=draw("rings", 0.7),
+        gain=0.0,
+        shading=RANGES["shading"].draw(rng) * (rng.random() < 0.2),
+        step=1,
+    )
+    return replace(recipe, domains=domains, around=around, imaging=imaging)
+
+
+def fringe_voxels(energy_kev: float, distance_mm: float, voxel_um: float) -> float:
+    """Return sqrt(wavelength x distance) in voxels, at most what the ranges allow."""
+    # sqrt(nm x mm) = um; a voxel too small for its fringes is not what one would measure with.
+    return min(math.sqrt(1.2398420 / energy_kev * distance_mm) / voxel_um, RANGES["fringe"].high)
 
 
 def _population(rng: np.random.Generator) -> Population:
@@ -305,8 +393,7 @@ def _imaging(rng: np.random.Generator, domains: Population) -> Imaging:
     distance = draw("distance_mm", 0.75)
     fringe = draw("fringe", 0.6)
     if physical:
-        # sqrt(nm x mm) = um; a voxel too small for its fringes is not what one would measure with.
-        fringe = min(math.sqrt(1.2398420 / energy * distance) / voxel, RANGES["fringe"].high)
+        fringe = fringe_voxels(energy, distance, voxel)
     least = max(RANGES["cnr"].low, min(RANGES["cnr"].high, _SEEN / domains.diameter))
     cnr = Range(least, RANGES["cnr"].high, True, "").draw(rng)
     return Imaging(

@@ -62,7 +62,7 @@ class BaseTrainer(Trainer):
         return entropy + ((1 - dice) * shown).sum() / shown.sum().clamp(min=1)
 
 
-MACHINES = {"cuda": Machine(24, 160), "cpu": Machine(6, 128)}
+MACHINES = {"cuda": Machine(48, 160), "cpu": Machine(6, 128)}
 
 
 def make_base(out: Path, minutes: float, seed: int, workers: int, steps: int | None = None) -> dict[str, Any]:
