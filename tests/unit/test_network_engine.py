@@ -22,7 +22,7 @@ from tomoprofile.run.feasibility import check_run
 from tomoprofile.samples import Scan
 from tomoprofile.volume.store import Store, open_store
 
-QUICK = UNetConfig(steps=60, crop=64, guard_slices=8, decoder_channels=(64, 32, 16, 16, 16), window=96)
+QUICK = UNetConfig(steps=60, crop=64, decoder_channels=(64, 32, 16, 16, 16), window=96)
 CHANGED = 0.0005  # share of voxels that may fall on the other side of the level
 
 
