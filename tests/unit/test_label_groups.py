@@ -8,7 +8,7 @@ import tifffile
 from scipy import ndimage
 from segment_scan import build
 
-from tomoprofile.config import UNetConfig, read_config
+from tomoprofile.config import AugmentConfig, UNetConfig, read_config
 from tomoprofile.errors import ConfigError, InputError
 from tomoprofile.labels import apart as measuring
 from tomoprofile.labels import folds as folding
@@ -16,6 +16,7 @@ from tomoprofile.labels.apart import Apart, alike, copied, groups_of, measure_ap
 from tomoprofile.labels.classes import Classes
 from tomoprofile.labels.folds import make_folds
 from tomoprofile.labels.training_set import LabelledScan, LabelledSlice, TrainingSet, collect_labels, read_training_set
+from tomoprofile.network.crops import CropSampler
 from tomoprofile.run.check import check_only_labels
 from tomoprofile.samples import Scan
 from tomoprofile.segment import pick
@@ -159,6 +160,24 @@ def test_strips_keep_the_distance_over_which_structure_reaches(monkeypatch):
 def test_labels_too_few_or_too_wide_for_strips_have_no_folds():
     assert make_folds(training([disc(40, 40)], voxels=(60, 60)), [1]).kind == "none"
     assert make_folds(training([disc(8, 8, 3)]), [1]).kind == "none", "the other strips have nothing to learn from"
+
+
+def greys_drawn(items, steps=12):
+    """Return the grey values of the slices from which crops were drawn, each slice having one of its own."""
+    plain = AugmentConfig(scale=0, spectrum=0, noise=0, rings=0, gain=0, offset=0, voids=0)
+    config = UNetConfig(crop=32, batch=4, augment=plain)
+    images, _ = zip(*(CropSampler(items, config, 1).draw(step) for step in range(steps)), strict=True)
+    return set(np.unique(np.round(np.concatenate(images))).tolist())
+
+
+def test_the_model_is_trained_on_every_label():
+    items = training([disc(20, 20), disc(50, 50), disc(70, 30)], groups=[0, 0, 1])
+    marked = [
+        dataclasses.replace(item, image=np.full((3, 96, 96), n + 1.0, np.float32))
+        for n, item in enumerate(items.slices)
+    ]
+    assert greys_drawn(dataclasses.replace(items, slices=marked)) == {1.0, 2.0, 3.0}
+    assert greys_drawn(dataclasses.replace(items, slices=marked[:2])) != {1.0, 2.0, 3.0}, "the mutant, with one dropped"
 
 
 # --- through the files ------------------------------------------------------------------------------------------------

@@ -199,6 +199,8 @@ def _scalars(record: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 
 
 def _word(value: Any) -> str:
+    if isinstance(value, list):  # a group of slices
+        return " + ".join(map(_word, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
     return short(value, 5) if isinstance(value, float) else str(value)
