@@ -230,7 +230,7 @@ def test_the_bundle_tells_how_the_model_was_made(bundle):
     assert facts["voxel_size_um"] == [0.5, 0.5, 0.5]
     assert len(facts["labels"]["labels"]) == len(facts["labels"]["training"]) == 3
     assert facts["labels"]["groups"] == [["x z00008"], ["x z00024"], ["x z00040"]]
-    assert facts["folds"] == {"kind": "slices", "n_folds": 3, "steps": 30}
+    assert facts["folds"] == {"kind": "slices", "n_folds": 3, "steps": 20}
     assert facts["steps"] == 60
     assert [one["name"] for one in facts["measured"]["domain"]["held_out"]["slices"]] == facts["labels"]["training"]
     assert facts["learning_curve"][0]["loss"] > facts["learning_curve"][-1]["loss"]
@@ -272,7 +272,8 @@ def same_weights(one, other):
 
 
 def test_a_run_that_was_killed_continues_where_it_was_and_gives_the_same_model(scan, training_set, monkeypatch):
-    config, killer, whole_fold = QUICK.model_copy(update={"steps": 5}), Killer(monkeypatch), [0, 1, 2, 3, 4]
+    config, killer = QUICK.model_copy(update={"steps": 5, "batch": 1}), Killer(monkeypatch)
+    whole_fold = [0, 1, 2, 3, 4]
     models = scan.folder / "models"
     weights, measured = killer.run(training_set, config, models / "whole")
     assert killer.drawn == 4 * whole_fold
@@ -293,7 +294,7 @@ def test_a_run_that_was_killed_continues_where_it_was_and_gives_the_same_model(s
 
 def test_a_checkpoint_of_other_conditions_is_ignored(scan, training_set, monkeypatch):
     killer, out = Killer(monkeypatch), scan.folder / "models" / "changed"
-    config = QUICK.model_copy(update={"steps": 3})
+    config = QUICK.model_copy(update={"steps": 3, "batch": 1})
     killer.deaths = (6,)
     with pytest.raises(KeyboardInterrupt):
         fine_tune(training_set, config, 1, out, threads=2)
@@ -307,7 +308,7 @@ def test_a_checkpoint_of_other_conditions_is_ignored(scan, training_set, monkeyp
 
 def test_a_fold_whose_result_is_damaged_is_trained_again(scan, training_set, monkeypatch, caplog):
     killer, out = Killer(monkeypatch), scan.folder / "models" / "damaged"
-    config = QUICK.model_copy(update={"steps": 1})
+    config = QUICK.model_copy(update={"steps": 1, "batch": 1})
     killer.deaths = (2,)
     with pytest.raises(KeyboardInterrupt):
         fine_tune(training_set, config, 1, out, threads=2)

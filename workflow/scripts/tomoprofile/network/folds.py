@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import UNetConfig, digest
+from ..config import PredictConfig, UNetConfig, digest
 from ..errors import TomoprofileError
 from ..files import digest_file, sealed_file
 from ..labels.classes import IGNORE, Classes
@@ -22,7 +22,8 @@ from .slices import SlicePredictor
 from .trainer import Trainer
 from .unet import SliceNetwork
 
-LEAST_STEPS = 30  # of a fold; a network of fewer has not even learned the grey values
+LEAST_STEPS = 20  # of a fold; a network of fewer has not even learned the grey values
+PLAIN = PredictConfig(engine="torch")  # a few slices are not worth the conversion to OpenVINO
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Judges:
             config = self.config.model_copy(update={"steps": steps})
             sampler = CropSampler(replace(training, slices=fold.training), config, self.seed)
             network = Trainer(self.start(), config, sampler, [], self._checkpoint, identity).run()
-            predictor = SlicePredictor(network, config.window)
+            predictor = SlicePredictor(network, config.window, PLAIN)
             found = [predictor.logit(training.slices[part.index].image)[:, *part.place] for part in fold.judged]
             with sealed_file(kept) as partial:
                 np.savez(partial, identity=np.array(identity), **{f"logits_{n}": part for n, part in enumerate(found)})

@@ -28,8 +28,8 @@ CHECKPOINT_STEPS = 50
 WEIGHT_DECAY = 1e-4
 RISE = 0.2001  # share of steps in which the rate rises; with 0.2 PyTorch divides by zero at four steps
 LOOK_WINDOWS, LOOK_SIDE = 12, 256  # bounds the cost of a look at labelled slices, however large they are
-LEARNED = 0.95  # soft Dice of the labels that trained, from which on more steps are not worth their time
-LEAST_GAIN = 0.005  # of that Dice in a cycle, below which another is not either
+LEARNED = 0.9  # soft Dice of the labels that trained, from which on more steps are not worth their time
+LEAST_GAIN = 0.01  # of that Dice in a cycle, below which another is not either
 
 
 class Sampler(Protocol):
