@@ -101,7 +101,7 @@ class Judges:
                 for channel, index in enumerate(classes.indices):
                     if fold.teaches(index):
                         logits[part.index][channel, *part.place] = values[channel]
-        return Judged(folds.kind, len(folds.folds), each, training.slices, logits)
+        return Judged(folds.kind, len(folds.folds), each if folds.folds else 0, training.slices, logits)
 
     def clear(self) -> None:
         """Remove what was kept for a run that is killed."""
