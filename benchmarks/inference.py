@@ -56,11 +56,11 @@ def train(folder: Path, steps: int) -> tuple[list[NDArray[np.float32]], NDArray[
         return normalise(phantom.grey[z - 1 : z + 2], looks.centre, looks.spread)
 
     labelled = [
-        LabelledSlice("scan", z, z == LABELLED[-1], stack(z), (phantom.labels[z] == 1).astype(np.uint8))
-        for z in LABELLED
+        LabelledSlice("scan", z, group, stack(z), (phantom.labels[z] == 1).astype(np.uint8))
+        for group, z in enumerate(LABELLED)
     ]
-    names = [f"scan z{z:05d}" for z in LABELLED]
-    facts = {"labels": dict.fromkeys(names, ""), "training": names[:-1], "held_out": names[-1:]}
+    names = [item.name for item in labelled]
+    facts = {"labels": dict.fromkeys(names, ""), "training": names, "groups": [[name] for name in names]}
     write_training_set(TrainingSet(labelled, {"scan": looks}, (0.5,) * 3, facts), folder / "t.npz")
     fine_tune(folder / "t.npz", UNetConfig(steps=steps), 1, folder / "model", threads=torch.get_num_threads())
     looks.save(folder / "appearance.json")

@@ -14,7 +14,8 @@ from tomoprofile import __version__
 from tomoprofile.config import ThresholdConfig, UNetConfig
 from tomoprofile.errors import ConfigError
 from tomoprofile.files import whole_file
-from tomoprofile.labels.training_set import LabelledSlice, TrainingSet, choose_held_out, write_training_set
+from tomoprofile.labels.apart import Apart, groups_of, measure_apart
+from tomoprofile.labels.training_set import LabelledSlice, TrainingSet, write_training_set
 from tomoprofile.logs import LOG, log_to_terminal
 from tomoprofile.network.bundle import load_network
 from tomoprofile.network.crops import CropSampler
@@ -33,6 +34,7 @@ from tomoprofile.volume.store import create_store
 
 __all__ = [
     "LOG",
+    "Apart",
     "Appearance",
     "ConfigError",
     "CropSampler",
@@ -43,11 +45,12 @@ __all__ = [
     "UNetConfig",
     "__version__",
     "choose_device",
-    "choose_held_out",
     "choose_precision",
     "describe",
+    "groups_of",
     "log_to_terminal",
     "masked_loss",
+    "measure_apart",
     "normalise",
     "sample_slices",
     "simulate",

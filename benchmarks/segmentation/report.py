@@ -37,7 +37,7 @@ What is compared
 - Labels are all that a person draws. The library holds some of them out to find the decision level, from two on; with
   one the level is 0.5.
 - BasicUNet: MONAI's, default features, the library's crops, loss, number of steps and one-cycle schedule, native
-  scale, peak rate {rate:g}; its level is that of equal area on the held-out labels.
+  scale, peak rate {rate:g}; its level is that of equal area on its labels.
 - Otsu and hole filling see no labels, and know the substrate's true plane.
 - Short trainings are trainings of their own with a one-cycle schedule of that length.
 - Training seconds are CPU seconds of the training call alone; wall times hold whatever else the machine did.

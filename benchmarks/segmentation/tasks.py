@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +113,7 @@ def label_positions(n: int, stop: int, telling: int | None) -> list[int]:
     """Return ``n`` slices, evenly from one end of ``[EDGE, stop)`` to the other; a single one in the middle.
 
     What is never shown is not learned, so as a person would, the slice nearest to the ``telling`` one gives way to it,
-    unless it came too near to another for one of them to be held out.
+    unless it came too near to another for the two to judge each other.
     """
     even = [(EDGE + stop - 1) // 2] if n == 1 else [round(z) for z in np.linspace(EDGE, stop - 1, n)]
     if telling is None:
@@ -139,13 +139,9 @@ def _phantom(cell: Cell, work: Path, size: tuple[int, int, int]) -> Problem:
         stop = first - GUARD
         chosen = label_positions(cell.labels, stop, telling_slice(labels, stop, voxel))
         masks = {z: (labels[z] == ours.DOMAIN).astype(np.uint8) for z in chosen}
-        held = ours.choose_held_out(masks)
-        slices = [
-            ours.LabelledSlice("scan", z, z in held, _normalised(_stack(grey, z, 1), looks), mask)
-            for z, mask in masks.items()
-            if z in held or all(abs(z - other) >= GUARD for other in held)
-        ]
-        training = _training_set(slices, voxel, looks)
+        apart = ours.measure_apart(lambda start, stop: grey[start:stop], len(grey))
+        images = {z: _normalised(_stack(grey, z, 1), looks) for z in masks}
+        training = training_set("scan", images, masks, apart, voxel, looks)
     z, y, x = ((np.arange(n) + 0.5) * voxel for n in size)
     depth = plane.depth_um(z[first:end, None, None], y[:, None], x).astype(np.float32)
     block = labels[first:end]
@@ -185,14 +181,10 @@ def _fibres(cell: Cell) -> Problem:
         # Another seed labels the tiles in another order, as far as their number lets it.
         order = [(index + cell.seed) % len(tiles) for index in range(cell.labels)]
         masks = {index: mask[tiles[index]].astype(np.uint8) for index in order}
-        held = ours.choose_held_out(masks)
-        slices = [
-            ours.LabelledSlice(
-                "tiles", index, index in held, _normalised(np.stack([grey[tiles[index]]] * 3), looks), masks[index]
-            )
-            for index in order
-        ]
-        training = _training_set(slices, learn[2], looks)
+        images = {index: _normalised(np.stack([grey[tiles[index]]] * 3), looks) for index in order}
+        # Tiles of one picture show different fibres, whatever lies beside them.
+        apart = ours.Apart(1, ours.measure_apart(lambda *_: grey[None], 1).voxels, 0.0)
+        training = training_set("tiles", images, masks, apart, learn[2], looks)
     grey, mask = read_fibres(*test[:2])
     grey, mask = grey[None, rows], mask[None, rows]
     depth = np.broadcast_to(((np.arange(mask.shape[1]) + 0.5) * test[2])[None, :, None], mask.shape)
@@ -225,11 +217,23 @@ def _normalised(stack: NDArray[np.float32], looks: ours.Appearance) -> NDArray[n
     return ours.normalise(stack, looks.centre, looks.spread)
 
 
-def _training_set(slices: list[ours.LabelledSlice], voxel_um: float, looks: ours.Appearance) -> ours.TrainingSet:
-    ordered = sorted(slices, key=lambda item: item.z)
+def training_set(
+    sample: str,
+    images: dict[int, NDArray[np.float32]],
+    masks: dict[int, NDArray[np.uint8]],
+    apart: ours.Apart,
+    voxel_um: float,
+    looks: ours.Appearance,
+) -> ours.TrainingSet:
+    """Return the training set of labelled slices by index, grouped as the library does."""
+    groups = ours.groups_of(masks, apart.slices)
+    group_of = {z: number for number, group in enumerate(groups) for z in group}
+    slices = [ours.LabelledSlice(sample, z, group_of[z], images[z], masks[z]) for z in sorted(masks)]
+    training = ours.TrainingSet(slices, {sample: looks}, (voxel_um,) * 3, {}, {sample: apart})
     facts = {
-        "labels": {f"{item.sample} z{item.z:05d}": "" for item in ordered},
-        "training": [f"{item.sample} z{item.z:05d}" for item in ordered if not item.held_out],
-        "held_out": [f"{item.sample} z{item.z:05d}" for item in ordered if item.held_out],
+        "labels": {item.name: "" for item in slices},
+        "training": [item.name for item in slices],
+        "groups": training.groups,
+        "apart": {sample: apart.record()},
     }
-    return ours.TrainingSet(ordered, {"scan": looks}, (voxel_um,) * 3, facts)
+    return replace(training, facts=facts)

@@ -121,7 +121,7 @@ def add_records(folder: Path, interface: Path, add) -> None:
 def add_model(folder: Path, add) -> None:
     rng = np.random.default_rng(3)
     label = (rng.random((24, 20)) < 0.2).astype(np.uint8)
-    slices = [LabelledSlice("a", 3, held, rng.random((3, 24, 20), np.float32), label) for held in (False, True)]
+    slices = [LabelledSlice("a", 3, group, rng.random((3, 24, 20), np.float32), label) for group in (0, 1)]
     training = folder / "default.npz"
     write_training_set(TrainingSet(slices, {}, (0.5, 0.5, 0.5), {"labels": {}}), training)
     add("training set", training, lambda: _slices(read_training_set(training)))

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.gpu
 def test_training_and_prediction_on_the_gpu_agree_with_the_cpu(tmp_path):
     assert torch.cuda.is_available(), "no CUDA device: these tests are for a machine that has one"
     scan = build(tmp_path)
-    config = UNetConfig(steps=100, crop=64, guard_slices=8, window=96)
+    config = UNetConfig(steps=100, crop=64, window=96)
     collect_labels([scan.label("labels", (8, 24, 40))], config, tmp_path / "t.npz")
     fine_tune(tmp_path / "t.npz", config, 1, tmp_path / "model", threads=2)
     found = {}

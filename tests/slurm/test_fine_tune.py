@@ -10,7 +10,7 @@ from project import RESULTS
 from tomoprofile.config import read_config
 from tomoprofile.network.fine_tune import fine_tune
 
-MODEL = {"method": "unet", "steps": 150, "batch": 2, "crop": 64, "guard_slices": 8}
+MODEL = {"method": "unet", "steps": 150, "batch": 2, "crop": 64}
 MODEL["decoder_channels"] = [32, 16, 16, 16]
 TOLERANCE = 1e-6  # of a weight; on one machine the models are the same bit for bit
 

@@ -61,7 +61,13 @@ def model_facts(**changes) -> ModelFacts:
         "seen": {"features": [], "scans": {}, "doubt": None},
         "conditions": {"steps": 300, "learning_rate": 0.002, "decoder_channels": channels},
         "base": "imagenet",
-        "labels": {"labels": {}, "training": ["epoxy_1 z00004"], "held_out": ["epoxy_1 z00030"]},
+        "labels": {
+            "labels": {},
+            "training": ["epoxy_1 z00004", "epoxy_1 z00030"],
+            "groups": [["epoxy_1 z00004"], ["epoxy_1 z00030"]],
+        },
+        "steps": 300,
+        "folds": {"kind": "slices", "n_folds": 2, "steps": 150},
         "learning_curve": [{"step": step, "loss": 1.5 / (1 + step / 20)} for step in range(0, 300, 10)],
     }
     return ModelFacts.model_validate(record | changes)

@@ -13,7 +13,7 @@ from tomoprofile.errors import InputError, StageError
 from tomoprofile.labels.classes import IGNORE, Classes
 from tomoprofile.labels.files import find_label_files
 from tomoprofile.labels.masks import merge, read_annotators
-from tomoprofile.labels.training_set import LabelledScan, choose_held_out, collect_labels, read_training_set
+from tomoprofile.labels.training_set import LabelledScan, collect_labels, read_training_set
 from tomoprofile.network.crops import CropSampler
 from tomoprofile.phantom.scan import PhantomSettings, simulate
 from tomoprofile.segment import pick
@@ -158,54 +158,8 @@ def test_the_command_takes_the_classes_from_the_configuration(scan, tmp_path, ca
     assert set(np.unique(tifffile.imread(next((tmp_path / "labels").glob("x_z*.tif"))))) == {0, 255}
 
 
-def disc(size):
-    mask = np.zeros((40, 40), np.uint8)
-    mask[5 : 5 + size, 5 : 5 + size] = 1
-    return mask
-
-
-def test_what_is_held_out_lies_at_the_end_with_the_smaller_domains():
-    assert choose_held_out({3: disc(1)}) == set()
-    assert choose_held_out({3: disc(2), 30: disc(9), 60: disc(2)}) == {60}
-    assert choose_held_out({3: disc(2), 30: disc(2), 60: disc(9)}) == {3}
-    assert choose_held_out({z: disc(2 + (z > 50)) for z in range(0, 100, 10)}) == {0, 10}
-
-
-def test_an_end_that_alone_shows_a_measured_class_trains():
-    with_void = disc(1)
-    with_void[30:32, 30:32] = 2
-    slices = {3: with_void, 30: disc(9), 60: disc(9)}
-    assert choose_held_out(slices, (1, 2)) == {60}
-    assert choose_held_out(slices) == {3}, "the mutant: only domains count, and no void is left to learn from"
-
-
-def test_the_domains_of_each_class_are_compared_with_the_largest_of_their_class():
-    def both(domain, void):
-        mask = disc(domain)
-        mask[20 : 20 + void, 20 : 20 + void] = 2
-        return mask
-
-    # Voids differ by more voxels than domains do, but those of both ends are large for voids.
-    slices = {3: both(6, 16), 30: both(6, 18), 60: both(2, 17)}
-    assert choose_held_out(slices, (1, 2)) == {60}
-    assert choose_held_out(slices, (2,)) == {3}
-
-
-def test_slices_near_a_held_out_one_do_not_train(scan, tmp_path):
-    labelled = scan.label("near", (4, 20, 36, 44))
-    collect_labels([labelled], UNetConfig(guard_slices=12), tmp_path / "t.npz")
-    training = read_training_set(tmp_path / "t.npz")
-    held_out = {item.z for item in training.part(held_out=True)}
-    trained = {item.z for item in training.part(held_out=False)}
-    assert len(held_out) == 1
-    assert min(abs(z - other) for z in held_out for other in trained) >= 12
-    assert len(trained) < 3, "the guard must cost the slice beside the held-out one"
-    collect_labels([labelled], UNetConfig(guard_slices=0), tmp_path / "u.npz")
-    assert len(read_training_set(tmp_path / "u.npz").part(held_out=False)) == 3
-
-
 def test_a_stack_holds_the_neighbours_in_units_of_its_scan(scan, tmp_path):
-    collect_labels([scan.label("one", (0, 30))], UNetConfig(guard_slices=5), tmp_path / "t.npz")
+    collect_labels([scan.label("one", (0, 30))], UNetConfig(), tmp_path / "t.npz")
     training = read_training_set(tmp_path / "t.npz")
     by_z = {item.z: item for item in training.slices}
     looks = training.seen["x"]
@@ -217,7 +171,7 @@ def test_a_stack_holds_the_neighbours_in_units_of_its_scan(scan, tmp_path):
 
 
 def test_the_training_set_is_the_same_whatever_the_format_of_labels(scan, tmp_path):
-    config = UNetConfig(guard_slices=4)
+    config = UNetConfig()
     tiff = scan.label("as_tiff", (8, 40))
     collect_labels([tiff], config, tmp_path / "tiff.npz")
     expected = read_training_set(tmp_path / "tiff.npz")
@@ -254,7 +208,7 @@ def test_nothing_labelled_says_what_to_do(scan):
 def test_no_domain_in_any_label(scan):
     labelled = scan.label("blank", (8, 40), change=np.zeros_like)
     with pytest.raises(InputError, match="no label file used for training contains a domain"):
-        collect_labels([labelled], UNetConfig(guard_slices=4), scan.folder / "t.npz")
+        collect_labels([labelled], UNetConfig(), scan.folder / "t.npz")
 
 
 def test_two_masks_of_one_slice(scan):
@@ -262,7 +216,7 @@ def test_two_masks_of_one_slice(scan):
     tifffile.imwrite(labelled.labels / "mine_z00040.tif", scan.truth[40].astype("uint8"))
     told = r"mine_z00040\.tif: slice 40 has two label files, this one and x_z00040\.tif"
     with pytest.raises(InputError, match=told) as caught:
-        collect_labels([labelled], UNetConfig(guard_slices=4), scan.folder / "t.npz")
+        collect_labels([labelled], UNetConfig(), scan.folder / "t.npz")
     assert "x_z00040.tif" in str(caught.value)
 
 
@@ -272,17 +226,12 @@ def test_scans_of_other_voxel_size_need_their_own_model(scan, tmp_path):
     with pytest.raises(InputError, match="different models"):
         collect_labels([scan.label("fine", (8, 40)), coarse], UNetConfig(), tmp_path / "t.npz")
     unlabelled = LabelledScan("coarse", store.path, tmp_path / "none", scan.appearance)
-    collect_labels([scan.label("fine2", (8, 40)), unlabelled], UNetConfig(guard_slices=4), tmp_path / "t.npz")
+    collect_labels([scan.label("fine2", (8, 40)), unlabelled], UNetConfig(), tmp_path / "t.npz")
     assert read_training_set(tmp_path / "t.npz").voxel_size_um == (0.5, 0.5, 0.5)
 
 
-def test_a_guard_wider_than_the_scan(scan):
-    with pytest.raises(StageError, match="guard_slices"):
-        collect_labels([scan.label("wide", (8, 40))], UNetConfig(guard_slices=40), scan.folder / "t.npz")
-
-
 def test_a_step_draws_the_same_crops_again_and_labels_move_with_images(scan, tmp_path):
-    collect_labels([scan.label("draw", (8, 40))], UNetConfig(guard_slices=4), tmp_path / "t.npz")
+    collect_labels([scan.label("draw", (8, 40))], UNetConfig(), tmp_path / "t.npz")
     training = read_training_set(tmp_path / "t.npz")
     config = UNetConfig(crop=64, batch=8)
     sampler = CropSampler(training, config, seed=3)
@@ -300,7 +249,7 @@ def test_a_step_draws_the_same_crops_again_and_labels_move_with_images(scan, tmp
 
 
 def test_slices_smaller_than_a_crop_are_padded_with_ignored_voxels(scan, tmp_path):
-    collect_labels([scan.label("pad", (8, 40))], UNetConfig(guard_slices=4), tmp_path / "t.npz")
+    collect_labels([scan.label("pad", (8, 40))], UNetConfig(), tmp_path / "t.npz")
     config = UNetConfig(crop=128, batch=2, augment=AugmentConfig(scale=0))
     _, labels = CropSampler(read_training_set(tmp_path / "t.npz"), config, seed=0).draw(0)
     assert labels.shape == (2, 128, 128)
@@ -313,7 +262,7 @@ def test_the_record_names_every_annotator_and_how_well_they_agree(scan, tmp_path
         (labelled.labels / name).mkdir()
         tifffile.imwrite(labelled.labels / name / "x_z00008.tif", change(scan.truth[8].astype("uint8")))
     (labelled.labels / "x_z00008.tif").unlink()
-    collect_labels([labelled], UNetConfig(guard_slices=4), tmp_path / "t.npz")
+    collect_labels([labelled], UNetConfig(), tmp_path / "t.npz")
     training = read_training_set(tmp_path / "t.npz")
     told = training.facts["annotators"]
     assert told["names"] == ["anna", "ben"]
@@ -325,7 +274,7 @@ def test_the_record_names_every_annotator_and_how_well_they_agree(scan, tmp_path
 
 
 def test_the_measured_class_must_be_in_what_trains(scan, tmp_path):
-    config = UNetConfig(classes={"background": 0, "void": 1, "domain": 2}, guard_slices=4)
+    config = UNetConfig(classes={"background": 0, "void": 1, "domain": 2})
     with pytest.raises(InputError, match=r"contains a domain.*with 2"):
         collect_labels([scan.label("voids", (8, 40))], config, tmp_path / "t.npz")
     config = config.model_copy(update={"measure": ("void", "domain")})

@@ -37,8 +37,8 @@ def held_out(shape=(300, 260), seed=0):
 def facts_of(item=None, **changes):
     found = score_slices([item.probability], [item.label], 0.5, CUBE) if item else None
     known = measured(0.5, calibrated=item is not None, held_out=found)
-    labels = {"labels": {}, "training": ["epoxy_1 z00004"], "held_out": [item.name] if item else []}
-    return model_facts(**{"measured": {"domain": known}, "labels": labels} | changes)
+    folds = model_facts().folds if item else None
+    return model_facts(**{"measured": {"domain": known}, "folds": folds} | changes)
 
 
 def colours(path):
@@ -58,11 +58,14 @@ def test_a_card_shows_every_picture_that_it_wrote_and_what_the_dice_hides(tmp_pa
     assert set(re.findall(r"\]\((\S+\.png)\)", text)) == {path.name for path in written[1:]}
     assert [path.name for path in written[1:]] == ["learning_curve.png", "reliability.png", "held_out_1.png"]
     told = facts_of(item).measured["domain"].held_out
-    assert f"Dice {told.dice:.3f} (95 % interval within these slices" in text
+    assert f"Dice {told.dice:.3f} (95 % interval {told.dice_interval.low:.3f} to" in text
+    assert "within what was labelled; what other slices would add to it cannot be known" in text
+    assert "Judged by: 2 models, each from all but one part of the 2 groups of slices" in text
+    assert "Those models have 150 steps instead of 300, and fewer labels: the model itself is usually better" in text
     last = told.sizes[-1]
     assert f"| 16 and more | 1 | 0 % | - | {100 * last.interior_recall:.0f} % | 0 |" in text
     assert "Interiors are missed in domains of 16 µm and more" in text
-    assert "fewer than 5 held-out domains (8 to 16 µm, 16 µm and more)" in text
+    assert "fewer than 5 labelled domains (8 to 16 µm, 16 µm and more)" in text
     assert re.search(r"worst part,\s+not a typical one", text)
 
 
@@ -82,19 +85,20 @@ def test_each_of_several_classes_has_its_own_scores_and_pictures(tmp_path):
     assert "probability of being void, domain (one probability each)." in text
     assert "- `void`: The accuracy is unknown" in text
     assert "- `void`: Decision level: 0.410 (not calibrated)" in text
-    assert f"- `domain`: On held-out slices: Dice {known.held_out.dice:.3f}" in text
-    assert "- `void`: No labelled domain was held out" in text
+    assert f"- `domain`: On labels that did not train: Dice {known.held_out.dice:.3f}" in text
+    assert "- `void`: No label could judge" in text
     assert "- `domain`: Interiors are missed in domains of 16 µm and more" in text
     assert text.count("A different voxel size") == 1
-    assert text.index("## Held-out slices: void") < text.index("## Held-out slices: domain")
+    assert text.index("## Labels that did not train: void") < text.index("## Labels that did not train: domain")
 
 
-def test_nothing_held_out_is_said_and_not_drawn(tmp_path):
+def test_that_no_label_could_judge_is_said_and_not_drawn(tmp_path):
     written = write_card(tmp_path, "default", facts_of(), CardPictures())
     assert [path.name for path in written] == ["README.md", "learning_curve.png"]
     text = written[0].read_text()
     assert "accuracy is unknown because" in text
     assert "the model's accuracy is unknown" in text
+    assert "Judged by: nothing, because the labels are too few" in text
     assert "By size" not in text
     assert len(write_card(tmp_path / "b", "default", facts_of(learning_curve=[]), CardPictures())) == 1
 
@@ -114,16 +118,16 @@ def test_scores_that_are_unknown_are_left_out_of_the_headline():
     assert "is unknown" not in text
 
 
-def test_the_learning_curve_has_a_second_frame_for_the_held_out_dice(tmp_path):
+def test_the_learning_curve_has_a_second_frame_for_the_dice(tmp_path):
     curve = facts_of().learning_curve
     pictures.draw_learning_curve(curve, tmp_path / "one.png")
-    with_dice = [p.model_copy(update={"held_out_dice": 0.9 if p.step % 50 == 0 else None}) for p in curve]
+    with_dice = [p.model_copy(update={"labels_dice": 0.9 if p.step % 50 == 0 else None}) for p in curve]
     pictures.draw_learning_curve(with_dice, tmp_path / "two.png")
     one, two = colours(tmp_path / "one.png"), colours(tmp_path / "two.png")
     assert len(two) > len(one)
     assert not near(one, charts.ORANGE).any()
     assert near(two, charts.ORANGE).sum() > 300
-    pictures.draw_learning_curve([CurvePoint(step=0, loss=0.0, held_out_dice=1.0)], tmp_path / "least.png")
+    pictures.draw_learning_curve([CurvePoint(step=0, loss=0.0, labels_dice=1.0)], tmp_path / "least.png")
 
 
 def test_wrong_voxels_have_their_colour_in_the_last_panel(tmp_path, monkeypatch):

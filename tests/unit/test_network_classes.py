@@ -11,10 +11,11 @@ from tomoprofile.config import PredictConfig, UNetConfig
 from tomoprofile.errors import StoreError
 from tomoprofile.labels.training_set import collect_labels, read_training_set
 from tomoprofile.network.bundle import load_network
-from tomoprofile.network.calibration import NOT_CALIBRATED, calibrate, equal_area_level, fit_probability
+from tomoprofile.network.calibration import calibrate, equal_area_level, fit_probability
 from tomoprofile.network.crops import CropSampler
 from tomoprofile.network.facts import read_facts
 from tomoprofile.network.fine_tune import fine_tune, initial_network
+from tomoprofile.network.folds import Judged
 from tomoprofile.network.slices import FLIPS, SlicePredictor
 from tomoprofile.network.trainer import Trainer
 from tomoprofile.segment.familiarity import SliceModel
@@ -31,7 +32,7 @@ QUICK = UNetConfig(
     measure=NAMES,
     steps=60,
     crop=64,
-    guard_slices=8,
+   
     decoder_channels=(64, 32, 16, 16),
     window=96,
 )
@@ -119,19 +120,22 @@ def test_each_channel_is_the_calibrated_logit_against_all_others(scan, bundle, p
 
 
 def test_each_class_has_its_own_calibration_and_level(training_set, bundle):
-    training = read_training_set(training_set)
-    held_out = training.part(held_out=True)
+    slices = read_training_set(training_set).slices
     network = load_network(bundle)
-    found = calibrate(network, training, QUICK)
-    logits = [logits_of_all(bundle, item.image) for item in held_out]
+    predictor = SlicePredictor(network, QUICK.window)
+    judged = Judged("slices", 3, 1, slices, [predictor.logit(item.image) for item in slices])
+    found = calibrate(network, judged, QUICK)
+    logits = [logits_of_all(bundle, item.image) for item in slices]
     for name, index in zip(NAMES, (VOID, DOMAIN), strict=True):
-        slope, offset = fit_probability([against_others(part, index) for part in logits], held_out, index)
-        known, shown = found[name]
+        slope, offset = fit_probability([against_others(part, index) for part in logits], slices, index)
+        known = found[name].measured
         assert (known.calibration.slope, known.calibration.offset) == pytest.approx((slope, offset), abs=0.02)
-        assert known.level == equal_area_level(shown, held_out, index)[0]
-    fits = {known.calibration for known, _ in found.values()}
+        assert known.level == equal_area_level(found[name].probability, slices, index)[0]
+    fits = {one.measured.calibration for one in found.values()}
     assert len(fits) == 2
-    assert network.calibration == tuple((fit.slope, fit.offset) for fit in (found[n][0].calibration for n in NAMES))
+    assert network.calibration == tuple(
+        (fit.slope, fit.offset) for fit in (found[n].measured.calibration for n in NAMES)
+    )
 
 
 def test_flips_give_each_class_its_mean_and_spread(scan, bundle):
@@ -155,10 +159,12 @@ def test_the_doubt_is_that_of_all_measured_classes(scan, bundle, training_set):
     model, looks = SliceModel(bundle), Appearance.load(scan.appearance)
     both = model.probability(open_store(scan.volume), looks, 32)
     assert both.shape == (2, *classes_of(scan).shape[1:])
-    (item,) = training.part(held_out=True)
-    held_out = SlicePredictor(load_network(bundle), QUICK.window).probability(item.image)
-    assert model.seen.doubt == pytest.approx(doubt_of([held_out]), rel=0.03)
-    assert abs(doubt_of([held_out[:1]]) - doubt_of([held_out])) > 0.03 * model.seen.doubt, "the mutant: voids alone"
+    predictor = SlicePredictor(load_network(bundle), QUICK.window)
+    shown = [predictor.probability(image) for image in training.unlabelled]
+    assert len(shown) == 2
+    assert model.seen.doubt == pytest.approx(doubt_of(shown), rel=0.03)
+    voids = doubt_of([part[:1] for part in shown])
+    assert abs(voids - doubt_of(shown)) > 0.03 * model.seen.doubt, "the mutant: voids alone"
 
 
 @pytest.mark.parametrize("values", [None, {"background": 1, "domain": 300, "void": 255}])
@@ -179,21 +185,24 @@ def test_a_store_of_other_classes_is_refused(scan, bundle):
         scan.predict(bundle, out, model=QUICK)
 
 
-def test_a_class_that_held_out_slices_do_not_show_is_uncalibrated_for_itself_alone(scan, tmp_path):
+def test_a_class_that_one_slice_alone_shows_is_uncalibrated_for_itself_alone(scan, tmp_path):
+    """The fold that leaves that slice out learns nothing of the class, so nobody can judge it."""
+
     def without_voids(mask, z):
-        return mask if z < 40 else np.where(mask == VOID, 0, mask).astype(np.uint8)
+        return mask if z == 8 else np.where(mask == VOID, 0, mask).astype(np.uint8)
 
     collect_labels([labelled(scan, "few", (8, 24, 40), without_voids)], QUICK, tmp_path / "t.npz")
-    training = read_training_set(tmp_path / "t.npz")
-    assert [item.z for item in training.part(held_out=True)] == [40]
     fine_tune(tmp_path / "t.npz", QUICK.model_copy(update={"steps": 2}), 1, tmp_path / "m", threads=2)
-    measured = read_facts(tmp_path / "m").measured
-    assert measured["void"] == NOT_CALIBRATED
+    facts = read_facts(tmp_path / "m")
+    assert facts.labels.training == ("x z00008", "x z00024", "x z00040")
+    measured = facts.measured
+    assert not measured["void"].calibrated
+    assert measured["void"].level == 0.5
     assert measured["domain"].calibrated
     assert measured["domain"].held_out is not None
     text = (tmp_path / "m/docs/README.md").read_text()
     assert "`void`: Decision level: 0.500 (not calibrated)" in text
-    assert "`void`: No labelled domain was held out" in text
+    assert "`void`: No label could judge" in text
     assert (tmp_path / "m/docs/held_out_domain_1.png").exists()
 
 
@@ -209,10 +218,9 @@ class Fixed(Trainer):
 @pytest.fixture
 def looking(training_set, tmp_path):
     training = read_training_set(training_set)
-    (item,) = training.part(held_out=True)
     sampler = CropSampler(training, QUICK, 1)
-    trainer = Fixed(initial_network(QUICK), QUICK, sampler, [item], tmp_path / "c.pt", "x")
-    ((_, label),) = trainer.held_out
+    trainer = Fixed(initial_network(QUICK), QUICK, sampler, training.slices[-1:], tmp_path / "c.pt", "x")
+    ((_, label),) = trainer.looked_at
     return trainer, label
 
 

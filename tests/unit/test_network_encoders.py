@@ -15,7 +15,7 @@ from tomoprofile.network.slices import SlicePredictor, fitting_side
 from tomoprofile.network.unet import SliceNetwork
 from tomoprofile.volume.store import open_store
 
-QUICK = UNetConfig(base="none", steps=2, guard_slices=8, input_scale=1, decoder_channels=(16, 16, 8, 8), batch=2)
+QUICK = UNetConfig(base="none", steps=2, input_scale=1, decoder_channels=(16, 16, 8, 8), batch=2)
 CHANNELS = (4, 8, 8, 16)
 
 

@@ -26,7 +26,7 @@ from tomoprofile.segment import predict
 from tomoprofile.volume.shard_file import ShardWriter
 from tomoprofile.volume.store import Store, open_store
 
-QUICK = UNetConfig(steps=60, crop=64, guard_slices=8, decoder_channels=(64, 32, 16, 16), window=96)
+QUICK = UNetConfig(steps=60, crop=64, decoder_channels=(64, 32, 16, 16), window=96)
 LAYER = 10  # slices of a chunk in shards of twice as many
 CHANGED = 0.0005  # share of voxels that may fall on the other side of the level
 

@@ -8,8 +8,9 @@ from segment_scan import build, dice, level_of
 from tomoprofile.config import AugmentConfig, UNetConfig, read_config
 from tomoprofile.errors import ConfigError
 from tomoprofile.labels.classes import Classes
-from tomoprofile.labels.training_set import collect_labels
+from tomoprofile.labels.training_set import collect_labels, read_training_set
 from tomoprofile.network.bundle import load_network
+from tomoprofile.network.crops import CropSampler
 from tomoprofile.network.facts import read_facts
 from tomoprofile.network.fine_tune import fine_tune, initial_network
 from tomoprofile.network.losses import masked_loss
@@ -18,7 +19,7 @@ from tomoprofile.network.unet import SliceNetwork
 from tomoprofile.volume.store import open_store
 
 SLIM, WIDE = (64, 48, 32, 16), (128, 64, 48, 32)
-QUICK = UNetConfig(steps=20, crop=64, guard_slices=8, decoder_channels=SLIM, window=96)
+QUICK = UNetConfig(steps=20, crop=64, decoder_channels=SLIM, window=96)
 
 
 @pytest.fixture(scope="module")
@@ -95,19 +96,21 @@ def test_several_classes_are_learned_and_the_measured_one_is_segmented(scan):
     assert dice(found, scan.truth[28:36]) > 0.7
 
 
-def test_a_class_that_the_held_out_slices_do_not_show_is_told(scan, caplog):
+def test_a_class_that_a_single_slice_shows_is_learned_but_cannot_be_judged(scan, caplog):
     config = QUICK.model_copy(update={"classes": {"background": 0, "domain": 1, "void": 2}, "steps": 1})
+    config = config.model_copy(update={"measure": ("domain", "void")})
 
     def with_void(mask):
         mask = mask.copy()
         mask[:3, :3] = 2
         return mask
 
-    marks = iter((with_void, with_void, lambda mask: mask))
+    marks = iter((with_void, lambda mask: mask, lambda mask: mask))
     path = scan.folder / "voids.npz"
     collect_labels([scan.label("voids", (8, 24, 40), change=lambda mask: next(marks)(mask))], config, path)
     fine_tune(path, config, 1, scan.folder / "models/voids", threads=2)
-    assert "x z00040) show no void" in caplog.text
+    assert "no fold could judge void" in caplog.text
+    assert "no fold could judge domain" not in caplog.text
 
 
 def test_the_loss_of_two_classes_is_that_of_one_logit_twice():
@@ -151,17 +154,34 @@ def test_a_frozen_encoder_stays_as_it_was_and_learns_afterwards(scan, training_s
     assert same == {1.0: True, 0.5: False}
 
 
-def test_training_stops_when_held_out_slices_gain_nothing(scan, training_set, monkeypatch, caplog):
-    caplog.set_level("INFO")
-    scores = iter([0.5, 0.6, 0.4, 0.3, 0.2, 0.1])
-    monkeypatch.setattr(Trainer, "dice", lambda _: next(scores))
-    out = scan.folder / "models/stopped"
-    config = QUICK.model_copy(update={"check_steps": 2, "patience": 2, "steps": 12})
-    fine_tune(training_set, config, 1, out, threads=2)
-    curve = read_facts(out).learning_curve
-    assert curve[-1].step == 7, "two looks after the best, which was at step 4"
-    assert [point.held_out_dice for point in curve if point.held_out_dice is not None] == [0.5, 0.6, 0.4, 0.3]
-    assert "held-out Dice 0.600 at step 4" in caplog.text
+@pytest.mark.parametrize(
+    ("scores", "ends"),
+    [
+        ([0.91], 2),  # learned
+        ([0.5, 0.509], 4),  # nothing gained
+        ([0.5, 0.6, 0.91], 6),
+        ([0.5, 0.6, 0.7, 0.8], 7),  # the most that may be taken
+    ],
+)
+def test_training_goes_on_as_long_as_it_teaches_anything(scan, training_set, monkeypatch, scores, ends):
+    left = iter(scores)
+    monkeypatch.setattr(Trainer, "dice", lambda _: next(left))
+    items = read_training_set(training_set)
+    config = QUICK.model_copy(update={"steps": 7, "batch": 1})
+    checkpoint = scan.folder / "cycles.pt"
+    trainer = Trainer(initial_network(config), config, CropSampler(items, config, 1), items.slices, checkpoint, "x", 2)
+    rates = []
+    advance = trainer.advance
+
+    def watched():
+        rates.append(trainer.schedule.get_last_lr()[0])
+        return advance()
+
+    trainer.advance = watched
+    trainer.run()
+    assert trainer.step == len(rates) == ends
+    assert [point["labels_dice"] for point in trainer.curve if "labels_dice" in point] == scores[: ends // 2]
+    assert rates[: 2 * (ends // 2)] == rates[:2] * (ends // 2), "every cycle begins with the rate of the first"
 
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "cosine"])

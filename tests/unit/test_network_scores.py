@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from tomoprofile.network import objects_2d, scores
+from tomoprofile.network import intervals, objects_2d, scores
+from tomoprofile.network.intervals import Counts, area_interval, dice_interval, ratio_interval
 from tomoprofile.network.objects_2d import matched_pairs, slice_objects
-from tomoprofile.network.scores import boundary_distance, dice_interval, reliability, score_slices, size_classes
+from tomoprofile.network.scores import boundary_distance, reliability, score_slices, size_classes
 
 CUBE = (0.5, 0.5, 0.5)
 
@@ -305,33 +306,97 @@ def overlap(founds, truths):
     return 2 * sum((f & t).sum() for f, t in zip(founds, truths, strict=True)) / areas
 
 
-def test_interval_covers_the_dice_of_the_material_and_is_repeatable():
+def interval(founds, truths, groups=None, of=dice_interval):
+    return of(Counts.of(founds, truths, groups or [0] * len(founds), 11))
+
+
+def test_interval_of_one_slice_covers_the_dice_of_the_material_and_is_repeatable():
     rng = np.random.default_rng(1)
     expected = overlap(*fields(rng, 60))
     hits = 0
     for _ in range(60):
         founds, truths = fields(rng)
-        told = dice_interval(founds, truths, 11)
+        told = interval(founds, truths)
         assert told["n_tiles"] > 50
         assert told["low"] < overlap(founds, truths) < told["high"]
         hits += told["low"] <= expected <= told["high"]
     assert hits >= 52  # 57 expected of 60; fewer than 52 would happen once in 60
-    assert dice_interval(founds, truths, 11) == dice_interval(founds, truths, 11)
-    voxels = dice_interval(founds, truths, 0)
-    assert voxels["n_tiles"] == told["n_tiles"]  # tiles are never smaller than 32 voxels
+    assert interval(founds, truths) == interval(founds, truths)
+    assert Counts.of(founds, truths, [0], 0).group.size == told["n_tiles"], "tiles are never smaller than 32 voxels"
 
 
-def test_mutant_that_resamples_voxels_is_far_too_sure(monkeypatch):
+def test_mutant_that_counts_voxels_is_far_too_sure(monkeypatch):
     founds, truths = fields(np.random.default_rng(2))
-    told = dice_interval(founds, truths, 11)
-    monkeypatch.setattr(scores, "_TILES", (256, 256))
-    voxels = dice_interval([founds[0][:128, :128]], [truths[0][:128, :128]], 11)
+    told = interval(founds, truths)
+    monkeypatch.setattr(intervals, "_TILES", (256, 256))
+    voxels = interval(founds, truths)
     assert voxels["n_tiles"] > 1000
-    quarter = dice_interval(founds, truths, 11)
-    assert quarter["high"] - quarter["low"] < 0.5 * (told["high"] - told["low"])
+    assert voxels["high"] - voxels["low"] < 0.5 * (told["high"] - told["low"])
+
+
+def unlike_slices(rng, n=3):
+    """Tiles (slices, 40) of slices that differ from each other: in some, more is missed or found too wide."""
+    missed = np.clip(rng.normal(0.15, 0.06, (n, 1)), 0.01, 0.6)
+    wide = np.exp(rng.normal(0, 0.08, (n, 1)))
+    labelled = rng.integers(50, 150, (n, 40)).astype(float)
+    both = labelled * (1 - missed) * rng.uniform(0.97, 1.0, (n, 40))
+    group = np.repeat(np.arange(n), 40)
+    return Counts(both.ravel(), np.maximum(labelled * wide, both).ravel(), labelled.ravel(), group)
+
+
+def coverage(rng, change, n=400):
+    """Return how often intervals hold what many slices have: of the Dice, and of found over labelled area."""
+    many = unlike_slices(rng, 4000)
+    dice = 2 * many.both.sum() / (many.found.sum() + many.labelled.sum())
+    area = many.found.sum() / many.labelled.sum()
+    hits = np.zeros(2)
+    for _ in range(n):
+        counts = change(unlike_slices(rng))
+        told = dice_interval(counts), area_interval(counts)
+        hits += [one["low"] <= truth <= one["high"] for one, truth in zip(told, (dice, area), strict=True)]
+    return hits / n
+
+
+def test_intervals_of_three_slices_that_differ_hold_for_other_slices():
+    assert (coverage(np.random.default_rng(3), lambda counts: counts) > 0.9).all()
+
+
+def test_mutant_without_variance_between_slices_is_far_too_sure():
+    one_group = coverage(np.random.default_rng(3), lambda c: Counts(c.both, c.found, c.labelled, 0 * c.group))
+    assert (one_group < 0.5).all()
+
+
+def test_two_groups_have_a_wide_interval_and_one_says_that_it_is_one():
+    rng = np.random.default_rng(4)
+    widths = {}
+    for n in (1, 2, 6):
+        told = [dice_interval(unlike_slices(rng, n)) for _ in range(40)]
+        assert {one["n_groups"] for one in told} == {n}
+        widths[n] = np.median([one["high"] - one["low"] for one in told])
+    assert widths[2] > 3 * widths[6]
+    assert widths[1] < widths[6], "within one slice, which therefore has to be said"
+
+
+def test_groups_that_happen_to_be_alike_are_as_unsure_as_their_tiles():
+    """Two slices whose residuals are the same have no variance between them; their tiles do."""
+    top, bottom = np.tile([90.0, 60.0, 80.0, 95.0], 2), np.full(8, 100.0)
+    told = ratio_interval(top, bottom, np.repeat([0, 1], 4), "log")
+    residual = top - 0.8125 * bottom
+    half = 12.706 * math.sqrt(8 / 7 * (residual**2).sum()) / 800 / 0.8125
+    assert (told["low"], told["high"]) == pytest.approx((0.8125 * math.exp(-half), 0.8125 * math.exp(half)), rel=1e-3)
 
 
 def test_few_tiles_give_no_interval():
     label = blank()
     label[10:14, 10:14] = 1
-    assert dice_interval([label > 0], [label > 0], 5) is None
+    assert interval([label > 0], [label > 0]) is None
+
+
+def test_the_largest_object_of_each_slice_has_its_share():
+    one, other = blank(), blank()
+    one[2:12, 2:12] = 1
+    one[20:30, 20:25] = 1
+    other[2:7, 2:7] = 1
+    labels = [one, other]
+    told = score_slices([label * 255 for label in labels], labels, 0.5, CUBE)
+    assert told["largest_share"] == pytest.approx((100 + 25) / (150 + 25))

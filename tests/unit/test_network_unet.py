@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import pickle
 
@@ -6,6 +7,7 @@ import pytest
 import torch
 from efficientnet_lite_pytorch import EfficientNet
 from monai.bundle import ConfigParser
+from scipy import special
 from segment_scan import build, dice, level_of
 
 from tomoprofile.config import UNetConfig
@@ -13,6 +15,7 @@ from tomoprofile.errors import InputError
 from tomoprofile.labels.training_set import collect_labels, read_training_set
 from tomoprofile.network import calibration as calibrating
 from tomoprofile.network import encoder
+from tomoprofile.network import folds as folding
 from tomoprofile.network import trainer as train
 from tomoprofile.network.bundle import load_network
 from tomoprofile.network.calibration import calibrate
@@ -20,13 +23,17 @@ from tomoprofile.network.crops import CropSampler
 from tomoprofile.network.encoder import EfficientNetLite
 from tomoprofile.network.facts import read_facts
 from tomoprofile.network.fine_tune import fine_tune
+from tomoprofile.network.folds import Judged
 from tomoprofile.network.losses import masked_loss
+from tomoprofile.network.slices import SlicePredictor
 from tomoprofile.network.unet import SliceNetwork
+from tomoprofile.report.segmentation import read_segmentation
+from tomoprofile.report.weak import weak_flags
 from tomoprofile.segment.kinds import segmenter_at
 from tomoprofile.segment.segmenter import Slab
 from tomoprofile.volume.store import create_store, open_store
 
-QUICK = UNetConfig(steps=60, crop=64, guard_slices=8, decoder_channels=(64, 32, 16, 16), window=96)
+QUICK = UNetConfig(steps=60, crop=64, decoder_channels=(64, 32, 16, 16), window=96)
 
 
 @pytest.fixture(scope="module")
@@ -177,72 +184,94 @@ def shifted(bundle, by):
     return network
 
 
-def area_ratio(probability, training, level):
-    """Return found over labelled area of the held-out slices."""
-    (item,) = training.part(held_out=True)
-    return (probability[0] >= level * 255).sum() / (item.label == 1).sum()
+def judged_by(network, training):
+    """Return what a network finds in all labelled slices, as if it were that of every fold."""
+    predictor = SlicePredictor(network, QUICK.window)
+    logits = [predictor.logit(item.image) for item in training.slices]
+    return Judged("slices", 3, 1, training.slices, logits)
+
+
+def area_ratio(found, level):
+    """Return found over labelled area of what was judged."""
+    area = sum(int((part >= level * 255).sum()) for part in found.probability)
+    return area / sum(int((item.label == 1).sum()) for item in found.slices)
 
 
 @pytest.mark.parametrize("shift", [-2.0, 2.0])
-def test_the_level_gives_held_out_slices_their_labelled_area(training_set, bundle, shift, monkeypatch):
-    training = read_training_set(training_set)
-    calibration, probability = calibrate(shifted(bundle, shift), training, QUICK)["domain"]
-    assert calibration.calibrated
-    assert area_ratio(probability, training, calibration.level) == pytest.approx(1, abs=0.02)
+def test_the_level_gives_labels_their_area(training_set, bundle, shift, monkeypatch):
+    network = shifted(bundle, shift)
+    judged = judged_by(network, read_training_set(training_set))
+    found = calibrate(network, judged, QUICK)["domain"]
+    assert found.measured.calibrated
+    assert area_ratio(found, found.measured.level) == pytest.approx(1, abs=0.02)
     # The mutant: a probability and a level that were not fitted.
     monkeypatch.setattr(calibrating, "fit_probability", lambda *_: (1.0, 0.0))
-    _, found = calibrate(shifted(bundle, shift), training, QUICK)["domain"]
-    assert abs(area_ratio(found, training, 0.5) - 1) > 0.05
+    assert abs(area_ratio(calibrate(network, judged, QUICK)["domain"], 0.5) - 1) > 0.05
+
+
+def test_a_level_from_one_slice_is_not_that_of_all(training_set, bundle):
+    """What is found in one slice is too wide and in the others too narrow: only together their area is right."""
+    judged = judged_by(load_network(bundle), read_training_set(training_set))
+    for part, away in zip(judged.logits, (2.0, -1.0, -1.0), strict=True):
+        part += away
+    network = load_network(bundle)
+    found = calibrate(network, judged, QUICK)["domain"]
+    assert area_ratio(found, found.measured.level) == pytest.approx(1, abs=0.05)
+    one = dataclasses.replace(judged, slices=judged.slices[:1], logits=judged.logits[:1])
+    of_one = calibrate(network, one, QUICK)["domain"].measured
+    fit = of_one.calibration
+    mutant = [special.expit(fit.slope * part[0] + fit.offset) * 255 for part in judged.logits]
+    assert abs(area_ratio(dataclasses.replace(found, probability=mutant), of_one.level) - 1) > 0.1
 
 
 def test_probabilities_mean_what_they_say(training_set, bundle):
-    """Of the held-out voxels with probability p, a share of p is labelled, however sure the network was of itself."""
+    """Of the judged voxels with probability p, a share of p is labelled, however sure the network was of itself."""
     training = read_training_set(training_set)
-    (item,) = training.part(held_out=True)
 
     def error(probability):
-        sure = probability[0] / 255
+        sure = np.concatenate([part.ravel() for part in probability]) / 255
+        label = np.concatenate([(item.label == 1).ravel() for item in training.slices])
         bins = np.clip((sure * 5).astype(int), 0, 4)
-        weights = np.bincount(bins.ravel(), minlength=5) / sure.size
-        gaps = [abs(sure[bins == n].mean() - (item.label == 1)[bins == n].mean()) for n in range(5)]
+        weights = np.bincount(bins, minlength=5) / sure.size
+        gaps = [abs(sure[bins == n].mean() - label[bins == n].mean()) for n in range(5)]
         return float(np.dot(weights, gaps)), max(gaps[1:4])
 
     network = shifted(bundle, 3.0)
-    predictor = calibrating.SlicePredictor(network, QUICK.window)
-    overall, worst = error(predictor.probability(item.image))
-    _, probability = calibrate(network, training, QUICK)["domain"]
-    calibrated_overall, calibrated_worst = error(probability)
+    predictor = SlicePredictor(network, QUICK.window)
+    overall, worst = error([predictor.probability(item.image)[0] for item in training.slices])
+    found = calibrate(network, judged_by(network, training), QUICK)["domain"]
+    calibrated_overall, calibrated_worst = error(found.probability)
     assert calibrated_overall < 0.7 * overall, "the mutant, which was not calibrated, is off"
     assert calibrated_worst < worst
 
 
 def test_a_level_that_is_not_believable_is_cut_with_a_warning(training_set, caplog):
-    training = read_training_set(training_set)
-    (item,) = held_out = training.part(held_out=True)
-    probability = [np.where(item.label == 1, 200, 190).astype(np.uint8)]
-    assert calibrating.equal_area_level(probability, held_out, 1) == (0.7, True)
+    slices = read_training_set(training_set).slices
+    probability = [np.where(item.label == 1, 200, 190).astype(np.uint8) for item in slices]
+    assert calibrating.equal_area_level(probability, slices, 1) == (0.7, True)
     assert "outside 0.3..0.7" in caplog.text
 
 
-def test_the_bundle_holds_the_calibrated_level(training_set, bundle):
-    found, _ = calibrate(load_network(bundle), read_training_set(training_set), QUICK)["domain"]
+def test_the_bundle_holds_the_calibrated_level(bundle):
     kept = read_facts(bundle).measured["domain"]
     assert kept.calibrated
     assert load_network(bundle).calibration == ((kept.calibration.slope, kept.calibration.offset),)
-    assert kept.calibration.slope == pytest.approx(found.calibration.slope, abs=0.05)
-    assert kept.calibration.offset == pytest.approx(found.calibration.offset, abs=0.05)
-    assert found.level == pytest.approx(level_of(bundle), abs=0.02)
+    assert kept.held_out.conditions.level == kept.level == level_of(bundle)
 
 
-def test_one_label_is_enough_to_train_but_not_to_calibrate(scan):
+def test_parts_of_a_single_label_judge_each_other_and_the_card_says_what_that_is_worth(scan):
     path = scan.folder / "one.npz"
     collect_labels([scan.label("single", (24,))], QUICK, path)
     out = scan.folder / "models" / "single"
     fine_tune(path, QUICK.model_copy(update={"steps": 2}), 1, out, threads=2)
-    measured = read_facts(out).measured["domain"]
-    assert measured.calibrated is False
-    assert measured.level == 0.5
-    assert "not calibrated" in (out / "docs/README.md").read_text()
+    facts = read_facts(out)
+    assert facts.labels.training == ("x z00024",)
+    assert facts.folds.kind == "tiles"
+    scores = facts.measured["domain"].held_out
+    assert scores.conditions.n_voxels == scan.truth[24].size, "every voxel is judged once"
+    text = (out / "docs/README.md").read_text()
+    assert "how the accuracy differs in other slices they cannot tell" in " ".join(text.split())
+    assert [flag.title for flag in weak_flags(read_segmentation(out))][-1] == "A model from one place"
 
 
 def test_the_bundle_tells_how_the_model_was_made(bundle):
@@ -251,62 +280,96 @@ def test_the_bundle_tells_how_the_model_was_made(bundle):
     assert facts["conditions"]["steps"] == 60
     assert facts["conditions"]["seed"] == 1
     assert facts["voxel_size_um"] == [0.5, 0.5, 0.5]
-    assert len(facts["labels"]["labels"]) == 3
+    assert len(facts["labels"]["labels"]) == len(facts["labels"]["training"]) == 3
+    assert facts["labels"]["groups"] == [["x z00008"], ["x z00024"], ["x z00040"]]
+    assert facts["folds"] == {"kind": "slices", "n_folds": 3, "steps": 20}
+    assert facts["steps"] == 60
+    assert [one["name"] for one in facts["measured"]["domain"]["held_out"]["slices"]] == facts["labels"]["training"]
     assert facts["learning_curve"][0]["loss"] > facts["learning_curve"][-1]["loss"]
     assert 0 < facts["measured"]["domain"]["held_out"]["dice"] <= 1
     assert {"version", "monai_version", "network_data_format"} <= set(metadata)
-    assert not bundle.with_name("quick.checkpoint.pt").exists()
+    assert list(bundle.parent.glob("quick.*")) == []
 
 
-def test_a_run_that_was_killed_continues_and_gives_the_same_model(scan, training_set, monkeypatch):
-    config = QUICK.model_copy(update={"steps": 6})
-    monkeypatch.setattr(train, "CHECKPOINT_STEPS", 2)
-    whole, broken = scan.folder / "models" / "whole", scan.folder / "models" / "broken"
-    fine_tune(training_set, config, 5, whole, threads=2)
-    draw, drawn = CropSampler.draw, []
+class Killer:
+    """Kills a training at chosen draws, counted over all trainings of a run and its repetitions."""
 
-    def killed_at_step_4(self, step):
-        drawn.append(step)
-        if step == 4 and drawn.count(4) == 1:
-            raise KeyboardInterrupt
-        return draw(self, step)
+    def __init__(self, monkeypatch):
+        self.drawn, self.deaths, draw = [], (), CropSampler.draw
+        monkeypatch.setattr(train, "CHECKPOINT_STEPS", 2)
 
-    monkeypatch.setattr(CropSampler, "draw", killed_at_step_4)
-    with pytest.raises(KeyboardInterrupt):
-        fine_tune(training_set, config, 5, broken, threads=2)
-    assert not (broken / "configs/metadata.json").exists()
-    fine_tune(training_set, config, 5, broken, threads=2)
-    assert drawn == [0, 1, 2, 3, 4, 4, 5], "it must go on from its checkpoint, not from the beginning"
-    one, other = (load_network(path).state_dict() for path in (whole, broken))
-    assert all(torch.equal(one[name], other[name]) for name in one)
-    # The mutant: momenta of the optimiser forgotten.
-    drawn.clear()
-    monkeypatch.setattr(torch.optim.AdamW, "load_state_dict", lambda *_: None)
-    forgetful = scan.folder / "models" / "forgetful"
-    with pytest.raises(KeyboardInterrupt):
-        fine_tune(training_set, config, 5, forgetful, threads=2)
-    fine_tune(training_set, config, 5, forgetful, threads=2)
-    other = load_network(forgetful).state_dict()
-    assert not all(torch.equal(one[name], other[name]) for name in one)
+        def draws(sampler, step):
+            self.drawn.append(step)
+            if len(self.drawn) in self.deaths:
+                raise KeyboardInterrupt
+            return draw(sampler, step)
+
+        monkeypatch.setattr(CropSampler, "draw", draws)
+
+    def run(self, training_set, config, out, *deaths):
+        """Train, again after each death."""
+        self.drawn.clear()
+        self.deaths = deaths
+        for _ in deaths:
+            with pytest.raises(KeyboardInterrupt):
+                fine_tune(training_set, config, 5, out, threads=2)
+            assert not (out / "configs/metadata.json").exists()
+        fine_tune(training_set, config, 5, out, threads=2)
+        facts = read_facts(out)
+        return load_network(out).state_dict(), facts.measured
+
+
+def same_weights(one, other):
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_run_that_was_killed_continues_where_it_was_and_gives_the_same_model(scan, training_set, monkeypatch):
+    config, killer = QUICK.model_copy(update={"steps": 5, "batch": 1}), Killer(monkeypatch)
+    whole_fold = [0, 1, 2, 3, 4]
+    models = scan.folder / "models"
+    weights, measured = killer.run(training_set, config, models / "whole")
+    assert killer.drawn == 4 * whole_fold
+    # In the second fold at step 3, and in the model itself at step 4.
+    found, known = killer.run(training_set, config, models / "broken", 9, 22)
+    assert killer.drawn == [*whole_fold, 0, 1, 2, 3, 2, 3, 4, *whole_fold, *whole_fold[:4], 4, 4]
+    assert same_weights(weights, found)
+    assert known == measured
+    # Mutants: momenta of the optimiser forgotten, in the model and in a fold; folds that were finished forgotten.
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "load_state_dict", lambda *_: None)
+        assert not same_weights(weights, killer.run(training_set, config, models / "forgetful", 20)[0])
+        assert killer.run(training_set, config, models / "fold", 9)[1] != measured
+    monkeypatch.setattr(folding, "_finished", lambda *_: None)
+    killer.run(training_set, config, models / "again", 9)
+    assert len(killer.drawn) > 4 * len(whole_fold) + 4
 
 
 def test_a_checkpoint_of_other_conditions_is_ignored(scan, training_set, monkeypatch):
-    monkeypatch.setattr(train, "CHECKPOINT_STEPS", 1)
-    out = scan.folder / "models" / "changed"
-    draw, drawn = CropSampler.draw, []
-
-    def killed_at_step_1(self, step):
-        drawn.append(step)
-        if drawn == [0, 1]:
-            raise KeyboardInterrupt
-        return draw(self, step)
-
-    monkeypatch.setattr(CropSampler, "draw", killed_at_step_1)
+    killer, out = Killer(monkeypatch), scan.folder / "models" / "changed"
+    config = QUICK.model_copy(update={"steps": 3, "batch": 1})
+    killer.deaths = (6,)
     with pytest.raises(KeyboardInterrupt):
-        fine_tune(training_set, QUICK.model_copy(update={"steps": 2}), 1, out, threads=2)
-    assert out.with_name("changed.checkpoint.pt").exists()
-    fine_tune(training_set, QUICK.model_copy(update={"steps": 2}), 2, out, threads=2)
-    assert drawn == [0, 1, 0, 1], "another seed must begin from the start"
+        fine_tune(training_set, config, 1, out, threads=2)
+    assert out.with_name("changed.fold.checkpoint.pt").exists()
+    assert out.with_name("changed.fold0.npz").exists()
+    killer.drawn.clear()
+    killer.deaths = ()
+    fine_tune(training_set, config, 2, out, threads=2)
+    assert killer.drawn == 4 * [0, 1, 2], "another seed must begin from the start"
+
+
+def test_a_fold_whose_result_is_damaged_is_trained_again(scan, training_set, monkeypatch, caplog):
+    killer, out = Killer(monkeypatch), scan.folder / "models" / "damaged"
+    config = QUICK.model_copy(update={"steps": 1, "batch": 1})
+    killer.deaths = (2,)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(training_set, config, 1, out, threads=2)
+    out.with_name("damaged.fold0.npz").write_bytes(b"not what was written")
+    killer.deaths = ()
+    fine_tune(training_set, config, 1, out, threads=2)
+    assert len(killer.drawn) == 2 + 4
+    assert "the fold is trained again" in caplog.text
+    assert list(out.parent.glob("damaged.*")) == []
 
 
 def test_an_earlier_bundle_is_a_base(scan, training_set, bundle):
@@ -408,12 +471,11 @@ def test_random_numbers_are_used_from_the_seed_alone(training_set):
     assert (one == other).all()
 
 
-def test_held_out_slices_without_a_domain_calibrate_nothing(scan, bundle, caplog):
-    path = scan.folder / "blank.npz"
-    mask = iter((scan.truth[8], scan.truth[24], np.full_like(scan.truth[40], 255, dtype="uint8")))
-    collect_labels([scan.label("blank", (8, 24, 40), change=lambda _: next(mask).astype("uint8"))], QUICK, path)
-    training = read_training_set(path)
-    assert [item.z for item in training.part(held_out=True)] == [40]
-    calibration, _ = calibrate(load_network(bundle), training, QUICK)["domain"]
-    assert calibration == calibrating.NOT_CALIBRATED
-    assert "contain no domain" in caplog.text
+def test_slices_without_a_domain_calibrate_nothing(training_set, bundle, caplog):
+    training = read_training_set(training_set)
+    network = load_network(bundle)
+    judged = judged_by(network, training)
+    blank = [dataclasses.replace(item, label=0 * item.label) for item in training.slices]
+    found = calibrate(network, dataclasses.replace(judged, slices=blank), QUICK)["domain"]
+    assert found.measured == calibrating.NOT_CALIBRATED
+    assert "no fold could judge domain" in caplog.text

@@ -200,8 +200,8 @@ def test_the_paragraph_has_the_numbers_of_the_scan(scan):
     facts = read_facts(scan.segmenter)
     for words in (
         "80 × 112 × 96 voxels (z × y × x) of 0.5 µm",
-        "1 labelled slice; 1 slice was held out",
-        "from ImageNet weights in at most 300 steps",
+        "on 2 labelled slices.",
+        "from ImageNet weights in 300 steps",
         f"voxels with {facts.levels['domain']:g} or more",
         "a Dice coefficient of 0.931 and an intersection over union of 0.871",
         f"fewer than {json.loads(objects[b'min_voxels'])} voxels",
@@ -226,7 +226,7 @@ def test_the_paragraph_follows_the_network(scan, tmp_path):
             tmp_path,
             network=network.model_copy(update={"encoder": "resnet18", "in_channels": 1}),
             base="none",
-            labels={"labels": {}, "training": ["a z1", "a z2", "b z1"], "held_out": []},
+            labels={"labels": {}, "training": ["a z1", "a z2", "b z1"]},
             measured={"domain": measured(0.5, calibrated=False)},
         )
     )

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 from model_facts import measured, model_facts, scores, write_bundle
-from report_scan import edited, write_threshold
+from report_scan import edited, write_mask, write_threshold
 
 from tomoprofile.errors import InputError
+from tomoprofile.network.facts import FittedScores
 from tomoprofile.report.flags import (
     Flag,
     domain_flags,
@@ -25,6 +26,7 @@ from tomoprofile.report.flags import (
 from tomoprofile.report.results import Results
 from tomoprofile.report.sections import SECTIONS
 from tomoprofile.report.segmentation import MeasuredFacts, Segmentation, read_segmentation
+from tomoprofile.report.weak import weak_flags
 from tomoprofile.report.zones import read_zones
 from tomoprofile.shift.alarm import Familiarity
 
@@ -136,6 +138,62 @@ def test_what_all_classes_share_is_said_once():
     assert naming_classes({"a": [own]}, ["a", "b"])[0].title == "Few domains (a)", "the other has no domains"
 
 
+GROUPS = (("a z1",), ("a z9",), ("b z1",))
+INTERVAL = {"n_tiles": 40, "n_groups": 3, "coverage": 0.95}
+
+
+def of_model(tmp_path, groups=GROUPS, same=(), fitted=0.95, **changes):
+    """Return the titles of what makes a model weak, the most serious first."""
+    known = measured(held_out=scores(**changes))
+    if fitted:
+        known = known.model_copy(update={"fitted": FittedScores(dice=fitted, area_ratio=1.0)})
+    labels = {"labels": {}, "training": [name for group in groups for name in group]}
+    facts = model_facts(measured={"domain": known}, labels=labels | {"groups": groups, "same_masks": same})
+    return weak_flags(read_segmentation(write_bundle(tmp_path / "bundle", facts)))
+
+
+def a_slice(name, group, dice, area_ratio):
+    return {"name": name, "group": group, "dice": dice, "area_ratio": area_ratio}
+
+
+WEAK = {
+    "The model is weak": {"dice": 0.79},
+    "The accuracy of the model is hardly known": {"dice_interval": INTERVAL | {"low": 0.7, "high": 0.98}},
+    "The model has not learned its labels": {"fitted": 0.8},
+    "One object dominates the labels": {"largest_share": 0.6},
+    "Labels disagree with each other": {"slices": [a_slice("a z1", 0, 0.7, 0.6), a_slice("a z9", 1, 0.8, 1.3)]},
+    "A model from one place": {"groups": (("a z1", "a z2"),)},
+    "Two slices with one mask": {"same": (("a z1", "a z9"),)},
+}
+STRONG = {
+    "dice": 0.93,
+    "dice_interval": INTERVAL | {"low": 0.9, "high": 0.95},
+    "largest_share": 0.3,
+    "slices": [a_slice("a z1", 0, 0.92, 0.9), a_slice("a z9", 1, 0.94, 1.1), a_slice("b z1", 2, None, None)],
+}
+
+
+@pytest.mark.parametrize("title", WEAK)
+def test_each_weakness_of_a_model_is_told_and_a_good_one_has_none(tmp_path, title):
+    assert of_model(tmp_path, **STRONG) == []
+    assert [flag.title for flag in of_model(tmp_path / "weak", **(STRONG | WEAK[title]))] == [title]
+
+
+def test_the_worst_of_a_weak_model_comes_first(tmp_path):
+    found = of_model(tmp_path, groups=(("a z1",),), dice=0.5, fitted=0.6, largest_share=0.9)
+    assert [flag.severity for flag in found] == ["error", "error", "warning", "warning"]
+
+
+def test_labels_of_other_style_are_told_with_their_agreement(tmp_path):
+    (flag,) = of_model(tmp_path, **(STRONG | WEAK["Labels disagree with each other"]))
+    assert "0.6 times the labelled area in a z1 (Dice 0.7), and 1.3 times in a z9 (Dice 0.8)" in flag.text
+
+
+def test_a_given_mask_and_a_threshold_are_no_weak_model(tmp_path):
+    for path in (write_threshold(tmp_path / "threshold.json"), write_mask(tmp_path / "mask.json", "mask")):
+        assert weak_flags(read_segmentation(path)) == []
+
+
 def test_scores_that_are_unknown_are_left_out(tmp_path):
     def held_out(bundle):
         return read_segmentation(bundle).classes["domain"].held_out
@@ -147,7 +205,7 @@ def test_scores_that_are_unknown_are_left_out(tmp_path):
 
 
 def test_facts_of_learning_are_flattened(tmp_path):
-    labels = {"labels": {}, "training": [f"a z{z}" for z in range(11)], "held_out": []}
+    labels = {"labels": {}, "training": [f"a z{z}" for z in range(11)]}
     facts = read_segmentation(write_bundle(tmp_path / "a", model_facts(labels=labels))).facts
     assert facts["conditions: steps"] == "300"
     assert facts["conditions: learning rate"] == "0.002"

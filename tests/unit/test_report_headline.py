@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from model_facts import scores
 from report_scan import SHAPE, ZONE_UM
 
 from tomoprofile.domains.objects import ObjectsMetadata
@@ -23,6 +24,7 @@ from tomoprofile.report.numbers import (
 )
 from tomoprofile.report.sections.heading import summary
 from tomoprofile.report.sections.headline import cards
+from tomoprofile.report.segmentation import with_segmentation
 from tomoprofile.report.zones import read_zones, whole_domains
 from tomoprofile.tables import SIZES
 
@@ -115,6 +117,37 @@ def test_the_smallest_domain_is_said_to_be_the_filter_when_it_is(zones, sizes):
     assert "as small as the size filter allows" in cards(small, sizes, OBJECTS)[-1].caveat
     small.loc[small["zone"] == "interface", "diameter_min_um"] = math.nan
     assert not filter_flags(small, kept)
+
+
+BIAS = {"n_tiles": 40, "n_groups": 3, "coverage": 0.95}
+
+
+def test_the_interval_of_the_volume_fraction_includes_the_segmentation(zones, sizes):
+    number = Estimate(4.0, 3.8, 4.3)
+    judged = scores(area_ratio=1.0, area_interval=BIAS | {"low": 0.9, "high": 1.2})
+    found, told = with_segmentation(number, judged)
+    assert found.value == number.value
+    assert math.log(4.0 / found.lo) == pytest.approx(math.hypot(math.log(4.0 / 3.8), math.log(1.2)))
+    assert math.log(found.hi / 4.0) == pytest.approx(math.hypot(math.log(4.3 / 4.0), math.log(1 / 0.9)))
+    assert "found over labelled area is 1 (0.9 to 1.2) on labels that did not train" in told
+    # A segmentation that finds too much for certain widens one end alone.
+    wide = scores(area_ratio=1.2, area_interval=BIAS | {"low": 1.1, "high": 1.3})
+    found, _ = with_segmentation(number, wide)
+    assert found.hi == pytest.approx(4.3)
+    assert found.lo < 4.0 / 1.3
+    plain, known = (cards(zones, sizes, OBJECTS, one)[0] for one in (None, judged))
+    assert plain.interval != known.interval
+    assert "includes the segmentation" in known.caveat
+
+
+def test_from_one_place_the_segmentation_is_not_in_the_interval_and_this_is_said():
+    number = Estimate(4.0, 3.8, 4.3)
+    one = scores(area_ratio=1.0, area_interval=BIAS | {"low": 0.9, "high": 1.2, "n_groups": 1})
+    found, told = with_segmentation(number, one)
+    assert found == number
+    assert "cannot be known how far the segmentation is off elsewhere" in told
+    assert with_segmentation(number, None) == (number, "")
+    assert with_segmentation(Estimate(4.0), one) == (Estimate(4.0), "")
 
 
 def test_counts_that_differ_say_why(zones, sizes):

@@ -39,9 +39,7 @@ def write_scan(folder):
 def broken(tmp_path):
     """Return a project with one good scan, and a way to write its sheet."""
     project = Project(tmp_path)
-    project.configure(
-        store={"shard_slices": 2, "slab_slices": 4}, models={"default": {"method": "unet", "guard_slices": 2}}
-    )
+    project.configure(store={"shard_slices": 2, "slab_slices": 4}, models={"default": {"method": "unet"}})
     project.row = write_scan(tmp_path)
     return project
 

@@ -11,7 +11,7 @@ from project import RESULTS
 from tomoprofile.segment.kinds import segmenter_at
 from tomoprofile.volume.store import open_store
 
-BASE = {"crop": 64, "guard_slices": 8, "decoder_channels": [64, 32, 16, 16]}
+BASE = {"crop": 64, "decoder_channels": [64, 32, 16, 16]}
 PLAIN = {"scale": 0, "spectrum": 0, "noise": 0, "rings": 0, "gain": 0, "offset": 0, "voids": 0}
 FAMILIARITY = RESULTS.scan("phantom_B").familiarity
 SETTINGS = {

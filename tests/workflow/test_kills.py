@@ -26,7 +26,7 @@ def undisturbed_runs(tmp_path_factory):
 
     def finish(steps):
         project = Project(tmp_path_factory.mktemp(f"undisturbed-{steps}"))
-        small = {"crop": 64, "batch": 1, "guard_slices": 8, "decoder_channels": [16, 16, 16, 16]}
+        small = {"crop": 64, "batch": 1, "decoder_channels": [16, 16, 16, 16]}
         project.configure(
             models={"default": {"method": "unet", "steps": steps, **small}},
             store={"shard_slices": 8, "slab_slices": 32},

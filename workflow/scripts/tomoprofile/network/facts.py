@@ -22,12 +22,13 @@ ARCHITECTURE = 2
 SHIPPED = Path(__file__).parent / "weights"  # the bundle that comes with the package
 
 
-class DiceInterval(Remembered):
-    """Interval of the Dice of these slices, from their tiles."""
+class Interval(Remembered):
+    """Interval of a score: between groups of slices, or within one group between tiles."""
 
     low: float
     high: float
     n_tiles: int
+    n_groups: int = 1
     coverage: float
 
 
@@ -94,8 +95,17 @@ class ScoreConditions(Remembered):
     match_iou: float
 
 
+class SliceScores(Remembered):
+    """Scores of one labelled slice."""
+
+    name: str
+    group: int
+    dice: float | None
+    area_ratio: float | None
+
+
 class HeldOutScores(Remembered):
-    """Scores on labelled slices that training never saw; a ratio of nothing to nothing is None.
+    """Scores of labelled slices by models that did not train on them; a ratio of nothing to nothing is None.
 
     :func:`~tomoprofile.network.scores.score_slices` computes them and defines each.
     """
@@ -107,7 +117,10 @@ class HeldOutScores(Remembered):
     area_ratio: float | None
     labelled_fraction: float | None
     interior_recall: float | None
-    dice_interval: DiceInterval | None
+    dice_interval: Interval | None
+    area_interval: Interval | None = None
+    largest_share: float | None = None
+    slices: tuple[SliceScores, ...] = ()
     boundary_um: BoundaryDistance
     objects: ObjectScores
     sizes: tuple[SizeScores, ...]
@@ -123,15 +136,23 @@ class Calibration(Remembered):
     level_at_its_limit: bool = Field(description="The level of equal area lay outside 0.3 to 0.7.")
 
 
+class FittedScores(Remembered):
+    """How well a model reproduces the labels that trained it: no measure of accuracy, but of having learned them."""
+
+    dice: float | None
+    area_ratio: float | None
+
+
 class MeasuredClass(Remembered):
     """Calibration and held-out scores of one measured class."""
 
     level: float = Field(
         gt=0, lt=1, strict=True, description="Voxels with this probability or more belong to the class."
     )
-    calibrated: bool = Field(description="False: nothing was held out; the level is 0.5, the accuracy unknown.")
+    calibrated: bool = Field(description="False: no label could judge; the level is 0.5, the accuracy unknown.")
     calibration: Calibration
-    held_out: HeldOutScores | None = Field(description="Scores on held-out slices; none without a labelled domain.")
+    held_out: HeldOutScores | None = Field(description="Scores of the folds; none where they could not judge.")
+    fitted: FittedScores | None = Field(None, description="The model itself on the labels that trained it.")
 
 
 class NetworkFacts(Remembered):
@@ -151,9 +172,19 @@ class LabelFacts(Remembered):
     """Where the labels came from."""
 
     labels: dict[str, str] = Field(description="SHA-256 of each label file.")
-    training: tuple[str, ...] = Field(description="Scan and slice of those used for training.")
-    held_out: tuple[str, ...] = Field(description="Scan and slice of those that were held out.")
+    training: tuple[str, ...] = Field(description="Scan and slice of each.")
+    groups: tuple[tuple[str, ...], ...] = Field((), description="Slices that show partly the same are one group.")
+    apart: dict[str, Any] = Field({}, description="By scan, how far its structure reaches, in slices and voxels.")
+    same_masks: tuple[tuple[str, str], ...] = Field((), description="Slices whose masks are equal.")
     annotators: dict[str, Any] = Field({}, description="Who labelled, and how well they agree.")
+
+
+class FoldFacts(Remembered):
+    """How the scores were made."""
+
+    kind: Literal["slices", "tiles", "none"] = Field(description="What each fold left out of its training.")
+    n_folds: int
+    steps: int = Field(description="Of each fold.")
 
 
 class CurvePoint(Remembered):
@@ -162,6 +193,7 @@ class CurvePoint(Remembered):
     step: int
     loss: float
     held_out_dice: float | None = None
+    labels_dice: float | None = None
 
 
 class ModelFacts(Remembered):
@@ -179,6 +211,8 @@ class ModelFacts(Remembered):
     conditions: dict[str, Any] = Field(description="Settings and seed of the training; for information.")
     base: str = Field(description="Weights that training began with.")
     labels: LabelFacts
+    steps: int | None = Field(None, description="Steps that training took.")
+    folds: FoldFacts | None = None
     learning_curve: tuple[CurvePoint, ...] = ()
 
     @model_validator(mode="after")

@@ -11,23 +11,24 @@ import torch
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..config import UNetConfig, digest
+from ..config import CYCLE_STEPS, UNetConfig, digest
 from ..config_profile import OF_RESULTS
 from ..labels.classes import BACKGROUND, DOMAIN, IGNORE, Classes
-from ..labels.training_set import LabelledSlice, TrainingSet, read_training_set
+from ..labels.training_set import TrainingSet, read_training_set
 from ..logs import LOG
 from ..shift.alarm import remember
-from ..volume.probability import stored
 from .arguments import network_facts
 from .bundle import write_bundle
-from .calibration import Probabilities, calibrate
+from .calibration import Calibrated, calibrate
 from .card import CardPictures
 from .crops import CropSampler
-from .facts import CurvePoint, LabelFacts, MeasuredClass, ModelFacts
+from .facts import CurvePoint, FittedScores, FoldFacts, LabelFacts, MeasuredClass, ModelFacts
+from .folds import Judges
 from .initial import initial_network
 from .pictures import HeldOutSlice
 from .scale import scaled
-from .scores import score_slices
+from .scores import score_slices, slice_scores, voxel_scores
+from .slices import SlicePredictor
 from .trainer import Trainer, Windows
 from .unet import SliceNetwork
 
@@ -35,8 +36,10 @@ from .unet import SliceNetwork
 def fine_tune(training_set: Path, config: UNetConfig, seed: int, out: Path, threads: int) -> None:
     """Train a model and write its bundle.
 
-    A checkpoint ``<out>.checkpoint.pt`` beside the bundle lets a run that was killed continue; the result is that of an
-    uninterrupted run.
+    First a short training for each fold, whose models judge the labels that they did not train on: they give the level,
+    the calibration and the scores. Then the model, from all labels. What is kept beside the bundle (``<out>.fold*``,
+    ``<out>.checkpoint.pt``) lets a run that was killed continue where it was; the result is that of an uninterrupted
+    run.
 
     Parameters
     ----------
@@ -51,92 +54,102 @@ def fine_tune(training_set: Path, config: UNetConfig, seed: int, out: Path, thre
         CPU threads.
     """
     torch.set_num_threads(threads)
-    torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
     training = read_training_set(training_set)
     config = scaled(config, training)
-    held_out = training.part(held_out=True)
     content = hashlib.sha256(training_set.read_bytes()).hexdigest()
     identity = digest([content, config.model_dump(mode="json", exclude=OF_RESULTS), seed, __version__])
     checkpoint = out.with_name(out.name + ".checkpoint.pt")
-    network = initial_network(config)
-    trainer = Trainer(network, config, CropSampler(training, config, seed), held_out, checkpoint, identity)
+
+    def start() -> SliceNetwork:
+        torch.manual_seed(seed)
+        return initial_network(config)
+
+    judges = Judges(start, config, seed, out, identity)
+    judged = judges.judge(training, min(config.steps, CYCLE_STEPS))
+    sampler = CropSampler(training, config, seed)
+    trainer = Trainer(start(), config, sampler, training.slices, checkpoint, identity, CYCLE_STEPS)
     network = trainer.run()
-    calibrated = calibrate(network, training, config)
-    _tell_missing_classes(held_out, config)
+    calibrated = calibrate(network, judged, config)
+    predictor = SlicePredictor(network, config.window)
+    fitted = _fitted(predictor, training, calibrated, config)
+    classes = Classes.of(config)
     facts = ModelFacts(
         network=network_facts(config),
         window=config.window,
         voxel_size_um=training.voxel_size_um,
         classes=tuple(config.classes),
-        measured=_scored(calibrated, training, Classes.of(config)),
-        seen=remember(training.seen, _shown(calibrated) or _looked_at(trainer, network, training)),
+        measured={
+            name: _scored(name, index, calibrated[name], training, fitted[name])
+            for name, index in zip(classes.measured, classes.indices, strict=True)
+        },
+        seen=remember(training.seen, _usual(predictor, training)),
         conditions={**config.model_dump(mode="json", exclude=OF_RESULTS), "seed": seed},
         base=config.base,
         labels=LabelFacts(**training.facts),
+        steps=trainer.step,
+        folds=FoldFacts(kind=judged.kind, n_folds=judged.n_folds, steps=judged.steps),
         learning_curve=tuple(CurvePoint(**point) for point in trainer.curve),
     )
-    write_bundle(out, network, facts, CardPictures(_pictures(held_out, calibrated, config)))
+    write_bundle(out, network, facts, CardPictures(_pictures(calibrated, config)))
     checkpoint.unlink(missing_ok=True)
+    judges.clear()
 
 
 def _scored(
-    calibrated: dict[str, tuple[MeasuredClass, Probabilities]], training: TrainingSet, classes: Classes
-) -> dict[str, MeasuredClass]:
-    """Return the facts about each measured class, with its scores on the held-out slices."""
-    held_out, known = training.part(held_out=True), {}
-    for index, (name, (measured, probability)) in zip(classes.indices, calibrated.items(), strict=True):
-        scores: dict[str, Any] | None = None
-        if measured.calibrated:
-            masks = [_alone(item.label, index) for item in held_out]
-            scores = score_slices(probability, masks, measured.level, training.voxel_size_um)
-            LOG.info(
-                "held out: %s: Dice %.3f, IoU %.3f; decision level %.3f",
-                *(name, scores["dice"], scores["iou"], measured.level),
-            )
-        known[name] = MeasuredClass.model_validate(measured.model_dump() | {"held_out": scores})
-    return known
+    name: str, index: int, calibrated: Calibrated, training: TrainingSet, fitted: FittedScores
+) -> MeasuredClass:
+    """Return the facts about a measured class, with its scores on labels that did not train."""
+    scores: dict[str, Any] | None = None
+    measured, slices = calibrated.measured, calibrated.slices
+    if measured.calibrated:
+        masks = [_alone(item.label, index) for item in slices]
+        groups = [item.group for item in slices]
+        scores = score_slices(calibrated.probability, masks, measured.level, training.voxel_size_um, groups=groups)
+        each = slice_scores(calibrated.probability, masks, measured.level)
+        scores["slices"] = [
+            {"name": item.name, "group": item.group, **one} for item, one in zip(slices, each, strict=True)
+        ]
+        LOG.info(
+            "labels that did not train: %s: Dice %.3f, IoU %.3f; decision level %.3f",
+            *(name, scores["dice"] or 0, scores["iou"] or 0, measured.level),
+        )
+    return MeasuredClass.model_validate(measured.model_dump() | {"held_out": scores, "fitted": fitted})
 
 
-def _shown(calibrated: dict[str, tuple[MeasuredClass, Probabilities]]) -> Probabilities:
-    """Return the probabilities of all measured classes on the held-out slices, which give the doubt."""
-    return [part for _, probability in calibrated.values() for part in probability]
+def _fitted(
+    predictor: SlicePredictor, training: TrainingSet, calibrated: dict[str, Calibrated], config: UNetConfig
+) -> dict[str, FittedScores]:
+    """Return how well a model reproduces the labels that trained it, by class."""
+    classes = Classes.of(config)
+    windows = list(Windows(training.slices, classes, predictor.network.reduction))
+    found = [predictor.probability(image) for image, _ in windows]
+    fitted = {}
+    for channel, (name, index) in enumerate(zip(classes.measured, classes.indices, strict=True)):
+        masks, parts = [_alone(label, index) for _, label in windows], [part[channel] for part in found]
+        fitted[name] = FittedScores(**voxel_scores(parts, masks, calibrated[name].measured.level))
+    return fitted
 
 
-def _looked_at(trainer: Trainer, network: SliceNetwork, training: TrainingSet) -> Probabilities:
-    """Return the probability of training slices, for lack of others."""
-    network.eval()
-    windows = Windows(training.slices, Classes.of(trainer.config), network.reduction)
-    return [stored(channel) for image, _ in windows for channel in trainer.probability(network, image)]
+def _usual(predictor: SlicePredictor, training: TrainingSet) -> list[NDArray[np.uint8]]:
+    """Return the probability of slices that nobody labelled, of the labelled scans: how sure the model usually is.
+
+    Where every slice is labelled, that of labelled ones, for lack of others.
+    """
+    images = training.unlabelled or [item.image for item in training.slices]
+    return [channel for image in images for channel in predictor.probability(image)]
 
 
-def _pictures(
-    held_out: list[LabelledSlice], calibrated: dict[str, tuple[MeasuredClass, Probabilities]], config: UNetConfig
-) -> dict[str, tuple[HeldOutSlice, ...]]:
+def _pictures(calibrated: dict[str, Calibrated], config: UNetConfig) -> dict[str, tuple[HeldOutSlice, ...]]:
     """Return what the card shows of each measured class."""
     drawn = {}
-    for index, (name, (_, probability)) in zip(Classes.of(config).indices, calibrated.items(), strict=True):
+    for index, (name, known) in zip(Classes.of(config).indices, calibrated.items(), strict=True):
         drawn[name] = tuple(
-            HeldOutSlice(
-                f"{item.sample} z{item.z:05d}", item.image[config.neighbours], _alone(item.label, index), found
-            )
-            for item, found in zip(held_out, probability, strict=True)
+            HeldOutSlice(item.name, item.image[config.neighbours], _alone(item.label, index), found)
+            for item, found in zip(known.slices, known.probability, strict=True)
+            if known.measured.calibrated
         )
     return drawn
-
-
-def _tell_missing_classes(held_out: list[LabelledSlice], config: UNetConfig) -> None:
-    if not held_out:
-        return
-    seen = {int(value) for item in held_out for value in np.unique(item.label)}
-    missing = [name for index, name in enumerate(config.classes) if index not in seen]
-    if missing:
-        where = ", ".join(f"{item.sample} z{item.z:05d}" for item in held_out)
-        LOG.warning(
-            "the held-out slices (%s) show no %s: the accuracy for it is unknown; label a slice that does",
-            where,
-            " and no ".join(missing),
-        )
 
 
 def _alone(label: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Pictures of the model card: learning curve, reliability, and held-out slices with correct and wrong voxels.
+"""Pictures of the model card: learning curve, reliability, and labelled slices with correct and wrong voxels.
 
 Labelled is amber and found is magenta, as in the reports; colour-blind people can distinguish them.
 """
@@ -32,7 +32,7 @@ _SMOOTH_POINTS = 9
 
 @dataclass(frozen=True)
 class HeldOutSlice:
-    """A labelled slice that training never saw.
+    """A labelled slice, found by a model that did not train on it.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class HeldOutSlice:
 
 
 def draw_learning_curve(curve: Sequence[CurvePoint], out: Path) -> None:
-    """Draw the loss against the step and, where it is known, the held-out Dice.
+    """Draw the loss against the step and, where it is known, the Dice of the labels.
 
     Parameters
     ----------
@@ -61,7 +61,8 @@ def draw_learning_curve(curve: Sequence[CurvePoint], out: Path) -> None:
         PNG to write.
     """
     loss = [(float(point.step), point.loss) for point in curve]
-    dice = [(float(point.step), point.held_out_dice) for point in curve if point.held_out_dice is not None]
+    looks = [(float(point.step), point.held_out_dice or point.labels_dice) for point in curve]
+    dice = [(step, value) for step, value in looks if value is not None]
     last = max(1.0, *(step for step, _ in loss))
     canvas = Canvas(680, 470 if dice else 300)
     top = max(value for _, value in loss) * 1.05 or 1.0
@@ -78,7 +79,7 @@ def draw_learning_curve(curve: Sequence[CurvePoint], out: Path) -> None:
         lower.line(dice, ORANGE, 2.4)
         for point in dice:
             canvas.dot(lower.at(*point), 3, ORANGE)
-        canvas.text((76, 260), "Dice of the held-out slices", 13, INK)
+        canvas.text((76, 260), "Dice of labelled slices", 13, INK)
     canvas.save(out)
 
 

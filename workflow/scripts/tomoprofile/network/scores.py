@@ -14,21 +14,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, stats
+from scipy import ndimage
 
 from ..labels.classes import DOMAIN, IGNORE
 from ..volume.probability import CERTAIN, threshold_of
+from .intervals import Counts, area_interval, dice_interval
 from .objects_2d import SliceObjects, matched_pairs, slice_objects
 
 Mask = NDArray[np.bool_]
 
 MATCH_IOU = 0.5
 INTERIOR_UM, INTERIOR_VOXELS = 1.0, 2.0  # the interior begins at the larger of both depths
-COVERAGE = 0.95
-_LEAST_TILES = 4  # fewer give no interval
-_TILES = (4, 16)  # least and most tiles along a side of a slice
-_TILE_VOXELS, _TILE_DIAMETERS = 32, 2.0  # errors within one object are correlated: a tile contains it
-_DRAWS = 2000
 _MOST_CLASSES = 8
 _DECILES = 10
 _FOUR = ndimage.generate_binary_structure(2, 1)
@@ -40,6 +36,7 @@ def score_slices(
     level: float,
     voxel_size_um: tuple[float, float, float],
     classes_um: Sequence[float] | None = None,
+    groups: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """Compare found with labelled domains, slice by slice, in the plane.
 
@@ -58,6 +55,8 @@ def score_slices(
         Edges along (z, y, x); only those in the plane matter.
     classes_um : sequence of float, optional
         Borders of the size classes, ascending from 0; the last class is open. Those of :func:`size_classes` by default.
+    groups : sequence of int, optional
+        Group of each slice: those of one group show partly the same. By default each is a group of its own.
 
     Returns
     -------
@@ -69,7 +68,9 @@ def score_slices(
         ``labelled_fraction`` : labelled share of the known voxels.
         ``interior_recall`` : found share of labelled voxels deeper than ``conditions.interior_um`` in their domain
         (distance of centres to the nearest voxel outside), cut domains included.
-        ``dice_interval`` : 95 % interval, see below; None with fewer than 4 tiles.
+        ``dice_interval``, ``area_interval`` : 95 % intervals of ``dice`` and ``area_ratio``, see
+        :func:`~tomoprofile.network.intervals.ratio_interval`; None with fewer than 4 tiles.
+        ``largest_share`` : share of the labelled area that the largest object of each slice holds.
         ``boundary_um`` : mean and 95th percentile of the distances from each boundary voxel of one mask to the nearest
         of the other, in both directions. Borders of slices and of unknown voxels are not boundaries. Slices where
         only one mask has a boundary have no distance; ``n_one_sided`` counts them.
@@ -90,17 +91,19 @@ def score_slices(
 
     Notes
     -----
-    The interval is an expanded percentile interval (Hesterberg, Am. Stat. 69 (2015) 371) over square tiles, drawn with
-    replacement; ``n_tiles`` counts those with a labelled or found voxel. It shows how much the score depends on the
-    position *within these slices*. It does not cover other slices or depths, other scans, another person's labels, or
-    another training of the same network, each of which may change the score by more. A level chosen on the same slices
-    makes the score itself too optimistic.
+    The intervals cover other slices of these scans. They do not cover other scans or another person's labels. A level
+    chosen on the same slices makes the scores a little too optimistic; models of fewer labels and steps than the one
+    they stand for make them too pessimistic.
     """
     slices = _Compared.of(probability, labels, level, (float(voxel_size_um[1]), float(voxel_size_um[2])))
     borders = list(classes_um) if classes_um is not None else list(size_classes(labels, voxel_size_um))
+    together = range(len(labels)) if groups is None else groups
+    counts = Counts.of(slices.found, slices.truth, together, slices.largest_voxels)
     return {
         **_voxel_scores(slices),
-        "dice_interval": dice_interval(slices.found, slices.truth, slices.largest_voxels),
+        "dice_interval": dice_interval(counts),
+        "area_interval": area_interval(counts),
+        "largest_share": _largest_share(slices),
         "boundary_um": boundary_distance(slices.found, slices.truth, slices.known, slices.edges),
         "objects": _object_scores(slices.objects),
         "sizes": _size_table(slices, borders),
@@ -163,6 +166,26 @@ class _Compared:
         """Diameter of the largest labelled object, in voxels."""
         largest = max((float(objects.labelled_um.max(initial=0)) for objects in self.objects), default=0.0)
         return largest / min(self.edges)
+
+
+def slice_scores(
+    probability: Sequence[NDArray[np.uint8]], labels: Sequence[NDArray[np.uint8]], level: float
+) -> list[dict[str, float | None]]:
+    """Return ``dice`` and ``area_ratio`` of each slice; parameters as in :func:`score_slices`."""
+    return [voxel_scores([part], [label], level) for part, label in zip(probability, labels, strict=True)]
+
+
+def voxel_scores(
+    probability: Sequence[NDArray[np.uint8]], labels: Sequence[NDArray[np.uint8]], level: float
+) -> dict[str, float | None]:
+    """Return ``dice`` and ``area_ratio`` of slices together; parameters as in :func:`score_slices`."""
+    stored, both, found, labelled = threshold_of(level), 0, 0, 0
+    for part, label in zip(probability, labels, strict=True):
+        mask, truth = (part >= stored) & (label != IGNORE), label == DOMAIN
+        both += int(np.count_nonzero(mask & truth))
+        found += int(np.count_nonzero(mask))
+        labelled += int(np.count_nonzero(truth))
+    return {"dice": _ratio(2 * both, found + labelled), "area_ratio": _ratio(found, labelled)}
 
 
 def _voxel_scores(slices: _Compared) -> dict[str, float | None]:
@@ -241,31 +264,6 @@ def boundary_distance(
     every = np.concatenate(distances)
     mean, p95 = (float(every.mean()), float(np.quantile(every, 0.95))) if every.size else (None, None)
     return {"mean": mean, "p95": p95, "n": int(every.size), "n_one_sided": one_sided}
-
-
-def dice_interval(found: Sequence[Mask], truth: Sequence[Mask], object_voxels: float) -> dict[str, Any] | None:
-    """Return the bootstrap interval of the Dice over tiles of slices.
-
-    Parameters
-    ----------
-    found, truth : sequences of bool arrays (y, x)
-    object_voxels : float
-        Largest diameter of an object; tiles are twice as wide, within 1/16 to 1/4 of a slice.
-
-    Returns
-    -------
-    dict or None
-        ``low``, ``high``, ``n_tiles``, ``coverage``; None when there are too few tiles with anything in them.
-    """
-    counts = np.concatenate([_tile_counts(f, t, object_voxels) for f, t in zip(found, truth, strict=True)] or [[]])
-    counts = counts[counts.any(axis=1)] if counts.size else counts
-    n = len(counts)
-    if n < _LEAST_TILES:
-        return None
-    drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=_DRAWS) @ counts
-    tail = stats.norm.cdf(stats.t.ppf(0.5 - COVERAGE / 2, n - 1) * math.sqrt(n / (n - 1)))
-    low, high = np.quantile(2 * drawn[:, 0] / drawn[:, 1], [tail, 1 - tail])
-    return {"low": float(low), "high": float(high), "n_tiles": n, "coverage": COVERAGE}
 
 
 def reliability(probability: Sequence[NDArray[np.uint8]], labels: Sequence[NDArray[np.uint8]]) -> dict[str, Any]:
@@ -379,18 +377,10 @@ def _boundary(mask: Mask, known: Mask) -> Mask:
     return edge
 
 
-def _tile_counts(found: Mask, truth: Mask, object_voxels: float) -> NDArray[np.int64]:
-    """Return intersection and sum of areas of each tile, (tiles, 2)."""
-    width = max(_TILE_VOXELS, _TILE_DIAMETERS * object_voxels)
-    starts = []
-    for n in found.shape:
-        tiles = min(n, max(_TILES[0], min(_TILES[1], int(n // width))))
-        starts.append(np.arange(tiles) * n // tiles)
-    sums = [
-        np.add.reduceat(np.add.reduceat(part.astype(np.int64), starts[0], axis=0), starts[1], axis=1).ravel()
-        for part in (found & truth, found, truth)
-    ]
-    return np.stack([sums[0], sums[1] + sums[2]], axis=1)
+def _largest_share(slices: _Compared) -> float | None:
+    """Return the share of the labelled area that the largest object of each slice holds, all slices together."""
+    largest = sum(int(objects.labelled_voxels.max(initial=0)) for objects in slices.objects)
+    return _ratio(largest, sum(int(objects.labelled_voxels.sum()) for objects in slices.objects))
 
 
 def _count(masks: list[Mask]) -> int:

@@ -26,7 +26,9 @@ from .unet import SliceNetwork, choose_device, choose_precision
 CHECKPOINT_STEPS = 50
 WEIGHT_DECAY = 1e-4
 RISE = 0.2001  # share of steps in which the rate rises; with 0.2 PyTorch divides by zero at four steps
-LOOK_WINDOWS, LOOK_SIDE = 12, 256  # bounds the cost of an evaluation on the held-out slices, however large they are
+LOOK_WINDOWS, LOOK_SIDE = 12, 256  # bounds the cost of a look at labelled slices, however large they are
+LEARNED = 0.9  # soft Dice of the labels that trained, from which on more steps are not worth their time
+LEAST_GAIN = 0.01  # of that Dice in a cycle, below which another is not either
 
 
 class Sampler(Protocol):
@@ -46,19 +48,21 @@ class Trainer:
         With the weights to start from.
     config : UNetConfig
     sampler : Sampler
-    held_out : list of LabelledSlice
-        Evaluated from time to time, never trained on.
+    looked_at : list of LabelledSlice
+        Those that train: how well they are reproduced at the end of a cycle decides about another. May be empty.
     checkpoint : Path
         Where the state is kept between :data:`CHECKPOINT_STEPS`.
     identity : str
         Of the training set and the settings: a checkpoint of others is ignored.
+    cycle_steps : int, optional
+        Steps in which the learning rate rises and falls; by default all of ``config.steps``.
 
     Attributes
     ----------
     step : int
         Steps taken.
     curve : list of dict
-        ``step``, ``loss`` and, after an evaluation, ``held_out_dice``.
+        ``step``, ``loss`` and, at the end of a cycle, ``labels_dice``.
     """
 
     def __init__(
@@ -66,43 +70,49 @@ class Trainer:
         network: SliceNetwork,
         config: UNetConfig,
         sampler: Sampler,
-        held_out: list[LabelledSlice],
+        looked_at: list[LabelledSlice],
         checkpoint: Path,
         identity: str,
+        cycle_steps: int | None = None,
     ) -> None:
         _check_crop(network, config)
         self.network, self.config, self.sampler = network, config, sampler
+        self.cycle_steps = min(config.steps, cycle_steps or config.steps)
         self.device = choose_device()
         self.precision = choose_precision(self.device)
         network.to(self.device, memory_format=torch.channels_last).train()
         self.optimiser = torch.optim.AdamW(network.parameter_groups(config.learning_rate), weight_decay=WEIGHT_DECAY)
-        self.schedule = make_schedule(self.optimiser, config)
-        # An average longer than a tenth of the training would remember the random weights it began with.
-        decay = min(config.average, max(0.0, 1 - 10 / config.steps))
+        self._rates = [group["lr"] for group in self.optimiser.param_groups]
+        self.schedule = self._new_schedule()
+        # An average longer than a tenth of a cycle would remember the random weights it began with.
+        decay = min(config.average, max(0.0, 1 - 10 / self.cycle_steps))
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-        self.held_out = Windows(held_out, Classes.of(config), network.reduction)
-        self.frozen_steps = round(config.freeze_share * config.steps) if config.base != "none" else 0
+        self.looked_at = Windows(looked_at, Classes.of(config), network.reduction)
+        self.frozen_steps = round(config.freeze_share * self.cycle_steps) if config.base != "none" else 0
         self.step = 0
         self.curve: list[dict[str, float]] = []
-        self.best: dict[str, Any] = {"dice": -1.0, "step": 0, "network": None}
         self.latest: torch.Tensor | None = None  # images of the latest step
+        self.learned: list[float] = []  # Dice of the labels at the end of each cycle
         self.checkpoint, self.identity = checkpoint, identity
         self._resume()
 
     def run(self) -> SliceNetwork:
-        """Take the remaining steps, until held-out slices stop improving; return the trained network."""
+        """Take the remaining steps, as long as they teach anything; return the network, averaged over the last."""
         LOG.info("fine-tuning from %s on %s in %s", self.config.base, self.device, self.precision)
         left = range(self.step, self.config.steps)
-        steps: Iterator[int] = iter(progress(left, len(left), "steps"))
-        for _ in steps:
+        for _ in iter(progress(left, len(left), "steps")):
             loss = self.advance()
-            if self.held_out and self._looks_now() and not self.look(loss):
-                LOG.info("no improvement on held-out slices since step %d: training ends", self.best["step"] + 1)
-                break
+            if self.step % self.cycle_steps == 0 and self.step < self.config.steps:
+                if not self.goes_on(loss):
+                    break
+                self.schedule = self._new_schedule()
             if self.step % CHECKPOINT_STEPS == 0 and self.step < self.config.steps:
                 LOG.info("step %d: loss %.3f", self.step, loss)
                 self.save()
-        return self.finish()
+        result: SliceNetwork = self.average.module
+        if self.latest is not None:
+            result.note_ranges(self.latest)
+        return result
 
     def advance(self) -> float:
         """Take one step; return the loss of its crops."""
@@ -129,26 +139,27 @@ class Trainer:
         """Return what training minimises."""
         return masked_loss(logits, label)
 
-    def look(self, loss: float) -> bool:
-        """Evaluate the held-out slices and keep the best weights; return whether to continue."""
-        step, dice = self.step - 1, self.dice()
-        self.curve.append({"step": step, "loss": round(loss, 5), "held_out_dice": round(dice, 5)})
-        if dice > self.best["dice"]:
-            state = {name: value.detach().clone() for name, value in self.average.module.state_dict().items()}
-            self.best = {"dice": dice, "step": step, "network": state}
-            return True
-        return step - self.best["step"] < self.config.patience * self.config.check_steps
+    def goes_on(self, loss: float) -> bool:
+        """Look at the labels at the end of a cycle; return whether another one is worth its time."""
+        dice = self.dice()
+        self.curve.append({"step": self.step - 1, "loss": round(loss, 5), "labels_dice": round(dice, 5)})
+        gain = dice - (self.learned[-1] if self.learned else 0.0)
+        self.learned.append(dice)
+        is_done = not self.looked_at or dice >= LEARNED or gain < LEAST_GAIN
+        told = "training ends" if is_done else "another cycle begins"
+        LOG.info("step %d: Dice %.3f on the labels that train: %s", self.step, dice, told)
+        return not is_done
 
     def dice(self) -> float:
-        """Return the soft Dice of the held-out windows: it changes where the hard Dice does not.
+        """Return the soft Dice of the windows looked at: it changes where the hard Dice does not.
 
         The mean over those measured classes that the windows show, so that a rare one counts as much as a frequent one.
         """
         network: SliceNetwork = self.average.module
         network.eval()
-        measured = self.held_out.measured
+        measured = self.looked_at.measured
         both, area, labelled = dict.fromkeys(measured, 1.0), dict.fromkeys(measured, 1.0), dict.fromkeys(measured, 0)
-        for image, label in self.held_out:
+        for image, label in self.looked_at:
             known = label != IGNORE
             for channel, index in zip(self.probability(network, image), measured, strict=True):
                 target, found = label == index, channel * known
@@ -159,16 +170,6 @@ class Trainer:
         shown = [index for index in measured if labelled[index]] or measured
         return sum(both[index] / area[index] for index in shown) / len(shown)
 
-    def finish(self) -> SliceNetwork:
-        """Return the network, averaged over the last steps; of several evaluations the best."""
-        result: SliceNetwork = self.average.module
-        if self.best["network"] is not None:
-            LOG.info("held-out Dice %.3f at step %d", self.best["dice"], self.best["step"] + 1)
-            result.load_state_dict(self.best["network"])
-        if self.latest is not None:
-            result.note_ranges(self.latest)
-        return result
-
     @torch.inference_mode()
     def probability(self, network: SliceNetwork, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probability (m, y, x) of a window (channels, y, x), from the network in training."""
@@ -178,7 +179,8 @@ class Trainer:
     def save(self) -> None:
         """Write the checkpoint."""
         state = {name: part.state_dict() for name, part in self._parts().items()}
-        state |= {"identity": self.identity, "step": self.step, "curve": json.dumps(self.curve), "best": self.best}
+        told = {"curve": self.curve, "learned": self.learned}
+        state |= {"identity": self.identity, "step": self.step, "told": json.dumps(told)}
         with sealed_file(self.checkpoint) as partial:
             write_tensors(partial, state)
 
@@ -189,7 +191,8 @@ class Trainer:
             return
         for name, part in self._parts().items():
             part.load_state_dict(saved[name])
-        self.best, self.curve, self.step = saved["best"], json.loads(saved["curve"]), saved["step"]
+        self.step, told = saved["step"], json.loads(saved["told"])
+        self.curve, self.learned = told["curve"], told["learned"]
         LOG.info("continuing from step %d of %d", self.step, self.config.steps)
 
     def _parts(self) -> dict[str, Any]:
@@ -200,8 +203,12 @@ class Trainer:
             "schedule": self.schedule,
         }
 
-    def _looks_now(self) -> bool:
-        return self.step % self.config.check_steps == 0 or self.step == self.config.steps
+    def _new_schedule(self) -> torch.optim.lr_scheduler.LRScheduler:
+        """Return the course of the rate in a cycle; it begins where the first one began."""
+        for group, rate in zip(self.optimiser.param_groups, self._rates, strict=True):
+            group["lr"] = rate
+            group.pop("initial_lr", None)
+        return make_schedule(self.optimiser, self.config.model_copy(update={"steps": self.cycle_steps}))
 
     def _logits(self, network: SliceNetwork, image: torch.Tensor) -> torch.Tensor:
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):

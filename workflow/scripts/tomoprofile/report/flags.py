@@ -208,8 +208,8 @@ def level_flags(segmentation: Segmentation) -> list[Flag]:
 def _level_flags(found: MeasuredFacts) -> list[Flag]:
     if not found.calibrated:
         text = (
-            "No labelled slice was held out, so the decision level is not set from data and no accuracy is known. "
-            "Label one more slice."
+            "The labels are too few to judge each other, so the decision level is not set from data and no accuracy is "
+            "known. Label one more slice."
         )
         return [Flag("warning", "Uncalibrated decision level", text)]
     if found.level in _LEVEL_LIMITS:

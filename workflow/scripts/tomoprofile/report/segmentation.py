@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..network.facts import MeasuredClass, ModelFacts, SizeScores
+from ..network.facts import HeldOutScores, MeasuredClass, ModelFacts, SizeScores
 from ..segment.kinds import segmenter_at
-from .numbers import percent, short
+from .numbers import Estimate, percent, short
 
 _GIVEN = ("mask", "instances")
 _MOST_PARTS = 8
+_TOLD = ("dice", "iou", "precision", "recall", "area_ratio", "labelled_fraction", "interior_recall")
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,11 @@ class MeasuredFacts:
     level : float
         Decision level of the record.
     calibrated : bool
-        Whether the level was set on held-out labels.
+        Whether the level was set on labels that did not train the models which judged them.
     calibration : dict of str to str
         How the output of a network became a probability.
     held_out : dict of str to float
-        Scores on labelled slices that training never saw; empty when there are none.
+        Scores of labels by models that did not train on them; empty when there are none.
     sizes : tuple of SizeClass
         Scores by diameter; empty when the record has none.
     """
@@ -93,6 +95,11 @@ class Segmentation:
         """Whether the user brought it."""
         return self.kind in _GIVEN
 
+    def scores_of(self, name: str) -> HeldOutScores | None:
+        """Return the scores of a measured class by labels that did not train; None where there are none."""
+        known = self.model.measured.get(name) if self.model else None
+        return known.held_out if known else None
+
 
 def read_segmentation(segmenter: Path) -> Segmentation:
     """Read what is known about the segmentation; what a record does not say is left out, never invented.
@@ -114,13 +121,43 @@ def read_segmentation(segmenter: Path) -> Segmentation:
     return plain if told.model is None else _learned(plain, told.model)
 
 
+def with_segmentation(number: Estimate, scores: HeldOutScores | None) -> tuple[Estimate, str]:
+    """Return a volume fraction whose interval includes how far the segmentation is off, and a sentence about it.
+
+    Found over labelled area, on labels that did not train, has an interval of its own. Both are relative and
+    independent: each end is as far away, on a logarithmic scale, as the root of the sum of squares.
+
+    Parameters
+    ----------
+    number : Estimate
+        With the interval of sampling alone.
+    scores : HeldOutScores or None
+        None where no labels judged the segmentation.
+    """
+    if scores is None or scores.area_ratio is None or not number.value > 0 or not math.isfinite(number.lo + number.hi):
+        return number, ""
+    bias = scores.area_interval
+    if bias is None or bias.n_groups < 2 or not bias.low > 0:
+        return number, (
+            " The interval is that of sampling alone: from one place with labels it cannot be known how far the "
+            "segmentation is off elsewhere."
+        )
+    below = math.hypot(math.log(number.value / number.lo) if number.lo > 0 else math.inf, max(0.0, math.log(bias.high)))
+    above = math.hypot(math.log(number.hi / number.value), max(0.0, -math.log(bias.low)))
+    told = (
+        f" The interval includes the segmentation, whose found over labelled area is {short(scores.area_ratio)} "
+        f"({short(bias.low)} to {short(bias.high)}) on labels that did not train."
+    )
+    ends = number.value * math.exp(-below), min(100.0, number.value * math.exp(above))
+    return replace(number, lo=ends[0], hi=ends[1]), told
+
+
 def _learned(plain: Segmentation, model: ModelFacts) -> Segmentation:
     """Return what is known of a segmentation by a network, too."""
-    slices = [*model.labels.training, *model.labels.held_out]
     return replace(
         plain,
         classes={name: _measured(known) for name, known in model.measured.items()},
-        labelled=tuple(dict.fromkeys(name.rpartition(" ")[0] for name in slices)),
+        labelled=tuple(dict.fromkeys(name.rpartition(" ")[0] for name in model.labels.training)),
         learning_curve=tuple((point.step, point.loss) for point in model.learning_curve),
         model=model,
     )
@@ -132,7 +169,7 @@ def _measured(known: MeasuredClass) -> MeasuredFacts:
         known.level,
         known.calibrated,
         calibration=dict(_scalars({"calibration": known.calibration.model_dump()})),
-        held_out={name.replace("_", " "): value for name, value in scores.items() if isinstance(value, float)},
+        held_out={name.replace("_", " "): scores[name] for name in _TOLD if scores.get(name) is not None},
         sizes=tuple(map(_size_class, known.held_out.sizes)) if known.held_out else (),
     )
 
@@ -162,6 +199,8 @@ def _scalars(record: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 
 
 def _word(value: Any) -> str:
+    if isinstance(value, list):  # a group of slices
+        return " + ".join(map(_word, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
     return short(value, 5) if isinstance(value, float) else str(value)

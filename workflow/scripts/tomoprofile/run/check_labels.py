@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from ..errors import Fault, InputError
 from ..labels.alignment import SLICES, Evidence, slice_offset, spread
 from ..labels.annotators import agreement, shared_slices
+from ..labels.apart import copied, groups_of, measure_apart
 from ..labels.classes import Classes
 from ..labels.exchanged import exchanged
 from ..labels.files import find_label_files, unused_in_words
 from ..labels.masks import Mask, merge, read_annotators
+from ..labels.training_set import in_words
 from ..samples import Scan
 from ..volume.readers import ScanReader
 from .findings import Finding, errors_of
@@ -69,8 +71,33 @@ def check_labels(scan: Scan, classes: Classes, reader: ScanReader | None, are_ne
     if len(annotators) > 1:
         text = f"{len(annotators)} annotators ({names}); " + ("; ".join(told) or "no slice in common")
         findings.append(Finding(scan.sample, "labels", "ok", text))
-    text = f"{len(masks)} labelled slices: {', '.join(map(str, masks))}"
+    findings += [Finding(scan.sample, "labels", "warning", text) for text in _same(masks, classes)]
+    text = f"{len(masks)} labelled slices: {', '.join(map(str, masks))}; {_judging(masks, classes, reader)}"
     return [*findings, Finding(scan.sample, "labels", "ok", text)]
+
+
+def _same(masks: dict[int, Mask], classes: Classes) -> list[str]:
+    return [
+        f"slices {one} and {other} have the same mask, voxel for voxel: was one saved for the other?"
+        for one, other in copied(masks, classes.indices)
+    ]
+
+
+def _judging(masks: dict[int, Mask], classes: Classes, reader: ScanReader | None) -> str:
+    """Return how many labels train, and in how many groups they judge each other, as the training set counts them."""
+    train = f"{len(masks)} label{'s train' if len(masks) > 1 else ' trains'}"
+    # Along any other axis of the files, each read goes through the whole scan.
+    if reader is None or reader.slice_axis != 0:
+        return train
+    apart = measure_apart(reader.read, reader.shape[0])
+    groups = groups_of(masks, apart.slices, classes.indices)
+    if len(groups) == 1:
+        several = f", all nearer than {apart.slices} slices or with like masks" if len(masks) > 1 else ""
+        return f"{train}, {in_words(1)}{several}: how accurate the model is in other slices cannot be told"
+    reach = (
+        "no two slices are alike" if apart.slices == 1 else f"what a slice shows reaches through {apart.slices} slices"
+    )
+    return f"{train}, {in_words(len(groups))} ({reach})"
 
 
 def _missing(scan: Scan, classes: Classes, masks: dict[int, Mask]) -> tuple[list[Fault], list[str]]:

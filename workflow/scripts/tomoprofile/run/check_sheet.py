@@ -104,24 +104,14 @@ def _enough_labels(name: str, model: object, labels: dict[str, list[LabelFile]])
     files = [file for found in labels.values() for file in found]
     if not files or any(file.z is None and file.number is None for file in files) or not isinstance(model, UNetConfig):
         return []
-    slices = {sample: sorted({_slice(file) for file in found}) for sample, found in labels.items() if found}
-    if sum(map(len, slices.values())) == 1:
-        text = (
-            f"only one slice is labelled for {name}: none can be held out, so the model has no scores and its level is "
-            "not calibrated. Label two or three"
-        )
-        return [Finding("-", "labels", "warning", text)]
-    if any(_leaves_something(found, model.guard_slices) for found in slices.values()):
+    slices = {(sample, _slice(file)) for sample, found in labels.items() for file in found}
+    if len(slices) > 1:
         return []
-    problem = f"all labelled slices lie within {model.guard_slices} slices of each other, and one must be held out"
-    remedy = "Label slices farther apart, or lower `guard_slices` of the model."
-    where = f"models.{name}.guard_slices"
-    return errors_of("-", "labels", [Fault(where, str(model.guard_slices), problem, remedy)])
-
-
-def _leaves_something(slices: list[int], guard: int) -> bool:
-    """Return whether any slice can train, whichever end of the scan is held out."""
-    return len(slices) == 1 or slices[-1] - slices[0] >= guard
+    text = (
+        f"only one slice is labelled for {name}: parts of it judge each other, and how accurate the model is in other "
+        "slices cannot be told. Label two or three"
+    )
+    return [Finding("-", "labels", "warning", text)]
 
 
 def _slice(file: LabelFile) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..files import whole_file
+from ..labels.apart import measure_apart
 from ..logs import LOG, progress
 from ..shift.alarm import doubt_of
 from ..shift.appearance import Appearance
@@ -18,7 +19,7 @@ from ..volume.store import open_store
 from .familiarity import SIDE, SliceModel
 
 CANDIDATES = 16  # in each part of the scan
-APART = 0.4  # of a part: smallest distance between the slices of two parts
+APART, LEAST_FREE = 0.4, 0.9  # of a part: limits of the distance between the slices of two parts
 DOUBTED = 4  # of them, those that an earlier model segments
 RARE = 3.0  # times the median over slices
 STRIPS = 8  # per slice, along each axis
@@ -36,10 +37,10 @@ def pick_slices(
 ) -> None:
     """Export one slice of each of ``n_slices`` equal parts of a scan, with its original grey values, and list them.
 
-    They are spread out, so that one can be held out with a gap to the others. In each part the slice with most
-    structure in every layer is chosen: a large domain near the substrate appears in few slices, and what is never
-    labelled is not learned. With an earlier model it is, of the four best, the one that the model is least certain
-    about, and a mask to correct is written to ``prelabels``.
+    They are spread out, and as far apart as the structure of the scan reaches where that is less than a part, so that
+    they can judge each other. In each part the slice with most structure in every layer is chosen: a large domain near
+    the substrate appears in few slices, and what is never labelled is not learned. With an earlier model it is, of the
+    four best, the one that the model is least certain about, and a mask to correct is written to ``prelabels``.
 
     Parameters
     ----------
@@ -62,8 +63,13 @@ def pick_slices(
     out_tsv.parent.mkdir(parents=True, exist_ok=True)
     lines = ["slice\tfile\tdoubt\tprelabel"]
     chosen: list[int] = []
+    part = store.shape[0] / min(n_slices, store.shape[0])
+    reach = measure_apart(store.read, store.shape[0]).slices
+    if reach > part and n_slices > 1:
+        LOG.warning("%s: what a slice shows reaches through %d slices: so near ones count as one label", sample, reach)
+    apart = max(APART * part, min(reach, LEAST_FREE * part))
     for places in progress(candidates(store.shape[0], n_slices), min(n_slices, store.shape[0]), "parts examined"):
-        least = chosen[-1] + APART * store.shape[0] / min(n_slices, store.shape[0]) if chosen else 0
+        least = chosen[-1] + apart if chosen else 0
         places = [z for z in places if z >= least] or places[-1:]
         shown = np.array([structure(store.read(z, z + 1)[0]) for z in places])
         order = np.argsort(-worth(shown), kind="stable")

@@ -25,7 +25,7 @@ _WHAT = "a comparison of a scan with a model"
 # In spreads between tiles of the training scans. On simulated scans the volume fraction was within 5 % below 2 without
 # a new label, and wrong by up to a third beyond 3 (docs/decisions.md).
 EDGE, OUTSIDE = 2.0, 3.0
-DOUBT_EDGE, DOUBT_OUTSIDE = 1.4, 1.7  # times the uncertainty on held-out slices
+DOUBT_EDGE, DOUBT_OUTSIDE = 1.4, 1.7  # times the uncertainty on slices of the labelled scans
 DOUBT_FLOOR = 0.02
 VOXELS_EDGE, VOXELS_OUTSIDE = 1.1, 1.3
 LEAST_SPREAD = 0.1
@@ -61,7 +61,7 @@ class Familiarity:
     departure : float or None
         The largest difference, in spreads between tiles of the training scans; None when those are not known.
     doubt, doubt_seen : float or None
-        Expected fraction of wrong voxels among those found, here and on held-out slices.
+        Expected fraction of wrong voxels among those found, here and on unlabelled slices of the scans it learned from.
     label_slice : int
         The slice whose label would help most: where the network is least certain, or the scan differs most.
     """
@@ -111,7 +111,7 @@ def remember(seen: dict[str, Appearance], probability: list[NDArray[np.uint8]]) 
     seen : dict
         Appearance of each scan that was labelled.
     probability : list of array of uint8
-        Probability of held-out slices.
+        Probability of slices of these scans that nobody labelled.
     """
     scans = {}
     for sample, appearance in seen.items():
@@ -188,7 +188,7 @@ def differences(seen: Seen, appearance: Appearance, doubt: float | None) -> tupl
     known = seen.doubt
     if doubt is not None and known is not None:
         times = (doubt + DOUBT_FLOOR) / (known + DOUBT_FLOOR)
-        figure = f"{100 * doubt:.0f} % of what it finds, {100 * known:.0f} % on held-out slices"
+        figure = f"{100 * doubt:.0f} % of what it finds, {100 * known:.0f} % where it learned"
         found.append(Difference(_grade(times, DOUBT_EDGE, DOUBT_OUTSIDE), "the network's uncertainty", figure))
     return found, max(departures.values())
 

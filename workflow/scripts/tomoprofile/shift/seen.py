@@ -29,5 +29,7 @@ class Seen(Remembered):
 
     features: tuple[str, ...] = Field(description="Names of the numbers that describe a tile.")
     scans: dict[str, SeenScan] = Field(description="The labelled scans, by name.")
-    doubt: float | None = Field(description="Expected fraction of wrong voxels among those found, on held-out slices.")
+    doubt: float | None = Field(
+        description="Expected fraction of wrong voxels among those found, on unlabelled slices of these scans."
+    )
     simulated: bool = Field(False, description="It learned from simulated scans alone: no label was used.")

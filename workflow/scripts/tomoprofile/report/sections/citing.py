@@ -92,22 +92,15 @@ def _network(model: ModelFacts, objects: dict[str, ObjectsMetadata], cite: Refer
     )
     starts = {"imagenet": "from ImageNet weights", "none": "from random weights"}
     start = (starts | {OWN_BASE: "from a model of simulated scans"}).get(model.base, "from an earlier model")
-    steps = model.conditions.get("steps")
-    up_to = f" in at most {count(steps)} steps" if isinstance(steps, int) else ""
-    n_training, n_held_out = len(model.labels.training), len(model.labels.held_out)
-    kept = f"; {_slices(n_held_out)} held out" if n_held_out else ""
+    taken = f" in {count(model.steps)} steps" if model.steps else ""
     if model.seen.simulated:
-        yield f"It was trained {start}{up_to} on simulated scans alone; no label was used."
+        yield f"It was trained {start}{taken} on simulated scans alone; no label was used."
     else:
-        yield f"It was trained {start}{up_to} on {_labelled(n_training)}{kept}."
+        yield f"It was trained {start}{taken} on {_labelled(len(model.labels.training))}."
     several = len(objects) > 1
     for name, known in model.measured.items():
         if name in objects:
             yield _level(known, objects[name].level, f" (class {name})" if several else "", cite)
-
-
-def _slices(n: int) -> str:
-    return f"{count(n)} slice was" if n == 1 else f"{count(n)} slices were"
 
 
 def _labelled(n: int) -> str:
@@ -115,11 +108,11 @@ def _labelled(n: int) -> str:
 
 
 def _level(known: MeasuredClass, level: float, of_class: str, cite: References) -> str:
-    """Return from which probability voxels are domains, and how well that does on held-out labels."""
+    """Return from which probability voxels are domains, and how well that does on labels that did not train."""
     if not known.calibrated:
         return (
-            f"Voxels with an output of {short(level)} or more were taken as domains{of_class}; no label was held out, "
-            "so this level is not calibrated and the accuracy is unknown."
+            f"Voxels with an output of {short(level)} or more were taken as domains{of_class}; the labels were too "
+            "few to judge each other, so this level is not calibrated and the accuracy is unknown."
         )
     scores = known.held_out.model_dump() if known.held_out else {}
     told = " and ".join(
@@ -130,7 +123,8 @@ def _level(known: MeasuredClass, level: float, of_class: str, cite: References) 
     accuracy = f", where the segmentation reaches {told}" if told else ""
     return (
         f"Its output was calibrated to a probability {cite('platt')}, and voxels with {short(level)} or more were "
-        f"taken as domains{of_class}, the level chosen to reproduce the labelled area of the held-out slices{accuracy}."
+        f"taken as domains{of_class}, the level at which the area found equals the area labelled in cross-validation"
+        f"{accuracy}."
     )
 
 

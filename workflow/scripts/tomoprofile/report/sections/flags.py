@@ -24,6 +24,7 @@ from ..flags import (
 )
 from ..numbers import smallest_kept_um
 from ..segmentation import Segmentation
+from ..weak import weak_flags
 from .section import Content
 
 
@@ -52,6 +53,7 @@ def build(
         if not domains[name].empty  # without any domains, that a zone has few goes without saying
     }
     flags = [
+        *weak_flags(segmentation),
         *familiarity_flags(familiarity, sample),
         *segmentation_flags(segmentation, sample),
         *level_flags(segmentation),

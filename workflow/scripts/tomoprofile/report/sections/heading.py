@@ -8,10 +8,11 @@ from typing import Any
 import pandas as pd
 
 from ...domains.objects import ObjectsMetadata
+from ...network.facts import HeldOutScores
 from ...tables import CALIBRATED, at_level
 from ..links import Links
 from ..numbers import count, depth_range, estimate, length, smallest_kept_um
-from ..segmentation import Segmentation
+from ..segmentation import Segmentation, with_segmentation
 from ..zones import plateau, whole_domains
 from .section import Content
 
@@ -29,7 +30,11 @@ def build(
     one, *others = levels
     words: dict[str, Any] = {
         "several": bool(others),
-        "summaries": {name: summary(zones[name], sizes[name]) for name in levels if not domains[name].empty},
+        "summaries": {
+            name: summary(zones[name], sizes[name], segmentation.scores_of(name))
+            for name in levels
+            if not domains[name].empty
+        },
         "dropped_um": smallest_kept_um(levels[one][CALIBRATED]),  # the same for all classes
         "segmentation": segmentation,
         "links": links,
@@ -38,11 +43,11 @@ def build(
     return Content(words)
 
 
-def summary(zones: pd.DataFrame, sizes: pd.DataFrame) -> str:
+def summary(zones: pd.DataFrame, sizes: pd.DataFrame, scores: HeldOutScores | None = None) -> str:
     """Return the finding in two sentences for readers who stop there."""
     calibrated = at_level(zones, CALIBRATED)
     first, last = calibrated.iloc[0], calibrated.iloc[plateau(zones)]
-    ratio = estimate(zones, last["zone"], "volume_ratio", 100)
+    ratio, _ = with_segmentation(estimate(zones, last["zone"], "volume_ratio", 100), scores)
     diameter = estimate(zones, last["zone"], "mean_equivalent_diameter_um")
     has_depth = not math.isnan(last["from_um"])
     text = f"At {_from(last)} from the substrate, domains" if has_depth else "Domains"

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ...domains.objects import ObjectsMetadata
+from ...network.facts import HeldOutScores
 from ...tables import at_level
 from ..numbers import Estimate, count, depth_range, estimate, is_the_filter, length, smallest_kept_um, whole_of
-from ..segmentation import Segmentation
+from ..segmentation import Segmentation, with_segmentation
 from ..zones import plateau, whole_domains
 from .section import Content
 
@@ -32,10 +33,13 @@ def build(
     zones: pd.DataFrame, sizes: pd.DataFrame, levels: dict[str, ObjectsMetadata], segmentation: Segmentation
 ) -> Content:
     """Return the cards."""
-    return Content({"cards": cards(zones, sizes, levels["calibrated"]), "segmentation": segmentation})
+    scores = segmentation.scores_of(str(zones["class"].iloc[0]))
+    return Content({"cards": cards(zones, sizes, levels["calibrated"], scores), "segmentation": segmentation})
 
 
-def cards(zones: pd.DataFrame, sizes: pd.DataFrame, objects: ObjectsMetadata) -> list[Card]:
+def cards(
+    zones: pd.DataFrame, sizes: pd.DataFrame, objects: ObjectsMetadata, scores: HeldOutScores | None = None
+) -> list[Card]:
     """Return the headline: the plateau, which is the last zone reached, and the smallest domain near the substrate.
 
     Without depth both are those of the whole sample.
@@ -48,19 +52,27 @@ def cards(zones: pd.DataFrame, sizes: pd.DataFrame, objects: ObjectsMetadata) ->
         ``sizes.parquet``.
     objects : ObjectsMetadata
         Conditions of the calibrated level.
+    scores : HeldOutScores, optional
+        Of the model that found the domains.
     """
     calibrated = at_level(zones, "calibrated")
     first, last = calibrated.iloc[0], calibrated.iloc[plateau(zones)]
     has_depth = not math.isnan(first["from_um"])
     place = depth_range(last["from_um"], last["to_um"])
-    ratio = estimate(zones, last["zone"], "volume_ratio", 100)
+    ratio, of_labels = with_segmentation(estimate(zones, last["zone"], "volume_ratio", 100), scores)
     diameter = estimate(zones, last["zone"], "mean_equivalent_diameter_um")
     density = estimate(zones, last["zone"], "number_density_per_mm3")
     smallest = estimate(zones, first["zone"], "diameter_min_um")
     levels = [int(n) for n in zones.loc[zones["zone"] == last["zone"], "n_domains"].dropna()]
     dropped = smallest_kept_um(objects)
     return [
-        _card("Volume fraction", place, ratio, "%", _convention(ratio, "Share of the resin taken up by domains.")),
+        _card(
+            "Volume fraction",
+            place,
+            ratio,
+            "%",
+            _convention(ratio, f"Share of the resin taken up by domains.{of_labels}"),
+        ),
         _card("Mean diameter", place, diameter, "µm", _convention(diameter, "Diameter of the sphere of equal volume.")),
         _card(
             "Number density",

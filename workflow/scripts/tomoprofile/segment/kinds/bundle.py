@@ -100,7 +100,7 @@ class Bundle(Segmenter):
         record = read_facts(self.path).record()
         with BundleLayout(self.path).weights.open("rb") as weights:
             digest = hashlib.file_digest(weights, "sha256").hexdigest()
-        told = {name: record[name] for name in ("base", "conditions", "measured", "labels")}
+        told = {name: record[name] for name in ("base", "conditions", "measured", "labels", "steps", "folds")}
         return {"bundle": str(self.path), "weights_sha256": digest, **told}
 
     def predict(self, slab: Slab) -> dict[str, str]:

@@ -6,7 +6,7 @@ import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
-from ...config import PACKAGED_WEIGHTS, Config, UNetConfig
+from ...config import CYCLE_STEPS, PACKAGED_WEIGHTS, Config, UNetConfig
 from ...config_profile import AUTO
 from ...errors import Fault
 from ...labels.classes import Classes
@@ -18,7 +18,7 @@ from ..segmenter import Cost, Needs
 from .bundle import Bundle, bundle_faults
 
 _USUAL_SCALE, _USUAL_CHANNELS = 2, 272  # of the default network, whose speed is known
-_TRAINED_VOXELS = 1.3e5  # per core second, with the checks on held-out slices: docs/benchmarks/segmentation.md
+_TRAINED_VOXELS = 1.3e5  # per core second, with the checks on labelled slices: docs/benchmarks/segmentation.md
 
 
 class Network(Bundle):
@@ -47,7 +47,8 @@ class Network(Bundle):
         """Proportional to the voxels that the network sees, and to the channels of its decoder."""
         scale = _USUAL_SCALE if self.model.input_scale == AUTO else self.model.input_scale
         larger = (scale / _USUAL_SCALE) ** 2 * sum(self.model.decoder_channels) / _USUAL_CHANNELS
-        trained = self.model.steps * self.model.batch * self.model.crop**2
+        steps = self.model.steps + min(self.model.steps, CYCLE_STEPS)  # at most, and the folds, which take a cycle
+        trained = steps * self.model.batch * self.model.crop**2
         return Cost(network=super().cost.network * larger, training=trained * larger / _TRAINED_VOXELS)
 
     @property

@@ -1,0 +1,143 @@
+"""Judge labels by models that did not train on them: one short training for each fold, and its logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import PredictConfig, UNetConfig, digest
+from ..errors import TomoprofileError
+from ..files import digest_file, sealed_file
+from ..labels.classes import IGNORE, Classes
+from ..labels.folds import Fold, Kind, make_folds
+from ..labels.training_set import LabelledSlice, TrainingSet
+from ..logs import LOG
+from ..volume.arrays import stored_arrays
+from .crops import CropSampler
+from .slices import SlicePredictor
+from .trainer import Trainer
+from .unet import SliceNetwork
+
+LEAST_STEPS = 20  # of a fold; a network of fewer has not even learned the grey values
+PLAIN = PredictConfig(engine="torch")  # a few slices are not worth the conversion to OpenVINO
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What models found in labelled slices that they did not train on.
+
+    Attributes
+    ----------
+    kind : {"slices", "tiles", "none"}
+        What each fold left out.
+    n_folds, steps : int
+        Folds, and steps of each.
+    slices : list of LabelledSlice
+        All of the training set.
+    logits : list of arrays (m, y, x) of float32
+        Of the measured classes in each; NaN where no fold could judge.
+    """
+
+    kind: Kind
+    n_folds: int
+    steps: int
+    slices: list[LabelledSlice]
+    logits: list[NDArray[np.float32]]
+
+    def of(self, channel: int) -> tuple[list[NDArray[np.float32]], list[LabelledSlice]]:
+        """Return the logits (y, x) of a measured class, and the slices; what was not judged is ignored."""
+        logits, slices = [], []
+        for item, part in zip(self.slices, self.logits, strict=True):
+            known = np.isfinite(part[channel])
+            if known.any():
+                logits.append(np.where(known, part[channel], np.float32(0)))
+                slices.append(replace(item, label=np.where(known, item.label, np.uint8(IGNORE))))
+        return logits, slices
+
+
+@dataclass(frozen=True)
+class Judges:
+    """What the trainings of the folds have in common.
+
+    Attributes
+    ----------
+    start : callable
+        Returns the network that a training begins with, the same in every call.
+    config : UNetConfig
+    seed : int
+    out : Path
+        Folder of the bundle, beside which the state of a training is kept.
+    identity : str
+        Of the training set and the settings.
+    """
+
+    start: Callable[[], SliceNetwork]
+    config: UNetConfig
+    seed: int
+    out: Path
+    identity: str
+
+    def judge(self, training: TrainingSet, steps: int) -> Judged:
+        """Train a model for each fold and judge what it left out.
+
+        Parameters
+        ----------
+        training : TrainingSet
+        steps : int
+            Of all folds together, as long as that is not too few for each.
+        """
+        classes = Classes.of(self.config)
+        folds = make_folds(training, classes.indices)
+        each = max(round(steps / max(1, len(folds.folds))), min(steps, LEAST_STEPS))
+        logits = [np.full((len(classes.indices), *item.label.shape), np.nan, np.float32) for item in training.slices]
+        for number, fold in enumerate(folds.folds):
+            LOG.info("fold %d of %d: %d steps", number + 1, len(folds.folds), each)
+            found = self._found(training, fold, number, each)
+            for part, values in zip(fold.judged, found, strict=True):
+                for channel, index in enumerate(classes.indices):
+                    if fold.teaches(index):
+                        logits[part.index][channel, *part.place] = values[channel]
+        return Judged(folds.kind, len(folds.folds), each if folds.folds else 0, training.slices, logits)
+
+    def clear(self) -> None:
+        """Remove what was kept for a run that is killed."""
+        for path in [self._checkpoint, *self.out.parent.glob(f"{self.out.name}.fold*.npz*")]:
+            path.unlink(missing_ok=True)
+            digest_file(path).unlink(missing_ok=True)
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.out.with_name(self.out.name + ".fold.checkpoint.pt")
+
+    def _found(self, training: TrainingSet, fold: Fold, number: int, steps: int) -> list[NDArray[np.float32]]:
+        """Return the logits of what a fold judges; those of a fold that an earlier run finished are read."""
+        identity = digest([self.identity, "fold", number, steps])
+        kept = self.out.with_name(f"{self.out.name}.fold{number}.npz")
+        found = _finished(kept, identity, len(fold.judged))
+        if found is None:
+            config = self.config.model_copy(update={"steps": steps})
+            sampler = CropSampler(replace(training, slices=fold.training), config, self.seed)
+            network = Trainer(self.start(), config, sampler, [], self._checkpoint, identity).run()
+            predictor = SlicePredictor(network, config.window, PLAIN)
+            found = [predictor.logit(training.slices[part.index].image)[:, *part.place] for part in fold.judged]
+            with sealed_file(kept) as partial:
+                np.savez(partial, identity=np.array(identity), **{f"logits_{n}": part for n, part in enumerate(found)})
+        return found
+
+
+def _finished(kept: Path, identity: str, count: int) -> list[NDArray[np.float32]] | None:
+    """Return what an earlier run with the same training set and settings found in a fold, or None."""
+    if not kept.is_file():
+        return None
+    try:
+        with stored_arrays(kept, "the result of a fold") as stored:
+            if str(stored["identity"]) == identity:
+                LOG.info("it was finished by an earlier run")
+                return [stored[f"logits_{n}"] for n in range(count)]
+    except TomoprofileError as error:
+        LOG.warning("%s cannot be read, and the fold is trained again: %s", kept, error)
+    return None
