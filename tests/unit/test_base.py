@@ -10,7 +10,7 @@ import torch
 from tomoprofile.base import bodies, recipe, render, train
 from tomoprofile.base.bodies import BLOCK, CYLINDER, ELLIPSOID, Bodies, Canvas, place
 from tomoprofile.base.judge import HeldOut
-from tomoprofile.base.recipe import RANGES, draw_recipe
+from tomoprofile.base.recipe import DROPLET_RANGES, RANGES, draw_recipe
 from tomoprofile.base.render import simulate
 from tomoprofile.base.scene import DOMAIN, build_scene
 from tomoprofile.base.stream import Plan, Simulator, Stream
@@ -38,10 +38,10 @@ def out_of_range(recipes):
     for one in recipes:
         for part in (one.domains, one.around, one.imaging):
             for name, value in vars(part).items():
-                allowed = RANGES.get(name)
-                if allowed is None or not value:
+                allowed = [table[name] for table in (RANGES, DROPLET_RANGES) if name in table]
+                if not allowed or not value:
                     continue
-                low, high = allowed.low, allowed.high
+                low, high = min(one.low for one in allowed), max(one.high for one in allowed)
                 if name == "aspect":
                     low, high = 1.0, RANGES["slenderness"].high  # round, or as long as a rod
                 if name in ("spread", "fringe"):

