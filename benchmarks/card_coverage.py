@@ -27,14 +27,8 @@ from tomoprofile.labels.classes import IGNORE
 from tomoprofile.network.facts import MeasuredClass, read_facts
 
 SIZE, LABELS = (64, 128, 128), 3
-# Small, so that a split takes half a minute of one core; quality is not the point here, honesty is.
-SETTINGS: dict[str, Any] = {
-    "steps": 90,
-    "crop": 64,
-    "window": 128,
-    "input_scale": 1,
-    "decoder_channels": (64, 32, 16, 16, 16),
-}
+# Short, so that a split takes half a minute of one core; quality is not the point here, honesty is.
+SETTINGS: dict[str, Any] = {"steps": 90, "crop": 64, "window": 128}
 SETS = ("A", "C", "B", "fibres-fine", "fibres-coarse")
 TILE = 64  # pixels of a tile of a picture of fibres
 GAP = 8  # slices or pixels beside a label that are not part of the truth

@@ -9,8 +9,9 @@ import torch
 
 from tomoprofile.base import bodies, recipe, render, train
 from tomoprofile.base.bodies import BLOCK, CYLINDER, ELLIPSOID, Bodies, Canvas, place
+from tomoprofile.base.drawing import draw_recipe
 from tomoprofile.base.judge import HeldOut
-from tomoprofile.base.recipe import DROPLET_RANGES, RANGES, draw_recipe
+from tomoprofile.base.recipe import DROPLET_RANGES, RANGES
 from tomoprofile.base.render import simulate
 from tomoprofile.base.scene import DOMAIN, build_scene
 from tomoprofile.base.stream import Plan, Simulator, Stream

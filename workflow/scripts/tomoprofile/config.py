@@ -152,9 +152,10 @@ class UNetConfig(OfResults, Section):
     )
     base: str = Field(
         AUTO,
-        description="Weights to start from: `tomoprofile`, the model that comes with this package, trained on simulated "
-        "scans; `imagenet`; `none` (from scratch); or the folder of an earlier model such as `results/models/default`. "
-        "`auto`: `tomoprofile` where `encoder` and `decoder_channels` are the default ones, else `imagenet`.",
+        description="Weights to start from: `tomoprofile`, the model that comes with this package, trained on "
+        "simulated scans; `imagenet`; `none` (from scratch); or the folder of an earlier model such as "
+        "`results/models/default`. `auto`: `tomoprofile` where `encoder` and `decoder_channels` are the default ones, "
+        "else `imagenet`.",
     )
     classes: dict[
         Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")], Annotated[int, Field(ge=0, le=65535, strict=True)]

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .recipe import Recipe, draw_recipe
+from .drawing import draw_recipe
+from .recipe import Recipe
 from .render import SimulatedScan
 from .stream import Simulator
 

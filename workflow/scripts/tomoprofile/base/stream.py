@@ -19,7 +19,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .recipe import VERSION, draw_recipe
+from .drawing import draw_recipe
+from .recipe import VERSION
 from .render import SimulatedScan, simulate
 from .scene import SIZE
 
