@@ -37,8 +37,8 @@ def scores(**changes) -> HeldOutScores:
     return HeldOutScores.model_validate(record | changes)
 
 
-def measured(level=0.55, calibrated=True, held_out=None) -> MeasuredClass:
-    fit = Calibration(slope=1.0, offset=0.0, level_at_its_limit=False)
+def measured(level=0.55, calibrated=True, held_out=None, at_its_limit=False) -> MeasuredClass:
+    fit = Calibration(slope=1.0, offset=0.0, level_at_its_limit=at_its_limit)
     return MeasuredClass(level=level, calibrated=calibrated, calibration=fit, held_out=held_out)
 
 

@@ -50,7 +50,8 @@ def found(scan, status, **model):
 def test_good_labels_pass_without_a_warning(scan, phantom):
     label(scan, phantom)
     assert found(scan, "warning") == found(scan, "error") == []
-    assert found(scan, "ok") == ["3 labelled slices: 12, 32, 50"]
+    (told,) = found(scan, "ok")
+    assert told.startswith("3 labelled slices: 12, 32, 50; 3 labels train, in 3 groups that judge each other")
 
 
 def test_numbers_off_by_one(scan, phantom):
@@ -103,7 +104,7 @@ def test_annotators_are_named_with_their_agreement(scan, phantom, tmp_path):
 def test_labels_are_checked_even_when_the_scan_is_damaged(scan, phantom, tmp_path):
     label(scan, phantom)
     (tmp_path / "raw.tif").write_bytes(b"no TIFF")
-    assert found(scan, "ok") == ["3 labelled slices: 12, 32, 50"]
+    assert found(scan, "ok") == ["3 labelled slices: 12, 32, 50; 3 labels train"]
 
 
 def test_a_labelled_slice_without_contrast_and_without_domains(scan, phantom):

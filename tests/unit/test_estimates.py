@@ -25,8 +25,8 @@ SCAN = Scan(
 Usage = namedtuple("Usage", "total used free")
 
 
-def test_a_scan_of_2048_cubed_makes_at_most_255_files():
-    assert needs_of(SCAN, read_config({})).files <= 255
+def test_a_scan_of_2048_cubed_makes_at_most_256_files():
+    assert needs_of(SCAN, read_config({})).files <= 256
 
 
 def test_files_are_those_that_the_kind_of_segmentation_leaves(tmp_path):
@@ -47,7 +47,9 @@ def test_files_are_those_that_the_kind_of_segmentation_leaves(tmp_path):
     every = slabs + sum(shared.values())
     assert files(model="otsu") == files(mask="m.tif") == every + 5
     assert files(model="bundle") == every + 5 + (5 + 2)
-    assert files() == files(model="bundle") + 5 + 3 + 5  # three slices to label, and the check of labels
+    assert (
+        files() == files(model="bundle") + 5 + 2 * 3 + 5
+    )  # three slices to label with a mask to correct, and the check of labels
     assert files(labels="") == files(model="bundle"), "the model learns from other scans"
     assert files(flips=True) == files() + 32 + 4, "a third store, whose slabs need no records"
     assert files(flips=True, model="otsu") == files(model="otsu")
@@ -75,7 +77,9 @@ def test_each_measured_class_is_stored_and_measured_but_computed_once(tmp_path):
     assert two.files == one.files + 32
     assert two.core_hours > one.core_hours
     assert two.bytes_kept["minimal"] > 1.9 * one.bytes_kept["minimal"]
-    assert needs("bundle").files == two.files - 5 - 3 - 5, "a bundle measures what it measures; no slices are proposed"
+    assert needs("bundle").files == two.files - 5 - 2 * 3 - 5, (
+        "a bundle measures what it measures; no slices are proposed"
+    )
     assert needs("two", flips=True).files == two.files + 2 * 32 + 4
     assert needs("two", mask="m.tif").files == needs("one", mask="m.tif").files, "a binary mask is of one class"
     assert needs("two", mask="classes:m.tif").files == needs("one", mask="m.tif").files + 32
@@ -133,7 +137,7 @@ def test_needs_are_told_in_minutes_and_with_training():
     assert re.search(r"about [\d.]+ (min|h) on the \d+ cores? of this machine", told["-"])
     assert "training of 1 model included" in told["-"]
     assert "training" not in told["a"], "it belongs to the model, not to one scan"
-    assert "GPU-minutes" in told["-"]
+    assert "GPU-minute" in told["-"]
     otsu = feasibility._needs([SCAN], read_config({"models": {"default": {"method": "otsu"}}}))[-1].message
     assert "GPU" not in otsu
 
@@ -153,7 +157,7 @@ def test_a_mask_needs_no_network_whatever_the_model():
     of_model = needs_of(SCAN, config)
     mask = needs_of(SCAN.model_copy(update={"mask": "m.tif", "model": "not configured"}), config)
     assert mask.gpu_minutes == 0
-    assert mask.core_hours == mask.core_hours_without_gpu < 0.1 * of_model.core_hours_without_gpu
+    assert mask.core_hours == mask.core_hours_without_gpu < 0.12 * of_model.core_hours_without_gpu
     assert mask.bytes_kept["all"] < of_model.bytes_kept["all"]
     objects = needs_of(SCAN.model_copy(update={"mask": "instances:m.tif"}), config)
     assert objects.gpu_minutes == 0

@@ -61,7 +61,7 @@ def test_a_folder_without_a_bundle_is_an_error(tmp_path):
 
 @pytest.mark.parametrize("encoder", PACKAGED_WEIGHTS)
 def test_packaged_weights_must_be_installed(encoder, monkeypatch):
-    model = {"method": "unet", "encoder": encoder}
+    model = {"method": "unet", "encoder": encoder, "base": "imagenet"}
     assert findings(model, labels="labels").status == "ok"
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     finding = findings(model, labels="labels")

@@ -11,7 +11,7 @@ from tomoprofile.config import PredictConfig, UNetConfig
 from tomoprofile.errors import StoreError
 from tomoprofile.labels.training_set import collect_labels, read_training_set
 from tomoprofile.network.bundle import load_network
-from tomoprofile.network.calibration import calibrate, equal_area_level, fit_probability
+from tomoprofile.network.calibration import calibrate, likely_slope, outline_border
 from tomoprofile.network.crops import CropSampler
 from tomoprofile.network.facts import read_facts
 from tomoprofile.network.fine_tune import fine_tune, initial_network
@@ -126,10 +126,11 @@ def test_each_class_has_its_own_calibration_and_level(training_set, bundle):
     found = calibrate(network, judged, QUICK)
     logits = [logits_of_all(bundle, item.image) for item in slices]
     for name, index in zip(NAMES, (VOID, DOMAIN), strict=True):
-        slope, offset = fit_probability([against_others(part, index) for part in logits], slices, index)
-        known = found[name].measured
-        assert (known.calibration.slope, known.calibration.offset) == pytest.approx((slope, offset), abs=0.02)
-        assert known.level == equal_area_level(found[name].probability, slices, index)[0]
+        of_class = [against_others(part, index) for part in logits]
+        border, _ = outline_border(of_class, slices, index)
+        slope = likely_slope(of_class, slices, index, border)
+        fit = found[name].measured.calibration
+        assert (fit.slope, fit.offset) == pytest.approx((slope, -slope * border), abs=0.02)
     fits = {one.measured.calibration for one in found.values()}
     assert len(fits) == 2
     assert network.calibration == tuple(

@@ -7,7 +7,7 @@ import pytest
 import torch
 from efficientnet_lite_pytorch import EfficientNet
 from monai.bundle import ConfigParser
-from scipy import special
+from scipy import ndimage, special
 from segment_scan import build, dice, level_of
 
 from tomoprofile.config import UNetConfig
@@ -33,7 +33,7 @@ from tomoprofile.segment.kinds import segmenter_at
 from tomoprofile.segment.segmenter import Slab
 from tomoprofile.volume.store import create_store, open_store
 
-QUICK = UNetConfig(steps=60, crop=64, decoder_channels=(64, 32, 16, 16), window=96)
+QUICK = UNetConfig(steps=20, crop=64, window=96)
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_few_steps_on_two_slices_find_domains_in_slices_never_seen(scan, bundle)
 def test_a_network_that_was_hardly_trained_does_not(scan, training_set):
     """The mutant of the test above."""
     out = scan.folder / "models" / "untrained"
-    fine_tune(training_set, QUICK.model_copy(update={"steps": 1}), 1, out, threads=2)
+    fine_tune(training_set, QUICK.model_copy(update={"steps": 1, "base": "imagenet"}), 1, out, threads=2)
     probability = segmented(scan, out, "untrained.ome.zarr", 8)
     assert dice(probability[28:36] >= 128, scan.truth[28:36]) < 0.4
 
@@ -205,7 +205,7 @@ def test_the_level_gives_labels_their_area(training_set, bundle, shift, monkeypa
     assert found.measured.calibrated
     assert area_ratio(found, found.measured.level) == pytest.approx(1, abs=0.02)
     # The mutant: a probability and a level that were not fitted.
-    monkeypatch.setattr(calibrating, "fit_probability", lambda *_: (1.0, 0.0))
+    monkeypatch.setattr(calibrating, "outline_border", lambda *_: (0.0, False))
     assert abs(area_ratio(calibrate(network, judged, QUICK)["domain"], 0.5) - 1) > 0.05
 
 
@@ -222,6 +222,28 @@ def test_a_level_from_one_slice_is_not_that_of_all(training_set, bundle):
     fit = of_one.calibration
     mutant = [special.expit(fit.slope * part[0] + fit.offset) * 255 for part in judged.logits]
     assert abs(area_ratio(dataclasses.replace(found, probability=mutant), of_one.level) - 1) > 0.1
+
+
+def test_a_missed_domain_does_not_widen_the_others(training_set, bundle):
+    judged = judged_by(load_network(bundle), read_training_set(training_set))
+    labels = [item.label == 1 for item in judged.slices]
+    missed = []
+    for part, label in zip(judged.logits, labels, strict=True):
+        numbered, count = ndimage.label(label)
+        missed.append(np.isin(numbered, range(1, 1 + count, 2)) & label)
+        part[0][missed[-1]] = -9.0
+
+    def widened(border):
+        kept = [label & ~away for label, away in zip(labels, missed, strict=True)]
+        near = [ndimage.binary_dilation(one, iterations=2) & ~away for one, away in zip(kept, missed, strict=True)]
+        found = sum(int((part[0] >= border)[one].sum()) for part, one in zip(judged.logits, near, strict=True))
+        return found / sum(int(one.sum()) for one in kept)
+
+    fit = calibrate(load_network(bundle), judged, QUICK)["domain"].measured.calibration
+    assert widened(-fit.offset / fit.slope) == pytest.approx(1, abs=0.05)
+    # The mutant: the border at which everything found is as large as everything labelled.
+    all_logits = np.sort(np.concatenate([part[0].ravel() for part in judged.logits]))[::-1]
+    assert widened(all_logits[sum(int(label.sum()) for label in labels)]) > 1.1
 
 
 def test_probabilities_mean_what_they_say(training_set, bundle):
@@ -245,11 +267,13 @@ def test_probabilities_mean_what_they_say(training_set, bundle):
     assert calibrated_worst < worst
 
 
-def test_a_level_that_is_not_believable_is_cut_with_a_warning(training_set, caplog):
-    slices = read_training_set(training_set).slices
-    probability = [np.where(item.label == 1, 200, 190).astype(np.uint8) for item in slices]
-    assert calibrating.equal_area_level(probability, slices, 1) == (0.7, True)
-    assert "outside 0.3..0.7" in caplog.text
+def test_a_border_that_is_not_believable_is_cut_with_a_warning(training_set, bundle, caplog):
+    judged = judged_by(load_network(bundle), read_training_set(training_set))
+    for part, item in zip(judged.logits, judged.slices, strict=True):
+        part[0] = np.where(item.label == 1, 9.0, 8.0)
+    found = calibrate(load_network(bundle), judged, QUICK)["domain"].measured
+    assert found.calibration.level_at_its_limit
+    assert "too wide or too tight" in caplog.text
 
 
 def test_the_bundle_holds_the_calibrated_level(bundle):
@@ -277,13 +301,13 @@ def test_parts_of_a_single_label_judge_each_other_and_the_card_says_what_that_is
 def test_the_bundle_tells_how_the_model_was_made(bundle):
     metadata = json.loads((bundle / "configs/metadata.json").read_text())
     facts = metadata["tomoprofile"]
-    assert facts["conditions"]["steps"] == 60
+    assert facts["conditions"]["steps"] == 20
     assert facts["conditions"]["seed"] == 1
     assert facts["voxel_size_um"] == [0.5, 0.5, 0.5]
     assert len(facts["labels"]["labels"]) == len(facts["labels"]["training"]) == 3
     assert facts["labels"]["groups"] == [["x z00008"], ["x z00024"], ["x z00040"]]
     assert facts["folds"] == {"kind": "slices", "n_folds": 3, "steps": 20}
-    assert facts["steps"] == 60
+    assert facts["steps"] == 20
     assert [one["name"] for one in facts["measured"]["domain"]["held_out"]["slices"]] == facts["labels"]["training"]
     assert facts["learning_curve"][0]["loss"] > facts["learning_curve"][-1]["loss"]
     assert 0 < facts["measured"]["domain"]["held_out"]["dice"] <= 1

@@ -141,7 +141,7 @@ def test_the_method_tells_level_and_accuracy_of_each_class():
         return Page(str(Renderer().section(section, content, sample="a", suffix=""))).text
 
     for words in (
-        "decision level, domain 0.45, set on labels not used in training",
+        "decision level, domain 0.45, set in cross-validation on the labels",
         "decision level, void 0.5 accuracy on held-out labels, domain dice 0.93",
         "accuracy on held-out labels, void not available",
         "calibration: slope, domain 1.1",

@@ -150,7 +150,7 @@ def test_segmentation_flags_of_the_reports_are_repeated(base, tmp_path):
     shutil.copytree(base.segmenter, tmp_path / "bundle")
     path = tmp_path / "bundle/configs/metadata.json"
     record = json.loads(path.read_text())
-    record["tomoprofile"]["measured"]["domain"]["level"] = 0.7
+    record["tomoprofile"]["measured"]["domain"]["calibration"]["level_at_its_limit"] = True
     path.write_text(json.dumps(record))
     at_limit = dataclasses.replace(at_limit, segmenter=tmp_path / "bundle")
     threshold = dataclasses.replace(threshold, segmenter=write_threshold(tmp_path / "threshold.json"))

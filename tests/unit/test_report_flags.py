@@ -112,13 +112,16 @@ def test_segmentation(tmp_path, scans):
     assert titles(write_bundle(tmp_path / "a"), "epoxy_2") == ["Model from another scan"]
     assert titles(write_bundle(tmp_path / "a"), "epoxy") == ["Model from another scan"]
     assert titles(model(tmp_path / "b", calibrated=False)) == ["Uncalibrated decision level"]
-    assert titles(model(tmp_path / "c", level=0.7)) == ["Decision level at its limit"]
+    assert titles(model(tmp_path / "c", at_its_limit=True)) == ["Decision level at its limit"]
     assert titles(write_threshold(tmp_path / "threshold.json")) == ["Segmented by a threshold"]
     assert titles(scans("given mask").segmenter) == ["Segmentation of your own"]
 
 
 def test_levels_of_several_classes_name_the_class_that_is_doubtful():
-    known = {"domain": MeasuredFacts(0.45, calibrated=True), "void": MeasuredFacts(0.7, calibrated=True)}
+    known = {
+        "domain": MeasuredFacts(0.45, calibrated=True),
+        "void": MeasuredFacts(0.5, calibrated=True, at_its_limit=True),
+    }
     (flag,) = level_flags(Segmentation("a network", "network", known))
     assert flag.title == "Decision level at its limit (void)"
     both = dict.fromkeys(known, MeasuredFacts(0.5))

@@ -9,6 +9,7 @@ from model_facts import measured, model_facts, write_bundle
 
 from tomoprofile.config import UNetConfig, read_config
 from tomoprofile.errors import InputError, StageError
+from tomoprofile.network.facts import SHIPPED
 from tomoprofile.samples import Scan
 from tomoprofile.segment import kinds
 from tomoprofile.segment.kinds import segmenter_at, segmenter_of
@@ -37,7 +38,7 @@ def chosen(model="default", mask="", **predict):
             "",
             "out/models/default",
             "out/models/default/configs/metadata.json",
-            Needs(appearance=True, familiarity=True, engine=True, labels=True),
+            Needs(appearance=True, familiarity=True, engine=True, labels=True, earlier=str(SHIPPED)),
         ),
         (
             "earlier",

@@ -160,7 +160,7 @@ def _parts(facts: ModelFacts) -> Iterator[_Part]:
 
 
 def _summary(measured: MeasuredClass) -> list[str]:
-    calibrated = "equal area on labels that did not train" if measured.calibrated else "not calibrated"
+    calibrated = "that of the outlines of labels that did not train" if measured.calibrated else "not calibrated"
     lines = [_headline(measured.held_out), *_by_slice(measured.held_out)]
     if measured.fitted and measured.fitted.dice is not None:
         lines.append(f"On the labels that trained it, the model itself reaches Dice {measured.fitted.dice:.3f}")

@@ -133,7 +133,7 @@ class Calibration(Remembered):
 
     slope: float = Field(strict=True)
     offset: float = Field(strict=True)
-    level_at_its_limit: bool = Field(description="The level of equal area lay outside 0.3 to 0.7.")
+    level_at_its_limit: bool = Field(description="No believable level gives the outlines of the labels.")
 
 
 class FittedScores(Remembered):

@@ -28,7 +28,6 @@ _PIECE_VOXELS = 20  # of a domain in one slice; whole ones of this size have thr
 _DOUBTFUL = 0.05  # share of the whole domains of a zone
 _MOST_NAMES = 5
 _LOOK = "check the dashed line, and the arrow from it into the resin, in the pictures"
-_LEVEL_LIMITS = (0.3, 0.7)  # to which calibration is clipped
 
 
 @dataclass(frozen=True)
@@ -212,10 +211,10 @@ def _level_flags(found: MeasuredFacts) -> list[Flag]:
             "known. Label one more slice."
         )
         return [Flag("warning", "Uncalibrated decision level", text)]
-    if found.level in _LEVEL_LIMITS:
+    if found.at_its_limit:
         text = (
-            f"The level that agrees with the labels lies beyond {short(found.level)}: labels may be drawn too wide "
-            "or too tight, or the model is poor."
+            "No level gives the domains that were found the outlines of the labels: labels may be drawn too wide or "
+            "too tight, or the model is poor."
         )
         return [Flag("warning", "Decision level at its limit", text)]
     return []

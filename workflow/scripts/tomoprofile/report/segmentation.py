@@ -51,6 +51,8 @@ class MeasuredFacts:
         Scores of labels by models that did not train on them; empty when there are none.
     sizes : tuple of SizeClass
         Scores by diameter; empty when the record has none.
+    at_its_limit : bool
+        Whether no believable level gives the outlines of the labels.
     """
 
     level: float
@@ -58,6 +60,7 @@ class MeasuredFacts:
     calibration: dict[str, str] = field(default_factory=dict)
     held_out: dict[str, float] = field(default_factory=dict)
     sizes: tuple[SizeClass, ...] = ()
+    at_its_limit: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,7 @@ def _measured(known: MeasuredClass) -> MeasuredFacts:
         calibration=dict(_scalars({"calibration": known.calibration.model_dump()})),
         held_out={name.replace("_", " "): scores[name] for name in _TOLD if scores.get(name) is not None},
         sizes=tuple(map(_size_class, known.held_out.sizes)) if known.held_out else (),
+        at_its_limit=known.calibration.level_at_its_limit,
     )
 
 
