@@ -141,7 +141,7 @@ Mean error ± standard deviation of the columns of `phase.parquet`, in percent o
 `anisotropy` in hundredths. Bodies lie at random places and, except for random fields, in random orientations; except
 for these they are up to half a voxel larger or smaller than the head of the column says. A ball, rod and plate are
 alone; plates have gaps of the same thickness; of a gyroid area and Euler number are known; random fields with the
-correlation exp(-r² / 4 width²) exceed their mean, or one standard deviation more, for which Rice and Adler give the
+correlation exp(-r² / 4 width²) exceed their mean, or 1.5 standard deviations more, for which Rice and Adler give the
 truth. There are {LONE} realisations of each body, {FEW} from {LARGE:g} voxels on.
 
 Random fields are cubes of 64³ voxels of something larger, {SAMPLES} of each, so most of their spread is that of

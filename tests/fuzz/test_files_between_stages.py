@@ -261,7 +261,9 @@ def test_a_damaged_file_from_elsewhere_is_a_typed_fault(scan, kind, number, seed
 
 @pytest.mark.parametrize(("number", "seed"), NUMBERS)
 def test_a_damaged_record_of_a_run_is_a_typed_fault(tmp_path, number, seed):
-    path = Layout(tmp_path).run
+    results = tmp_path / "results"
+    results.mkdir()
+    path = Layout(results).run
     row = {"path": "raw", "format": "tiff_stack", "dtype": "uint8", "voxel_size_um": "1"}
     scan = Scan(sample="a", slices=4, rows=5, columns=6, **row)
     run = Run(
@@ -276,8 +278,8 @@ def test_a_damaged_record_of_a_run_is_a_typed_fault(tmp_path, number, seed):
     )
     good = run.model_dump_json().encode()
     path.write_bytes(good)
-    assert read_run(tmp_path) == run
-    assert failures(path, lambda: read_run(tmp_path), number, seed) == []
+    assert read_run(results) == run
+    assert failures(path, lambda: read_run(results), number, seed) == []
 
 
 def test_without_digests_a_changed_file_is_read_as_it_is(scan):

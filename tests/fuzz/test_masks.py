@@ -129,5 +129,5 @@ def test_every_format_of_masks_is_damaged_and_read_when_good(tmp_path):
         _, path = make(folder)
         found.add(format_of(path).name)
         assert (read_all(path) == mask()).all()
-    # Series and raw files are damaged as scans, and pictures; as masks they are read the same way.
-    assert found == {form.name for form in FORMATS} - {"dicom", "raw", "picture_folder"}
+    # Series, EDF and raw files are damaged as scans, and pictures; as masks they are read the same way.
+    assert found == {form.name for form in FORMATS} - {"dicom", "edf", "raw", "picture_folder"}

@@ -51,7 +51,7 @@ class ClusterProject(Project):
 
     def finish(self, run: subprocess.Popen[str], ok: bool = True) -> str:
         """Wait for the end of a run; returns everything it said."""
-        said, _ = run.communicate(timeout=600)
+        said, _ = run.communicate(timeout=1200)
         assert (run.returncode == 0) == ok, said + self.logs()
         return said
 

@@ -269,7 +269,7 @@ def test_air_beside_a_sample_is_not_part_of_its_block(tmp_path, monkeypatch):
     own = np.where(spheres(LARGE, 10.5), 255, 0).astype("uint8")
     write_store(tmp_path / "probability.ome.zarr", {"domain": own}, 16, (EDGE,) * 3)
     plane, air = WithoutSubstrate(), np.zeros((8, 20, 14), bool)
-    air[:, 11:] = True
+    air[:, 10:] = True  # of 66 rows; blocks that touch air count as air
     space = Space.of(SHAPE, (EDGE,) * 3, plane, Resin(6, air, None), "all")
     scan = SegmentedScan(*(tmp_path / part for part in FILES), {"domain": 0.5})
     window = slice(0, 48), slice(7, 110), slice(3, 70)
@@ -281,9 +281,9 @@ def test_air_beside_a_sample_is_not_part_of_its_block(tmp_path, monkeypatch):
         fit_threshold(block.volume, block.interface, ThresholdConfig(method="otsu"), tmp_path / name / "otsu.json")
         return json.loads((tmp_path / name / "otsu.json").read_text())["threshold"]
 
-    assert -10 < threshold("with") < 0, "between domains and matrix"
+    assert -18 < threshold("with") < -2, "between domains and matrix"
     monkeypatch.setattr(Resin, "within", lambda *_: Resin.everywhere())
-    assert threshold("without") < -10, "drawn towards the air"
+    assert threshold("without") < -22, "between the air and all else"
 
 
 def test_a_window_of_the_air_is_the_air_in_the_window():

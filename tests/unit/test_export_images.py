@@ -305,7 +305,7 @@ def test_a_misspelt_scan_is_told_with_the_scans_there_are(tmp_path, raw):
         InputError, match=r"the results hold no such scan \(got bnoe\). Did you mean bone\? Scans there: bone"
     ):
         finished_scan(tmp_path / "results", "bnoe")
-    with pytest.raises(InputError, match=r"Give the results folder of a run with `--results`"):
+    with pytest.raises(InputError, match=r"or give the results folder of a run with `--results`"):
         finished_scan(tmp_path / "elsewhere", "bone")
 
 

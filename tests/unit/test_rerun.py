@@ -1,5 +1,6 @@
 """One scan is made again from a stage on: what is removed, what is said, and what is refused."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from tomoprofile.files import digest_file, seal
 from tomoprofile.layout import Layout
 from tomoprofile.run.claim import claimed
 from tomoprofile.run.plan import planned_jobs
-from tomoprofile.run.record import begin_run, end_run
+from tomoprofile.run.record import begin_run, end_run, read_run
 from tomoprofile.run.rerun import STAGES
 from tomoprofile.samples import Scan
 
@@ -69,6 +70,20 @@ def test_by_default_the_scan_is_segmented_again(results, capsys):
     assert {"probability.ome.zarr", "familiarity.json", "mask.json", "domains.parquet", "report.html"} <= gone
     assert {"volume.ome.zarr", "interface.json"} & gone == set()
     assert "trained again" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["results", "renamed"])
+def test_in_a_copy_of_a_project_nothing_of_the_original_goes(results, tmp_path, monkeypatch, name):
+    copy = tmp_path / "copy"
+    shutil.copytree("results", copy / name)
+    shutil.copy("a.tif", copy)
+    before = kept(results.scan("a"))
+    original = tmp_path / "results/a"
+    monkeypatch.chdir(copy)
+    assert main(["rerun", "a", "--from", "report", "--results", name]) == 0
+    assert {path.name for path in original.iterdir() if not path.name.startswith(".")} == before
+    assert not Layout(name).scan("a").report.exists()
+    assert read_run(name).layout.run.samefile(Layout(name).run)
 
 
 @pytest.mark.usefixtures("results")

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from ..domains.surface import DIRECTIONS, direction_weights
 from ..profile.estimators import COVERAGE, expanded_tail
@@ -104,7 +104,7 @@ def degree_interval(matrix: Floats, resampled: Floats, blocks: int) -> tuple[flo
     """
     resampled = resampled[np.isfinite(resampled).all(axis=(1, 2))]
     unit, shapes = _shape(matrix), _shape(resampled)
-    widened = stats.norm.isf(expanded_tail(blocks)) / stats.norm.isf((1 - COVERAGE) / 2)
+    widened = special.ndtri(expanded_tail(blocks)) / special.ndtri((1 - COVERAGE) / 2)
     scatter, deviation, found = widened * (shapes - unit), unit - np.eye(3), float(_degree(matrix))
     most = 1 / max(1e-9, -np.linalg.eigvalsh(deviation)[0])  # from there on the degree is 1
 

@@ -83,6 +83,8 @@ def end_run(results: str | Path) -> Run:
 def read_run(results: str | Path) -> Run:
     """Read ``run.json`` of a results folder.
 
+    The record of a folder that was moved or copied says where it is now, so that nothing is done to the original.
+
     Raises
     ------
     InputError
@@ -90,13 +92,23 @@ def read_run(results: str | Path) -> Run:
     """
     path = Layout(results).run
     try:
-        return Run.model_validate_json(path.read_bytes())
+        return _where_it_is(Run.model_validate_json(path.read_bytes()), Path(results))
     except FileNotFoundError:
         remedy = "`snakemake` starts one; where `results:` names another folder, give it."
         raise InputError(Fault(str(results), "", "no run has started here", remedy)) from None
     except (OSError, ValueError) as error:
         remedy = "Give the folder set in `results:`, once a run has started; `snakemake` starts one."
         raise InputError(Fault(str(path), "", f"there is no record of a run: {error}", remedy)) from None
+
+
+def _where_it_is(run: Run, results: Path) -> Run:
+    """Return the record that was read in a results folder, with the places of that folder."""
+    here, told = results.resolve(), Path(run.config.results)
+    if run.layout.results.resolve() == here:
+        return run
+    if told.parts and here.parts[-len(told.parts) :] == told.parts:
+        return run.model_copy(update={"work_dir": str(Path(*here.parts[: -len(told.parts)]))})
+    return run.model_copy(update={"config": run.config.model_copy(update={"results": str(here)})})
 
 
 def _write(run: Run) -> None:

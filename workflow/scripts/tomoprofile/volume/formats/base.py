@@ -168,6 +168,12 @@ def refuse_impossible_shape(path: Path | str, shape: Sequence[int]) -> None:
         raise InputError(Fault(str(path), got if len(got) < _SHOWN else f"{got[:_SHOWN]}...", problem, COPY_AGAIN))
 
 
+def unlike_first(file: Path, got: str, expected: str) -> Fault:
+    """Return the fault of a slice that has another size or type than the first one of its scan."""
+    remedy = "All slices of a scan must have the same size and type: remove or replace this one."
+    return Fault(str(file), got, f"this slice differs from the first one ({expected})", remedy)
+
+
 def step_of_axis(path: Path | str, name: str, positions: Any) -> float | None:
     """Return the distance of voxels along an axis whose positions a file lists, judged over the whole list.
 

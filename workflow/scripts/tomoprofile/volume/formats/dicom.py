@@ -33,7 +33,7 @@ from .base import (
     voxel_size_of_header,
     window,
 )
-from .dicom_headers import CONVERT, DEFLATED, MARK, MARK_AT, Kind, Slice, in_order, inflated, slices_of
+from .dicom_headers import CONVERT, DEFLATED, PREAMBLE, Kind, Slice, has_mark, in_order, inflated, slices_of
 
 # Endings, and beginnings of the first element, of files without a mark, as before 1995.
 _UNMARKED = ("", ".dcm", ".dicom", ".ima")
@@ -167,14 +167,10 @@ def _is_dicom(path: Path) -> bool:
         return False
     try:
         with path.open("rb") as file:
-            head = file.read(MARK_AT + len(MARK))
+            head = file.read(PREAMBLE)
     except OSError:  # told when it is opened
         return False
-    return _has_mark(head) or (path.suffix.lower() in _UNMARKED and bool(_FIRST.match(head)))
-
-
-def _has_mark(head: bytes) -> bool:
-    return head[MARK_AT : MARK_AT + len(MARK)] == MARK
+    return has_mark(head) or (path.suffix.lower() in _UNMARKED and bool(_FIRST.match(head)))
 
 
 def _series(path: Path) -> dict[str, list[Slice]]:
@@ -218,7 +214,7 @@ FORMAT = Format(
     remarks="a folder with a file per slice, or one file with many frames; each series is a scan, its slices in the "
     "order of their positions. The rescale slope becomes the grey scale; localizers are left out",
     matches=lambda path: path.is_dir() and any(map(_is_dicom, sorted(path.iterdir()))),
-    signature=_has_mark,
+    signature=has_mark,
     open=DICOMSeries,
     datasets=_datasets,
     files=lambda path: _files(path) if path.is_dir() else [],

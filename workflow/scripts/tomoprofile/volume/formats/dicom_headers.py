@@ -26,7 +26,8 @@ _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _LOCALIZERS = ("LOCALIZER", "SCOUT", "SURVEY", "TOPOGRAM")
 _NO_END = 0xFFFFFFFF
 _MOST_INFLATED = 2**28  # bytes of a file
-MARK_AT, MARK = 128, b"DICM"
+_MARK_AT, _MARK = 128, b"DICM"
+PREAMBLE = _MARK_AT + len(_MARK)  # bytes
 _PIXELS = 0x7FE00010
 _LEAST, _GAP, _UNEVEN = 0.1, 1.5, 0.15  # of the usual distance of slices
 _PARALLEL = 1e-3  # of a unit vector
@@ -154,10 +155,15 @@ def slices_of(path: Path) -> list[Slice]:
         return list(_slices(path, header, syntax, offset, length))
 
 
+def has_mark(head: bytes) -> bool:
+    """Return whether a file that begins with these bytes has the mark of DICOM behind its preamble."""
+    return head[_MARK_AT:PREAMBLE] == _MARK
+
+
 def _syntax(path: Path) -> str:
     """Return the transfer syntax of a file, or nothing where it has no preamble, as before 1995."""
     with path.open("rb") as file:
-        if file.read(MARK_AT + len(MARK))[MARK_AT:] != MARK:
+        if not has_mark(file.read(PREAMBLE)):
             return ""
     return str(read_file_meta_info(path).get("TransferSyntaxUID", ""))
 
@@ -172,7 +178,7 @@ def inflated(path: Path) -> bytes:
     """
     with path.open("rb") as file:
         meta = read_file_meta_info(path)
-        file.seek(MARK_AT + len(MARK) + 12 + int(meta.FileMetaInformationGroupLength))
+        file.seek(PREAMBLE + 12 + int(meta.FileMetaInformationGroupLength))
         inflate = zlib.decompressobj(-zlib.MAX_WBITS)
         found = inflate.decompress(file.read(), _MOST_INFLATED)
     if inflate.unconsumed_tail:

@@ -17,7 +17,7 @@ from ...errors import Fault, InputError
 from ..companions import without_companions
 from ..grey import GreyScale
 from ..sources import is_hidden
-from .base import COPY_AGAIN, Format, decoding, refuse_impossible_shape, voxel_size_of_header
+from .base import COPY_AGAIN, Format, decoding, refuse_impossible_shape, unlike_first, voxel_size_of_header
 from .flat import FlatImage, Piece
 from .tiff_folder import by_number
 
@@ -85,12 +85,8 @@ class EDFImage(FlatImage):
         (first_file, first), *others = placed
         for file, block in others:
             if (block.shape, block.dtype) != (first.shape, first.dtype):
-                got = f"{'x'.join(map(str, block.shape))} {block.dtype}"
-                problem = (
-                    f"an image of the scan differs from the first, {'x'.join(map(str, first.shape))} {first.dtype}"
-                )
-                remedy = "All slices of a scan must have the same size and type: remove or replace this one."
-                raise InputError(Fault(str(file), got, problem, remedy))
+                got, expected = (f"{one.dtype} {'x'.join(map(str, one.shape))}" for one in (block, first))
+                raise InputError(unlike_first(file, got, expected))
         depth, rows, columns = first.shape
         length = depth * rows * columns * first.dtype.itemsize
         pieces = [Piece(file, depth, block.offset, 0, length) for file, block in placed]

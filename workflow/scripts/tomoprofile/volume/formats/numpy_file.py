@@ -111,17 +111,17 @@ def _arrays(path: Path) -> dict[str, _Array]:
         return found
 
 
-def _images(path: Path) -> list[str]:
-    """Return the names of the images in an archive, the largest first."""
-    images = {name: array for name, array in _arrays(path).items() if array.is_image}
+def _images(arrays: dict[str, _Array]) -> list[str]:
+    """Return the names of the images among the arrays of an archive, the largest first."""
+    images = {name: array for name, array in arrays.items() if array.is_image}
     return sorted(images, key=lambda name: (-math.prod(images[name].shape), name))
 
 
 def _member(path: Path, name: str) -> tuple[_Array, Piece, str]:
     """Return an array of an archive, where its bytes lie, and how they are compressed."""
-    images = _images(path)
-    chosen = [name] if name else images
     arrays = _arrays(path)
+    images = _images(arrays)
+    chosen = [name] if name else images
     if len(chosen) != 1 or chosen[0] not in arrays:
         remedy = f"Name one in the column `dataset`: {', '.join(images[:_SHOWN])}." if images else "Save it as z, y, x."
         problem = "there is no array of this name" if name else "it does not hold exactly one 3-D array of numbers"
@@ -141,7 +141,7 @@ def _datasets(path: Path) -> list[str]:
     """Return the images of an archive, the largest first; a file with one array has a single one without a name."""
     if not path.name.lower().endswith(_ARCHIVE):
         return [""]
-    images = _images(path)
+    images = _images(_arrays(path))
     if len(images) > 1:
         others = ", ".join(images[1 : _SHOWN + 1])
         LOG.warning("%s: %s is taken for the scan; it also holds %s: name one in `dataset`", path, images[0], others)

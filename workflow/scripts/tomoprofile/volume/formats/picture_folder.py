@@ -17,7 +17,7 @@ from ...logs import LOG
 from ..companions import without_companions
 from ..grey import GreyScale
 from ..sources import is_hidden
-from .base import Format, LazyImage, decoding, refuse_impossible_shape
+from .base import Format, LazyImage, decoding, refuse_impossible_shape, unlike_first
 from .tiff_folder import by_number
 
 _DECODERS = {
@@ -67,8 +67,7 @@ class PictureFolder(LazyImage):
         plane = _plane(self._picture(file), file, self.painted)
         if plane.shape != self.shape[1:] or plane.dtype != self.dtype:
             got, expected = f"{plane.dtype} {plane.shape}", f"{self.dtype} {self.shape[1:]}"
-            remedy = "All slices must have the same size and type: remove or replace this one."
-            raise InputError(Fault(str(file), got, f"this slice differs from the first one ({expected})", remedy))
+            raise InputError(unlike_first(file, got, expected))
         return plane
 
 

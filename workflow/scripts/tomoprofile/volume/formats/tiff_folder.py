@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...errors import Fault, InputError
 from ...logs import LOG
 from ..sources import is_hidden, slice_numbers, slices_among
-from .base import Format, LazyImage, decoding, refuse_impossible_shape
+from .base import Format, LazyImage, decoding, refuse_impossible_shape, unlike_first
 from .ome_companion import described_slices, ome_xml
 from .tiff import is_named_tiff, open_tiff, truncation
 from .tiff_header import header_of
@@ -138,8 +138,7 @@ class TIFFFolder(LazyImage):
     def _other_kind(self, file: Path, pixels: Pixels) -> Fault:
         expected = f"{self.dtype} {'x'.join(map(str, self.shape[1:]))}"
         got = f"{pixels.dtype} {'x'.join(map(str, pixels.size))}"
-        remedy = "All slices of a scan must have the same size and type: remove or replace this one."
-        return Fault(str(file), got, f"this slice differs from the first one ({expected})", remedy)
+        return unlike_first(file, got, expected)
 
 
 def _page(tif: tifffile.TiffFile, path: Path) -> Any:
