@@ -20,10 +20,9 @@ Floats = NDArray[np.float64]
 NOT_DRAWN = 255
 _MARGIN = 1.0  # a stroke is on the right side when its score exceeds zero by that
 _MOST_VOXELS = 20_000  # of the strokes, and of the slice, that are looked at
-_TRUST, _DISTRUST = 0.3, 0.003  # weight of the base where it is right about the strokes, and where it is wrong
+_TRUST, _DISTRUST = 0.3, 0.003  # weight of the base where it is right about the strokes, and where wrong
 _RIGHT, _WRONG = 0.2, 0.5  # shares of the strokes, each class counting alike, that the base gets wrong
 _FLOOR = 0.1  # of the variance of each feature, so that what hardly varies in the slice may not change at will
-_CLEARLY = 0.8  # a reduced slice is taken where the base's loss falls below that share of the loss at a finer one
 
 
 @dataclass(frozen=True)
@@ -54,27 +53,24 @@ class Drawn:
 
 
 def best_reduction(seen: Iterable[FeatureMaps], drawn: Drawn, domain: int) -> FeatureMaps:
-    """Return the maps at which the base is right about the strokes; the finest, unless a coarser one is clearly better.
+    """Return the finest maps at which the base is right about the strokes; where it never is, the finest of all.
 
     Parameters
     ----------
     seen : iterable of FeatureMaps
-        The finest first; no more are taken once the base is right about most of the strokes.
+        The finest first; no more are taken than needed.
     drawn : Drawn
     domain : int
         Index of the class that the base takes for domains.
     """
-    best, least = None, np.inf
+    finest = None
+    side = np.where(drawn.classes == domain, 1.0, -1.0)
     for maps in seen:
-        logit = maps.at(drawn.rows, drawn.columns)[:, -1].astype(float)
-        side = np.where(drawn.classes == domain, 1.0, -1.0)
-        loss = _loss(side, logit)
-        if best is None or loss < _CLEARLY * least:
-            best, least = maps, loss
-        if _error(side, logit) <= _RIGHT:
-            break
-    assert best is not None
-    return best
+        if _error(side, maps.at(drawn.rows, drawn.columns)[:, -1].astype(float)) <= _RIGHT:
+            return maps
+        finest = finest or maps
+    assert finest is not None
+    return finest
 
 
 def segment(maps: FeatureMaps, drawn: Drawn, domain: int) -> NDArray[np.uint8]:
@@ -130,8 +126,10 @@ class _Fit:
             What the logit of the base means for it: 1, -1, or 0 for nothing.
         """
         side = np.where(self.classes == index, 1.0, -1.0)
-        before = sign * self.features[:, -1]
-        trust = _trust(_error(side, before)) if sign else _DISTRUST
+        error = _error(side, sign * self.features[:, -1])
+        if error >= _WRONG:  # it sees something else in the slice, or nothing
+            sign = 0.0
+        before, trust = sign * self.features[:, -1], _trust(error)
         weight, seen = _alike(side), self._standard(self.features) @ self.whitening
 
         def loss(change: Floats) -> tuple[float, Floats]:
@@ -149,10 +147,6 @@ class _Fit:
 def _alike(side: Floats) -> Floats:
     """Return weights of voxels with which both sides count alike, one in all."""
     return np.where(side > 0, 0.5 / max((side > 0).sum(), 1), 0.5 / max((side < 0).sum(), 1))
-
-
-def _loss(side: Floats, score: Floats) -> float:
-    return float((_alike(side) * np.maximum(0, _MARGIN - side * score) ** 2).sum())
 
 
 def _error(side: Floats, score: Floats) -> float:

@@ -123,7 +123,7 @@ def _stack(reader: ScanReader, z: int) -> NDArray[np.float32]:
 
 
 def in_own_grey(stack: NDArray[np.float32], where: str = "") -> NDArray[np.float32]:
-    """Return a slice between its neighbours, normalised by its own grey values; what is no number looks like most of it.
+    """Return a slice between its neighbours, normalised by its own grey values; what is no number is their median.
 
     Parameters
     ----------
