@@ -56,7 +56,7 @@ The command takes {cpu_s} CPU seconds and {peak_gb} GB for a slice of {side} x {
 - *maps of the base*: its last feature maps, from nothing.
 - *maps, from its opinion*: the same, with its logit as what is changed as little as possible.
 - *and filters*: both kinds of features.
-- *as shipped*: on a reduced slice where the base is right about the strokes only there.
+- *as shipped*: the same, on a reduced slice where the base sees nothing in the slice as it is.
 - The last column: three more strokes of each class where that mask is wrong over the largest areas.
 """
 

@@ -20,8 +20,11 @@ Floats = NDArray[np.float64]
 NOT_DRAWN = 255
 _MARGIN = 1.0  # a stroke is on the right side when its score exceeds zero by that
 _MOST_VOXELS = 20_000  # of the strokes, and of the slice, that are looked at
-_TRUST, _DISTRUST = 0.3, 0.003  # weight of the base where it is right about the strokes, and where wrong
-_RIGHT, _WRONG = 0.2, 0.5  # shares of the strokes, each class counting alike, that the base gets wrong
+_TRUST, _DISTRUST = 0.3, 0.003  # weight of leaving the scores as they are, with the base's opinion and without one
+_BY_CHANCE = 0.45  # about the share of strokes, each class counting alike, that a base gets wrong that sees nothing
+# Strokes that correct a mask lie where the base is wrong, and rounds of them make up two thirds of a class and more.
+# Only where it is wrong about nearly all of a class does it see something else than what is meant.
+_OPPOSITE = 0.75
 _FLOOR = 0.1  # of the variance of each feature, so that what hardly varies in the slice may not change at will
 
 
@@ -53,7 +56,7 @@ class Drawn:
 
 
 def best_reduction(seen: Iterable[FeatureMaps], drawn: Drawn, domain: int) -> FeatureMaps:
-    """Return the finest maps at which the base is right about the strokes; where it never is, the finest of all.
+    """Return the maps of the slice as it is; where the base sees nothing in it, those that say most of the strokes.
 
     Parameters
     ----------
@@ -63,14 +66,22 @@ def best_reduction(seen: Iterable[FeatureMaps], drawn: Drawn, domain: int) -> Fe
     domain : int
         Index of the class that the base takes for domains.
     """
-    finest = None
+    best, least = None, _BY_CHANCE
     side = np.where(drawn.classes == domain, 1.0, -1.0)
     for maps in seen:
-        if _error(side, maps.at(drawn.rows, drawn.columns)[:, -1].astype(float)) <= _RIGHT:
+        error = float(np.mean(_errors(side, maps.at(drawn.rows, drawn.columns)[:, -1])))
+        if best is None and error < _BY_CHANCE:
             return maps
-        finest = finest or maps
-    assert finest is not None
-    return finest
+        if best is None or error < least:
+            best, least = maps, min(error, least)
+    assert best is not None
+    return best
+
+
+def is_opposite(maps: FeatureMaps, drawn: Drawn, domain: int) -> bool:
+    """Return whether the base is wrong about nearly all strokes of domains, or of the rest."""
+    side = np.where(drawn.classes == domain, 1.0, -1.0)
+    return max(_errors(side, maps.at(drawn.rows, drawn.columns)[:, -1])) >= _OPPOSITE
 
 
 def segment(maps: FeatureMaps, drawn: Drawn, domain: int) -> NDArray[np.uint8]:
@@ -85,12 +96,13 @@ def segment(maps: FeatureMaps, drawn: Drawn, domain: int) -> NDArray[np.uint8]:
         Index of the class that the base takes for domains; of all others, 0 is what it takes for background.
     """
     fit = _Fit(maps, drawn)
+    opinion = {} if is_opposite(maps, drawn, domain) else {domain: 1.0, 0: -1.0}
     classes = np.unique(drawn.classes)
     others = [index for index in classes if index != classes[0]] if len(classes) == 2 else list(classes)
     best = np.full(maps.shape, classes[0], np.uint8)
     highest = np.full(maps.shape, 0.0 if len(classes) == 2 else -np.inf, np.float32)
     for index in others:
-        weights, constant = fit.weights(int(index), {domain: 1.0, 0: -1.0}.get(int(index), 0.0))
+        weights, constant = fit.weights(int(index), opinion.get(int(index), 0.0))
         score = maps.weighted(weights[None])[0] + np.float32(constant)
         higher = score > highest
         best[higher] = index
@@ -126,10 +138,7 @@ class _Fit:
             What the logit of the base means for it: 1, -1, or 0 for nothing.
         """
         side = np.where(self.classes == index, 1.0, -1.0)
-        error = _error(side, sign * self.features[:, -1])
-        if error >= _WRONG:  # it sees something else in the slice, or nothing
-            sign = 0.0
-        before, trust = sign * self.features[:, -1], _trust(error)
+        before, trust = sign * self.features[:, -1], _TRUST if sign else _DISTRUST
         weight, seen = _alike(side), self._standard(self.features) @ self.whitening
 
         def loss(change: Floats) -> tuple[float, Floats]:
@@ -149,11 +158,7 @@ def _alike(side: Floats) -> Floats:
     return np.where(side > 0, 0.5 / max((side > 0).sum(), 1), 0.5 / max((side < 0).sum(), 1))
 
 
-def _error(side: Floats, score: Floats) -> float:
-    return float((_alike(side) * (side * score <= 0)).sum())
-
-
-def _trust(error: float) -> float:
-    """Return what keeping the base's scores is worth, given the share of the strokes that it gets wrong."""
-    how_wrong = np.clip((error - _RIGHT) / (_WRONG - _RIGHT), 0, 1)
-    return float(_TRUST * (_DISTRUST / _TRUST) ** how_wrong)
+def _errors(side: Floats, score: NDArray[np.floating]) -> tuple[float, float]:
+    """Return the shares of the voxels on either side that are on the wrong one; of none, none are."""
+    wrong = side * score <= 0
+    return tuple(float(wrong[mine].sum() / max(mine.sum(), 1)) for mine in (side > 0, side < 0))

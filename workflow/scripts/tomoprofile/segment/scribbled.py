@@ -19,7 +19,7 @@ from ..labels.scribbles import Scribbles, read_scribbles
 from ..labels.traced import write_outlines
 from ..logs import LOG
 from ..network.feature_maps import NEIGHBOURS, feature_maps
-from ..network.strokes import Drawn, best_reduction, segment
+from ..network.strokes import Drawn, best_reduction, is_opposite, segment
 from ..shift.appearance import like_most
 from ..volume.formats import OF_SCANS, format_of, listed
 from ..volume.grey import normalise
@@ -92,7 +92,11 @@ def mask_of(stack: NDArray[np.float32], drawn: Scribbles, classes: Classes) -> t
         The first measured one is what the base takes for domains.
     """
     voxels, domain = Drawn.of(drawn.classes), classes.indices[0]
-    found = segment(best_reduction(feature_maps(stack), voxels, domain), voxels, domain)
+    maps = best_reduction(feature_maps(stack), voxels, domain)
+    if is_opposite(maps, voxels, domain):
+        LOG.info("The shipped model sees something else in this slice, so the strokes alone decide: draw more of them, "
+                 "some of them where the mask is right")  # fmt: skip
+    found = segment(maps, voxels, domain)
     strokes = drawn.classes != IGNORE
     # Each class counts alike, however much of it was drawn.
     kept = [float((found[drawn.classes == index] == index).mean()) for index in np.unique(drawn.classes[strokes])]
