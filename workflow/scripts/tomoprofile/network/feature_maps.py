@@ -24,7 +24,7 @@ from .unet import SliceNetwork, choose_precision
 NEIGHBOURS = UNetConfig().neighbours  # slices that the base sees on either side
 REDUCTIONS = (1, 2, 4)  # by which a slice is reduced, for domains wider than the base knows
 _PART = 1024  # voxels along a side that are computed at once
-_AROUND = 64  # voxels around a part that the network sees, too
+_AROUND = 96  # voxels around a part that the network sees, too: with them no seam is left
 _ROWS = 64  # read from the maps at once
 
 
@@ -111,8 +111,8 @@ def feature_maps(stack: NDArray[np.float32], reductions: Sequence[int] = REDUCTI
 def _in_parts(network: SliceNetwork, image: torch.Tensor, precision: torch.dtype) -> NDArray[np.float16]:
     """Return the maps and the logit of an image (1, channels, y, x); parts see what lies around them."""
     made = np.empty((0, *image.shape[2:]), np.float16)
-    for rows, seen_rows in _parts(image.shape[2]):
-        for columns, seen_columns in _parts(image.shape[3]):
+    for rows, seen_rows in _parts(image.shape[2], network.reduction):
+        for columns, seen_columns in _parts(image.shape[3], network.reduction):
             found = _maps(network, image[:, :, seen_rows, seen_columns], precision)
             made = made if len(made) else np.empty((len(found), *image.shape[2:]), np.float16)
             y, x = rows.start - seen_rows.start, columns.start - seen_columns.start
@@ -120,12 +120,12 @@ def _in_parts(network: SliceNetwork, image: torch.Tensor, precision: torch.dtype
     return made
 
 
-def _parts(side: int) -> list[tuple[slice, slice]]:
-    """Return equal parts of a side, each with what the network sees of it."""
+def _parts(side: int, multiple: int) -> list[tuple[slice, slice]]:
+    """Return equal parts of a side, each with what the network sees of it, which begins where it halves the whole."""
     count = math.ceil(side / _PART)
     borders = [round(side * n / count) for n in range(count + 1)]
     return [
-        (slice(start, stop), slice(max(start - _AROUND, 0), min(stop + _AROUND, side)))
+        (slice(start, stop), slice(max(start - _AROUND, 0) // multiple * multiple, min(stop + _AROUND, side)))
         for start, stop in pairwise(borders)
     ]
 

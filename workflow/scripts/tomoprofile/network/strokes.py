@@ -22,8 +22,8 @@ _MARGIN = 1.0  # a stroke is on the right side when its score exceeds zero by th
 _MOST_VOXELS = 20_000  # of the strokes, and of the slice, that are looked at
 _TRUST, _DISTRUST = 0.3, 0.003  # weight of leaving the scores as they are, with the base's opinion and without one
 _BY_CHANCE = 0.45  # about the share of strokes, each class counting alike, that a base gets wrong that sees nothing
-# Strokes that correct a mask lie where the base is wrong, and rounds of them make up two thirds of a class and more.
-# Only where it is wrong about nearly all of a class does it see something else than what is meant.
+# Strokes that correct a mask lie where the base is wrong, so many of them say little about the rest of the slice. Only
+# where it is no better than chance and wrong about that much of a class it sees something else than what is meant.
 _OPPOSITE = 0.75
 _FLOOR = 0.1  # of the variance of each feature, so that what hardly varies in the slice may not change at will
 
@@ -79,9 +79,10 @@ def best_reduction(seen: Iterable[FeatureMaps], drawn: Drawn, domain: int) -> Fe
 
 
 def is_opposite(maps: FeatureMaps, drawn: Drawn, domain: int) -> bool:
-    """Return whether the base is wrong about nearly all strokes of domains, or of the rest."""
+    """Return whether the base sees something else than what the strokes mean, or nothing."""
     side = np.where(drawn.classes == domain, 1.0, -1.0)
-    return max(_errors(side, maps.at(drawn.rows, drawn.columns)[:, -1])) >= _OPPOSITE
+    errors = _errors(side, maps.at(drawn.rows, drawn.columns)[:, -1])
+    return bool(np.mean(errors) >= _BY_CHANCE and max(errors) >= _OPPOSITE)
 
 
 def segment(maps: FeatureMaps, drawn: Drawn, domain: int) -> NDArray[np.uint8]:
