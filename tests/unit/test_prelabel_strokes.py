@@ -16,6 +16,8 @@ from tomoprofile.network import feature_maps, strokes
 from tomoprofile.network.strokes import Drawn, best_reduction, segment
 from tomoprofile.segment import scribbled
 from tomoprofile.segment.scribbled import in_own_grey, prelabel_from_scribbles
+from tomoprofile.volume.discover import survey
+from tomoprofile.volume.store import create_store
 
 TWO = Classes.of(UNetConfig())
 SHAPE = (3, 150, 170)
@@ -233,6 +235,22 @@ def test_the_picture_of_a_slice_will_do_and_corners_without_numbers(folder, grey
     assert written.mask == folder / "strokes/S_z00042_prelabel.tif"
     whole = np.isfinite(picture)
     assert dice(tifffile.imread(written.mask)[whole] == 1, truth()[whole]) > 0.85
+
+
+def test_a_converted_store_gives_the_same_mask_as_the_scan(folder, grey):
+    assert run(folder) == 0
+    mask = tifffile.imread(folder / "S_z00001_prelabel.tif")
+    store = create_store(folder / "volume.ome.zarr", SHAPE, "float32", (1, 1, 1), SHAPE[0])
+    store.write(0, grey)
+    written = prelabel_from_scribbles(str(store.path), folder / "S_z00001.tif", TWO)
+    assert (tifffile.imread(written.mask) == mask).all()
+
+
+def test_a_prelabel_among_slices_is_none_of_them(tmp_path, grey):
+    for z, image in enumerate(grey):
+        tifffile.imwrite(tmp_path / f"S_z{z:05d}.tif", image)
+    tifffile.imwrite(tmp_path / "S_z00001_prelabel.tif", np.zeros(SHAPE[1:], np.uint8))
+    assert survey(tmp_path, voxel_size_um=1).scans[0].shape == SHAPE
 
 
 @pytest.mark.parametrize(
