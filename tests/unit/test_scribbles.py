@@ -1,5 +1,7 @@
 """Scribbles as Fiji and napari save them: which voxels are of which class, and which file is refused and why."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import tifffile
@@ -152,6 +154,21 @@ def test_rois_of_one_slice_and_of_both_classes_are_needed(tmp_path):
     refused(tmp_path / "b_z1.zip", "ROI 'far'", "no voxel of the slice")
     roiwrite(tmp_path / "c_z1.zip", [*both(), roi(ROI_TYPE.POLYLINE, [(np.nan, 1), (2, 2)], "lost")])
     refused(tmp_path / "c_z1.zip", "ROI 'lost'")
+
+
+def test_a_pen_or_a_place_beyond_all_bounds_takes_no_memory(tmp_path):
+    wide = roi(ROI_TYPE.POLYLINE, [(4, 4), (15, 15)], "background", stroke_width=30_000)
+    thin = roi(ROI_TYPE.POLYLINE, [(2, 2), (12, 2)], "domain")
+    roiwrite(tmp_path / "a_z1.zip", [wide, thin])
+    tracemalloc.start()
+    found = read_scribbles(tmp_path / "a_z1.zip", SHAPE, TWO)
+    far = roi(ROI_TYPE.POLYLINE, [(-9e8, 4), (9e8, 15)], "background")
+    roiwrite(tmp_path / "b_z1.zip", [far, thin])
+    refused(tmp_path / "b_z1.zip", "ROI 'background'", "far from the slice")
+    assert tracemalloc.get_traced_memory()[1] < 5e6
+    tracemalloc.stop()
+    assert (found.classes == 1).sum() == 11
+    assert (found.classes == 0).sum() > 300
 
 
 def test_a_class_without_a_stroke_is_what_the_check_finds(tmp_path, monkeypatch):

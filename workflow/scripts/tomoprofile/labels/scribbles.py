@@ -7,7 +7,7 @@ ROIs a stroke is an area, a line or points, of the class with which its name beg
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from roifile import ROI_TYPE, ImagejRoi
-from skimage.draw import disk, line
+from scipy.ndimage import distance_transform_edt
+from skimage.draw import line
 
 from ..errors import Fault, InputError
 from ..volume.formats.base import decoding
@@ -26,7 +27,7 @@ from .images import read_pages, require_inside
 from .outlines import Outline, class_of, fill, read_outlines
 
 _LINES = (ROI_TYPE.LINE, ROI_TYPE.POLYLINE, ROI_TYPE.FREELINE)
-_FARTHEST = 1e6  # pixels; farther places are damage
+_FARTHEST = 10  # sides of the slice; farther places are damage
 _SHOWN = 5
 
 
@@ -156,28 +157,28 @@ def _stroke(outline: Outline, shape: tuple[int, int], path: Path) -> NDArray[np.
     where = f"{path} ROI {outline.name!r}"
     with decoding(where, "stroke", "this ROI", "Delete it, or draw it again."):
         places = np.asarray(outline.roi.coordinates(), float)
-    drawn = np.zeros(shape, bool)
-    if not (np.abs(places) < _FARTHEST).all():  # not so for NaN
-        raise InputError(Fault(where, "", "its places are no numbers", "Delete it, or draw it again."))
-    for y, x in _voxels_along(outline.roi, np.floor(places).astype(int)):
-        inside = (y >= 0) & (y < shape[0]) & (x >= 0) & (x < shape[1])
-        drawn[y[inside], x[inside]] = True
+    if not (np.abs(places) < _FARTHEST * max(shape)).all():  # not so for NaN
+        raise InputError(Fault(where, "", "its places are far from the slice", "Delete it, or draw it again."))
+    drawn = _drawn_through(outline.roi, np.floor(places).astype(int), shape)
     if not drawn.any():
         problem = f"the stroke covers no voxel of the slice ({shape[0]} rows, {shape[1]} columns)"
         raise InputError(Fault(where, "", problem, "Delete it, or draw it on the slice as it was exported."))
     return drawn
 
 
-def _voxels_along(roi: ImagejRoi, places: NDArray[np.int_]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Yield rows and columns of the voxels of points, or of a line with the width of the pen."""
-    if roi.roitype == ROI_TYPE.POINT:
-        yield places[:, 1], places[:, 0]
-        return
-    brush = np.column_stack(disk((0, 0), max(roi.stroke_width, 1) / 2 + 1e-6))
-    for (x0, y0), (x1, y1) in pairwise(places):
-        middle = np.column_stack(line(y0, x0, y1, x1))
-        voxels = (middle[:, None] + brush).reshape(-1, 2)
-        yield voxels[:, 0], voxels[:, 1]
+def _drawn_through(roi: ImagejRoi, places: NDArray[np.int_], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the voxels of points, or of a line with the width of the pen, around which the slice is as wide."""
+    is_line = roi.roitype != ROI_TYPE.POINT
+    radius = min(max(roi.stroke_width, 1), max(shape)) / 2 if is_line else 0.5
+    around = math.ceil(radius)
+    middle = np.zeros((shape[0] + 2 * around, shape[1] + 2 * around), bool)
+    for (x0, y0), (x1, y1) in pairwise(places) if is_line else zip(places, places, strict=True):
+        y, x = line(y0 + around, x0 + around, y1 + around, x1 + around)
+        inside = (y >= 0) & (y < middle.shape[0]) & (x >= 0) & (x < middle.shape[1])
+        middle[y[inside], x[inside]] = True
+    if radius > 0.5 and middle.any():
+        middle = distance_transform_edt(~middle) <= radius
+    return middle[around : around + shape[0], around : around + shape[1]]
 
 
 def _require_strokes(path: Path, drawn: NDArray[np.uint8], classes: Classes, told: str) -> None:
