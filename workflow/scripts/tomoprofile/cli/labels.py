@@ -21,13 +21,21 @@ def register(commands: Commands) -> None:
         commands,
         "prelabel",
         _prelabel,
-        "make masks of the proposed slices for a person to correct, by a threshold or an earlier model; without "
-        "arguments for every scan that waits for labels",
-        "tomoprofile prelabel\ntomoprofile prelabel results/SAMPLE/to_label/slices.tsv labels/SAMPLE",
+        "make masks of slices for a person to correct: of the proposed ones by a threshold or an earlier model, "
+        "without arguments for every scan that waits for labels; or of the slice on which you drew a few strokes",
+        "tomoprofile prelabel\ntomoprofile prelabel results/SAMPLE/to_label/slices.tsv labels/SAMPLE\n"
+        "tomoprofile prelabel --scan raw/SAMPLE --scribbles strokes/SAMPLE_z00042.zip",
     )
     prelabel.add_argument("slices", type=Path, nargs="?", help="slices.tsv of one scan, which the run wrote")
     prelabel.add_argument("labels", type=Path, nargs="?", help="folder that receives its masks; existing ones are kept")
     prelabel.add_argument("--domains-are", choices=("dark", "bright"), default="dark", help="compared with the matrix")
+    prelabel.add_argument("--scan", help="with --scribbles: a scan, a converted store (volume.ome.zarr) or one slice")
+    prelabel.add_argument(
+        "--scribbles",
+        type=Path,
+        help="strokes on a slice of the scan as an image or ImageJ ROIs, the slice in its name (NAME_z00042.zip); mask "
+        "and outlines are written beside it",
+    )
     _add_model(prelabel)
 
     annotate = add_command(
@@ -49,6 +57,23 @@ def _add_model(command: argparse.ArgumentParser) -> None:
 
 
 def _prelabel(options: argparse.Namespace) -> None:
+    if options.scan or options.scribbles:
+        _prelabel_from_scribbles(options)
+    else:
+        _prelabel_proposed(options)
+
+
+def _prelabel_from_scribbles(options: argparse.Namespace) -> None:
+    if options.slices or not (options.scan and options.scribbles):
+        got = " ".join(str(part) for part in (options.slices, options.scan, options.scribbles) if part)
+        remedy = "Write `tomoprofile prelabel --scan SCAN --scribbles FILE`, and nothing else."
+        raise ConfigError(Fault("prelabel", got, "strokes need their scan, and no list of slices", remedy))
+    from ..segment.scribbled import prelabel_from_scribbles
+
+    prelabel_from_scribbles(options.scan, options.scribbles, _classes(options))
+
+
+def _prelabel_proposed(options: argparse.Namespace) -> None:
     from ..config import ThresholdConfig
     from ..segment.prelabel import prelabel
 

@@ -23,6 +23,7 @@ _NOTES = re.compile(r"\.(txt|md|log|csv|tsv|xml|ya?ml|ini|db|lnk|sha256|bak|raw|
 _LOSSY = (".jpg", ".jpeg", ".webp")
 _NO_LABELS = "notes"
 _SHOWN = 3
+PRELABEL = "_prelabel"  # in the names of masks that nobody has corrected
 _SHOWS_OTHER = re.compile(r"overlay|preview|overview|thumb|screenshot", re.IGNORECASE)
 
 _AT_THE_END = re.compile(r"_z(\d+)$", re.IGNORECASE)  # as proposed slices are named
@@ -84,7 +85,7 @@ def find_label_files(folder: str | Path) -> list[LabelFile]:
     InputError
         When a folder cannot be listed.
     """
-    found = [_label_file(path, annotator, Path(folder)) for path, annotator in _entries(folder) if not _unused(path)]
+    found = [label_file(path, annotator, Path(folder)) for path, annotator in _entries(folder) if not _unused(path)]
     return sorted(found, key=lambda file: (file.annotator, file.z is None, file.z or 0, file.path))
 
 
@@ -142,6 +143,8 @@ def _unused(path: Path) -> str:
     ending = _ending(path)
     if _NOTES.fullmatch(ending) and not path.is_dir():
         return _NO_LABELS
+    if PRELABEL in path.stem.lower():
+        return f"Correct these masks by hand, then save them without `{PRELABEL}` in their names."
     if _SHOWS_OTHER.search(path.stem):
         return "Their names say that they are pictures of labels; rename them if they are labels."
     if path.is_dir() or ending in _USED:
@@ -151,8 +154,17 @@ def _unused(path: Path) -> str:
     return f"Save labels as masks or outlines: {', '.join(_USED)} or Zarr."
 
 
-def _label_file(path: Path, annotator: str, folder: Path) -> LabelFile:
-    """Return a label file with the slice that its name gives, wherever in the name that is without doubt."""
+def label_file(path: Path, annotator: str, folder: Path) -> LabelFile:
+    """Return a label file with the slice that its name gives, wherever in the name that is without doubt.
+
+    Parameters
+    ----------
+    path : Path
+    annotator : str
+        Who made it; may be empty.
+    folder : Path
+        Folder of the labels, whose name may begin that of the file.
+    """
     stem = path.name[: -len(_ending(path))] if _ending(path) else path.name
     if match := _AT_THE_END.search(stem):
         return LabelFile(int(match[1]), path, annotator)

@@ -39,8 +39,12 @@ class Decoder(nn.Module):
 
     def forward(self, features: list[torch.Tensor]) -> torch.Tensor:
         """Return logits (n, k, y, x) from feature maps, the finest first."""
+        logits: torch.Tensor = self.head(self.joined(features))
+        return logits
+
+    def joined(self, features: list[torch.Tensor]) -> torch.Tensor:
+        """Return the maps (n, channels, y, x) that the logits are made of."""
         value = features[-1]
         for step, skip in zip(self.steps, features[-2::-1], strict=True):
             value = step(value, skip)
-        logits: torch.Tensor = self.head(value)
-        return logits
+        return value

@@ -16,7 +16,7 @@ _REFERENCES = (
 )
 _PICTURES = (
     "thumb thumbs thumbnail thumbnails overview overviews preview previews screenshot screenshots snapshot snapshots "
-    "scout icon spr"
+    "scout icon spr prelabel"
 )
 PROJECTIONS, REFERENCES, PICTURES = (frozenset(words.split()) for words in (_PROJECTIONS, _REFERENCES, _PICTURES))
 # Beside slices they are references; alone they may be a sample that others are compared with.
