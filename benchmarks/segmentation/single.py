@@ -195,11 +195,8 @@ def _earlier(seed: int, setting: Setting) -> Path:
 
 def _made_with(setting: Setting) -> dict[str, Any]:
     device = ours.choose_device()
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=Path(__file__).parent
-    )
     return {
-        "commit": git.stdout.strip() or "unknown",
+        "commit": _commit(),
         "tomoprofile": ours.__version__,
         "torch": torch.__version__,
         "device": str(device),
@@ -211,3 +208,13 @@ def _made_with(setting: Setting) -> dict[str, Any]:
         "size": list(setting.size),
         "steps_scale": setting.steps_scale,
     }
+
+
+def _commit() -> str:
+    """Return the commit of the code; the page, which grows with every run, does not count as a change of it."""
+    root, code = Path(__file__).parents[2], ("benchmarks", "workflow")
+    asked = (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--untracked-files=no", "--", *code])
+    commit, changed = (
+        subprocess.run(["git", *words], capture_output=True, text=True, cwd=root).stdout.strip() for words in asked
+    )
+    return f"{commit or 'unknown'}{'-dirty' if changed else ''}"
