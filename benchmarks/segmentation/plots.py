@@ -23,7 +23,8 @@ STYLES = {
 }
 ACROSS = {"dashes": "7 4", "dots": "2 3"}  # lines of methods that need no labels
 LONG = ' stroke-dasharray="12 3"'  # of our base before any label
-WIDTH, HEIGHT, LEFT, TOP, GAP_X, GAP_Y, PER_ROW = 250, 190, 62, 112, 66, 74, 3
+WIDTH, HEIGHT, LEFT, TOP, GAP_X, GAP_Y, PER_ROW = 250, 190, 62, 54, 66, 74, 3
+NAME_WIDTH, NAME_HEIGHT = 316, 18
 NICE = (1, 2, 2.5, 5, 10)
 
 Point = tuple[float, float, float, float]
@@ -88,25 +89,26 @@ def write_plot(
     """
     rows, columns = -(-len(panels) // PER_ROW), min(PER_ROW, max(len(panels), 1))
     width = LEFT + columns * (WIDTH + GAP_X)
-    height = TOP + rows * (HEIGHT + GAP_Y)
+    top = TOP + -(-len(names) // columns) * NAME_HEIGHT  # below the legend
+    height = top + rows * (HEIGHT + GAP_Y)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         'font-family="sans-serif" font-size="11" fill="#222">',
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
         f'<text x="{LEFT}" y="18" font-size="14" font-weight="bold">{escape(title)}</text>',
-        *_legend(names),
+        *_legend(names, columns),
     ]
     for index, panel in enumerate(panels):
-        x, y = LEFT + index % PER_ROW * (WIDTH + GAP_X), TOP + index // PER_ROW * (HEIGHT + GAP_Y)
+        x, y = LEFT + index % PER_ROW * (WIDTH + GAP_X), top + index // PER_ROW * (HEIGHT + GAP_Y)
         parts += [f'<g transform="translate({x},{y})">', *_panel(panel, x_title, y_title, log_x), "</g>"]
     with ours.whole_file(path) as partial:
         partial.write_text("\n".join([*parts, "</svg>"]) + "\n")
 
 
-def _legend(names: dict[str, str]) -> list[str]:
+def _legend(names: dict[str, str], columns: int) -> list[str]:
     parts = []
     for index, (method, name) in enumerate(names.items()):
-        x, y = LEFT + (0, 300, 620)[index % 3], 38 + index // 3 * 18
+        x, y = LEFT + index % columns * NAME_WIDTH, 38 + index // columns * NAME_HEIGHT
         colour, marker = STYLES[method]
         parts.append(f'<path d="M{x} {y}h26" stroke="{colour}" stroke-width="2"{_dash(marker)}/>')
         parts += [_marker(marker, x + 13, y, colour), f'<text x="{x + 32}" y="{y + 4}">{escape(name)}</text>']

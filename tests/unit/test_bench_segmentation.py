@@ -180,6 +180,9 @@ def test_every_second_seed_turns_the_picture_with_its_labels():
     assert len(one.training.slices) == len(other.training.slices) == 3
     assert (one.tests["fibres-to-fine"].truth == other.tests["fibres-to-fine"].truth).all()
     assert (one.tests["fibres-within"].truth != other.tests["fibres-within"].truth).any()
+    unlabelled = [cell for cell in plan.plan() if (cell.task, cell.method, cell.labels) == ("fibres", OURS, 0)]
+    shown = [test.truth.tobytes() for cell in unlabelled for test in tasks.make_problem(cell, Path()).tests.values()]
+    assert len(shown) == len(set(shown)) == 3, "the same picture twice would make an interval too narrow"
     for problem in (one, other):
         test = problem.tests["fibres-within"]
         assert test.grey[test.truth].mean() < test.grey[~test.truth].mean(), "a picture turned without its mask"
@@ -286,11 +289,12 @@ def test_the_page_shows_what_was_run_and_nothing_else(tmp_path, monkeypatch):
 
 def test_figures_show_curves_and_times(tmp_path):
     curve = [record(plan.learning("C", OURS, n, 0), 0.5 + n / 20) for n in plan.CURVE]
-    zero = record(Cell("C", OURS, 0, 0, 0), 0.4)
-    page = page_of([*curve, zero, record(plan.learning("C", "forest", 3, 0), 0.6, resumed=True)], tmp_path)
+    zero = [record(Cell("C", OURS, 0, 0, 0), 0.55), record(Cell("C", "otsu", 0, 0, 0), 0.0)]
+    page = page_of([*curve, *zero, record(plan.learning("C", "forest", 3, 0), 0.6, resumed=True)], tmp_path)
     assert page.index("segmentation-labels.svg") < page.index("segmentation-time.svg") < page.index("## Scores")
     labels, times = ((tmp_path / f"segmentation-{name}.svg").read_text() for name in ("labels", "time"))
     assert "random forest" in labels
+    assert "Otsu" not in labels, "a failure would take all the height"
     assert labels.count('stroke-dasharray="12 3"') == 1, "the base without a label"
     assert "random forest" not in times, "a training that was killed was not timed as a whole"
     assert "not run" not in labels + times
