@@ -23,14 +23,13 @@ ROOT = Path(__file__).parents[2]
 
 
 def read_records(results: Path, summary: Path) -> list[dict[str, Any]]:
-    """Return all results, those of the folder and those that only the committed summary still has."""
-    records = {}
-    if summary.is_file():
-        records = {cell_of(record).key: record for record in json.loads(summary.read_text())["runs"]}
-    for path in sorted(results.glob("*.json")):
-        record = json.loads(path.read_text())
-        records[cell_of(record).key] = record
-    return list(records.values())
+    """Return all results, those of the folder and those that only the committed summary still has.
+
+    A folder may hold results of an earlier version of the benchmark, which had no tests in them.
+    """
+    found = json.loads(summary.read_text())["runs"] if summary.is_file() else []
+    found += [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
+    return list({cell_of(record).key: record for record in found if "tests" in record}.values())
 
 
 def possible(only: str = "") -> list[Cell]:

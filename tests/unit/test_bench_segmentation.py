@@ -300,8 +300,11 @@ def test_figures_show_curves_and_times(tmp_path):
     assert "not run" not in labels + times
 
 
-def test_a_killed_runner_loses_no_finished_run_and_makes_none_twice(tmp_path, monkeypatch):
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_killed_runner_loses_no_finished_run_and_makes_none_twice(tmp_path, monkeypatch, at_once):
     setting, docs = Setting(tmp_path / "work", tmp_path / "results"), tmp_path / "docs"
+    setting.results.mkdir()
+    (setting.results / "A_carried_n0_s0_seed0.json").write_text('{"task": "A", "scores": {}}')  # of an earlier version
     cells, begun = plan.plan()[:3], []
 
     def run(command, **_):
@@ -313,8 +316,13 @@ def test_a_killed_runner_loses_no_finished_run_and_makes_none_twice(tmp_path, mo
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(runner.subprocess, "run", run)
+    if not at_once:  # a runner that would write its page at the end
+        monkeypatch.setattr(runner, "publish", lambda *_: None)
     with pytest.raises(KeyboardInterrupt):
         runner.work_through(cells, setting, docs, None)
+    if not at_once:
+        assert not (docs / "segmentation.json").exists(), "with the folder of results all would be lost"
+        return
     kept = json.loads((docs / "segmentation.json").read_text())["runs"]
     assert [plan.cell_of(one) for one in kept] == cells[:1], "written at once"
     shutil.rmtree(setting.results)  # the committed page is enough
