@@ -10,6 +10,7 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 BIN := .venv/bin
 INSTALLED := .venv/installed
 BENCH := .venv-bench
+PEERS := .venv-peers
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 DEMO := snakemake --configfile config/demo/config.yaml --cores $(CORES)
@@ -36,7 +37,7 @@ help:
 	@echo "make bench-conversion  time and memory of the conversion, beside zarr-python's own copy: a quarter of an hour"
 	@echo "make bench-profile  time and memory of the profile by size and depth: a few minutes"
 	@echo "make bench-coverage  how often intervals contain the truth (docs/benchmarks/coverage.md): about half an hour"
-	@echo "make bench-segmentation  segmentation with few labels and few steps: resumable, hours (benchmarks/segmentation)"
+	@echo "make bench-segmentation  segmentation with few labels, beside other methods: resumable, five core-hours"
 
 env: $(INSTALLED)
 
@@ -149,9 +150,21 @@ bench-objects: $(BENCH)/installed
 bench-accuracy: $(BENCH)/installed
 	$(BENCH)/bin/python -m benchmarks.accuracy
 
+# nnU-Net and a random forest, beside the packages of the workflow, which stay as they are.
+$(PEERS)/installed: benchmarks/segmentation/peers.txt $(INSTALLED)
+	python -m venv --clear $(PEERS)
+	python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])' > \
+		$$($(PEERS)/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/workflow.pth
+	$(PEERS)/bin/python -m pip install --quiet -r benchmarks/segmentation/peers.txt
+	$(PEERS)/bin/python -m pip check
+	@touch $@
+
+# Without the peers their runs are not in the plan.
+bench-segmentation: export PYTHONPATH := workflow/scripts
 bench-segmentation: $(INSTALLED)
-	python -m benchmarks.segmentation run
-	python -m benchmarks.segmentation report
+	$(MAKE) $(PEERS)/installed || echo "The peers cannot be installed here; the others are compared."
+	$$(test -e $(PEERS)/installed && echo $(PEERS)/bin/python || echo python) -m benchmarks.segmentation run
+
 
 bench-profile: $(INSTALLED)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m benchmarks.profile

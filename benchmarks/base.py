@@ -18,10 +18,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .segmentation.plan import FULL_STEPS, TASKS, Cell
+from .segmentation.plan import STEPS, TASKS, Cell
 
 PHANTOMS = ("A", "B", "C")
-FEW = (*PHANTOMS, "fibres-within", "fibres-to-fine")
+FEW = (*PHANTOMS, "fibres")
 BASES = ("tomoprofile", "imagenet")
 LABELS = (1, 3)
 
@@ -43,7 +43,7 @@ def main() -> None:
         command.add_argument("--side", type=int, help="shrinks the scans, to try things out")
     evaluate.add_argument("out", type=Path)
     evaluate.add_argument("--seconds", type=float, default=3600, help="no run begins after that time")
-    evaluate.add_argument("--steps", type=int, default=FULL_STEPS)
+    evaluate.add_argument("--steps", type=int, default=STEPS)
     evaluate.add_argument("--tasks", nargs="+", default=FEW, choices=list(TASKS))
     phantoms.set_defaults(run=_phantoms)
     evaluate.set_defaults(run=_evaluate)
@@ -91,7 +91,7 @@ def _stream(options: argparse.Namespace) -> None:
 
 
 def _phantoms(options: argparse.Namespace) -> None:
-    cells = [Cell(kind, "carried", 0, 0, seed) for seed in range(options.seeds) for kind in PHANTOMS]
+    cells = [Cell(kind, "tomoprofile", 0, 0, seed) for seed in range(options.seeds) for kind in PHANTOMS]
     with _pool(options.workers) as pool:
         list(pool.map(_make, cells, [options.work] * len(cells), [options.side] * len(cells)))
 
@@ -104,11 +104,9 @@ def _evaluate(options: argparse.Namespace) -> None:
         jobs = [pool.submit(_run, cell, options.weights, options.work, options.side, begun + options.seconds)
                 for cell in cells]  # fmt: skip
         for job in as_completed(jobs):
-            record = job.result()
-            if record is None:
-                continue
-            found.append(record)
-            print(*(f"{name} {value}" for name, value in record.items()), sep="  ", flush=True)
+            for record in job.result():
+                found.append(record)
+                print(*(f"{name} {value}" for name, value in record.items()), sep="  ", flush=True)
             (options.out / "base.json").write_text(json.dumps(found, indent=1) + "\n")
     print(_table(found))
 
@@ -133,10 +131,10 @@ def _make(cell: Cell, work: Path, side: int | None) -> Any:
     return tasks.make_problem(cell, work, size)
 
 
-def _run(cell: Cell, weights: Path, work: Path, side: int | None, until: float) -> dict[str, Any] | None:
-    """Return the Dice of one run and its seconds; None when it would begin too late."""
+def _run(cell: Cell, weights: Path, work: Path, side: int | None, until: float) -> list[dict[str, Any]]:
+    """Return the Dice of each test of one run and its seconds; nothing when it would begin too late."""
     if time.monotonic() > until:
-        return None
+        return []
     import torch
 
     from tomoprofile.config import UNetConfig
@@ -157,25 +155,28 @@ def _run(cell: Cell, weights: Path, work: Path, side: int | None, until: float) 
         network, level = ours.read_bundle(bundle)
     else:
         network, level = initial_network(config).eval(), 0.5
-    mask = ours.probabilities(network, problem.stacks(config.neighbours), config.window) >= level * 255
-    both = float((mask & problem.truth & problem.resin).sum())
-    dice = 2 * both / float((mask & problem.resin).sum() + (problem.truth & problem.resin).sum())
-    return asdict(cell) | {"dice": round(dice, 4), "level": round(level, 3), "seconds": round(time.monotonic() - begun)}
+    records = []
+    for name, test in problem.tests.items():
+        mask = ours.probabilities(network, test.stacks(config.neighbours), config.window) >= level * 255
+        both = float((mask & test.truth & test.resin).sum())
+        dice = 2 * both / float((mask & test.resin).sum() + (test.truth & test.resin).sum())
+        records.append(asdict(cell) | {"test": name, "dice": round(dice, 4), "level": round(level, 3)})
+    return [record | {"seconds": round(time.monotonic() - begun)} for record in records]
 
 
 def _table(found: list[dict[str, Any]]) -> str:
-    """Return the Dice of each seed: a row for each task and number of labels, a column for each base."""
-    rows = [f"{'task':16} labels  {'tomoprofile':24} imagenet"]
-    for task, labels in sorted({(one["task"], one["labels"]) for one in found}):
+    """Return the Dice of each seed: a row for each test and number of labels, a column for each base."""
+    rows = [f"{'test':16} labels  {'tomoprofile':24} imagenet"]
+    for test, labels in sorted({(one["test"], one["labels"]) for one in found}):
         columns = [
             " ".join(
                 f"{one['dice']:.3f}"
                 for one in sorted(found, key=lambda one: one["seed"])
-                if (one["task"], one["labels"], one["method"]) == (task, labels, base)
+                if (one["test"], one["labels"], one["method"]) == (test, labels, base)
             )
             for base in BASES
         ]
-        rows.append(f"{task:16} {labels:6}  {columns[0]:24} {columns[1]}")
+        rows.append(f"{test:16} {labels:6}  {columns[0]:24} {columns[1]}")
     return "\n".join(rows)
 
 

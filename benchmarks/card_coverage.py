@@ -124,9 +124,8 @@ def _phantom(kind: str, number: int) -> Split:
         np.random.default_rng([1, number]).choice(np.arange(1, SIZE[0] - 1), LABELS, replace=False).tolist()
     )
     masks = {z: (phantom.labels[z] == ours.DOMAIN).astype(np.uint8) for z in chosen}
-    apart = ours.measure_apart(lambda start, stop: phantom.grey[start:stop], SIZE[0])
     images = {z: grey[z - 1 : z + 2] for z in range(1, SIZE[0] - 1)}
-    training = tasks.training_set("scan", {z: images[z] for z in chosen}, masks, apart, settings.voxel_um, looks)
+    training = ours.collected([ours.Labelled("scan", phantom.grey, masks, looks, settings.voxel_um)])
     rest = [z for z in images if min(abs(z - other) for other in chosen) > GAP]
     truth = [(phantom.labels[z] == ours.DOMAIN).astype(np.uint8) for z in rest]
     return Split(training, [images[z] for z in rest], truth)
@@ -138,14 +137,13 @@ def _fibres(name: str, number: int) -> Split:
     looks = tasks.look_at(grey[None], np.ones_like(fibre)[None], voxel)
     image = np.stack([ours.normalise(grey, looks.centre, looks.spread)] * 3)
     truth = fibre.astype(np.uint8)
-    images, masks = {}, {}
+    scans = []
     for n, place in enumerate(_apart_tiles(grey.shape, np.random.default_rng([2, number]))):
-        images[n], masks[n] = image[:, *place], fibre[place].astype(np.uint8)
+        tile = {0: fibre[place].astype(np.uint8)}
+        scans.append(ours.Labelled(f"tile{n}", grey[place][None], tile, looks, voxel))
         wide = tuple(slice(max(0, part.start - GAP), part.stop + GAP) for part in place)
         truth[wide] = IGNORE
-    reach = ours.Apart(1, ours.measure_apart(lambda *_: grey[None], 1).voxels, 0.0)
-    training = tasks.training_set("tiles", images, masks, reach, voxel, looks)
-    return Split(training, [image], [truth])
+    return Split(ours.collected(scans), [image], [truth])
 
 
 def _apart_tiles(shape: tuple[int, ...], rng: np.random.Generator) -> Iterator[tuple[slice, slice]]:

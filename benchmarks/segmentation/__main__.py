@@ -1,16 +1,14 @@
-"""``python -m benchmarks.segmentation run`` makes what is missing; ``... report`` writes what there is."""
+"""``python -m benchmarks.segmentation run`` makes what is missing and writes the page; ``--plan`` tells the cost."""
 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from pathlib import Path
 
 from . import ours
-from .plan import Cell, plan
-from .report import write_report
-from .runner import list_plan, read_records, wanted, work_through
+from .plan import plan
+from .runner import possible, publish, read_records, tell_plan, work_through
 from .single import Setting, run_cell
 from .tasks import SIZE
 
@@ -25,14 +23,10 @@ def main(arguments: list[str] | None = None) -> int:
     run = commands.add_parser("run", help="make the runs that are missing")
     run.add_argument("--only", default="", metavar="REGEX", help="runs whose key matches")
     run.add_argument("--max-minutes", type=float, help="begin no run that would end later")
-    run.add_argument("--seeds", type=int, default=3)
-    run.add_argument("--list", action="store_true", help="only tell the plan and its hours")
+    run.add_argument("--plan", action="store_true", help="only tell the plan and its core-hours")
     one = commands.add_parser("one", help="make one run in this process")
     one.add_argument("key")
-    report = commands.add_parser("report", help="write tables and plots of what there is")
-    report.add_argument(
-        "--docs", type=Path, help="folder of the report (default: docs/benchmarks; of trials: with their results)"
-    )
+    report = commands.add_parser("report", help="write the page of what there is")
     for command in (run, one, report):
         command.add_argument("--work", type=Path, default=HERE / "work", help="scans and unfinished trainings")
         command.add_argument(
@@ -52,24 +46,19 @@ def main(arguments: list[str] | None = None) -> int:
         results = given.results.resolve()
     setting = Setting(work, results, given.threads, given.steps_scale, size)
     if given.command == "one":
-        return run_cell(_cell(given.key), setting)
+        cells = {cell.key: cell for cell in plan()}
+        if given.key not in cells:
+            parser.error(f"{given.key} is not in the plan")
+        return run_cell(cells[given.key], setting)
+    work.mkdir(parents=True, exist_ok=True)
     if given.command == "report":
-        docs = given.docs or docs
-        write_report(read_records(results, docs / "segmentation.json"), docs)
+        publish(setting, docs)
         return 0
-    cells = wanted(given.seeds, given.only)
-    if given.list:
-        list_plan(cells, setting, docs / "segmentation.json")
+    cells = possible(given.only)
+    if given.plan:
+        print(tell_plan(cells, read_records(results, docs / "segmentation.json")))
         return 0
-    return 1 if work_through(cells, setting, docs / "segmentation.json", given.max_minutes) else 0
-
-
-def _cell(key: str) -> Cell:
-    task, method, labels, steps, seed = key.split("_n")[0].split("_", 1) + re.findall(r"\d+", key.rsplit("_n", 1)[1])
-    cell = Cell(task, method, int(labels), int(steps), int(seed))
-    if cell not in plan(cell.seed + 1):
-        raise SystemExit(f"{key} is not in the plan")
-    return cell
+    return 1 if work_through(cells, setting, docs, given.max_minutes) else 0
 
 
 if __name__ == "__main__":

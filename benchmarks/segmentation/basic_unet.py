@@ -18,6 +18,7 @@ class Peer(BasicUNet):
     """BasicUNet that says what its logit means and what windows it can halve, as the library's predictor asks."""
 
     reduction = 32  # as the library's networks, so that both see the same windows
+    input_scale = ours.USUAL  # slices as they are
 
     def measured_logits(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the logit (n, 1, y, x) of being a domain."""

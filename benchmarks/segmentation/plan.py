@@ -1,135 +1,218 @@
-"""What is compared, and in which order: the most telling cells first, one seed through all cells before the next."""
+"""What is compared, in which order, and what it costs: at most five core-hours, the most telling runs first."""
 
 from __future__ import annotations
 
+import json
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+OURS = "tomoprofile"
 METHODS = {
-    "pretrained": "fine-tuned from ImageNet",
-    "earlier": "fine-tuned from an earlier bundle (phantom A, 5 slices)",
-    "scratch": "same network from scratch",
-    "basicunet": "MONAI BasicUNet from scratch",
-    "carried": "earlier bundle as it is (no labels)",
-    "otsu": "Otsu (no labels)",
-    "threshold_fill": "Otsu + hole filling (no labels)",
+    OURS: "ours, from our base",
+    "imagenet": "ours, from ImageNet",
+    "earlier": "ours, from an earlier model (phantom A, 3 labels)",
+    "scratch": "ours, from random weights",
+    "basicunet": "MONAI BasicUNet, from random weights",
+    "forest": "random forest on filters",
+    "nnunet": "nnU-Net 2-D",
+    "otsu": "Otsu",
+    "threshold_fill": "Otsu + hole filling",
 }
-BLIND = ("otsu", "threshold_fill")
-UNLABELLED = ("carried", *BLIND)
-FULL_STEPS = 300
-SHORT_STEPS = (25, 50, 100, 200)
-BASE_LABELS = 5
+THRESHOLDS = ("otsu", "threshold_fill")
+NETWORKS = (OURS, "imagenet", "earlier", "scratch")  # trained as the workflow does
+PEERS = {"forest": "sklearn", "nnunet": "nnunetv2"}  # packages that the workflow does not have
+PEERS_COMMAND = "make .venv-peers/installed"
 
-# One thread of an x86-64 core with AVX512-BF16, free of other work. Results that exist replace the seconds of a step.
-SECONDS_PER_STEP = {"pretrained": 0.75, "earlier": 0.75, "scratch": 0.75, "basicunet": 0.28}
-SECONDS_BESIDE = {"phantom": 30.0, "fibres": 12.0}
+STEPS = 300  # one cycle of training; the default adds another where that does not reproduce the labels
+SHORT_STEPS = (50, 100)
+FOLDS, LEAST_FOLD_STEPS = 3, 20  # the models that judge take one cycle, all together
+MAIN, CURVE, SEEDS = 3, (1, 3, 8), 3
+CORE_HOURS = 5.0
+# Ten times the CPU seconds of our model at STEPS, without those that judge it: nnU-Net has none here, either.
+NNUNET_CPU_S = 1300.0
+COSTS = Path(__file__).with_name("costs.json")
 
 
 @dataclass(frozen=True)
 class Task:
-    """Scans to learn on and to be tested on.
+    """Labels to learn from, and the tests of what was learned.
 
     Attributes
     ----------
-    name, title : str
-    labels : tuple of int
-        Numbers of labelled slices (phantoms) or of labelled tiles of 22,500 pixels (fibres).
-    main : int
-        The number that the first comparison and the comparison of times are made at.
+    name : str
+    labels : int
+        Most labels that there are; of the fibres tiles of 22,500 pixels.
+    tests : dict
+        Name and title of each; the first has no other labels to learn from.
     kind : str
-        Kind of the phantom; empty for the fibres.
+        Kind of the phantom; empty for real pictures.
+    thresholds : bool
+        Whether a threshold can be judged; not where the reference is one.
     """
 
     name: str
-    title: str
-    labels: tuple[int, ...]
-    main: int
+    labels: int
+    tests: dict[str, str]
     kind: str = ""
-
-    @property
-    def learners(self) -> list[str]:
-        """Methods that learn; on phantom A the earlier bundle would be one of the same scan."""
-        return [name for name in METHODS if name not in UNLABELLED and not (name == "earlier" and self.kind == "A")]
+    thresholds: bool = True
 
 
 TASKS = {
     task.name: task
     for task in (
-        Task("A", "phantom A", (1, 2, 3, 5, 8), 3, "A"),
-        Task("B", "phantom B", (1, 2, 3, 5, 8), 3, "B"),
-        Task("C", "phantom C", (1, 2, 3, 5, 8), 3, "C"),
-        Task("fibres-within", "fibres, one scan", (1, 2, 3), 3),
-        Task("fibres-to-coarse", "fibres, fine to coarse scan", (1, 2), 2),
-        Task("fibres-to-fine", "fibres, coarse to fine scan", (1, 2, 3, 5), 3),
+        Task("A", 8, {"A": "phantom A", "carried": "phantom A to B"}, "A"),
+        Task("B", 8, {"B": "phantom B"}, "B"),
+        Task("C", 8, {"C": "phantom C"}, "C"),
+        Task("fibres", 3, {"fibres-within": "fibres, one scan", "fibres-to-fine": "fibres, coarse to fine"}),
+        Task("fibres-fine", 2, {"fibres-to-coarse": "fibres, fine to coarse"}),
+        Task("cement", 3, {"cement": "cement"}, thresholds=False),
     )
 }
+TESTS = {name: title for task in TASKS.values() for name, title in task.tests.items()}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run: the method on the task, with so many labels, steps and one seed. Blind methods have 0 and 0."""
+    """One run: a method learns from so many labels and is tested; without labels it is used as it is.
+
+    Attributes
+    ----------
+    task, method : str
+    labels, steps : int
+        Steps of the networks; 0 for what has none.
+    seed : int
+        Of scan, choice of labels, weights and crops.
+    chosen : {"pick", "random"}
+        Whether the labelled slices are those that the workflow proposes.
+    """
 
     task: str
     method: str
     labels: int
     steps: int
     seed: int
+    chosen: str = "pick"
 
     @property
     def key(self) -> str:
         """Name of its result."""
-        return f"{self.task}_{self.method}_n{self.labels}_s{self.steps}_seed{self.seed}"
-
-    @property
-    def is_base(self) -> bool:
-        """Whether its model is the earlier bundle of others."""
-        return (self.task, self.method, self.labels, self.steps) == ("A", "pretrained", BASE_LABELS, FULL_STEPS)
+        return f"{self.task}_{self.method}_n{self.labels}_s{self.steps}_{self.chosen}_seed{self.seed}"
 
 
-def base_cell(seed: int) -> Cell:
-    """Return the run whose model is the earlier bundle of a seed."""
-    return Cell("A", "pretrained", BASE_LABELS, FULL_STEPS, seed)
+def learning(task: str, method: str, labels: int, seed: int, steps: int = STEPS, chosen: str = "pick") -> Cell:
+    """Return the run of a method that learns; only networks of the library's kind count steps."""
+    labels = min(labels, TASKS[task].labels)
+    return Cell(task, method, labels, steps if method in (*NETWORKS, "basicunet") else 0, seed, chosen)
 
 
-def plan(seeds: int, tasks: Iterable[Task] = tuple(TASKS.values())) -> list[Cell]:
-    """Return all runs in order of value."""
-    tasks = list(tasks)
+def earlier_cell(seed: int) -> Cell:
+    """Return the run whose model is the earlier one of a seed."""
+    return learning("A", OURS, MAIN, seed)
+
+
+def available() -> dict[str, str]:
+    """Return the methods that can run here, with their names."""
+    return {name: title for name, title in METHODS.items() if find_spec(PEERS.get(name, "numpy"))}
+
+
+def plan(methods: Iterable[str] = tuple(METHODS), seeds: int = SEEDS) -> list[Cell]:
+    """Return all runs in order of value: pairs of one seed together, seed after seed, then single points.
+
+    Parameters
+    ----------
+    methods : iterable of str
+        Those that can run here.
+    seeds : int
+        Of the learning curves.
+    """
     cells: list[Cell] = []
     for seed in range(seeds):
-        for task in tasks:
-            if seed == 0 or task.kind:  # nothing is random in a threshold of one and the same picture
-                cells += [Cell(task.name, method, 0, 0, seed) for method in BLIND]
-        if any(task.kind == "A" for task in tasks):
-            cells.append(base_cell(seed))
-            cells += [Cell(task.name, "carried", 0, 0, seed) for task in tasks if task.kind != "A"]
-        for task in tasks:
-            cells += [Cell(task.name, method, task.main, FULL_STEPS, seed) for method in task.learners]
-        for labels in sorted({n for task in tasks for n in task.labels}):
-            for task in tasks:
-                if labels in task.labels and labels != task.main:
-                    cells += [Cell(task.name, method, labels, FULL_STEPS, seed) for method in task.learners]
-        for steps in sorted(SHORT_STEPS, reverse=True):
-            for task in tasks:
-                cells += [Cell(task.name, method, task.main, steps, seed) for method in task.learners]
-    return list(dict.fromkeys(cells))
+        cells += [Cell(task.name, method, 0, 0, seed) for task in _zero(seed) for method in _unlabelled(task)]
+        for labels in CURVE[:2]:
+            cells += _curve(labels, seed, OURS, "imagenet", "forest")
+        cells.append(learning("C", OURS, MAIN, seed, chosen="random"))
+    cells += _points()
+    for seed in range(seeds):
+        cells += [learning("C", method, CURVE[2], seed) for method in (OURS, "imagenet", "forest")]
+    cells += [learning(task, "nnunet", MAIN, 0) for task in ("fibres", "C")]
+    for steps in SHORT_STEPS:
+        cells += [learning(task, method, MAIN, 0, steps) for task in ("C", "fibres") for method in (OURS, "imagenet")]
+    methods = set(methods)
+    return [cell for cell in dict.fromkeys(cells) if cell.method in methods]
 
 
-def key_of(record: dict[str, Any]) -> str:
-    """Return the name of a result from what it holds."""
-    return Cell(*(record[name] for name in ("task", "method", "labels", "steps", "seed"))).key
+def _zero(seed: int) -> list[Task]:
+    """Return the tasks whose test a seed changes; at first, all. Of the fibres only turning them makes another one."""
+    return [task for task in TASKS.values() if seed == 0 or task.kind or (task.name == "fibres" and seed == 1)]
 
 
-def expected_seconds(cell: Cell, records: Iterable[dict[str, Any]], steps_scale: float = 1.0) -> float:
-    """Estimate the wall time of a run, from finished runs of the same method where there are some."""
-    beside = SECONDS_BESIDE["phantom" if TASKS[cell.task].kind else "fibres"]
-    if cell.method in UNLABELLED:
-        return beside
-    seen = [
-        record["train_wall_s"] / record["steps_done"]
-        for record in records
-        if record["method"] == cell.method and record["steps"] == FULL_STEPS and not record["resumed"]
-    ]
-    step = statistics.median(seen) if seen else SECONDS_PER_STEP[cell.method]
-    return beside + step * max(1, round(cell.steps * steps_scale))
+def _unlabelled(task: Task) -> Sequence[str]:
+    return (OURS, *THRESHOLDS) if task.thresholds else (OURS,)
+
+
+def _curve(labels: int, seed: int, *methods: str) -> list[Cell]:
+    return [learning(task, method, labels, seed) for task in ("C", "fibres") for method in methods]
+
+
+def _points() -> list[Cell]:
+    """Return the comparisons at three labels that one seed makes."""
+    points = {
+        "B": (OURS, "imagenet", "earlier", "scratch", "basicunet", "forest"),
+        "fibres": ("scratch", "basicunet"),
+        "C": ("scratch", "earlier", "basicunet"),
+        "A": (OURS, "imagenet", "basicunet", "forest"),
+        "fibres-fine": (OURS, "forest"),
+        "cement": (OURS, "forest"),
+    }
+    # The earlier model is that of phantom A.
+    first = [learning("A", OURS, MAIN, 0)]
+    return first + [learning(task, method, MAIN, 0) for task, methods in points.items() for method in methods]
+
+
+def cell_of(record: dict[str, Any]) -> Cell:
+    """Return the run that made a result."""
+    return Cell(*(record[name] for name in ("task", "method", "labels", "steps", "seed", "chosen")))
+
+
+def steps_taken(cell: Cell) -> int:
+    """Return the steps of a run, those of the models that judge included."""
+    if cell.method == "basicunet":
+        return cell.steps
+    return cell.steps + max(min(cell.steps, STEPS), FOLDS * min(cell.steps, LEAST_FOLD_STEPS))
+
+
+def expected_cpu_s(cell: Cell, records: Sequence[dict[str, Any]] = ()) -> float:
+    """Return the CPU seconds of a run: the median of finished runs that differ in seed only, else from measured costs.
+
+    Parameters
+    ----------
+    cell : Cell
+    records : sequence of dict
+        Results.
+    """
+    like = (cell.task, cell.method, cell.labels, cell.steps)
+    whole = [record for record in records if not record["resumed"] and record["made_with"]["steps_scale"] == 1]
+    seen = [one["cpu_s"] for one in whole if (one["task"], one["method"], one["labels"], one["steps"]) == like]
+    if seen:
+        return statistics.median(seen)
+    costs = json.loads(COSTS.read_text())["cpu_s"]
+    scan = "phantom" if TASKS[cell.task].kind else "pictures"
+    seconds = float(costs["beside"][scan])
+    if not cell.labels:
+        return seconds
+    kind = "network" if cell.method in NETWORKS else cell.method
+    seconds += costs["labels"][kind]
+    if kind == "nnunet":
+        return seconds + NNUNET_CPU_S
+    if kind == "forest":
+        return seconds + costs["forest"][scan]
+    return seconds + costs["step"][kind] * steps_taken(cell)
+
+
+def planned_hours(cells: Iterable[Cell], records: Sequence[dict[str, Any]] = ()) -> float:
+    """Return the core-hours of runs."""
+    return sum(expected_cpu_s(cell, records) for cell in cells) / 3600

@@ -11,15 +11,20 @@ from . import ours
 
 # Okabe and Ito (2008).
 STYLES = {
-    "pretrained": ("#0072B2", "circle"),
+    "tomoprofile": ("#0072B2", "circle"),
+    "imagenet": ("#56B4E9", "ring"),
     "earlier": ("#009E73", "diamond"),
     "scratch": ("#D55E00", "square"),
     "basicunet": ("#E69F00", "triangle"),
-    "otsu": ("#000000", "dashes"),
-    "threshold_fill": ("#CC79A7", "dots"),
-    "carried": ("#56B4E9", "long"),
+    "forest": ("#000000", "cross"),
+    "nnunet": ("#CC79A7", "bar"),
+    "otsu": ("#666666", "dashes"),
+    "threshold_fill": ("#999933", "dots"),
 }
-WIDTH, HEIGHT, LEFT, TOP, GAP_X, GAP_Y, PER_ROW = 250, 190, 62, 112, 66, 74, 3
+ACROSS = {"dashes": "7 4", "dots": "2 3"}  # lines of methods that need no labels
+LONG = ' stroke-dasharray="12 3"'  # of our base before any label
+WIDTH, HEIGHT, LEFT, TOP, GAP_X, GAP_Y, PER_ROW = 250, 190, 62, 54, 66, 74, 3
+NAME_WIDTH, NAME_HEIGHT = 316, 18
 NICE = (1, 2, 2.5, 5, 10)
 
 Point = tuple[float, float, float, float]
@@ -41,6 +46,17 @@ class Panel:
     title: str
     lines: dict[str, list[Point]] = field(default_factory=dict)
     levels: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def names(self) -> set[str]:
+        """Methods that are drawn."""
+        return {*self.lines, *self.levels}
+
+    def add(self, method: str, x: float, values: list[float]) -> None:
+        """Add the mean and the range of values at a place, if there are any, in the order of places."""
+        if values:
+            point = (x, sum(values) / len(values), min(values), max(values))
+            self.lines[method] = sorted([*self.lines.get(method, []), point])
 
 
 def ticks(low: float, high: float, logarithmic: bool) -> list[float]:
@@ -73,25 +89,26 @@ def write_plot(
     """
     rows, columns = -(-len(panels) // PER_ROW), min(PER_ROW, max(len(panels), 1))
     width = LEFT + columns * (WIDTH + GAP_X)
-    height = TOP + rows * (HEIGHT + GAP_Y)
+    top = TOP + -(-len(names) // columns) * NAME_HEIGHT  # below the legend
+    height = top + rows * (HEIGHT + GAP_Y)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         'font-family="sans-serif" font-size="11" fill="#222">',
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
         f'<text x="{LEFT}" y="18" font-size="14" font-weight="bold">{escape(title)}</text>',
-        *_legend(names),
+        *_legend(names, columns),
     ]
     for index, panel in enumerate(panels):
-        x, y = LEFT + index % PER_ROW * (WIDTH + GAP_X), TOP + index // PER_ROW * (HEIGHT + GAP_Y)
+        x, y = LEFT + index % PER_ROW * (WIDTH + GAP_X), top + index // PER_ROW * (HEIGHT + GAP_Y)
         parts += [f'<g transform="translate({x},{y})">', *_panel(panel, x_title, y_title, log_x), "</g>"]
     with ours.whole_file(path) as partial:
         partial.write_text("\n".join([*parts, "</svg>"]) + "\n")
 
 
-def _legend(names: dict[str, str]) -> list[str]:
+def _legend(names: dict[str, str], columns: int) -> list[str]:
     parts = []
     for index, (method, name) in enumerate(names.items()):
-        x, y = LEFT + (0, 250, 650)[index % 3], 38 + index // 3 * 18
+        x, y = LEFT + index % columns * NAME_WIDTH, 38 + index // columns * NAME_HEIGHT
         colour, marker = STYLES[method]
         parts.append(f'<path d="M{x} {y}h26" stroke="{colour}" stroke-width="2"{_dash(marker)}/>')
         parts += [_marker(marker, x + 13, y, colour), f'<text x="{x + 32}" y="{y + 4}">{escape(name)}</text>']
@@ -106,8 +123,6 @@ def _panel(panel: Panel, x_title: str, y_title: str, log_x: bool) -> list[str]:
         f'<text x="{WIDTH / 2}" y="{HEIGHT + 34}" text-anchor="middle">{escape(x_title)}</text>',
         f'<text transform="translate(-44,{HEIGHT / 2}) rotate(-90)" text-anchor="middle">{escape(y_title)}</text>',
     ]
-    if not points:
-        return [*parts, f'<text x="{WIDTH / 2}" y="{HEIGHT / 2}" text-anchor="middle" fill="#666">not run</text>']
     xs = sorted({point[0] for point in points})
     heights = [*(value for point in points for value in point[1:]), *panel.levels.values()]
     low, high = min(heights), max(heights)
@@ -130,7 +145,7 @@ def _panel(panel: Panel, x_title: str, y_title: str, log_x: bool) -> list[str]:
         parts.append(f'<text x="{across(x):.1f}" y="{HEIGHT + 18}" text-anchor="middle">{x:.4g}</text>')
     for method, y in panel.levels.items():
         colour, marker = STYLES[method]
-        parts.append(f'<path d="M0 {up(y):.1f}h{WIDTH}" stroke="{colour}" stroke-width="1.5"{_dash(marker)}/>')
+        parts.append(f'<path d="M0 {up(y):.1f}h{WIDTH}" stroke="{colour}" stroke-width="1.5"{_dash(marker) or LONG}/>')
     for method, line in panel.lines.items():
         colour, marker = STYLES[method]
         path = " L".join(f"{across(x):.1f} {up(y):.1f}" for x, y, _, _ in line)
@@ -143,8 +158,7 @@ def _panel(panel: Panel, x_title: str, y_title: str, log_x: bool) -> list[str]:
 
 
 def _dash(marker: str) -> str:
-    dashes = {"dashes": "7 4", "dots": "2 3", "long": "12 3"}.get(marker)
-    return f' stroke-dasharray="{dashes}"' if dashes else ""
+    return f' stroke-dasharray="{ACROSS[marker]}"' if marker in ACROSS else ""
 
 
 def _marker(marker: str, x: float, y: float, colour: str) -> str:
@@ -153,6 +167,9 @@ def _marker(marker: str, x: float, y: float, colour: str) -> str:
         "square": "M-3.5 -3.5h7v7h-7z",
         "triangle": "M0 -4.5L4.2 3.2H-4.2z",
         "diamond": "M0 -5L4.5 0L0 5L-4.5 0z",
+        "ring": "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0zM-2 0a2 2 0 1 1 4 0a2 2 0 1 1 -4 0z",
+        "cross": "M-4 -1.2h2.8v-2.8h2.4v2.8h2.8v2.4h-2.8v2.8h-2.4v-2.8h-2.8z",
+        "bar": "M-1.5 -5h3v10h-3z",
     }
     if marker not in shapes:
         return ""

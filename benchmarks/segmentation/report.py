@@ -1,197 +1,258 @@
-"""Tables and plots of the results there are; what was not run says so."""
+"""The page of what was run: differences with their intervals first, then every method; nothing else appears."""
 
 from __future__ import annotations
 
 import json
+import math
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import basic_unet, ours
-from .plan import FULL_STEPS, METHODS, SHORT_STEPS, TASKS, UNLABELLED, Task, key_of
+from scipy import stats
+
+from . import ours
+from .plan import (
+    CURVE,
+    MAIN,
+    METHODS,
+    NNUNET_CPU_S,
+    OURS,
+    PEERS,
+    PEERS_COMMAND,
+    STEPS,
+    TESTS,
+    Cell,
+    available,
+    cell_of,
+    planned_hours,
+)
 from .plots import Panel, write_plot
 
 Record = dict[str, Any]
-Reader = Callable[[Record], float | None]
-NOT_RUN = "not run"
+LEAST_DRAWN = 0.5  # Dice of a method without labels; a failure would take the height that differences need
+CURVE_TESTS = ("C", "fibres-within", "fibres-to-fine")
 
-INTRODUCTION = """# Learning from few labelled slices
+NOTES = f"""## What was compared
 
-`make bench-segmentation` makes the runs that are missing and writes this page from all results
-(`segmentation.json`). Every number is the mean over seeds, with least and most in brackets and the number *n* of
-seeds. A seed changes the simulated scan, and so labels and test, beside weights and crops; methods of one seed see
-the same. Of the fibres a seed changes weights, crops and, where there are tiles to choose from, the choice.
+A seed changes the simulated scan, its labels, and weights and crops; methods of one seed see the same scan and labels.
+Of the fibres a seed changes weights, crops, which tiles are labelled where fewer than all are, and, every second time,
+which end of the picture is the test; so their intervals say nothing about other pictures. Differences are between pairs
+of one seed; intervals are 95 % of Student's t over seeds, and a claim is made only where the interval excludes zero.
+One seed has no interval, so no claim.
 
-What is compared
+- Phantoms: 208 x 256 x 256 voxels of 0.5 µm. The labelled slices are those that the workflow proposes in one part of
+  the scan, with the true masks; the test is a block of 64 slices at its other end, 16 slices away. *A to B*: labels on
+  A, test on B.
+- Fibres: two hand-labelled pictures of carbon-fibre composites (KU Leuven, GPL-3.0, not in the repository), whose
+  fibres are 15 and 9 pixels wide. A label is a tile of 22,500 pixels; one picture holds three, the other two. *One
+  scan*: tiles and test are parts of one picture; the model is tested on the other picture as well.
+- Cement: air voids (qim3d, MIT). Nobody labelled it: labels and reference are one Otsu threshold of the smoothed scan,
+  so its Dice is agreement with that, and thresholds are left out.
+- Our networks learn as the workflow does, from proposed slices to level and model, with {STEPS} steps; the default adds
+  another cycle of {STEPS} where these do not reproduce the labels. The models that judge the labels are part of their
+  CPU seconds. Without labels: the base as it is.
+- Random forest: 100 trees on the filters of ilastik at six scales, and on both neighbouring slices.
+- BasicUNet: MONAI's, with the library's crops, loss, steps and schedule; its level is that of equal area on its labels.
+- nnU-Net 2.8 in two dimensions, as it configures itself, for {NNUNET_CPU_S:.0f} CPU seconds: ten times those of our
+  model without the models that judge it, as nnU-Net has none here; all labels train.
+- Thresholds know the true plane of the substrate. CPU seconds are those of one core.
 
-- Phantoms: the labelled slices lie evenly in one part of the scan, the test is a block of {block} slices of its other
-  end, with at least 16 slices between. Scans of {size} voxels of 0.5 µm, large domains twice as dense as in the
-  simplest phantom, so that a block holds some. Labels are the truth. With up to five labels, the one nearest to the
-  slice that shows most of large domains is moved there, as a person would who sees them.
-- Fibres: two hand-labelled single pictures of carbon-fibre composites (KU Leuven, GPL-3.0, not in the repository). No
-  voxel size is told; 0.47 and 0.75 µm make a fibre 7 µm thick. A labelled "slice" is a tile of 22,500 pixels. *One
-  scan*: tiles and test are of the same picture, at least 16 rows apart. *Fine to coarse*, *coarse to fine*:
-  cross-validation over the two pictures, whose fibres measure 15 and 9 pixels; the test picture is normalised by its
-  own grey values, for all methods.
-- Labels are all that a person draws. The library holds some of them out to find the decision level, from two on; with
-  one the level is 0.5.
-- BasicUNet: MONAI's, default features, the library's crops, loss, number of steps and one-cycle schedule, native
-  scale, peak rate {rate:g}; its level is that of equal area on its labels.
-- Otsu and hole filling see no labels, and know the substrate's true plane.
-- Short trainings are trainings of their own with a one-cycle schedule of that length.
-- Training seconds are CPU seconds of the training call alone; wall times hold whatever else the machine did.
-
-Scores are of the resin of the test, at the level of the model. Volume ratio: of the whole block, in percentage
-points. Profile: mean absolute error of the volume ratio in bins of 5 µm of depth (fibres: of rows). Objects touch no
-face of the block. Recall: a found object with IoU >= 0.5, or a centroid within a quarter of the diameter. Interior:
-share of the voxels deeper than 2 µm inside domains above 10 µm. Diameters: of the sphere, in single pictures of the
-circle, of equal size.
+Scores are of the resin of the test. Volume error: of the volume fraction, in percentage points. Profile error: mean
+absolute error of the volume fraction in bins of 5 µm of depth, or of rows where there is no depth. More of each run is
+in `segmentation.json`: objects by size, diameters, counts, and what it was made with.
 """
 
 
-def score_of(name: str) -> Reader:
-    """Return a reader of a score."""
-    return lambda record: record["scores"][name]
+@dataclass(frozen=True)
+class Difference:
+    """How much better one group of runs is than another in a test, seed by seed.
 
+    Attributes
+    ----------
+    test, one, other : str
+    values : tuple of float
+        Dice of one minus Dice of the other, for each seed that both have.
+    """
 
-def size_of(name: str) -> Reader:
-    """Return a reader of the absolute value of a score."""
-    return lambda record: None if record["scores"][name] is None else abs(record["scores"][name])
+    test: str
+    one: str
+    other: str
+    values: tuple[float, ...]
 
+    @property
+    def mean(self) -> float:
+        """Mean over seeds."""
+        return statistics.fmean(self.values)
 
-def value_of(name: str) -> Reader:
-    """Return a reader of what is noted beside the scores."""
-    return lambda record: record[name]
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Interval of 95 % of the mean, by Student's t."""
+        n = len(self.values)
+        half = float(stats.t.ppf(0.975, n - 1)) * statistics.stdev(self.values) / math.sqrt(n)
+        return self.mean - half, self.mean + half
 
-
-COLUMNS: list[tuple[str, Reader, str]] = [
-    ("Dice", score_of("dice"), ".3f"),
-    ("IoU", score_of("iou"), ".3f"),
-    ("volume ratio error / points", score_of("vv_error_points"), "+.2f"),
-    ("profile error / points", score_of("profile_error_points"), ".2f"),
-    ("mean diameter error / µm", score_of("diameter_error_um"), "+.2f"),
-    ("count error / %", score_of("count_error_percent"), "+.1f"),
-]
-RECALLS: list[tuple[str, Reader, str]] = [
-    ("recall < 3 µm", score_of("recall_below_3"), ".2f"),
-    ("3-6 µm", score_of("recall_3_to_6"), ".2f"),
-    ("6-10 µm", score_of("recall_6_to_10"), ".2f"),
-    ("> 10 µm", score_of("recall_above_10"), ".2f"),
-    ("interior > 10 µm", score_of("interior_recall_large"), ".3f"),
-    ("training / CPU s", value_of("train_cpu_s"), ".0f"),
-    ("training / wall s", value_of("train_wall_s"), ".0f"),
-    ("parameters / million", lambda record: record["parameters"] / 1e6, ".2f"),
-]
+    @property
+    def verdict(self) -> str:
+        """What the interval allows to say."""
+        low, high = self.interval
+        return "better" if low > 0 else "worse" if high < 0 else "not told apart"
 
 
 class Results:
-    """Results by cell without the seed."""
+    """Dice and other figures by run and test."""
 
     def __init__(self, records: Iterable[Record]) -> None:
-        self.cells: dict[tuple[str, str, int, int], list[Record]] = {}
-        for record in sorted(records, key=key_of):
-            place = (record["task"], record["method"], record["labels"], record["steps"])
-            self.cells.setdefault(place, []).append(record)
+        self.records = {cell_of(record): record for record in sorted(records, key=lambda one: cell_of(one).key)}
 
-    def values(self, task: Task, method: str, labels: int, steps: int, read: Reader) -> list[float]:
-        """Return what is known, one value a seed. Methods without labels stand in every column of labels."""
-        place = (task.name, method, 0, 0) if method in UNLABELLED else (task.name, method, labels, steps)
-        records = self.cells.get(place, [])
-        if read in TIMES:  # a training that continued after it was killed was not timed as a whole
-            records = [record for record in records if not record["resumed"]]
-        return [value for record in records if (value := read(record)) is not None]
+    def group(self, test: str, method: str, labels: int, steps: int, chosen: str = "pick") -> dict[int, Record]:
+        """Return the scores of runs by seed, with ``cpu_s`` of the training beside them."""
+        wanted = (method, labels, steps, chosen)
+        return {
+            cell.seed: record["tests"][test] | {"cpu_s": None if record["resumed"] else record["train_cpu_s"]}
+            for cell, record in self.records.items()
+            if test in record["tests"] and (cell.method, cell.labels, cell.steps, cell.chosen) == wanted
+        }
 
-    def was_run(self, task: Task, method: str, labels: int, steps: int) -> bool:
-        """Tell whether there is any seed."""
-        place = (task.name, method, 0, 0) if method in UNLABELLED else (task.name, method, labels, steps)
-        return place in self.cells
+    def groups(self, test: str) -> list[tuple[str, int, int, str]]:
+        """Return method, labels, steps and choice of what was run: few labels first, methods in their order."""
+        found = {
+            (cell.method, cell.labels, cell.steps, cell.chosen)
+            for cell, record in self.records.items()
+            if test in record["tests"]
+        }
+        return sorted(found, key=lambda one: (one[1], list(METHODS).index(one[0]), one[2], one[3]))
 
-    def text(self, task: Task, method: str, labels: int, steps: int, read: Reader, form: str) -> str:
-        """Return the text of a table's cell."""
-        values = self.values(task, method, labels, steps, read)
-        if not values:
-            return "-" if self.was_run(task, method, labels, steps) else NOT_RUN
-        mean = f"{statistics.fmean(values):{form}}"
-        spread = f" ({min(values):{form}} .. {max(values):{form}})" if len(values) > 1 else ""
-        return f"{mean}{spread}, n={len(values)}"
+    def difference(
+        self, test: str, one: tuple[str, int, int, str], other: tuple[str, int, int, str]
+    ) -> Difference | None:
+        """Return the difference of two groups over the seeds that both have; None for fewer than two."""
+        first, second = self.group(test, *one), self.group(test, *other)
+        pairs = [(first[seed]["dice"], second[seed]["dice"]) for seed in sorted(first.keys() & second.keys())]
+        values = tuple(a - b for a, b in pairs if a is not None and b is not None)
+        return Difference(test, _named(*one), _named(*other), values) if len(values) > 1 else None
+
+    def differences(self) -> list[Difference]:
+        """Return all comparisons that were planned and have two seeds: ours with every other, and choices of labels."""
+        found = []
+        for test in TESTS:
+            groups = self.groups(test)
+            for one in groups:
+                method, labels, steps, chosen = one
+                if method != OURS or steps not in (0, STEPS):
+                    continue
+                others = [group for group in groups if group[1] == labels and group[0] != OURS and chosen == "pick"]
+                others += [(OURS, labels, steps, "random")] if chosen == "pick" and labels else []
+                others += [(OURS, 0, 0, "pick")] if labels and chosen == "pick" else []
+                found += [self.difference(test, one, other) for other in others if other[2] in (0, STEPS)]
+        return [one for one in found if one is not None]
 
 
-TIMES = [read for name, read, _ in RECALLS if name.startswith("training")]
-CPU_SECONDS = TIMES[0]
-
-
-def write_report(records: list[Record], docs: Path) -> None:
-    """Write ``segmentation.json``, ``segmentation.md`` and three plots into a folder.
+def write_report(records: list[Record], cells: Sequence[Cell], docs: Path) -> None:
+    """Write ``segmentation.json``, ``segmentation.md`` and its figures into a folder.
 
     Parameters
     ----------
     records : list of dict
         Results of runs.
+    cells : sequence of Cell
+        The plan, of which the page says how much is done.
     docs : Path
-        Folder; its earlier report is replaced.
+        Folder; its earlier page is replaced.
     """
     results = Results(records)
-    lines = "\n".join(f" {json.dumps(record)}," for record in sorted(records, key=key_of)).rstrip(",")
+    lines = ",\n".join(f" {json.dumps(record)}" for record in results.records.values())
     with ours.whole_file(docs / "segmentation.json") as partial:
         partial.write_text('{"runs": [\n' + lines + "\n]}\n")
-    _plots(results, docs)
-    sizes = sorted({tuple(record["made_with"]["size"]) for record in records if TASKS[record["task"]].kind})
-    introduction = INTRODUCTION.format(
-        block=", ".join(str(round(size[0] * 64 / 208)) for size in sizes) or "64",
-        size=", ".join("x".join(map(str, size)) for size in sizes) or "208x256x256",
-        rate=basic_unet.RATE,
-    )
-    parts = [introduction, _made_with(records)]
-    for name, what in (("labels", "number of labels"), ("time", "training time"), ("profile", "number of labels")):
-        parts.append(f"![{'Profile error' if name == 'profile' else 'Dice'} against {what}](segmentation-{name}.svg)\n")
-    parts += [_task(results, task) for task in TASKS.values()]
+    parts = ["# Learning from few labelled slices\n", _progress(results, cells), *_figures(results, docs)]
+    parts += [_won_and_lost(results.differences()), _scores(results), NOTES]
     with ours.whole_file(docs / "segmentation.md") as partial:
-        partial.write_text("\n".join(parts))
+        partial.write_text("\n".join(part for part in parts if part))
     ours.LOG.info("%d results in %s", len(records), docs / "segmentation.md")
 
 
-def _made_with(records: list[Record]) -> str:
-    if not records:
-        return "No run has been made yet.\n"
+def _progress(results: Results, cells: Sequence[Cell]) -> str:
+    records = list(results.records.values())
+    left = [cell for cell in cells if cell not in results.records]
+    spent = sum(record["cpu_s"] for record in records) / 3600
+    told = f"**{len(cells) - len(left)} of {len(cells)} planned runs are done**, in {spent:.2f} core-hours.\n"
+    if left:
+        hours = planned_hours(left, records)
+        told += f"`make bench-segmentation` goes on where it was stopped; {hours:.1f} core-hours are left.\n"
+    told += "Nothing that was not run appears on this page.\n"
+    absent = [METHODS[name] for name in PEERS if name not in available()]
+    if absent:
+        told += f"\nThe plan has no {' and no '.join(absent)}: `{PEERS_COMMAND}` adds them.\n"
+    scales = {record["made_with"]["steps_scale"] for record in records} - {1.0}
+    if scales:
+        told += f"\n**A trial: steps are multiplied by {scales}; the numbers mean nothing.**\n"
     facts = [record["made_with"] for record in records]
-    told = {
-        name: ", ".join(sorted({str(fact[name]) for fact in facts}))
-        for name in ("commit", "tomoprofile", "torch", "device", "precision", "threads", "machine")
-    }
-    scale = {fact["steps_scale"] for fact in facts}
-    trial = "" if scale == {1.0} else f"\n**A trial: steps are multiplied by {scale}; the numbers mean nothing.**\n"
-    return f"{len(records)} runs, made with {'; '.join(f'{name} {value}' for name, value in told.items())}.\n{trial}"
+    names = ("commit", "torch", "device", "precision", "threads", "machine")
+    made = "; ".join(f"{name} {', '.join(sorted({str(fact[name]) for fact in facts}))}" for name in names)
+    return told + (f"\nMade with {made}.\n" if facts else "")
 
 
-def _task(results: Results, task: Task) -> str:
-    unit = "slices" if task.kind else "tiles"
-    methods = [*task.learners, *UNLABELLED]
-    parts = [f"## {task.title[0].upper()}{task.title[1:]}\n", f"{task.main} labelled {unit}, {FULL_STEPS} steps:\n"]
-    for columns in (COLUMNS, RECALLS):
-        rows = [
-            [METHODS[method], *(results.text(task, method, task.main, FULL_STEPS, *column[1:]) for column in columns)]
-            for method in methods
-        ]
-        parts.append(_table(["method", *(column[0] for column in columns)], rows))
-    absolute = ("Volume ratio, absolute error / points", size_of("vv_error_points"), ".2f")
-    by_labels = [("Dice", score_of("dice"), ".3f"), absolute, ("Profile error / points", COLUMNS[3][1], ".2f")]
-    for what, read, form in by_labels:
-        parts.append(f"{what} against labelled {unit}, {FULL_STEPS} steps:\n")
-        rows = [
-            [METHODS[method], *(results.text(task, method, n, FULL_STEPS, read, form) for n in task.labels)]
-            for method in methods
-        ]
-        parts.append(_table(["method", *map(str, task.labels)], rows))
-    steps = [*SHORT_STEPS, FULL_STEPS]
-    for what, read, form in (("Dice", score_of("dice"), ".3f"), ("Training CPU seconds", CPU_SECONDS, ".0f")):
-        parts.append(f"{what} against steps of training, {task.main} labelled {unit}:\n")
-        rows = [
-            [METHODS[method], *(results.text(task, method, task.main, n, read, form) for n in steps)]
-            for method in task.learners
-        ]
-        parts.append(_table(["method", *map(str, steps)], rows))
-    return "\n".join(parts)
+def _named(method: str, labels: int, steps: int, chosen: str) -> str:
+    """Return how the page calls a group of runs."""
+    name = METHODS[method]
+    if labels == 0:
+        name = "our base as it is" if method == OURS else name
+        return f"{name}, no label"
+    name += f", {labels} label{'s' * (labels > 1)}"
+    name += " chosen at random" if chosen == "random" else ""
+    return name + (f", {steps} steps" if steps not in (0, STEPS) else "")
+
+
+def _won_and_lost(differences: list[Difference]) -> str:
+    if not differences:
+        return ""
+    verdicts = [one.verdict for one in differences]
+    counts = [(verdicts.count(name), name) for name in ("better", "worse", "not told apart")]
+    told = ", ".join(f"{count} {name}" for count, name in counts)
+    rows = [
+        [one.verdict, TESTS[one.test], one.one, one.other, _interval(one), str(len(one.values))]
+        for verdict in ("worse", "better", "not told apart")
+        for one in differences
+        if one.verdict == verdict
+    ]
+    head = ["first is", "test", "first", "second", "difference of Dice (95 %)", "seeds"]
+    chance = f"By chance alone about {0.05 * len(differences):.1f} of them would be told apart."
+    return f"## Differences\n\n{len(differences)} pairs: {told}. {chance}\n\n{_table(head, rows)}"
+
+
+def _interval(one: Difference) -> str:
+    low, high = one.interval
+    return f"{one.mean:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def _scores(results: Results) -> str:
+    rows = []
+    for test, title in TESTS.items():
+        for group in results.groups(test):
+            seeds = list(results.group(test, *group).values())
+            figures = [
+                _spread(seeds, name, form)
+                for name, form in (
+                    ("dice", ".3f"),
+                    ("vv_error_points", "+.2f"),
+                    ("profile_error_points", ".2f"),
+                    ("cpu_s", ".0f"),
+                )
+            ]
+            rows.append([title, _named(*group), *figures, str(len(seeds))])
+    if not rows:
+        return ""
+    head = ["test", "method", "Dice", "volume error / points", "profile error / points", "training / CPU s", "seeds"]
+    return f"## Scores\n\nMeans over seeds, least and most in brackets.\n\n{_table(head, rows)}"
+
+
+def _spread(seeds: list[Record], name: str, form: str) -> str:
+    values = [one[name] for one in seeds if one[name] is not None]
+    if not values:
+        return "-"
+    spread = f" ({min(values):{form}} .. {max(values):{form}})" if len(values) > 1 and max(values) > min(values) else ""
+    return f"{statistics.fmean(values):{form}}{spread}"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
@@ -199,38 +260,47 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def _plots(results: Results, docs: Path) -> None:
-    bars = "mean and range over seeds"
-    dice, profile = score_of("dice"), score_of("profile_error_points")
-    for name, title, y_title, read in (
-        ("labels", "Dice against labels", "Dice of the test", dice),
-        ("profile", "Error of the depth profile against labels", "profile error / points", profile),
+def _figures(results: Results, docs: Path) -> list[str]:
+    """Draw what there is, and return the lines that show it; a figure of nothing is removed."""
+    shown = []
+    for name, title, draw in (
+        ("labels", "Dice against labels", _by_labels),
+        ("time", f"Dice against training time, {MAIN} labels", _by_time),
     ):
-        panels = [_panel(task, results, read, [(n, FULL_STEPS) for n in task.labels], None) for task in TASKS.values()]
-        whole = f"{title}, {FULL_STEPS} steps ({bars})"
-        write_plot(docs / f"segmentation-{name}.svg", whole, "labelled slices or tiles", y_title, panels, METHODS)
-    panels = [
-        _panel(task, results, dice, [(task.main, n) for n in (*SHORT_STEPS, FULL_STEPS)], CPU_SECONDS)
-        for task in TASKS.values()
-    ]
-    title = f"Dice against training time, trainings of 25 to {FULL_STEPS} steps ({bars})"
-    path = docs / "segmentation-time.svg"
-    write_plot(path, title, "training / CPU s", "Dice of the test", panels, METHODS, log_x=True)
+        path = docs / f"segmentation-{name}.svg"
+        panels = [panel for test in CURVE_TESTS if (panel := draw(results, test)).lines]
+        if panels:
+            methods = {name: title for name, title in METHODS.items() if any(name in panel.names for panel in panels)}
+            x_title = "labels" if name == "labels" else "training / CPU s"
+            whole = f"{title} (mean and range over seeds; lines across: no label, from {LEAST_DRAWN} on)"
+            whole = whole if name == "labels" else f"{title} (mean and range over seeds)"
+            write_plot(path, whole, x_title, "Dice", panels, methods, name == "time")
+            shown.append(f"![{title}]({path.name})\n")
+        else:
+            path.unlink(missing_ok=True)
+    return shown
 
 
-def _panel(task: Task, results: Results, read: Reader, places: list[tuple[int, int]], abscissa: Reader | None) -> Panel:
-    panel = Panel(task.title)
-    for method in task.learners:
-        line = []
-        for labels, steps in places:
-            values = results.values(task, method, labels, steps, read)
-            times = results.values(task, method, labels, steps, abscissa) if abscissa else [float(labels)]
-            if values and times:
-                line.append((max(statistics.fmean(times), 0.01), statistics.fmean(values), min(values), max(values)))
-        if line:
-            panel.lines[method] = line
-    for method in UNLABELLED:
-        values = results.values(task, method, 0, 0, read)
-        if values:
-            panel.levels[method] = statistics.fmean(values)
+def _by_labels(results: Results, test: str) -> Panel:
+    panel = Panel(TESTS[test])
+    for method in METHODS:
+        steps = {group[2] for group in results.groups(test) if group[0] == method and group[1]} & {0, STEPS}
+        for labels in CURVE:
+            seeds = {n: one for step in steps for n, one in results.group(test, method, labels, step).items()}
+            panel.add(method, float(labels), [one["dice"] for one in seeds.values()])
+        unlabelled = [one["dice"] for one in results.group(test, method, 0, 0).values()]
+        if unlabelled and (level := statistics.fmean(unlabelled)) >= LEAST_DRAWN:
+            panel.levels[method] = level
+    return panel
+
+
+def _by_time(results: Results, test: str) -> Panel:
+    panel = Panel(TESTS[test])
+    for method, labels, steps, chosen in results.groups(test):
+        if labels == MAIN and chosen == "pick":
+            seeds = results.group(test, method, labels, steps).values()
+            timed = [one for one in seeds if one["cpu_s"]]
+            if timed:
+                seconds = statistics.fmean(one["cpu_s"] for one in timed)
+                panel.add(method, seconds, [one["dice"] for one in timed])
     return panel

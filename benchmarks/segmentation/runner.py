@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from . import ours
-from .plan import TASKS, Cell, expected_seconds, key_of, plan
+from .plan import CORE_HOURS, TASKS, Cell, available, cell_of, expected_cpu_s, plan, planned_hours
+from .report import write_report
 from .single import BUSY, Setting
 from .tasks import missing
 
@@ -20,47 +23,36 @@ ROOT = Path(__file__).parents[2]
 
 
 def read_records(results: Path, summary: Path) -> list[dict[str, Any]]:
-    """Return all results, those of the folder and those that only the committed summary still has."""
-    records = {}
-    if summary.is_file():
-        records = {key_of(record): record for record in json.loads(summary.read_text())["runs"]}
-    for path in sorted(results.glob("*.json")):
-        record = json.loads(path.read_text())
-        records[key_of(record)] = record
-    return list(records.values())
+    """Return all results, those of the folder and those that only the committed summary still has.
+
+    A folder may hold results of an earlier version of the benchmark, which had no tests in them.
+    """
+    found = json.loads(summary.read_text())["runs"] if summary.is_file() else []
+    found += [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
+    return list({cell_of(record).key: record for record in found if "tests" in record}.values())
 
 
-def wanted(seeds: int, only: str) -> list[Cell]:
-    """Return the runs that can be made here; says loudly which tasks cannot."""
-    tasks = []
-    for task in TASKS.values():
-        reason = missing(task)
-        if reason:
-            ours.LOG.warning("SKIPPED: task %s (%s): %s", task.name, task.title, reason)
-        else:
-            tasks.append(task)
-    return [cell for cell in plan(seeds, tasks) if re.search(only, cell.key)]
+def possible(only: str = "") -> list[Cell]:
+    """Return the runs of the plan that can be made here and whose key matches."""
+    absent = {name: reason for name, task in TASKS.items() if (reason := missing(task))}
+    return [cell for cell in plan(available()) if cell.task not in absent and re.search(only, cell.key)]
 
 
-def list_plan(cells: list[Cell], setting: Setting, summary: Path) -> None:
-    """Tell which runs there are, and how many hours are left."""
-    records = read_records(setting.results, summary)
-    done = {key_of(record) for record in records}
-    hours: dict[int, list[float]] = {}
-    for cell in cells:
-        seconds = expected_seconds(cell, records, setting.steps_scale)
-        hours.setdefault(cell.seed, [0.0, 0.0])
-        hours[cell.seed][0] += seconds / 3600
-        hours[cell.seed][1] += 0 if cell.key in done else seconds / 3600
-        ours.LOG.info("%s %6.1f min  %s", "done" if cell.key in done else "    ", seconds / 60, cell.key)
-    for seed, (planned, left) in hours.items():
-        ours.LOG.info("seed %d: %.1f hours planned, %.1f hours left", seed, planned, left)
-    planned, left = (sum(part) for part in zip(*hours.values(), strict=True)) if hours else (0.0, 0.0)
-    ours.LOG.info("%d runs, %d done: %.1f hours planned, %.1f hours left", len(cells), len(done), planned, left)
+def tell_plan(cells: Iterable[Cell], records: list[dict[str, Any]]) -> str:
+    """Return the plan as text: its runs, their CPU minutes, and the core-hours of all."""
+    done = {cell_of(record).key for record in records}
+    cells = list(cells)
+    lines = [
+        f"{'done' if cell.key in done else '    '} {expected_cpu_s(cell, records) / 60:6.1f} min  {cell.key}"
+        for cell in cells
+    ]
+    left = [cell for cell in cells if cell.key not in done]
+    total = f"{len(cells)} runs, {len(cells) - len(left)} done: {planned_hours(cells, records):.2f} core-hours"
+    return "\n".join([*lines, f"{total} of at most {CORE_HOURS:g}, {planned_hours(left, records):.2f} left"])
 
 
-def work_through(cells: list[Cell], setting: Setting, summary: Path, max_minutes: float | None) -> int:
-    """Make the runs that are missing, in order; returns how many failed.
+def work_through(cells: list[Cell], setting: Setting, docs: Path, max_minutes: float | None) -> int:
+    """Make the runs that are missing, in order, and write the page after each; returns how many failed.
 
     A run begins only when it should end within ``max_minutes``. Several runners may work at once: each cell is locked
     by its process.
@@ -70,28 +62,36 @@ def work_through(cells: list[Cell], setting: Setting, summary: Path, max_minutes
     logs = setting.work / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     for index, cell in enumerate(cells, start=1):
-        records = read_records(setting.results, summary)
-        if cell.key in {key_of(record) for record in records}:
+        records = read_records(setting.results, docs / "segmentation.json")
+        if cell.key in {cell_of(record).key for record in records}:
             continue
-        seconds = expected_seconds(cell, records, setting.steps_scale)
-        spent = time.monotonic() - started
-        if max_minutes is not None and spent + seconds > 60 * max_minutes:
+        seconds = expected_cpu_s(cell, records)
+        if max_minutes is not None and time.monotonic() - started + seconds > 60 * max_minutes:
             ours.LOG.info("%s would take %.1f min: left for the next time", cell.key, seconds / 60)
             continue
-        begun = time.monotonic()
         with (logs / f"{cell.key}.log").open("ab") as log:
-            status = subprocess.run(_command(cell, setting), cwd=ROOT, env=_environment(setting), stderr=log).returncode
-        took = time.monotonic() - begun
+            call, places = _command(cell, setting), _environment(setting)
+            status = subprocess.run(call, cwd=ROOT, env=places, stdout=log, stderr=log).returncode
+        told = f"[{index}/{len(cells)}] {cell.key}"
         if status == BUSY:
-            ours.LOG.info("[%d/%d] %s is being made by another runner", index, len(cells), cell.key)
+            ours.LOG.info("%s is being made by another runner", told)
         elif status:
             failed += 1
-            ours.LOG.error("[%d/%d] %s FAILED: %s", index, len(cells), cell.key, _last_line(logs / f"{cell.key}.log"))
+            ours.LOG.error("%s FAILED: %s", told, _last_line(logs / f"{cell.key}.log"))
         else:
-            dice = json.loads((setting.results / f"{cell.key}.json").read_text())["scores"]["dice"]
-            told = "none" if dice is None else f"{dice:.3f}"
-            ours.LOG.info("[%d/%d] %s: Dice %s, %.0f s", index, len(cells), cell.key, told, took)
+            publish(setting, docs)
+            record = json.loads((setting.results / f"{cell.key}.json").read_text())
+            dice = {name: round(rated["dice"] or 0, 3) for name, rated in record["tests"].items()}
+            ours.LOG.info("%s: Dice %s, %.0f CPU s", told, dice, record["cpu_s"])
     return failed
+
+
+def publish(setting: Setting, docs: Path) -> None:
+    """Write the page of all results."""
+    docs.mkdir(parents=True, exist_ok=True)
+    with (setting.work / "page.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        write_report(read_records(setting.results, docs / "segmentation.json"), possible(), docs)
 
 
 def _command(cell: Cell, setting: Setting) -> list[str]:

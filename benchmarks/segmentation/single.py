@@ -1,4 +1,4 @@
-"""One run: train, segment the test, score, and write the result."""
+"""One run: learn, segment the tests, score, and write the result."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import time
@@ -18,11 +19,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from . import basic_unet, ours, scores
-from .plan import BLIND, Cell, base_cell
-from .tasks import SIZE, Problem, make_problem
+from . import basic_unet, forest, ours, scores
+from .plan import NNUNET_CPU_S, OURS, THRESHOLDS, Cell, earlier_cell
+from .tasks import SIZE, Test, make_problem
 
 BUSY = 3  # exit status when another runner has the cell
+BASES = {"scratch": "none"}
+Segment = Callable[[Test], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Setting:
     Attributes
     ----------
     work : Path
-        Scans, unfinished trainings and earlier bundles.
+        Scans, unfinished trainings and earlier models.
     results : Path
         One JSON file a run.
     threads : int
@@ -52,13 +55,17 @@ class Setting:
         """Return the library's defaults with the steps of the run."""
         return ours.UNetConfig(base=base, steps=max(1, round(cell.steps * self.steps_scale)))
 
+    def earlier(self, seed: int) -> Path:
+        """Return the folder of the earlier model of a seed."""
+        return self.work / "models" / f"{self.results.name}_seed{seed}"
+
 
 def run_cell(cell: Cell, setting: Setting) -> int:
     """Compute a result unless it exists; returns 0, or ``BUSY`` when another process is at it."""
     out = setting.results / f"{cell.key}.json"
-    folder = setting.work / "runs" / cell.key
+    folder = setting.work / "runs" / setting.results.name / cell.key
     folder.mkdir(parents=True, exist_ok=True)
-    with (setting.work / "runs" / f"{cell.key}.lock").open("w") as lock:
+    with folder.with_suffix(".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -74,56 +81,90 @@ def run_cell(cell: Cell, setting: Setting) -> int:
 def _record(cell: Cell, setting: Setting, folder: Path) -> dict[str, Any]:
     torch.set_num_threads(setting.threads)
     problem = make_problem(cell, setting.work, setting.size)
-    facts: dict[str, Any] = {**asdict(cell), "steps_done": 0, "level": None, "parameters": 0, "resumed": False}
-    facts |= {"train_wall_s": 0.0, "train_cpu_s": 0.0}
-    if cell.method in BLIND:
-        start = time.perf_counter()
-        mask = ours.threshold_mask(problem.grey, problem.plane, problem.voxel_um, cell.method, folder)
-        facts["test_wall_s"] = round(time.perf_counter() - start, 2)
-        found = mask[problem.test]
-    else:
-        found = _learned(cell, setting, folder, problem, facts)
-    rated = scores.score(found, problem.truth, problem.resin, problem.depth_um, problem.voxel_um)
-    return facts | {"scores": rated, "made_with": _made_with(setting)}
+    segment, facts = _learned(cell, setting, folder, problem.training)
+    begun, rated = _cpu_s(), {}
+    for name, test in problem.tests.items():
+        found = segment(test)
+        rated[name] = scores.score(found, test.truth, test.resin, test.depth_um, test.voxel_um)
+    seconds = {"test_cpu_s": round(_cpu_s() - begun, 2), "cpu_s": round(_cpu_s(), 2)}
+    return asdict(cell) | facts | seconds | {"tests": rated, "made_with": _made_with(setting)}
 
 
-def _learned(cell: Cell, setting: Setting, folder: Path, problem: Problem, facts: dict[str, Any]) -> NDArray[np.bool_]:
-    """Train or take a model, note what it cost, and return the segmented test."""
-    if cell.method == "carried":
-        network, level = ours.read_bundle(_earlier_bundle(cell.seed, setting))
-        config = setting.config(cell, "imagenet")
-        facts["level"] = level
-        return ours.probabilities(network, problem.stacks(config.neighbours), config.window) >= level * 255
-    training = problem.training
-    assert training is not None
-    base = {"scratch": "none", "earlier": ""}.get(cell.method, "imagenet")
-    if cell.method == "earlier":
-        base = str(_earlier_bundle(cell.seed, setting))
-    config = setting.config(cell, base)
+def _learned(
+    cell: Cell, setting: Setting, folder: Path, training: ours.TrainingSet | None
+) -> tuple[Segment, dict[str, Any]]:
+    """Return what segments a test, and what it took to learn that."""
+    facts = {"steps_done": 0, "level": None, "parameters": 0, "resumed": False, "train_cpu_s": 0.0, "train_wall_s": 0.0}
+    if cell.method in THRESHOLDS:
+        return lambda test: _by_threshold(test, cell.method, folder), facts
+    if training is None:
+        return _by_bundle(ours.own_base(), facts)
+    if cell.method == "forest":
+        made: list[Any] = []
+        facts |= _timed(lambda: made.append(forest.train(training, cell.seed)))
+        return lambda test: forest.mask(made[0], test.stacks(1)), facts
+    if cell.method == "nnunet":
+        return _by_nnunet(cell, setting, folder, training, facts)
     if cell.method == "basicunet":
-        network = basic_unet.create(config, cell.seed)
-        facts |= _timed(lambda: basic_unet.train(network, training, config, cell.seed))
-        level = basic_unet.level(network, training, config.window)
-    else:
-        bundle = _base_path(cell.seed, setting) if cell.is_base else folder / "model"
-        facts |= _train_once(bundle, training, config, cell.seed, setting.threads)
-        network, level = ours.read_bundle(bundle)
-    facts["steps_done"] = config.steps
-    facts["level"] = level
-    facts["parameters"] = sum(parameter.numel() for parameter in network.parameters())
-    start = time.perf_counter()
-    found = ours.probabilities(network, problem.stacks(config.neighbours), config.window)
-    facts["test_wall_s"] = round(time.perf_counter() - start, 2)
-    return found >= level * 255
+        return _by_basic_unet(cell, setting, training, facts)
+    bundle = setting.earlier(cell.seed) if cell == earlier_cell(cell.seed) else folder / "model"
+    base = str(_earlier(cell.seed, setting)) if cell.method == "earlier" else BASES.get(cell.method, cell.method)
+    config = setting.config(cell, base)
+    facts |= _train_once(bundle, training, config, cell.seed, setting.threads) | {"steps_done": config.steps}
+    return _by_bundle(bundle, facts)
+
+
+def _by_threshold(test: Test, method: str, folder: Path) -> NDArray[np.bool_]:
+    shutil.rmtree(folder, ignore_errors=True)
+    return ours.threshold_mask(test.grey, test.plane, test.voxel_um, method, folder)[test.place]
+
+
+def _by_bundle(bundle: Path, facts: dict[str, Any]) -> tuple[Segment, dict[str, Any]]:
+    network, level = ours.read_bundle(bundle)
+    return _by_network(network, level, facts)
+
+
+def _by_network(network: torch.nn.Module, level: float, facts: dict[str, Any]) -> tuple[Segment, dict[str, Any]]:
+    usual = ours.UNetConfig()
+    facts |= {"level": level, "parameters": sum(parameter.numel() for parameter in network.parameters())}
+    return (
+        lambda test: ours.probabilities(network, test.stacks(usual.neighbours), usual.window) >= level * 255,
+        facts,
+    )
+
+
+def _by_basic_unet(
+    cell: Cell, setting: Setting, training: ours.TrainingSet, facts: dict[str, Any]
+) -> tuple[Segment, dict[str, Any]]:
+    config = setting.config(cell, "none")
+    network = basic_unet.create(config, cell.seed)
+    facts |= _timed(lambda: basic_unet.train(network, training, config, cell.seed)) | {"steps_done": config.steps}
+    return _by_network(network, basic_unet.level(network, training, config.window), facts)
+
+
+def _by_nnunet(
+    cell: Cell, setting: Setting, folder: Path, training: ours.TrainingSet, facts: dict[str, Any]
+) -> tuple[Segment, dict[str, Any]]:
+    from . import nnunet
+
+    made: list[Any] = []
+    facts |= {"resumed": (folder / "state.pt").exists()}
+    budget = NNUNET_CPU_S * setting.steps_scale
+    facts |= _timed(lambda: made.append(nnunet.train(training, cell.seed, budget, folder)))
+    facts |= {"parameters": sum(parameter.numel() for parameter in made[0].network.parameters())}
+    return lambda test: nnunet.mask(made[0], test.grey[test.place]), facts
+
+
+def _cpu_s() -> float:
+    """Return the CPU seconds of this process and of its finished children."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _timed(work: Callable[[], object]) -> dict[str, float]:
-    wall, cpu = time.perf_counter(), time.process_time()
+    wall, cpu = time.perf_counter(), _cpu_s()
     work()
-    return {
-        "train_wall_s": round(time.perf_counter() - wall, 2),
-        "train_cpu_s": round(time.process_time() - cpu, 2),
-    }
+    return {"train_wall_s": round(time.perf_counter() - wall, 2), "train_cpu_s": round(_cpu_s() - cpu, 2)}
 
 
 def _train_once(
@@ -135,34 +176,27 @@ def _train_once(
     with bundle.with_name(bundle.name + ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (note.exists() and ours.is_whole(bundle)):
-            resumed = ours.checkpoint_of(bundle).exists()
+            resumed = ours.was_begun(bundle)
             facts = _timed(lambda: ours.train_bundle(training, config, seed, bundle, threads)) | {"resumed": resumed}
             with ours.whole_file(note) as partial:
                 partial.write_text(json.dumps(facts))
     return json.loads(note.read_text())
 
 
-def _base_path(seed: int, setting: Setting) -> Path:
-    return setting.work / "bases" / f"{setting.results.name}_seed{seed}"
-
-
-def _earlier_bundle(seed: int, setting: Setting) -> Path:
-    """Return the bundle trained on phantom A with five slices, which is a run of its own."""
-    path = _base_path(seed, setting)
-    cell = base_cell(seed)
-    training = make_problem(cell, setting.work, setting.size).training
-    assert training is not None
-    _train_once(path, training, setting.config(cell, "imagenet"), seed, setting.threads)
+def _earlier(seed: int, setting: Setting) -> Path:
+    """Return the model of phantom A, which is a run of its own."""
+    cell, path = earlier_cell(seed), setting.earlier(seed)
+    if not ours.is_whole(path):
+        training = make_problem(cell, setting.work, setting.size).training
+        assert training is not None
+        _train_once(path, training, setting.config(cell, OURS), seed, setting.threads)
     return path
 
 
 def _made_with(setting: Setting) -> dict[str, Any]:
     device = ours.choose_device()
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=Path(__file__).parent
-    )
     return {
-        "commit": git.stdout.strip() or "unknown",
+        "commit": _commit(),
         "tomoprofile": ours.__version__,
         "torch": torch.__version__,
         "device": str(device),
@@ -174,3 +208,13 @@ def _made_with(setting: Setting) -> dict[str, Any]:
         "size": list(setting.size),
         "steps_scale": setting.steps_scale,
     }
+
+
+def _commit() -> str:
+    """Return the commit of the code; the page, which grows with every run, does not count as a change of it."""
+    root, code = Path(__file__).parents[2], ("benchmarks", "workflow")
+    asked = (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--untracked-files=no", "--", *code])
+    commit, changed = (
+        subprocess.run(["git", *words], capture_output=True, text=True, cwd=root).stdout.strip() for words in asked
+    )
+    return f"{commit or 'unknown'}{'-dirty' if changed else ''}"
