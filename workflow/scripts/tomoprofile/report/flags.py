@@ -198,10 +198,15 @@ def segmentation_flags(segmentation: Segmentation, sample: str) -> list[Flag]:
 
 def level_flags(segmentation: Segmentation) -> list[Flag]:
     """Return what is doubtful about the decision levels of a network."""
-    if segmentation.kind != "network":
+    if segmentation.kind != "network" or _without_labels(segmentation):
         return []
     classes = segmentation.classes
     return naming_classes({name: _level_flags(found) for name, found in classes.items()}, classes)
+
+
+def _without_labels(segmentation: Segmentation) -> bool:
+    """Return whether no label was used, which the alarm says: nothing that labels would tell is missing then."""
+    return segmentation.model is not None and segmentation.model.seen.simulated
 
 
 def _level_flags(found: MeasuredFacts) -> list[Flag]:
