@@ -13,17 +13,13 @@ from ..labels.classes import IGNORE, Classes
 from ..labels.training_set import LabelledSlice
 from ..logs import LOG
 from ..volume.probability import stored
-from .facts import Calibration, MeasuredClass
+from .facts import LEVEL, NOT_CALIBRATED, Calibration, MeasuredClass
 from .folds import Judged
 from .unet import SliceNetwork
 
-LEVEL = 0.5  # of a calibrated probability
 BINS, REACH = 1200, 12.0
 SLOPES, BORDERS = (0.2, 3.0), (-4.0, 4.0)  # of logits; beyond, the network is sure that there is no border
 AROUND = 3  # voxels around a domain that belong to its outline
-
-_AS_IT_IS = Calibration(slope=1.0, offset=0.0, level_at_its_limit=False)
-NOT_CALIBRATED = MeasuredClass(level=LEVEL, calibrated=False, calibration=_AS_IT_IS, held_out=None)
 
 
 @dataclass(frozen=True)

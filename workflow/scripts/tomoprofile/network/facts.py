@@ -155,6 +155,15 @@ class MeasuredClass(Remembered):
     fitted: FittedScores | None = Field(None, description="The model itself on the labels that trained it.")
 
 
+LEVEL = 0.5  # of a calibrated probability, and of one that nothing could calibrate
+NOT_CALIBRATED = MeasuredClass(
+    level=LEVEL,
+    calibrated=False,
+    calibration=Calibration(slope=1.0, offset=0.0, level_at_its_limit=False),
+    held_out=None,
+)
+
+
 class NetworkFacts(Remembered):
     """Arguments of :class:`~tomoprofile.network.unet.SliceNetwork`."""
 

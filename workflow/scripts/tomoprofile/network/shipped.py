@@ -21,7 +21,7 @@ from ..files import digest_of, whole_file
 from ..layout import BundleLayout
 from ..shift.seen import Seen
 from .arguments import network_facts
-from .facts import SHIPPED, Calibration, LabelFacts, MeasuredClass, ModelFacts
+from .facts import NOT_CALIBRATED, SHIPPED, LabelFacts, ModelFacts
 from .unet import SliceNetwork
 
 FOLDER = SHIPPED
@@ -66,19 +66,13 @@ def write_base(out: Path, network: SliceNetwork, config: UNetConfig, facts: dict
 
 def _model_facts(config: UNetConfig, network: SliceNetwork) -> ModelFacts:
     """Return what its bundle says: no label, so neither a calibration nor an accuracy."""
-    unknown = MeasuredClass(
-        level=0.5,
-        calibrated=False,
-        calibration=Calibration(slope=1.0, offset=0.0, level_at_its_limit=False),
-        held_out=None,
-    )
     classes = tuple(config.classes)
     return ModelFacts(
         network=network_facts(config),
         window=config.window,
         voxel_size_um=None,
         classes=classes,
-        measured={classes[index]: unknown for index in network.measured_classes},
+        measured={classes[index]: NOT_CALIBRATED for index in network.measured_classes},
         seen=Seen(features=(), scans={}, doubt=None, simulated=True),
         conditions=config.model_dump(mode="json", include={"steps", "batch", "crop", "neighbours"}),
         base=config.base,

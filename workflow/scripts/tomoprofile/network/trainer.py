@@ -100,7 +100,7 @@ class Trainer:
         """Take the remaining steps, as long as they teach anything; return the network, averaged over the last."""
         LOG.info("fine-tuning from %s on %s in %s", self.config.base, self.device, self.precision)
         left = range(self.step, self.config.steps)
-        for _ in iter(progress(left, len(left), "steps")):
+        for _ in progress(left, len(left), "steps"):
             loss = self.advance()
             if self.step % self.cycle_steps == 0 and self.step < self.config.steps:
                 if not self.goes_on(loss):
