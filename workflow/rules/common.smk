@@ -110,7 +110,7 @@ def training_settings(wildcards):
 
 def settings_for_labels(model):
     """Return the settings of a model on which its training set depends."""
-    settings = {"method", "classes", "measure", "neighbours"}
+    settings = {"method", "classes", "measure", "other_values", "neighbours"}
     return CONFIG.models[model].model_dump(mode="json", include=settings)
 
 
@@ -123,6 +123,12 @@ def prediction_settings(wildcards):
 def profile_settings(wildcards):
     """Return the settings of the profile of a scan, in which those of its model come first."""
     return CONFIG.profile_of(scan_of(wildcards).model).model_dump(mode="json")
+
+
+def one_piece(wildcards):
+    """Return the classes of a scan of which only the largest domain is kept."""
+    model = CONFIG.models.get(scan_of(wildcards).model)
+    return list(model.one_piece) if model else []
 
 
 def phase_tables_of(sample):
@@ -370,7 +376,7 @@ def shard_megavoxels(wildcards):
 
 def shard_mb(wildcards):
     """Return the size in memory of one shard of grey values, in megabytes."""
-    return shard_megavoxels(wildcards) * BYTES_PER_VOXEL[scan_of(wildcards).dtype]
+    return shard_megavoxels(wildcards) * BYTES_PER_VOXEL[scan_of(wildcards).stored_dtype]
 
 
 def further_classes(wildcards):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..config import ModelConfig, UNetConfig
+from ..config import ModelConfig, OtherValues, UNetConfig
 from ..samples import OwnMask
 
 # Inside the library masks hold the index of the class, whatever the values in label files. In a mask of one class,
@@ -27,11 +27,14 @@ class Classes:
         In label files.
     measured : tuple of str
         Names of the classes that are measured, in the order used everywhere.
+    others : {"refuse", "background", "ignore"}
+        What a value in label files is that belongs to no class.
     """
 
     names: tuple[str, ...]
     values: tuple[int, ...]
     measured: tuple[str, ...]
+    others: OtherValues = "refuse"
 
     @classmethod
     def named(cls, values: Mapping[str, int], measure: Sequence[str] = ()) -> Classes:
@@ -44,7 +47,7 @@ class Classes:
     def of(cls, model: ModelConfig | None) -> Classes:
         """Return the classes of a model; without labels to learn from, those that a U-Net has by default."""
         learns = model if isinstance(model, UNetConfig) else UNetConfig()
-        return cls.named(learns.classes, learns.measure)
+        return replace(cls.named(learns.classes, learns.measure), others=learns.other_values)
 
     @classmethod
     def of_mask(cls, mask: OwnMask, model: ModelConfig | None) -> Classes:
@@ -66,6 +69,11 @@ class Classes:
     def index_of_value(self) -> dict[int, int]:
         """Index of the class for each value of label files; 0 and 255 are ignored where no class has them."""
         return {IGNORE: IGNORE, 0: IGNORE} | {value: index for index, value in enumerate(self.values)}
+
+    @property
+    def index_of_others(self) -> int | None:
+        """Index for values that belong to no class; None where they are refused."""
+        return {"refuse": None, "background": BACKGROUND, "ignore": IGNORE}[self.others]
 
     @property
     def allowed(self) -> list[str]:

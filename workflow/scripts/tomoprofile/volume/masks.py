@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
+from ..logs import LOG
 from ..samples import MaskImage, Scan
-from .readers import ScanReader, open_mask
+from .geometry import Geometry
+from .orientation import Turned, in_axes_of
+from .readers import ScanReader, open_mask, open_raw
 
 MOST_ID = 2**32 - 1
 _VALUES_SHOWN = 5
 _IGNORED = 255  # in labels
 
 
-def read_mask(scan: Scan, mask: MaskImage) -> ScanReader:
+def read_mask(scan: Scan, mask: MaskImage, geometry: Geometry | None = None) -> ScanReader:
     """Open an image that belongs to a scan, its slice axis made z as that of the scan.
+
+    Where both say where their voxels lie in space, that decides which voxel is which, whatever the order of axes.
+
+    Parameters
+    ----------
+    scan : Scan
+    mask : MaskImage
+    geometry : Geometry, optional
+        Of the stored scan; by default what its raw file says, while it is there.
 
     Raises
     ------
     InputError
-        When it cannot be read, or its shape is not that of the scan.
+        When it cannot be read, its shape is not that of the scan, or it lies elsewhere in space.
     """
-    reader = ScanReader(open_mask(mask), scan.slice_axis)
+    raw = open_mask(mask)
+    if raw.geometry is not None and (geometry := geometry or _geometry_of(scan)):
+        turned = in_axes_of(raw, geometry, scan.shape, mask.place)
+        if isinstance(turned, Turned):
+            LOG.info("%s: %s", mask.place, turned.told)
+            return ScanReader(turned)
+    reader = ScanReader(raw, scan.slice_axis)
     if reader.shape != scan.shape:
         got, expected = ("x".join(map(str, shape)) for shape in (reader.shape, scan.shape))
         problem = f"the shape of the mask differs from that of its scan, {expected} (slices x rows x columns)"
@@ -34,6 +53,12 @@ def read_mask(scan: Scan, mask: MaskImage) -> ScanReader:
             remedy += ", and with its axes in the order of the scan's files"
         raise InputError(Fault(mask.place, got, problem, f"{remedy}."))
     return reader
+
+
+def _geometry_of(scan: Scan) -> Geometry | None:
+    if not Path(scan.path).exists():
+        return None
+    return ScanReader(open_raw(scan.path, scan.format, scan.dataset), scan.slice_axis).geometry
 
 
 def foreground(plane: NDArray[Any], where: str, z: int, value: float | None = None) -> tuple[NDArray[np.bool_], Any]:
