@@ -32,6 +32,7 @@ GROUND = {
     "files",
     "logs",
     "config",
+    "config_augment",
     "config_profile",
     "config_file",
     "validation",

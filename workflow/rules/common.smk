@@ -27,7 +27,7 @@ from tomoprofile.run.estimates import BYTES_PER_VOXEL
 from tomoprofile.run.feasibility import check_run, require
 from tomoprofile.run.record import begin_run, end_run
 from tomoprofile.samples import read_samples
-from tomoprofile.labels.classes import Classes
+from tomoprofile.labels.classes import Classes, values_of
 from tomoprofile.labels.files import find_label_files
 from tomoprofile.segment.kinds import segmenter_of
 from tomoprofile.run.status import read_status, status_text
@@ -194,6 +194,18 @@ def mask_state(wildcards):
     scan, record = scan_of(wildcards), files_of(wildcards).probability.record(wildcards.slab)
     paths = [image.path for image in scan.own_mask.images]
     return state_of_slab(paths, *slab_range(wildcards), scan.slice_axis, record, "mask")
+
+
+def reference(wildcards):
+    """Return the segmentation with which a scan's is compared, as input, unless it is missing."""
+    scan = scan_of(wildcards)
+    return unless_missing(scan.reference, files_of(wildcards).report) if scan.reference else []
+
+
+def class_values(wildcards):
+    """Return the value of each measured class in images of all of them."""
+    scan = scan_of(wildcards)
+    return values_of(measured_classes(wildcards), CONFIG.models.get(scan.model))
 
 
 def substrate_mask(wildcards):

@@ -84,3 +84,18 @@ class Classes:
     def value(self, name: str) -> int:
         """Return the value of a class in label files."""
         return self.values[self.names.index(name)]
+
+
+def values_of(names: Sequence[str], model: ModelConfig | None) -> dict[str, int]:
+    """Return the value of each class in images of all of them: as in the settings of its model, else 1, 2, ...
+
+    Parameters
+    ----------
+    names : sequence of str
+        Measured classes, in their order.
+    model : ModelConfig or None
+    """
+    known = Classes.of(model)
+    if set(names) <= set(known.names):
+        return {name: known.value(name) for name in names}
+    return {name: number for number, name in enumerate(names, 1)}

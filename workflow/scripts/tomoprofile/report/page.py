@@ -54,6 +54,8 @@ def report_sample(files: SampleFiles, title: str, out: Path, language: str = "en
             continue
         if section.if_depth and not has_depth:
             continue
+        if section.if_placed and (has_depth or results.get("volume").geometry is None):
+            continue
         LOG.info("%s: %s", files.sample, " of ".join(filter(None, (section.name, measured))))
         content = section.build(**{name: results.get(name, measured) for name in section.needs})
         common = {"title": title, "sample": files.sample, "suffix": suffixes[measured]}

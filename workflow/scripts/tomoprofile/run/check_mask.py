@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ..config import ModelConfig, UNetConfig
 from ..errors import Fault, InputError
 from ..labels.classes import DOMAIN, Classes
-from ..samples import Scan
+from ..samples import MaskImage, Scan
 from ..segment.given_mask import MaskReader, MaskSlice
 from ..volume.masks import not_zero, read_mask, several_values
 from ..volume.readers import ScanReader, peeked
@@ -95,6 +95,28 @@ def check_substrate(scan: Scan) -> list[Finding]:
     text = f"{mask.place}: mask of the substrate, {100 * share:.0f} % of the slices looked at"
     found = [Finding(scan.sample, "interface", "warning", doubt) for doubt in doubts]
     return [*found, Finding(scan.sample, "interface", "ok", text)]
+
+
+def check_reference(scan: Scan) -> list[Finding]:
+    """Check that what the result will be compared with can be read and lies on the scan.
+
+    Parameters
+    ----------
+    scan : Scan
+        With a reference.
+
+    Returns
+    -------
+    list of Finding
+    """
+    try:
+        raw = read_mask(scan, MaskImage(scan.reference)).raw
+        if faults := raw.faults():
+            return errors_of(scan.sample, "reference", faults)
+    except InputError as error:
+        return errors_of(scan.sample, "reference", error.faults)
+    told = [Finding(scan.sample, "reference", "warning", doubt) for doubt in raw.doubts()]
+    return [*told, Finding(scan.sample, "reference", "ok", f"{scan.reference}: compared with the result")]
 
 
 def _kind(own: MaskReader) -> str:

@@ -117,7 +117,7 @@ def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
         if config.measures_phase(scan.model, scan.has_substrate):
             yield job("measure_phase", files.phase, files.thickness)
         yield job("compare_baselines", files.baselines)
-        yield job("report_sample", files.report, files.provenance, files.tables)
+        yield job("report_sample", files.report, files.provenance, files.tables, files.classes)
         if config.keep == "minimal":
             yield job("discard_stores", files.discarded)
 
