@@ -56,7 +56,7 @@ class View:
     def turned(self, cut: NDArray) -> NDArray:
         """Return a cut of the volume across ``axis``, its other axes in their order, as the picture shows it."""
         picture = cut if self.rows < self.columns else cut.T
-        return picture[tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)]
+        return np.ascontiguousarray(picture[tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)])
 
 
 def views_of(geometry: Geometry) -> tuple[View, View, View]:

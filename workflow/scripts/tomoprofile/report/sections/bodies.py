@@ -26,7 +26,7 @@ from .section import Content
 
 _CENTROID = ["centroid_z_um", "centroid_y_um", "centroid_x_um"]
 _PIXELS = 512  # longest side of a picture
-_SPREAD = 5  # standard deviations of a class's grey values that are neither black nor white
+_SPREAD = 6  # robust standard deviations of a class's grey values that are neither black nor white
 _SCENE_PIXELS = 560
 # Beyond the six of Okabe and Ito, for up to fifteen classes.
 COLOURS = (*MANY, "#f0e442", "#8c564b", "#7f7f7f", "#bcbd22", "#17becf", "#9467bd", "#e377c2", "#aec7e8", "#98df8a")
@@ -115,12 +115,16 @@ def _row(name: str, line: pd.Series, colour: str) -> Row:
         feret_mm=told(line["feret_max_um"], 1e3),
         position="" if pd.isna(place[0]) else position_in_words(*place),
         parts=count(line["n_domains"]),
-        left_out="" if pd.isna(left_out) else f"{count(left_out)} ({short(line['left_out_um3'] / 1e12)} mL)",
+        left_out="" if pd.isna(left_out) or not left_out else _left_out(left_out, line["left_out_um3"]),
         on_border=bool(line["on_border"]),
         dice="" if pd.isna(line["dice"]) else f"{line['dice']:.3f}",
         mean_mm=told(line["surface_mean_um"], 1e3),
         p95_mm=told(line["surface_p95_um"], 1e3),
     )
+
+
+def _left_out(number: float, volume_um3: float) -> str:
+    return f"{count(number)} ({short(volume_um3 / 1e12)} mL)"
 
 
 def _pictures(
@@ -183,7 +187,8 @@ def _picture(
 def _window(grey: NDArray, mask: NDArray[np.bool_]) -> tuple[float, float]:
     """Return black and white so that what is like the class can be told apart."""
     inside = grey[mask] if mask.any() else grey
-    middle, spread = float(np.median(inside)), max(float(inside.std()), 1e-6)
+    middle = float(np.median(inside))
+    spread = max(1.4826 * float(np.median(np.abs(inside - middle))), 1e-6)  # calculi and vessels do not count
     return middle - _SPREAD * spread, middle + _SPREAD * spread
 
 
@@ -204,7 +209,7 @@ def _scene(painted: dict[str, Domains], volume: Store, colours: dict[str, str]) 
         figure.add_mesh3d(
             x=x, y=y, z=z, i=i, j=j, k=k, color=colours[name], name=name, showlegend=True, hoverinfo="name"
         )
-    titles = ("left ← x (mm) → right", "posterior ← y (mm) → anterior", "inferior ← z (mm) → superior")
+    titles = ("to the right (mm)", "anterior (mm)", "superior (mm)")
     axes = {f"{axis}axis": {"title": {"text": title}} for axis, title in zip("xyz", titles, strict=True)}
     camera = {"eye": {"x": -0.5, "y": 1.9, "z": 0.4}, "up": {"x": 0, "y": 0, "z": 1}}
     return bare(figure, _SCENE_PIXELS, scene={"aspectmode": "data", "camera": camera, **axes})
