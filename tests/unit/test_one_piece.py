@@ -8,6 +8,7 @@ from tomoprofile.config import UNetConfig, read_config
 from tomoprofile.domains import table
 from tomoprofile.domains.objects import iter_runs, read_objects_metadata
 from tomoprofile.errors import ConfigError
+from tomoprofile.report.flags import one_piece_flags
 
 SHAPE = (24, 20, 22)
 BODY = 20 * 6 * 6
@@ -76,3 +77,12 @@ def test_a_class_that_is_not_measured_is_an_error(tmp_path):
     with pytest.raises(ConfigError, match="one_piece names 'spleen'"):
         read_config({"models": {"organs": classes | {"one_piece": ["spleen"]}}})
     assert UNetConfig(**classes, one_piece=["liver"]).one_piece == ("liver",)
+
+
+def test_what_was_left_out_is_told_on_the_page(tmp_path):
+    measure(tmp_path, bodies(), one_piece=["domain"])
+    (flag,) = one_piece_flags(read_objects_metadata(tmp_path / "objects.parquet")["domain"])
+    assert flag.severity == "note"
+    assert "2 smaller objects with 503 µm³ were left out" in flag.text
+    measure(tmp_path, bodies())
+    assert one_piece_flags(read_objects_metadata(tmp_path / "objects.parquet")["domain"]) == []

@@ -113,7 +113,8 @@ def test_dice_and_volume_of_a_reference_that_differs(scan, tmp_path):
 def test_a_reference_without_any_class_is_refused_and_without_one_is_told(scan, tmp_path, caplog):
     with pytest.raises(InputError, match="none of the values"):
         summary(scan, tmp_path / "classes.parquet", reference_of(tmp_path, np.full(SHAPE, 77, np.uint8)))
-    rows = summary(scan, tmp_path / "classes.parquet", reference_of(tmp_path, np.where(organs() == 5, 5, 0).astype(np.uint8)))
+    liver = np.where(organs() == 5, np.uint8(5), np.uint8(0))
+    rows = summary(scan, tmp_path / "classes.parquet", reference_of(tmp_path, liver))
     assert "shows no kidney_left" in caplog.text
     assert rows.loc["kidney_left", "dice"] == 0
     assert np.isnan(rows.loc["kidney_left", "surface_mean_um"])
