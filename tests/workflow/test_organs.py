@@ -3,9 +3,12 @@
 import nibabel
 import numpy as np
 import pandas as pd
-from organs_scan import CLASSES, SPACING, affine, grey, organs, reoriented, write_nifti
+from organs_scan import CLASSES, SHAPE, SPACING, affine, grey, organs, reoriented, write_nifti
 
+from tomoprofile.export.export import Wanted, export_scan
+from tomoprofile.export.scan import finished_scan
 from tomoprofile.layout import Layout
+from tomoprofile.samples import Scan, write_samples
 
 MODEL = {
     "classes": CLASSES,
@@ -25,11 +28,11 @@ def test_a_map_of_organs_becomes_a_table_a_page_and_an_image_of_the_patient(proj
     reoriented(project.folder / "given/map.nii.gz", split, "LPS")
     reoriented(project.folder / "given/reference.nii.gz", organs(), "PIR")
     project.configure(models={"default": MODEL})
-    project.tomoprofile("scan", "raw", "--interface", "none")
-    sheet = project.folder / "config/samples.tsv"
-    table = pd.read_csv(sheet, sep="\t", dtype=str, keep_default_na=False)
-    table["mask"], table["reference"] = "classes:given/map.nii.gz", "given/reference.nii.gz"
-    table.to_csv(sheet, sep="\t", index=False)
+    z, y, x = SHAPE
+    cells = {"slices": z, "rows": y, "columns": x, "dtype": "int32", "voxel_size_um": "4000,3000,2000"}
+    given = {"mask": "classes:given/map.nii.gz", "reference": "given/reference.nii.gz", "interface": "none"}
+    scan = Scan(sample="ct", path="raw/ct.nii.gz", format="nifti", **cells, **given)
+    write_samples(project.folder / "config/samples.tsv", [scan])
     project.snakemake()
 
     files = Layout(project.folder / "results").scan("ct")
@@ -45,8 +48,9 @@ def test_a_map_of_organs_becomes_a_table_a_page_and_an_image_of_the_patient(proj
     assert "Where the classes lie" in page
     assert "left out" in page
 
-    project.tomoprofile("export", "ct", "--what", "classes", "mesh", "--images", "nifti", "--meshes", "stl", "glb")
-    mine = nibabel.load(project.folder / "exports/ct/classes.nii.gz")
+    finished = finished_scan(project.folder / "results", "ct")
+    export_scan(finished, Wanted(("classes", "mesh"), ("nifti",), ("glb",)), project.folder / "exports")
+    mine = nibabel.load(project.folder / "exports/classes.nii.gz")
     np.testing.assert_array_equal(mine.affine, affine())
     np.testing.assert_array_equal(np.asarray(mine.dataobj).transpose(2, 1, 0), organs())
-    assert len(list((project.folder / "exports/ct").glob("mesh_*.glb"))) == len(MODEL["measure"])
+    assert len(list((project.folder / "exports").glob("mesh_*.glb"))) == len(MODEL["measure"])
