@@ -26,7 +26,7 @@ SCANS = {
     "mask": {"mask": "mask.tif"},
     "instances": {"mask": "instances:objects.tif"},
     "several": {"model": "several", "labels": "labels"},
-    "map": {"model": "several", "mask": "classes:map.tif"},
+    "map": {"model": "several", "mask": "classes:map.tif", "reference": "other.tif"},
     "both": {"model": "several", "mask": "instances:objects.tif;classes:map.tif"},
     "bone": {"model": "threshold", "interface": "none", "dtype": "int32"},  # stored as another type
     "relief": {"model": "threshold", "interface": "mask:substrate.tif"},

@@ -137,6 +137,11 @@ def phase_tables_of(sample):
     return [files.phase, files.thickness] if CONFIG.measures_phase(scan.model, scan.has_substrate) else []
 
 
+def class_table_of(sample):
+    """Return the table of a scan's classes as a whole, or nothing where it is not made."""
+    return [LAYOUT.scan(sample).classes] if SCANS[sample].summarises_classes else []
+
+
 def config_of_scan(wildcards):
     """Return the configuration as far as it concerns a scan: of all models its own one, and its profile."""
     name = scan_of(wildcards).model
@@ -199,7 +204,7 @@ def mask_state(wildcards):
 def reference(wildcards):
     """Return the segmentation with which a scan's is compared, as input, unless it is missing."""
     scan = scan_of(wildcards)
-    return unless_missing(scan.reference, files_of(wildcards).report) if scan.reference else []
+    return unless_missing(scan.reference, files_of(wildcards).classes) if scan.reference else []
 
 
 def class_values(wildcards):
@@ -301,7 +306,7 @@ def everything(_):
             wanted += files.products
             wanted += [files.discarded] if CONFIG.keep == "minimal" else []
             wanted += [files.labels.metadata] if CONFIG.objects.label_volume else []
-            wanted += phase_tables_of(name)
+            wanted += phase_tables_of(name) + class_table_of(name)
         elif lacks_its_model(scan, LAYOUT):
             wanted += [files.check, *whole_store(files.volume, slabs_of(scan)), files.interface]
             wanted += [files.to_label.table] if scan.labels else []

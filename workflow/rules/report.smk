@@ -22,6 +22,7 @@ rule report_sample:
         familiarity=familiarity,
         converted=converted,
         predicted=predicted,
+        classes=lambda wildcards: (class_table_of(wildcards.sample) or [[]])[0],
         reference=reference,
     output:
         page=report(
@@ -32,7 +33,6 @@ rule report_sample:
         ),
         provenance=ensure(SCAN.provenance, non_empty=True),
         tables=ensure(SCAN.tables, non_empty=True),
-        classes=ensure(SCAN.classes, non_empty=True),
     log:
         LAYOUT.log("report_sample", "{sample}"),
     benchmark:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tomoprofile.config_profile import Words
-from tomoprofile.domains.classes import Reference, summarise_classes
+from tomoprofile.domains.classes import Reference
 from tomoprofile.layout import Layout
 from tomoprofile.logs import rule_logging
 from tomoprofile.report.archive import write_archive
@@ -19,8 +19,6 @@ with rule_logging(snakemake.log[0]):
     places = {name: Path(snakemake.params[name]) for name in ("volume", "probability", "segmenter")}
     config, scan = snakemake.params.config, snakemake.params.scan
     reference = Reference.of(scan, snakemake.params.values)
-    tables["classes"] = Path(snakemake.output.classes)
-    summarise_classes(tables["domains"], Path(found.calibrated), places["volume"], tables["classes"], reference)
     page, out = Path(snakemake.output.page), Path(snakemake.output.provenance)
     provenance = write_provenance(scan, config, places["segmenter"], places["volume"], [*tables.values()], out)
     write_archive(tables.values(), Path(snakemake.output.tables))

@@ -149,6 +149,11 @@ class Scan(BaseModel):
         return self.interface == "surface"
 
     @property
+    def summarises_classes(self) -> bool:
+        """Whether its classes are measured as a whole: where there is no substrate, or a reference."""
+        return not self.has_substrate or bool(self.reference)
+
+    @property
     def substrate_mask(self) -> MaskImage | None:
         """The given mask of the substrate, or None when the interface is a plane."""
         kind, _, place = self.interface.partition(":")
