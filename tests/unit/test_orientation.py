@@ -3,7 +3,7 @@
 import nibabel
 import numpy as np
 import pytest
-from organs_scan import CLASSES, SHAPE, affine, geometry, organs, reoriented, write_itk, write_nifti
+from organs_scan import CLASSES, SHAPE, affine, geometry, grey, organs, reoriented, write_itk, write_nifti
 
 from tomoprofile.config import UNetConfig
 from tomoprofile.errors import InputError
@@ -11,12 +11,16 @@ from tomoprofile.labels import images
 from tomoprofile.labels.classes import IGNORE, Classes
 from tomoprofile.labels.masks import merge, read_annotators
 from tomoprofile.labels.thinned import slices_of_volumes, thinned
+from tomoprofile.labels.training_set import LabelledScan, collect_labels, read_training_set
 from tomoprofile.samples import MaskImage, Scan
+from tomoprofile.segment.given_mask import MaskReader
+from tomoprofile.shift.appearance import FEATURES, Appearance
 from tomoprofile.texts import in_ranges
 from tomoprofile.volume import masks
 from tomoprofile.volume.masks import read_mask
 from tomoprofile.volume.orientation import Turned, in_axes_of
 from tomoprofile.volume.readers import open_mask
+from tomoprofile.volume.store import create_store, describe_store, open_store
 
 CODES = ("RAS", "LAS", "LPS", "RAI", "PIR", "SAL")
 MODEL = UNetConfig(classes=CLASSES, measure=list(CLASSES)[1:])
@@ -70,6 +74,17 @@ def test_how_labels_were_turned_is_told_once(tmp_path):
     assert "the other way along x" in told
     reoriented(tmp_path / "organs.nii.gz", organs(), "RAS")
     assert labels_in(tmp_path)[""].told == []
+
+
+@pytest.mark.parametrize(("codes", "fits"), [("RAS", True), ("RAI", True), ("LAS", False), ("RPS", False)])
+def test_a_slice_whose_matrix_mirrors_it_is_refused(tmp_path, codes, fits):
+    """Alone it says nothing of its place along z, which is in its name."""
+    reoriented(tmp_path / "a_z00012.nii", organs()[12:13], codes)
+    if fits:
+        np.testing.assert_array_equal(values_of(tmp_path)[12], organs()[12])
+    else:
+        with pytest.raises(InputError, match="is mirrored"):
+            labels_in(tmp_path)
 
 
 @pytest.mark.parametrize("change", ["moved", "tilted", "stretched"])
@@ -140,6 +155,21 @@ def test_mutant_that_forgets_the_scan_mirrors_the_mask(tmp_path, monkeypatch):
     monkeypatch.setattr(masks, "_geometry_of", lambda _: None)
     mask = MaskImage(str(reoriented(tmp_path / "mask.nii.gz", organs(), "LPS")))
     assert (read_mask(scan_of(tmp_path), mask).read(0, SHAPE[0]) != organs()).any()
+
+
+def test_a_map_of_more_organs_than_are_wanted_is_taken_where_the_model_says_so(tmp_path):
+    values = organs()
+    values[1, 1, 1] = 77
+    scan = scan_of(tmp_path).model_copy(
+        update={"mask": f"classes:{reoriented(tmp_path / 'map.nii.gz', values, 'LAS')}"}
+    )
+    with pytest.raises(InputError, match="other_values"):
+        list(MaskReader(scan, Classes.of_mask(scan.own_mask, MODEL)).slices(0, 2))
+    wide = MODEL.model_copy(update={"other_values": "background"})
+    shown = [*MaskReader(scan, Classes.of_mask(scan.own_mask, wide)).slices(0, SHAPE[0])]
+    for name in MODEL.measure:
+        found = np.stack([one.inside[name] for one in shown])
+        np.testing.assert_array_equal(found, organs() == CLASSES[name])
 
 
 # --- values that are in no class --------------------------------------------------------------------------------------
@@ -213,3 +243,21 @@ def test_slices_of_volumes_are_those_that_nobody_labelled_alone(tmp_path):
 def test_ranges():
     assert in_ranges([1, 3, 4, 7, 8, 9, 11]) == "1, 3, 4, 7 to 9, 11"
     assert in_ranges([]) == ""
+
+
+def test_a_label_volume_trains_with_left_on_the_left(tmp_path):
+    """From the file to the training set, through a store that knows where it lies."""
+    create_store(tmp_path / "volume", SHAPE, "int16", (4000.0, 3000.0, 2000.0), 8)
+    describe_store(tmp_path / "volume", (4000.0, 3000.0, 2000.0), geometry=geometry())
+    store = open_store(tmp_path / "volume")
+    for start, stop in store.shards():
+        store.write(start, grey()[start:stop])
+    Appearance(-100.0, 80.0, (4000.0, 3000.0, 2000.0), [12], np.zeros((0, len(FEATURES)))).save(tmp_path / "looks.json")
+    (tmp_path / "labels").mkdir()
+    reoriented(tmp_path / "labels/organs.nii.gz", organs(), "LPS")
+    scan = LabelledScan("ct", tmp_path / "volume", tmp_path / "labels", tmp_path / "looks.json")
+    collect_labels([scan], MODEL, tmp_path / "training.npz")
+    training = read_training_set(tmp_path / "training.npz")
+    assert len(training.slices) == organs().any(axis=(1, 2)).sum()
+    for item in training.slices:
+        np.testing.assert_array_equal(np.array([*CLASSES.values()])[item.label], organs()[item.z])

@@ -90,7 +90,8 @@ def mask_classes(wildcards):
     """Return the classes of a scan's own mask, as plain values."""
     scan = scan_of(wildcards)
     classes = Classes.of_mask(scan.own_mask, CONFIG.models.get(scan.model))
-    return {"values": dict(zip(classes.names, classes.values)), "measure": list(classes.measured)}
+    values = dict(zip(classes.names, classes.values))
+    return {"values": values, "measure": list(classes.measured), "others": classes.others}
 
 
 def any_of(samples):

@@ -143,7 +143,8 @@ class UNetConfig(OfResults, Section):
     other_values: OtherValues = Field(
         "refuse",
         description="What values in label files are that `classes` does not name: `refuse` them; `background`; or "
-        "`ignore`, so that nothing is learned there. For label volumes with more organs than are wanted.",
+        "`ignore`, so that nothing is learned there. For label volumes with more organs than are wanted. "
+        "`background` holds for a given map of classes, too.",
     )
     neighbours: int = Field(
         1, ge=0, le=3, description="Slices above and below that the network sees in addition to the slice itself."

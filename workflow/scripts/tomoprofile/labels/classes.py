@@ -37,17 +37,17 @@ class Classes:
     others: OtherValues = "refuse"
 
     @classmethod
-    def named(cls, values: Mapping[str, int], measure: Sequence[str] = ()) -> Classes:
+    def named(cls, values: Mapping[str, int], measure: Sequence[str] = (), others: OtherValues = "refuse") -> Classes:
         """Return classes from names and values; measured are those named, else ``domain``, else the second."""
         names = tuple(values)
         usual = "domain" if "domain" in names[1:] else names[1]
-        return cls(names, tuple(values.values()), tuple(measure) or (usual,))
+        return cls(names, tuple(values.values()), tuple(measure) or (usual,), others)
 
     @classmethod
     def of(cls, model: ModelConfig | None) -> Classes:
         """Return the classes of a model; without labels to learn from, those that a U-Net has by default."""
         learns = model if isinstance(model, UNetConfig) else UNetConfig()
-        return replace(cls.named(learns.classes, learns.measure), others=learns.other_values)
+        return cls.named(learns.classes, learns.measure, learns.other_values)
 
     @classmethod
     def of_mask(cls, mask: OwnMask, model: ModelConfig | None) -> Classes:

@@ -18,7 +18,7 @@ from ..samples import MaskImage
 from ..volume.formats.base import RawScan, decoding
 from ..volume.formats.tiff import broken_chain, open_tiff, truncation
 from ..volume.geometry import Geometry
-from ..volume.orientation import Turned, in_axes_of
+from ..volume.orientation import Turned, in_axes_of, refuse_turned
 from ..volume.readers import open_mask
 from .classes import Classes
 from .colours import values_of_colours
@@ -68,6 +68,8 @@ def read_pages(
     with _OPEN[file.form](file.path, classes) as image:
         if image.volume is not None and file.z is None:
             image = _slices_of(in_axes_of(image.volume, geometry, shape, str(file.path)))
+        elif image.volume is not None:
+            refuse_turned(image.volume, geometry, str(file.path))
         sides, told = image.sides, ""
         while len(sides) > 2 and sides[0] == 1 and shape[0] != 1:  # one page of a stack
             sides = sides[1:]

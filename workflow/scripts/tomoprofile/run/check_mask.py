@@ -123,7 +123,8 @@ def _kind(own: MaskReader) -> str:
     names = ", ".join(own.measured)
     if own.mask.classes:
         objects = "objects as they are, their classes as in the map" if own.mask.instances else "map of classes"
-        return f"{objects}, measured: {names}"
+        others = "; values of no class count as background" if own.others_are_background else ""
+        return f"{objects}, measured: {names}{others}"
     return "objects as they are" if own.mask.instances else f"binary, {own.readers['binary'].raw.dtype.name}"
 
 

@@ -75,6 +75,7 @@ class MaskReader:
         assert scan.own_mask is not None
         self.mask: OwnMask = scan.own_mask
         self.measured = classes.measured
+        self.others_are_background = classes.others == "background"
         self._values = dict(zip(classes.names, classes.values, strict=True))
         self.readers = {
             kind: read_mask(scan, image, geometry) for kind, image in self.mask._asdict().items() if image is not None
@@ -101,7 +102,7 @@ class MaskReader:
             assert ids is not None
             return MaskSlice(dict.fromkeys(self.measured, ids > 0), ids)
         plane, where = planes["classes"], self.mask.classes.place
-        found = classes_in(plane, where, z, self._values, self.measured)
+        found = classes_in(plane, where, z, self._values, self.measured, self.others_are_background)
         if ids is None:
             return MaskSlice(found)
         refuse_objects_of_two_classes(ids, plane, self.mask.place, z, self._values)

@@ -145,7 +145,12 @@ def instance_ids(plane: NDArray[Any], where: str, z: int) -> NDArray[np.uint32]:
 
 
 def classes_in(
-    plane: NDArray[Any], where: str, z: int, classes: Mapping[str, int], wanted: Sequence[str]
+    plane: NDArray[Any],
+    where: str,
+    z: int,
+    classes: Mapping[str, int],
+    wanted: Sequence[str],
+    others_are_background: bool = False,
 ) -> dict[str, NDArray[np.bool_]]:
     """Return which voxels of a slice are of each class that is wanted.
 
@@ -157,6 +162,8 @@ def classes_in(
     classes : mapping
         Value of each class.
     wanted : sequence of str
+    others_are_background : bool
+        Whether values of no class are background.
 
     Raises
     ------
@@ -165,13 +172,13 @@ def classes_in(
     """
     _refuse_no_numbers(plane, where, z)
     known = np.isin(plane, [*classes.values()])
-    if not known.all():
+    if not known.all() and not others_are_background:
         strange = np.unique(plane[~known])
         more = ", ..." if strange.size > _VALUES_SHOWN else ""
         got = ", ".join(f"{value:g}" for value in strange[:_VALUES_SHOWN].tolist()) + f"{more} in slice {z}"
         allowed = ", ".join(f"{value} ({name})" for name, value in classes.items())
         problem = f"a map of classes may hold only {allowed}"
-        remedy = "Export it with these values, or name the value in `classes` of the model."
+        remedy = "Export it with these values, or name the value in `classes` or set `other_values` of the model."
         if _IGNORED in strange:
             remedy = "255 leaves voxels without a class, which only labels may do: give each voxel of the map a class."
         raise InputError(Fault(where, got, problem, remedy))
@@ -201,7 +208,7 @@ def refuse_objects_of_two_classes(
     if twice.size:
         number = int(pairs[twice[0]] >> 16)
         values = (pairs[twice[0] : twice[0] + 2] & 0xFFFF).tolist()
-        one, another = (next(name for name in classes if classes[name] == value) for value in values)
+        one, another = (next((name for name in classes if classes[name] == value), str(value)) for value in values)
         problem = f"the object lies in the classes {one} and {another} of the map"
         remedy = "Export label volume and map from one segmentation, so that each object has one class."
         raise InputError(Fault(where, f"object {number} in slice {z}", problem, remedy))

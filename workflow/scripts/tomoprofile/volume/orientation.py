@@ -61,6 +61,21 @@ def in_axes_of(raw: RawScan, scan: Geometry | None, shape: tuple[int, int, int],
     return raw if order == (0, 1, 2) and not any(flips) else Turned(raw, order, flips, scan)
 
 
+def refuse_turned(raw: RawScan, scan: Geometry | None, where: str) -> None:
+    """Raise an :class:`InputError` when an image of one slice has its axes in another order or direction than the scan.
+
+    It is read as its voxels lie, since which slice it shows is told by its name.
+    """
+    if scan is None or raw.geometry is None or _says_nothing(raw.geometry):
+        return
+    turn = np.linalg.solve(np.asarray(scan.affine), np.asarray(raw.geometry.affine))[:3, :3]
+    order, rises = np.abs(turn).argmax(axis=1), np.diag(turn) > 0
+    if order[1:].tolist() != [1, 2] or not rises[1:].all():
+        problem = "its matrix says that the slice is mirrored, or has its axes in another order than the scan"
+        remedy = "Save labels of the whole scan, which are turned as matrices say; or save the slice as TIFF or PNG."
+        raise InputError(Fault(where, "", problem, remedy))
+
+
 class Turned(LazyImage):
     """An image whose axes are exchanged or mirrored as it is read; see :class:`~.formats.base.RawScan`.
 
