@@ -13,6 +13,7 @@ from tomoprofile.domains.classes import Reference, summarise_classes
 from tomoprofile.domains.voxels import Domains
 from tomoprofile.report import anatomy
 from tomoprofile.report.anatomy import cuts_of_domains, cuts_of_image, outline, position_in_words, views_of
+from tomoprofile.report.page import is_placed
 from tomoprofile.report.rendering import Renderer
 from tomoprofile.report.sections import SECTIONS
 from tomoprofile.report.sections.bodies import build
@@ -161,3 +162,18 @@ def test_a_scan_in_which_nothing_was_found_has_its_table(tmp_path):
     html = Renderer("ja", has_depth=False).section(SECTION, content, title="", sample="ct", suffix="")
     assert "liver" in html
     assert "<svg" not in html
+
+
+@pytest.mark.parametrize(
+    ("matrix", "placed"),
+    [
+        (affine(), True),
+        (np.diag([2.0, 3.0, 4.0, 1.0]), False),
+        (np.diag([-2.0, -3.0, 4.0, 1.0]), False),
+        (np.diag([-2.0, 3.0, 4.0, 1.0]), True),
+    ],
+)
+def test_a_file_that_knows_nothing_of_space_has_no_sides(tmp_path, matrix, placed):
+    found = finished(tmp_path, {"liver": organs() == 5}, edges_um=EDGES, geometry=Geometry.from_nifti(matrix))
+    assert is_placed(found.volume) == placed
+    assert not is_placed(finished(tmp_path / "other", {"liver": organs() == 5}).volume)

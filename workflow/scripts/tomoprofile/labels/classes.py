@@ -99,3 +99,13 @@ def values_of(names: Sequence[str], model: ModelConfig | None) -> dict[str, int]
     if set(names) <= set(known.names):
         return {name: known.value(name) for name in names}
     return {name: number for number, name in enumerate(names, 1)}
+
+
+def sides_of(names: Sequence[str]) -> tuple[str, str] | None:
+    """Return two classes whose names differ by left and right alone, if there are any."""
+    lower = {name.lower(): name for name in names}
+    for name, as_written in lower.items():
+        other = name.replace("left", "right")
+        if other != name and other in lower:
+            return as_written, lower[other]
+    return None
