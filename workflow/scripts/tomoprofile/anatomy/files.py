@@ -73,7 +73,7 @@ def write_cases(settings: AnatomySettings, seed: int, wanted: Wanted, folder: st
         The names of the cases.
     """
     layout = AnatomyLayout(folder)
-    records = read_record(layout.cases, "a list of simulated cases")["cases"] if layout.cases.exists() else {}
+    records = _earlier(layout, settings)
     labelled = wanted.cases if wanted.labelled is None else wanted.labelled
     names = []
     for number in range(wanted.cases):
@@ -94,8 +94,22 @@ def write_cases(settings: AnatomySettings, seed: int, wanted: Wanted, folder: st
             "cases": dict(sorted(records.items())),
         },
     )
-    LOG.info("%d simulated cases in %s", wanted.cases, folder)
+    LOG.info("simulated cases written to %s: %s", folder, ", ".join(names))
     return names
+
+
+def _earlier(layout: AnatomyLayout, settings: AnatomySettings) -> dict[str, Any]:
+    """Return the records of the cases that are in a folder; they must have the voxels and bodies of the new ones."""
+    if not layout.cases.exists():
+        return {}
+    records = read_record(layout.cases, "a list of simulated cases")["cases"]
+    wanted = dataclasses.asdict(settings)
+    for name, record in records.items():
+        size = "x".join(map(str, record["settings"]["size"]))
+        if tuple(record["settings"]["size"]) != settings.size or record["settings"]["torso"] != wanted["torso"]:
+            problem = f"the folder has cases with {size} voxels, or of another population, and one template for all"
+            raise ConfigError(Fault(str(layout.cases), name, problem, "Name another folder."))
+    return records
 
 
 def describe(case: Case) -> dict[str, Any]:

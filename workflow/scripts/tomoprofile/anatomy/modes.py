@@ -24,6 +24,7 @@ from .wall import spine_bend
 LEAST_JACOBIAN = 0.1  # of a case, and its inverse the most
 MOST_DRAWS = 20
 _LATTICE_MM, _MARGIN_MM = 12.0, 42.0
+_CHECKED_MM = 6.0  # between the places where folds are looked for, whatever the voxels
 # Modes that change the size of organs: which, and over what distance around their middle (x, y, z).
 _SWELLING: dict[str, tuple[tuple[str, ...], tuple[float, float, float]]] = {
     "liver": (("liver",), (72, 66, 60)),
@@ -109,7 +110,7 @@ def draw(settings: AnatomySettings, rng: np.random.Generator) -> Drawn:
     """
     for redrawn in range(MOST_DRAWS):
         drawn = moved(settings.torso, draw_coefficients(settings, rng), redrawn)
-        change = jacobian(drawn.back, Grid.around(FIELD, _LATTICE_MM, 0))
+        change = jacobian(drawn.back, Grid.around(FIELD, _CHECKED_MM, 0))
         if change.min() > LEAST_JACOBIAN and change.max() < 1 / LEAST_JACOBIAN:
             return drawn
     problem = f"in each of {MOST_DRAWS} draws some place changed its volume more than {1 / LEAST_JACOBIAN:g}-fold"

@@ -18,7 +18,7 @@ from .settings import LABELS, Torso
 from .shapes import Floats, Points
 from .wall import surroundings
 
-_EDGE_MM = 3.0  # of the voxels on which volumes are measured
+_EDGE_MM = 4.0  # of the voxels on which volumes are measured
 _HALF_MM = (110.0, 110.0, 160.0)  # of the box around all organs with a volume, along z, y, x
 
 

@@ -13,7 +13,7 @@ from ..errors import Fault, InputError, StageError
 from .lattice import Field, Floats, Grid, jacobian
 
 LEAST_JACOBIAN = 0.1
-_MOST_DRAWS = 20
+MOST_DRAWS = 20
 _LATTICES = 4  # points of the lattice over the distance at which motions become alike
 
 
@@ -81,7 +81,7 @@ def simulate_variant(
     nz, ny, nx = image.shape
     grid = Grid((0.0, 0.0, 0.0), spacing_mm, (nz, ny, nx))
     rng = np.random.default_rng(seed)
-    for redrawn in range(_MOST_DRAWS):
+    for redrawn in range(MOST_DRAWS):
         back = _random_velocity(grid, rms_mm, alike_mm, rng).flow()
         change = jacobian(back, grid)
         if change.min() > LEAST_JACOBIAN and change.max() < 1 / LEAST_JACOBIAN:
@@ -91,7 +91,7 @@ def simulate_variant(
             warped = (np.rint(warped) if image.dtype.kind in "iu" else warped).astype(image.dtype)
             moved = map_coordinates(labels, where, order=0, mode="constant", cval=0)
             return Variant(warped, moved, grid, back, redrawn)
-    problem = f"in each of {_MOST_DRAWS} draws some place changed its volume more than {1 / LEAST_JACOBIAN:g}-fold"
+    problem = f"in each of {MOST_DRAWS} draws some place changed its volume more than {1 / LEAST_JACOBIAN:g}-fold"
     raise StageError(Fault("variant: rms_mm", str(rms_mm), problem, "Choose smaller or smoother motions."))
 
 

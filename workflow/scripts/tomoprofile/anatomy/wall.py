@@ -111,7 +111,7 @@ def _loops(place: Place) -> Floats:
         steep = np.hypot(8 / 17, 13 / length * np.cos(turn))
         distance = np.hypot(y - middle_y, z - middle_z) / np.sqrt(1 + 0.6 * steep**2)
         found = np.minimum(found, distance - radius)
-    left_only = np.where(z > -40, 24 - x, -1)  # below the stomach, not where the duodenum lies
+    left_only = np.where(z > -40, 24 - x, np.float32(-99))  # below the stomach, not where the duodenum lies
     return np.maximum(np.maximum(found, np.abs(x) - 84), left_only)
 
 
