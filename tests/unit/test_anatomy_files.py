@@ -1,6 +1,8 @@
 """Simulated torsos on disk, as the command line writes them and the workflow and other programs read them."""
 
 import json
+import re
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -10,7 +12,7 @@ import SimpleITK as sitk  # noqa: N813
 from tomoprofile.anatomy import files
 from tomoprofile.anatomy.case import simulate_case, template_labels
 from tomoprofile.anatomy.files import Wanted, write_displacement
-from tomoprofile.anatomy.settings import LABELS, AnatomySettings
+from tomoprofile.anatomy.settings import LABELS, MODES, SITES, AnatomySettings, Torso
 from tomoprofile.cli import main
 from tomoprofile.errors import ConfigError
 from tomoprofile.labels.classes import Classes
@@ -20,6 +22,7 @@ from tomoprofile.volume.discover import find_scans
 from tomoprofile.volume.readers import open_raw
 
 SIZE = (48, 44, 56)
+SIZED = ("liver", "spleen", "stomach", "gallbladder", "kidney", "pancreas")
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +176,17 @@ def test_a_torn_command_leaves_no_record(tmp_path, monkeypatch):
     assert not AnatomyLayout(tmp_path).cases.exists()
     with pytest.raises(ConfigError):
         Wanted(cases=0)
+
+
+def test_the_page_names_what_there_is_and_its_code_runs():
+    page = (Path(__file__).parents[2] / "docs/anatomy.md").read_text()
+    for name in (*MODES, "gallbladder", "vena cava"):
+        assert name in page
+    for name, site in SITES.items():
+        assert f"| {name} | {site.phase} |" in page
+    percent = [round(100 * getattr(Torso(), f"{organ}_cv")) for organ in SIZED]
+    assert f"{', '.join(map(str, percent[:-1]))} and {percent[-1]} %" in page
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict = {}
+    exec(code, names)
+    assert names["case"].hu.shape == SIZE

@@ -20,7 +20,7 @@ from .tissue import TISSUES, Painting, Textures
 _SAME_EVERYWHERE = ("bowel", "pancreas")  # one offset, so that neighbours of equal HU stay equal
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """A simulated torso as a site scans it. Axes z, y, x run to superior, posterior and left.
 

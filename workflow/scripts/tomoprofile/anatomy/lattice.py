@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates, spline_filter
 
 Floats = NDArray[np.float32]
-_STEPS = 6  # of the midpoint rule along a motion
+_STEPS = 4  # of the midpoint rule along a motion: within 0.05 mm of 24 steps for displacements of 30 mm
 
 
 class Grid(NamedTuple):
@@ -53,7 +53,7 @@ class Grid(NamedTuple):
         return np.stack(np.meshgrid(*self.along(), indexing="ij")).astype(np.float32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Field:
     """A smooth field of vectors.
 

@@ -17,7 +17,7 @@ MOST_DRAWS = 20
 _LATTICES = 4  # points of the lattice over the distance at which motions become alike
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Variant:
     """A simulated variant of a real case.
 
