@@ -56,6 +56,11 @@ def test_organs_of_the_template_have_their_median_volumes(torso):
     assert any(abs(as_drawn[name] / median_ml(torso, name) - 1) > 0.1 for name in ORGANS_WITH_VOLUME)
 
 
+def test_organs_that_do_not_fit_are_refused():
+    with pytest.raises(ConfigError, match="spleen: the organ does not fit"):
+        template_of(Torso(width_mm=260, depth_mm=190, liver_ml=2200, spleen_ml=400))
+
+
 def test_volumes_vary_as_asked():
     """The squares of the changes that single modes make add up to the variance of the logarithm."""
     torso = Torso()
@@ -228,7 +233,7 @@ def test_a_body_that_would_fold_is_drawn_again(monkeypatch):
     monkeypatch.setattr(modes, "MOST_DRAWS", 1)
     with pytest.raises(StageError, match="in each of 1 draws"):
         drawn_from(thin)
-    monkeypatch.setattr(modes, "jacobian", lambda *_: np.ones(1))
+    monkeypatch.setattr(modes, "folds", lambda *_: False)
     unchecked = drawn_from(thin)
     assert unchecked.coefficients == thin
     change = jacobian(unchecked.back, SMALL.grid)

@@ -261,10 +261,12 @@ def test_variants_that_fold_are_refused(monkeypatch):
     monkeypatch.setattr(variants, "MOST_DRAWS", 2)
     with pytest.raises(StageError, match="in each of 2 draws"):
         simulate_variant(image, labels, (3, 2, 2), 1, rms_mm=60, alike_mm=24)
-    monkeypatch.setattr(variants, "jacobian", lambda *_: np.ones(1))
+    monkeypatch.setattr(variants, "folds", lambda *_: False)
     assert simulate_variant(image, labels, (3, 2, 2), 1, rms_mm=60, alike_mm=24).redrawn == 0
     with pytest.raises(InputError, match="one shape"):
         simulate_variant(image, labels[1:], (3, 2, 2), 1)
+    with pytest.raises(InputError, match="at least 4 voxels"):
+        simulate_variant(image, labels, (3, 2, 2), 1, alike_mm=11)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="no real scans beside the checkout")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates, spline_filter
 
 Floats = NDArray[np.float32]
+LEAST_JACOBIAN = 0.1  # and its inverse the most
 _STEPS = 4  # of the midpoint rule along a motion: within 0.05 mm of 24 steps for displacements of 30 mm
 
 
@@ -128,6 +129,12 @@ def jacobian(displacement: Field, grid: Grid) -> Floats:
         slopes[axis, axis] += 1
     (a, b, c), (d, e, f), (g, h, i) = slopes
     return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+
+
+def folds(displacement: Field, grid: Grid) -> bool:
+    """Return whether a displacement folds, or changes the volume of any place more than tenfold."""
+    change = jacobian(displacement, grid)
+    return not (change.min() > LEAST_JACOBIAN and change.max() < 1 / LEAST_JACOBIAN)
 
 
 def _product(coefficients: Floats, matrices: list[Floats]) -> Floats:

@@ -14,14 +14,13 @@ import numpy as np
 
 from ..errors import Fault, StageError
 from .frame import Place, place, stretched
-from .lattice import Field, Floats, Grid, jacobian
+from .lattice import Field, Floats, Grid, folds
 from .organs import LEFT_KIDNEY, LIVER_TIP, RIGHT_KIDNEY
 from .settings import FIELD, LABELS, MODES, AnatomySettings, Torso
 from .shapes import Points
 from .template import log_sd, measured_grid, template_of
 from .wall import spine_bend
 
-LEAST_JACOBIAN = 0.1  # of a case, and its inverse the most
 MOST_DRAWS = 20
 _LATTICE_MM, _MARGIN_MM = 12.0, 42.0
 _CHECKED_MM = 6.0  # between the places where folds are looked for, whatever the voxels
@@ -110,10 +109,9 @@ def draw(settings: AnatomySettings, rng: np.random.Generator) -> Drawn:
     """
     for redrawn in range(MOST_DRAWS):
         drawn = moved(settings.torso, draw_coefficients(settings, rng), redrawn)
-        change = jacobian(drawn.back, Grid.around(FIELD, _CHECKED_MM, 0))
-        if change.min() > LEAST_JACOBIAN and change.max() < 1 / LEAST_JACOBIAN:
+        if not folds(drawn.back, Grid.around(FIELD, _CHECKED_MM, 0)):
             return drawn
-    problem = f"in each of {MOST_DRAWS} draws some place changed its volume more than {1 / LEAST_JACOBIAN:g}-fold"
+    problem = f"in each of {MOST_DRAWS} draws some place changed its volume more than tenfold"
     raise StageError(Fault("torso", "", problem, "Choose smaller variations."))
 
 

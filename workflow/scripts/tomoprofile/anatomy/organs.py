@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .bodies import Body, Layer
+from .bodies import Body, Layer, PlacedShape
 from .frame import Place
 from .settings import Torso
 from .shapes import Box, Floats, Knot, Points, chain, common, ellipsoid, joined, tilted
@@ -113,7 +113,7 @@ def _gallbladder(place: Place) -> Floats:
     return ellipsoid(shrunk, (0, 0, -14), (15, 15, 34))
 
 
-def _kidney(at: tuple[float, float, float]):
+def _kidney(at: tuple[float, float, float]) -> PlacedShape:
     def shape(place: Place) -> Floats:
         points = _upright(place.points, at)
         bean = ellipsoid(points, at, (28, 25, 55))
@@ -149,7 +149,7 @@ def _layers(at: tuple[float, float, float]) -> tuple[Layer, ...]:
     return Layer("medulla", 6, pyramids), Layer("urine", 5, pelvis)
 
 
-def _vena_cava(radius: float):
+def _vena_cava(radius: float) -> PlacedShape:
     def shape(place: Place) -> Floats:
         x, y, z = place.points
         forward = 10 * np.clip(z / 90, 0, 1.3)  # through the back of the liver to the heart
@@ -159,7 +159,7 @@ def _vena_cava(radius: float):
     return shape
 
 
-def _aorta(radius: float):
+def _aorta(radius: float) -> PlacedShape:
     def shape(place: Place) -> Floats:
         x, y, z = place.points
         middle = vertebra_y(z) - 16 - radius - 2

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import ConfigError, Fault
 from .bodies import Body
 from .frame import DEPTH_MM, WIDTH_MM, Place, place, stretched
 from .lattice import Grid
@@ -67,6 +68,11 @@ def template_of(torso: Torso) -> Template:
 
     Each organ with a volume grows or shrinks within the space that the organs painted over it leave, until it has the
     median volume of the population.
+
+    Raises
+    ------
+    ConfigError
+        When an organ does not fit into the torso.
     """
     bodies = organs(torso)
     drawn = Template(torso, tuple(bodies), {})
@@ -84,10 +90,17 @@ def template_of(torso: Torso) -> Template:
             if body.bounds is not None:
                 function = np.where(body.bounds(there) < 0, function, np.inf)
             wanted = round(volume * 1e3 / _EDGE_MM**3)
+            if wanted >= np.isfinite(function).sum():
+                raise ConfigError(_too_large(body.name, volume))
             levels[body.name] = float(np.partition(function, wanted)[wanted])
         if body.name in LABELS:
             free[inside[body.at(there, levels.get(body.name, 0.0)) < 0]] = False
     return Template(torso, (*surroundings(), *bodies), levels)
+
+
+def _too_large(organ: str, volume_ml: float) -> Fault:
+    remedy = "Choose a smaller volume or a larger torso."
+    return Fault(f"torso: {organ}", f"{volume_ml:.0f} ml", "the organ does not fit into the torso", remedy)
 
 
 def measured_grid(torso: Torso) -> Grid:

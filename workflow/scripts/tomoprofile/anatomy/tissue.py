@@ -16,7 +16,7 @@ from .shapes import Floats
 from .template import Template
 
 AIR_HU = -1000.0
-GAS_SHARE = 0.25  # of the content of the stomach; it collects in front, as patients lie on their back
+_GAS_SHARE = 0.25  # of the content of the stomach; it collects in front, as patients lie on their back
 _GAS_HU = -950.0
 
 
@@ -127,8 +127,8 @@ class Painting:
     template : Template
     place : Place
         Of every voxel, in the template.
-    front_mm : array (n,)
-        Position of every voxel in the patient, towards the back.
+    back_mm : array (n,)
+        How far every voxel lies to the back, in the patient.
     phase : {"native", "portal venous"}
     edge_mm : float
         Distance over which one tissue changes into the next, because voxels average: the edge of a voxel.
@@ -178,5 +178,5 @@ class Painting:
         """Make gas of the part of a cavity that lies in front, up to one level."""
         if where.size:
             height = self.back_mm[where]
-            share = np.clip(0.5 - (height - np.quantile(height, GAS_SHARE)) / np.float32(self.edge_mm), 0, 1)
+            share = np.clip(0.5 - (height - np.quantile(height, _GAS_SHARE)) / np.float32(self.edge_mm), 0, 1)
             hu[where] += share * (_GAS_HU - hu[where])

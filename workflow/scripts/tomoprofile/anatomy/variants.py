@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from ..errors import Fault, InputError, StageError
-from .lattice import Field, Floats, Grid, jacobian
+from .lattice import Field, Floats, Grid, folds
 
-LEAST_JACOBIAN = 0.1
 MOST_DRAWS = 20
 _LATTICES = 4  # points of the lattice over the distance at which motions become alike
 
@@ -69,7 +68,7 @@ def simulate_variant(
     Raises
     ------
     InputError
-        When image and labels differ in shape.
+        When image and labels differ in shape, or motions would not be smooth.
     StageError
         When every motion of this size folds the body.
     """
@@ -78,20 +77,22 @@ def simulate_variant(
         raise InputError(
             Fault("variant", got, "image and labels must have one shape", "Give the labels of this image.")
         )
+    if not alike_mm >= _LATTICES * max(spacing_mm):
+        problem = f"motions must be alike over at least {_LATTICES} voxels"
+        raise InputError(Fault("variant: alike_mm", str(alike_mm), problem, "Choose smoother motions."))
     nz, ny, nx = image.shape
     grid = Grid((0.0, 0.0, 0.0), spacing_mm, (nz, ny, nx))
     rng = np.random.default_rng(seed)
     for redrawn in range(MOST_DRAWS):
         back = _random_velocity(grid, rms_mm, alike_mm, rng).flow()
-        change = jacobian(back, grid)
-        if change.min() > LEAST_JACOBIAN and change.max() < 1 / LEAST_JACOBIAN:
+        if not folds(back, grid):
             where = (grid.positions() + back.on(grid)) / np.reshape(spacing_mm, (3, 1, 1, 1)).astype(np.float32)
             lowest = image.min()
             warped = map_coordinates(image.astype(np.float32), where, order=1, mode="constant", cval=lowest)
             warped = (np.rint(warped) if image.dtype.kind in "iu" else warped).astype(image.dtype)
             moved = map_coordinates(labels, where, order=0, mode="constant", cval=0)
             return Variant(warped, moved, grid, back, redrawn)
-    problem = f"in each of {MOST_DRAWS} draws some place changed its volume more than {1 / LEAST_JACOBIAN:g}-fold"
+    problem = f"in each of {MOST_DRAWS} draws some place changed its volume more than tenfold"
     raise StageError(Fault("variant: rms_mm", str(rms_mm), problem, "Choose smaller or smoother motions."))
 
 

@@ -6,13 +6,14 @@ import math
 
 import numpy as np
 
-from .bodies import Body, Layer
+from .bodies import Body, Layer, PlacedShape
 from .frame import Place
 from .shapes import Box, Floats, Knot, chain, common, ellipsoid, joined
 
-VERTEBRA_MM = 34.0  # from one to the next
+_VERTEBRA_MM = 34.0  # from one to the next
 _CORTEX_MM = 2.2
-_RIBS = {0: (26.0, 1.25), 1: (60.0, 1.9), 2: (94.0, 2.45), 3: (128.0, 2.6), 4: (162.0, 2.65), 5: (196.0, 2.7)}
+# Height at the spine, and how far it reaches around the body in radians: from the twelfth to the seventh rib.
+_RIBS = ((26.0, 1.25), (60.0, 1.9), (94.0, 2.45), (128.0, 2.6), (162.0, 2.65), (196.0, 2.7))
 _RIB_FALLS = 76.0  # from the spine to the front
 _COLON = (
     (Knot(-97, 18, -190, 21), Knot(-99, 14, -60, 20), Knot(-88, -8, -44, 19)),
@@ -71,12 +72,12 @@ def surroundings() -> list[Body]:
     ]
 
 
-def _above_dome(gap: float):
+def _above_dome(gap: float) -> PlacedShape:
     """Return the function of the chest, which begins so many millimetres above the diaphragm."""
     return lambda place: np.maximum(place.cavity + 1, (place.dome + np.float32(gap) - place.points.z) * 0.7)
 
 
-def _in_cavity(gap: float):
+def _in_cavity(gap: float) -> PlacedShape:
     """Return the function of the abdomen, so many millimetres from wall and diaphragm."""
     return lambda place: below_dome(place, gap)
 
@@ -86,7 +87,7 @@ def below_dome(place: Place, gap: float) -> Floats:
     return np.maximum(place.cavity, (place.points.z - place.dome) * 0.7 + 2) + np.float32(gap)
 
 
-def _tube(knots: tuple[Knot, ...]):
+def _tube(knots: tuple[Knot, ...]) -> PlacedShape:
     return lambda place: chain(place.points, knots, 6)
 
 
@@ -141,7 +142,7 @@ def _ribs(place: Place) -> Floats:
     x, y, z = place.points
     turn = np.abs(np.arctan2(x, y))  # 0 at the back
     found = np.full(x.shape, np.float32(1e3))
-    for height, reach in _RIBS.values():
+    for height, reach in _RIBS:
         middle = height - _RIB_FALLS * (1 - np.cos(turn)) / 2
         thick = (np.hypot((place.cavity - 5.5) / 4, (z - middle) / 6.5) - 1) * 4
         found = np.minimum(found, np.maximum(thick, (turn - reach) * 100))
@@ -156,7 +157,7 @@ def _iliac_bones(place: Place) -> Floats:
 
 def _from_vertebra(z: Floats) -> Floats:
     """Return the height above the middle of the vertebra."""
-    return z - VERTEBRA_MM * np.rint(z / VERTEBRA_MM)
+    return z - _VERTEBRA_MM * np.rint(z / _VERTEBRA_MM)
 
 
 def _column(place: Place, smaller: float) -> Floats:
