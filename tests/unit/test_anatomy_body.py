@@ -216,6 +216,9 @@ def test_an_organ_may_be_absent():
     assert np.array_equal(with_it.labels[~was], without.labels[~was])
     assert (without.labels[was] == LABELS["liver"]).mean() > 0.2  # the liver fills its bed
     assert simulate_template(SMALL).absent == ()
+    template = template_labels(SMALL, without.absent)
+    assert not (template == LABELS["gallbladder"]).any()
+    assert (template == LABELS["liver"]).sum() > (template_labels(SMALL) == LABELS["liver"]).sum()
 
 
 def test_a_body_that_would_fold_is_drawn_again(monkeypatch):

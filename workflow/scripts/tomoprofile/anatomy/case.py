@@ -112,10 +112,10 @@ def simulate_template(settings: AnatomySettings, seed: int = 0) -> Case:
     return render(settings, seed, moved(settings.torso, dict.fromkeys(MODES, 0.0)))
 
 
-def template_labels(settings: AnatomySettings) -> NDArray[np.uint8]:
-    """Return the labels of the template: array (z, y, x)."""
+def template_labels(settings: AnatomySettings, absent: tuple[str, ...] = ()) -> NDArray[np.uint8]:
+    """Return the labels of the template: array (z, y, x); without the organs that a case lacks, if they are named."""
     z, y, x = settings.grid.positions().reshape(3, -1)
-    return template_of(settings.torso).labels(Points(x, y, z)).reshape(settings.size)
+    return template_of(settings.torso).labels(Points(x, y, z), absent).reshape(settings.size)
 
 
 def _seeds(seed: int) -> list[np.random.SeedSequence]:
