@@ -24,7 +24,7 @@ def register(commands: Commands) -> None:
         _phantom,
         "simulate a scan with known truth",
         "tomoprofile phantom demo --kind A --size 256 --seed 1\n"
-        "tomoprofile phantom torsos --anatomy --cases 7 --labelled 1 --displacement",
+        "tomoprofile phantom torsos --anatomy --seed 2 --cases 7 --labelled 1 --displacement",
     )
     phantom.add_argument("folder", type=Path, help="receives raw/ and truth/ and, with --anatomy, labels/")
     phantom.add_argument(
