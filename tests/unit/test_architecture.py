@@ -12,6 +12,7 @@ LIBRARY = ROOT / "workflow/scripts/tomoprofile"
 ROOMS = [
     "volume",
     "phantom",
+    "anatomy",
     "substrate",
     "shift",
     "labels",
