@@ -115,7 +115,7 @@ def _row(name: str, line: pd.Series, colour: str) -> Row:
         parts=count(line["n_domains"]),
         left_out="" if pd.isna(left_out) or not left_out else _left_out(left_out, line["left_out_um3"]),
         on_border=bool(line["on_border"]),
-        dice="" if pd.isna(line["dice"]) else f"{line['dice']:.3f}",
+        dice="" if pd.isna(line["dice"]) else short(line["dice"]),
         mean_mm=told(line["surface_mean_um"], 1e3),
         p95_mm=told(line["surface_p95_um"], 1e3),
     )
