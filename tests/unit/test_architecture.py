@@ -12,6 +12,7 @@ LIBRARY = ROOT / "workflow/scripts/tomoprofile"
 ROOMS = [
     "volume",
     "phantom",
+    "anatomy",
     "substrate",
     "shift",
     "labels",
@@ -32,6 +33,7 @@ GROUND = {
     "files",
     "logs",
     "config",
+    "config_augment",
     "config_profile",
     "config_file",
     "validation",

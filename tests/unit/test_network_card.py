@@ -59,7 +59,7 @@ def test_a_card_shows_every_picture_that_it_wrote_and_what_the_dice_hides(tmp_pa
     assert [path.name for path in written[1:]] == ["learning_curve.png", "reliability.png", "held_out_1.png"]
     told = facts_of(item).measured["domain"].held_out
     assert f"Dice {told.dice:.3f} (95 % interval {told.dice_interval.low:.3f} to" in text
-    assert "within what was labelled; what other slices would add to it cannot be known" in text
+    assert "if other slices differ from the labelled ones as much as is usual" in text
     assert "Judged by: 2 models, each from all but one part of the 2 groups of slices" in text
     assert "Those models have 150 steps instead of 300, and fewer labels: the model itself is usually better" in text
     last = told.sizes[-1]

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from tomoprofile.network import intervals, objects_2d, scores
 from tomoprofile.network.intervals import Counts, area_interval, dice_interval, ratio_interval
@@ -336,10 +336,10 @@ def test_mutant_that_counts_voxels_is_far_too_sure(monkeypatch):
 
 def unlike_slices(rng, n=3):
     """Tiles (slices, 40) of slices that differ from each other: in some, more is missed or found too wide."""
-    missed = np.clip(rng.normal(0.15, 0.06, (n, 1)), 0.01, 0.6)
-    wide = np.exp(rng.normal(0, 0.08, (n, 1)))
+    missed = np.clip(rng.normal(0.15, 0.04, (n, 1)), 0.01, 0.6)
+    wide = np.exp(rng.normal(0, 0.05, (n, 1)) + rng.normal(0, 0.1, (n, 40)))
     labelled = rng.integers(50, 150, (n, 40)).astype(float)
-    both = labelled * (1 - missed) * rng.uniform(0.97, 1.0, (n, 40))
+    both = labelled * (1 - missed) * rng.uniform(0.8, 1.0, (n, 40))
     group = np.repeat(np.arange(n), 40)
     return Counts(both.ravel(), np.maximum(labelled * wide, both).ravel(), labelled.ravel(), group)
 
@@ -358,31 +358,44 @@ def coverage(rng, change, n=400):
 
 
 def test_intervals_of_three_slices_that_differ_hold_for_other_slices():
-    assert (coverage(np.random.default_rng(3), lambda counts: counts) > 0.9).all()
+    # 95 % with as many groups as one likes; three give about 92 %, and 400 trials tell it to 1.5 %.
+    assert (coverage(np.random.default_rng(3), lambda counts: counts) > 0.88).all()
 
 
-def test_mutant_without_variance_between_slices_is_far_too_sure():
+def test_mutant_without_variance_between_slices_is_far_too_sure(monkeypatch):
+    monkeypatch.setattr(intervals, "USUAL", 1.0)
+    monkeypatch.setattr(intervals, "USUAL_DEGREES", 1e6)
     one_group = coverage(np.random.default_rng(3), lambda c: Counts(c.both, c.found, c.labelled, 0 * c.group))
-    assert (one_group < 0.5).all()
+    assert (one_group < 0.6).all()
 
 
-def test_two_groups_have_a_wide_interval_and_one_says_that_it_is_one():
+def test_fewer_groups_have_wider_intervals_and_even_one_leaves_room_for_other_slices():
     rng = np.random.default_rng(4)
     widths = {}
     for n in (1, 2, 6):
         told = [dice_interval(unlike_slices(rng, n)) for _ in range(40)]
         assert {one["n_groups"] for one in told} == {n}
         widths[n] = np.median([one["high"] - one["low"] for one in told])
-    assert widths[2] > 3 * widths[6]
-    assert widths[1] < widths[6], "within one slice, which therefore has to be said"
+    assert 0.5 > widths[2] > 1.2 * widths[6]
+    one = unlike_slices(rng, 1)
+    told = dice_interval(one)
+    residual = 2 * one.both - told_ratio(one) * (one.found + one.labelled)
+    within = 2 * 1.96 * math.sqrt((residual**2).sum()) / (one.found + one.labelled).sum()
+    assert told["high"] - told["low"] > 1.5 * within, "the mutant: tiles of the slice alone"
 
 
-def test_groups_that_happen_to_be_alike_are_as_unsure_as_their_tiles():
-    """Two slices whose residuals are the same have no variance between them; their tiles do."""
+def told_ratio(counts):
+    return 2 * counts.both.sum() / (counts.found + counts.labelled).sum()
+
+
+def test_groups_that_happen_to_be_alike_are_at_least_as_unsure_as_their_tiles(monkeypatch):
+    """Slices whose residuals cancel have no variance between them; their tiles do."""
+    monkeypatch.setattr(intervals, "USUAL", 0.01)
     top, bottom = np.tile([90.0, 60.0, 80.0, 95.0], 2), np.full(8, 100.0)
     told = ratio_interval(top, bottom, np.repeat([0, 1], 4), "log")
     residual = top - 0.8125 * bottom
-    half = 12.706 * math.sqrt(8 / 7 * (residual**2).sum()) / 800 / 0.8125
+    quantile = stats.t.ppf(0.975, intervals.USUAL_DEGREES + 1)
+    half = quantile * math.sqrt(8 / 7 * (residual**2).sum()) / 800 / 0.8125
     assert (told["low"], told["high"]) == pytest.approx((0.8125 * math.exp(-half), 0.8125 * math.exp(half)), rel=1e-3)
 
 

@@ -140,16 +140,23 @@ def test_the_interval_of_the_volume_fraction_includes_the_segmentation(zones, si
     assert "includes the segmentation" in known.caveat
 
 
-def test_from_one_place_the_segmentation_is_not_in_the_interval_and_this_is_said():
+def test_the_interval_includes_a_segmentation_that_one_place_judged_and_says_so():
     number = Estimate(4.0, 3.8, 4.3)
     one = scores(area_ratio=1.0, area_interval=BIAS | {"low": 0.9, "high": 1.2, "n_groups": 1})
     found, told = with_segmentation(number, one)
-    assert found == number
-    assert "cannot be known how far the segmentation is off elsewhere" in told
+    assert found.lo < 3.6
+    assert "from one place" in told
+    several = scores(area_ratio=1.0, area_interval=BIAS | {"low": 0.9, "high": 1.2})
+    assert with_segmentation(number, several)[0] == found
+    assert "from one place" not in with_segmentation(number, several)[1]
     assert with_segmentation(number, None) == (number, "")
+    unknown, told = with_segmentation(number, scores(area_ratio=1.0, area_interval=None))
+    assert unknown is number
+    assert "sampling alone" in told
     alone = Estimate(4.0)
     found, told = with_segmentation(alone, one)
-    assert found is alone and not told
+    assert found is alone
+    assert not told
 
 
 def test_counts_that_differ_say_why(zones, sizes):

@@ -106,6 +106,7 @@ class ScanLayout:
         self.phase = folder / "phase.parquet"
         self.thickness = folder / "thickness.parquet"
         self.baselines = folder / "baselines.parquet"
+        self.classes = folder / "classes.parquet"
         self.tables = folder / "tables.zip"
         self.report = folder / "report.html"
         self.provenance = folder / "provenance.json"
@@ -238,6 +239,47 @@ class TruthLayout:
     def profile_of(self, measured: str) -> Path:
         """Return the table of the volume of a class against depth."""
         return self.folder / ("profile.parquet" if measured == "domain" else f"profile_{measured}.parquet")
+
+
+class AnatomyLayout:
+    """A folder of simulated torsos: scans and labels as the workflow reads them, and the truth.
+
+    Attributes
+    ----------
+    raw, labels : Path
+        Folders of the scans, and of the labels that a person would have drawn.
+    cases : Path
+        What each case is; written last.
+    template : Path
+        Labels of the template, which displacements point into.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.raw = Path(folder) / "raw"
+        self.labels = Path(folder) / "labels"
+        self._truth = Path(folder) / "truth"
+        self.cases = self._truth / "cases.json"
+        self.template = self._truth / "template_labels.nii.gz"
+
+    def scan(self, case: str) -> Path:
+        """Return the scan of a case."""
+        return self.raw / f"{case}.nii.gz"
+
+    def labels_of(self, case: str) -> Path:
+        """Return the label volume that training sees."""
+        return self.labels / case / f"{case}_labels.nii.gz"
+
+    def true_labels(self, case: str) -> Path:
+        """Return the labels without any error."""
+        return self._truth / f"{case}_labels.nii.gz"
+
+    def displacement(self, case: str) -> Path:
+        """Return the displacement into the template."""
+        return self._truth / f"{case}_displacement.nii.gz"
+
+    def picture(self, case: str) -> Path:
+        """Return the picture of three planes."""
+        return self._truth / f"{case}.png"
 
 
 def _job(rule: str, target: tuple[str, ...], ending: str) -> Path:

@@ -29,7 +29,7 @@ RawType = Literal[
 # Known from the header alone, so that all is planned before a voxel is read.
 STORED_AS: dict[str, StoredType] = dict.fromkeys(get_args(RawType), "float32")
 STORED_AS |= {"bool": "uint8", "uint8": "uint8", "uint16": "uint16", "int8": "int16", "int16": "int16"}
-BY_HAND = ("interface", "labels", "model", "mask", "group", "time_h")  # columns that no header holds
+BY_HAND = ("interface", "labels", "model", "mask", "reference", "group", "time_h")  # columns that no header holds
 
 
 class Scan(BaseModel):
@@ -88,6 +88,12 @@ class Scan(BaseModel):
     )
     model: str = Field("default", description="The configured model (a key of `models`) that segments this scan.")
     mask: str = Field("", description=f"A given mask, used instead of a model: {MASK_FORMS}; see below.")
+    reference: str = Field(
+        "",
+        description="A segmentation of the whole scan by other means, with which the result is compared (Dice, "
+        "distances between surfaces): an image whose values are those of `classes` of the model (other values count as "
+        "background), or for one measured class a mask. Nothing is learned from it.",
+    )
     group: str = Field(
         "",
         description="Any text: scans of one group (and time) are replicates of each other, and `index.html` "
@@ -143,6 +149,11 @@ class Scan(BaseModel):
         return self.interface == "surface"
 
     @property
+    def summarises_classes(self) -> bool:
+        """Whether its classes are measured as a whole: where there is no substrate, or a reference."""
+        return not self.has_substrate or bool(self.reference)
+
+    @property
     def substrate_mask(self) -> MaskImage | None:
         """The given mask of the substrate, or None when the interface is a plane."""
         kind, _, place = self.interface.partition(":")
@@ -183,7 +194,7 @@ class Scan(BaseModel):
             raise ValueError(problem)
         return value
 
-    @field_validator("path", "labels", "mask", "interface", "dataset", "grey_unit", "model", "group")
+    @field_validator("path", "labels", "mask", "reference", "interface", "dataset", "grey_unit", "model", "group")
     @classmethod
     def _text_can_be_stored(cls, value: str) -> str:
         return possible_path(value)

@@ -76,6 +76,10 @@ class ObjectsMetadata:
         Voxel edges along (z, y, x) in micrometres.
     n_domains : int
         Domains are numbered 1..n_domains.
+    left_out : tuple of int or None
+        Number and voxels of the domains left out where only the largest is kept; None where all are.
+    min_slices : int
+        Objects in fewer slices were dropped.
     """
 
     name: str
@@ -85,10 +89,12 @@ class ObjectsMetadata:
     shape: tuple[int, int, int]
     voxel_size_um: tuple[float, float, float]
     n_domains: int
+    left_out: tuple[int, int] | None = None
+    min_slices: int = 1
 
 
-_OF_SCAN = ("connectivity", "min_voxels", "shape", "voxel_size_um")  # the same for all classes
-_OF_CLASS = ("level", "n_domains")
+_OF_SCAN = ("connectivity", "min_voxels", "min_slices", "shape", "voxel_size_um")  # the same for all classes
+_OF_CLASS = ("level", "n_domains", "left_out")
 
 
 def facts_of(classes: Iterable[ObjectsMetadata]) -> dict[str, Any]:
@@ -125,12 +131,18 @@ def read_objects_metadata(objects: Path) -> dict[str, ObjectsMetadata]:
                 (int(nz), int(ny), int(nx)),
                 (float(ez), float(ey), float(ex)),
                 int(own["n_domains"]),
+                _pair(own.get("left_out")),
+                int(values["min_slices"]),
             )
             for name, own in values["classes"].items()
         }
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         problem = f"not an objects file of this version: {error!r}"
         raise InputError(Fault(str(objects), "", problem, _REMEDY)) from None
+
+
+def _pair(value: Any) -> tuple[int, int] | None:
+    return None if value is None else (int(value[0]), int(value[1]))
 
 
 def filled_row_groups(objects: Path, name: str) -> list[int]:

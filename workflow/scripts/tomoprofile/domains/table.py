@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import ObjectsConfig
-from ..errors import Fault, InputError
+from ..config_profile import AUTO
+from ..errors import ConfigError, Fault, InputError
 from ..files import temporary_folder
 from ..logs import LOG
 from ..shift.alarm import Familiarity
@@ -23,11 +24,13 @@ from ..volume.probability import threshold_of
 from ..volume.store import Store, open_store
 from .measures import Columns, Frame
 from .objects import ObjectsMetadata, Runs, facts_of, write_objects
-from .parts import Grid, Part, finish, join, part_of
+from .parts import Filter, Grid, Part, finish, join, part_of
 from .runs import Int64, extract_runs, instance_runs
 from .sums import Sums, Values, grey_reference
 from .waiting import Key, WaitingRuns
 from .workers import Here, Workers
+
+_THICK = 1.5  # times as thick as a voxel is wide: then one slice may hold a whole domain
 
 
 @dataclass(frozen=True)
@@ -88,12 +91,15 @@ class Inputs:
         By class and level, the smallest value of the foreground.
     grid : Grid
     waiting : WaitingRuns
+    one_piece : frozenset of str
+        Classes of which only the largest domain is kept.
     """
 
     scan: Segmented
     thresholds: dict[str, dict[str, int]]
     grid: Grid
     waiting: WaitingRuns
+    one_piece: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -131,6 +137,7 @@ def measure_domains(
     levels: Mapping[str, Level],
     objects: ObjectsConfig,
     *,
+    one_piece: Collection[str] = (),
     workers: Workers | None = None,
     familiarity: Path | None = None,
 ) -> dict[str, int]:
@@ -148,6 +155,8 @@ def measure_domains(
         The one called ``calibrated`` gets all columns; the others get only size and place, as the boundary band needs.
     objects : ObjectsConfig
         Connectivity, and how small an object may be.
+    one_piece : collection of str
+        Classes of which only the largest domain is kept at each level, after the merge; objects of given labels stay.
     workers : Workers, optional
         Who measures the shards; by default this process.
     familiarity : Path, optional
@@ -161,7 +170,7 @@ def measure_domains(
     Raises
     ------
     ConfigError
-        When a level is not above 0 and at most 1.
+        When a level is not above 0 and at most 1, or a class of one piece is not measured.
     InputError
         When the interface cannot be trusted, the stores have different shapes, or an object of a label volume lies in
         two classes.
@@ -172,6 +181,7 @@ def measure_domains(
     """
     plane = Plane.load(interface)
     classes = tuple(levels[CALIBRATED].probability)
+    _refuse_unmeasured(one_piece, classes)
     thresholds = {name: {level: threshold_of(of.probability[name]) for level, of in levels.items()} for name in classes}
     grey = open_store(scan.volume)
     grid = _grid(scan, grey, classes, objects)
@@ -179,7 +189,8 @@ def measure_domains(
     flag = Familiarity.load(familiarity).flag if familiarity else ""
     frame = Frame(plane, grey.grey, grid.reference, scan.is_mask, flag)
     with temporary_folder(levels[CALIBRATED].objects) as folder:
-        inputs = Inputs(scan, thresholds, grid, WaitingRuns(folder, grey.shape[1]))
+        kept = frozenset() if scan.instances else frozenset(one_piece)
+        inputs = Inputs(scan, thresholds, grid, WaitingRuns(folder, grey.shape[1]), kept)
         parts = (workers or Here()).reduce(partial(_measure_shard, inputs), shards, partial(_join_all, grid))
         for level, of in levels.items():
             found = [_numbered(inputs, (name, level), of, parts[name, level], grey.shape) for name in classes]
@@ -190,6 +201,8 @@ def measure_domains(
             for of_class in (one.metadata for one in found):
                 told = (scan.probability.parent.name, of_class.n_domains, of_class.name, of_class.level)
                 LOG.info("%s: %d objects of class %s at probability %.3f", *told)
+                if of_class.left_out and of_class.left_out[0]:
+                    LOG.info("class %s: %d smaller objects with %d voxels left out", of_class.name, *of_class.left_out)
             if level == CALIBRATED:
                 counts = {one.metadata.name: one.metadata.n_domains for one in found}
     return counts
@@ -205,17 +218,36 @@ def _grid(scan: Segmented, grey: Store, classes: Sequence[str], objects: Objects
             raise InputError(Fault(str(store.path), str(store.shape), problem, "Run the workflow again."))
     middle = grey.shape[0] // 2
     reference = _reference(grey.dtype, grey.read(middle, middle + 1))
-    return Grid(grey.voxel_size_um, objects.connectivity, objects.min_voxels, grey.dtype, reference)
+    noise = Filter(objects.min_voxels, _least_slices(scan, grey.voxel_size_um, objects))
+    return Grid(grey.voxel_size_um, objects.connectivity, noise, grey.dtype, reference)
+
+
+def _least_slices(scan: Segmented, voxel_size_um: tuple[float, float, float], objects: ObjectsConfig) -> int:
+    """Return in how many slices an object must be."""
+    if objects.min_slices != AUTO:
+        return int(objects.min_slices)
+    thick = voxel_size_um[0] > _THICK * min(voxel_size_um[1:])
+    return 1 if thick or scan.is_mask or scan.instances else 2
 
 
 def _numbered(inputs: Inputs, key: Key, level: Level, part: Part, shape: tuple[int, int, int]) -> Found:
     name, grid = key[0], inputs.grid
     part = finish(part, grid)
-    domain_id = number_domains(part.sums, grid.min_voxels)
+    domain_id, left_out = number_domains(part.sums, grid.filter, shape[0]), None
+    if name in inputs.one_piece:
+        domain_id, left_out = largest_alone(part.sums, domain_id)
     sums = part.sums.rows(domain_id > 0)
     sums.refuse_overflow(shape, str(inputs.scan.probability))
     metadata = ObjectsMetadata(
-        name, float(level.probability[name]), grid.connectivity, grid.min_voxels, shape, grid.voxel_size_um, len(sums)
+        name,
+        float(level.probability[name]),
+        grid.connectivity,
+        grid.filter.min_voxels,
+        shape,
+        grid.voxel_size_um,
+        len(sums),
+        left_out,
+        grid.filter.min_slices,
     )
     label = None if part.instances is None else part.instances[domain_id > 0].astype(np.int64)
     return Found(key, metadata, sums, [domain_id[components] for components in part.labels], label)
@@ -229,6 +261,7 @@ def measure_array(
     level: float = 0.5,
     connectivity: int = 26,
     min_voxels: int = 1,
+    min_slices: int = 1,
     plane: Plane | None = None,
     slices: int | None = None,
 ) -> Columns:
@@ -241,7 +274,7 @@ def measure_array(
     grey : array (z, y, x)
     voxel_size_um : tuple of float
         Voxel edges along (z, y, x).
-    level, connectivity, min_voxels
+    level, connectivity, min_voxels, min_slices
         As in the configuration.
     plane : Plane, optional
         Where depth is measured from; by default the face z = 0.
@@ -249,7 +282,8 @@ def measure_array(
         Cut into parts of so many slices, which does not change the result.
     """
     reference = _reference(grey.dtype, grey[len(grey) // 2])
-    grid = Grid(voxel_size_um, connectivity, min_voxels, grey.dtype, reference)
+    noise = Filter(min_voxels, min_slices)
+    grid = Grid(voxel_size_um, connectivity, noise, grey.dtype, reference)
     step = slices or len(probability)
     bounds = [(start, min(start + step, len(probability))) for start in range(0, len(probability), step)]
 
@@ -258,16 +292,51 @@ def measure_array(
         return part_of(extract_runs(values.probability, threshold_of(level)), grid, bound[0], values=values)[0]
 
     part = finish(Here().reduce(measure, bounds, partial(join, grid=grid)), grid)
-    sums = part.sums.rows(number_domains(part.sums, min_voxels) > 0)
     shape = probability.shape
-    metadata = ObjectsMetadata("domain", level, connectivity, min_voxels, shape, voxel_size_um, len(sums))
+    sums = part.sums.rows(number_domains(part.sums, noise, shape[0]) > 0)
+    metadata = ObjectsMetadata(
+        "domain", level, connectivity, min_voxels, shape, voxel_size_um, len(sums), min_slices=min_slices
+    )
     return Frame(plane or Plane((1.0, 0.0, 0.0), 0.0), GreyScale(), reference).columns(sums, metadata)
 
 
-def number_domains(sums: Sums, min_voxels: int) -> Int64:
-    """Return the domain of each component: 1..n by first voxel in raster order, 0 for those that are too small."""
-    large = sums.voxels >= min_voxels
-    return np.where(large, np.cumsum(large), 0)
+def number_domains(sums: Sums, noise: Filter, n_slices: int) -> Int64:
+    """Return the domain of each component: 1..n by first voxel in raster order, 0 for those that are noise."""
+    kept = noise.keeps(sums, n_slices)
+    return np.where(kept, np.cumsum(kept), 0)
+
+
+def largest_alone(sums: Sums, domain_id: Int64) -> tuple[Int64, tuple[int, int]]:
+    """Return the domain of each component when only the largest is kept, the first of equal ones, and what is not.
+
+    Parameters
+    ----------
+    sums : Sums
+        Of each component.
+    domain_id : int64 array (components,)
+        As :func:`number_domains` returns it.
+
+    Returns
+    -------
+    domain_id : int64 array (components,)
+        1 for the largest, 0 for all others.
+    left_out : tuple of int
+        Number and voxels of the domains that are left out.
+    """
+    voxels = np.where(domain_id > 0, sums.voxels, 0)
+    alone = np.zeros_like(domain_id)
+    if voxels.any():
+        alone[voxels.argmax()] = 1
+    others = (domain_id > 0) & (alone == 0)
+    return alone, (int(others.sum()), int(voxels[others].sum()))
+
+
+def _refuse_unmeasured(one_piece: Collection[str], classes: Sequence[str]) -> None:
+    unknown = [name for name in one_piece if name not in classes]
+    if unknown:
+        remedy = f"Measured classes: {', '.join(classes)}."
+        problem = "`one_piece` of the model names a class that is not measured"
+        raise ConfigError(Fault("one_piece", ", ".join(unknown), problem, remedy))
 
 
 def _reference(dtype: Any, typical: NDArray[Any]) -> np.int64 | np.float64:

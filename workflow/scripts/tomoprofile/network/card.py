@@ -187,7 +187,7 @@ def _interval(interval: Interval | None) -> str:
         return ""
     told = f"95 % interval {interval.low:.3f} to {interval.high:.3f}"
     if interval.n_groups < 2:
-        return f" ({told} within what was labelled; what other slices would add to it cannot be known)"
+        return f" ({told}, if other slices differ from the labelled ones as much as is usual)"
     return f" ({told}, {interval.n_groups} groups of slices)"
 
 

@@ -23,7 +23,7 @@ SHIPPED = Path(__file__).parent / "weights"  # the bundle that comes with the pa
 
 
 class Interval(Remembered):
-    """Interval of a score: between groups of slices, or within one group between tiles."""
+    """Interval of a score, see :func:`~tomoprofile.network.intervals.ratio_interval`."""
 
     low: float
     high: float

@@ -106,6 +106,9 @@ def _scored(
         masks = [_alone(item.label, index) for item in slices]
         groups = [item.group for item in slices]
         scores = score_slices(calibrated.probability, masks, measured.level, training.voxel_size_um, groups=groups)
+        # Models of folds have fewer labels and steps than the model they stand for.
+        if scores["dice_interval"] and fitted.dice:
+            scores["dice_interval"]["high"] = max(scores["dice_interval"]["high"], fitted.dice)
         each = slice_scores(calibrated.probability, masks, measured.level)
         scores["slices"] = [
             {"name": item.name, "group": item.group, **one} for item, one in zip(slices, each, strict=True)

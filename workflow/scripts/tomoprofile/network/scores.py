@@ -93,7 +93,8 @@ def score_slices(
     -----
     The intervals cover other slices of these scans. They do not cover other scans or another person's labels. A level
     chosen on the same slices makes the scores a little too optimistic; models of fewer labels and steps than the one
-    they stand for make them too pessimistic.
+    they stand for make them too pessimistic, so a card lets the interval of the Dice reach at least to what the model
+    itself has on the labels that trained it.
     """
     slices = _Compared.of(probability, labels, level, (float(voxel_size_um[1]), float(voxel_size_um[2])))
     borders = list(classes_um) if classes_um is not None else list(size_classes(labels, voxel_size_um))

@@ -140,17 +140,16 @@ def with_segmentation(number: Estimate, scores: HeldOutScores | None) -> tuple[E
     if scores is None or scores.area_ratio is None or not number.value > 0 or not math.isfinite(number.lo + number.hi):
         return number, ""
     bias = scores.area_interval
-    if bias is None or bias.n_groups < 2 or not bias.low > 0:
-        return number, (
-            " The interval is that of sampling alone: from one place with labels it cannot be known how far the "
-            "segmentation is off elsewhere."
-        )
+    if bias is None or not bias.low > 0:
+        return number, " The interval is that of sampling alone: the labels show too little of the segmentation."
     below = math.hypot(math.log(number.value / number.lo) if number.lo > 0 else math.inf, max(0.0, math.log(bias.high)))
     above = math.hypot(math.log(number.hi / number.value), max(0.0, -math.log(bias.low)))
     told = (
         f" The interval includes the segmentation, whose found over labelled area is {short(scores.area_ratio)} "
         f"({short(bias.low)} to {short(bias.high)}) on labels that did not train."
     )
+    if bias.n_groups < 2:
+        told += " They are from one place: how much other slices differ was taken as what is usual."
     ends = number.value * math.exp(-below), min(100.0, number.value * math.exp(above))
     return replace(number, lo=ends[0], hi=ends[1]), told
 
