@@ -15,6 +15,7 @@ ROOMS = [
     "substrate",
     "shift",
     "labels",
+    "amplify",
     "network",
     "base",
     "segment",
