@@ -16,6 +16,7 @@ ROOMS = [
     "substrate",
     "shift",
     "labels",
+    "amplify",
     "network",
     "base",
     "segment",
