@@ -34,6 +34,7 @@ GROUND = {
     "files",
     "logs",
     "config",
+    "config_amplify",
     "config_profile",
     "config_file",
     "validation",

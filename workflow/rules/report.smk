@@ -45,7 +45,7 @@ rule report_sample:
         volume=str(SCAN.volume.path),
         probability=str(SCAN.probability.path),
         segmenter=segmenter_path,
-        scan=lambda wildcards: scan_of(wildcards).model_dump(mode="json", exclude={"group", "time_h"}),
+        scan=lambda wildcards: scan_of(wildcards).model_dump(mode="json", exclude={"role", "group", "time_h"}),
         config=config_of_scan,
         words=lambda wildcards: CONFIG.words_of(scan_of(wildcards).model).model_dump(),
         algorithm_version=6,
@@ -107,7 +107,7 @@ rule report_beamtime:
         mem_mb=1000,
         runtime=10,
     params:
-        scans=[scan.model_dump(mode="json", exclude={"interface", "labels"}) for scan in SCANS.values()],
+        scans=[scan.model_dump(mode="json", exclude={"interface", "labels", "role"}) for scan in SCANS.values()],
         segmenters=[str(SEGMENTERS[sample].path) for sample in SCANS],
         words=[CONFIG.words_of(scan.model).model_dump() for scan in SCANS.values()],
         title=CONFIG.report.title,

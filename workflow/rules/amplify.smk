@@ -1,0 +1,110 @@
+"""Between labels and training: few labelled cases become many, where a model says so (`amplify`)."""
+
+
+rule amplify_template:
+    """Take the case to which all others are registered, without its labels."""
+    input:
+        slabs=lambda wildcards: whole_store(
+            LAYOUT.scan(template_of(wildcards.model)).volume, slabs_of(SCANS[template_of(wildcards.model)])
+        ),
+    output:
+        template=ensure(AMPLIFY.template, non_empty=True),
+    log:
+        LAYOUT.log("amplify_template", "{model}"),
+    benchmark:
+        LAYOUT.benchmark("amplify_template", "{model}")
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=15,
+    params:
+        sample=lambda wildcards: template_of(wildcards.model),
+        volume=lambda wildcards: str(LAYOUT.scan(template_of(wildcards.model)).volume.path),
+        spacing_um=lambda wildcards: CONFIG.models[wildcards.model].amplify.spacing_um,
+        algorithm_version=1,
+    script:
+        "../scripts/amplify_template.py"
+
+
+rule amplify_register:
+    """Find the deformation that brings a case onto the template; a case that is refused leaves a file that says why."""
+    input:
+        slabs=converted,
+        template=lambda wildcards: LAYOUT.amplification(scan_of(wildcards).model).template,
+    output:
+        registration=ensure(SCAN.registration, non_empty=True),
+    log:
+        LAYOUT.log("amplify_register", "{sample}"),
+    benchmark:
+        LAYOUT.benchmark("amplify_register", "{sample}")
+    conda:
+        "../../envs/conda.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        volume=str(SCAN.volume.path),
+        algorithm_version=1,
+    script:
+        "../scripts/amplify_register.py"
+
+
+rule amplify_model:
+    """Add up the deformations of all cases, without outliers: the statistics from which new shapes are drawn."""
+    input:
+        unpack(learned_from),
+        labels=template_label_files,
+    output:
+        sums=ensure(AMPLIFY.sums, non_empty=True),
+        cases=ensure(AMPLIFY.cases, non_empty=True),
+    log:
+        LAYOUT.log("amplify_model", "{model}"),
+    benchmark:
+        LAYOUT.benchmark("amplify_model", "{model}")
+    # The same registrations are too few again.
+    retries: 0
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=15,
+    params:
+        labelled=template_labels,
+        model=lambda wildcards: settings_for_labels(wildcards.model),
+        labels=lambda wildcards: content_of_files(template_label_files(wildcards)),
+        algorithm_version=1,
+    script:
+        "../scripts/amplify_model.py"
+
+
+rule amplify_sample:
+    """Draw further pairs of image and label from labelled cases; each has a record, also where it was left out."""
+    input:
+        unpack(statistics),
+        training_set=LAYOUT.training_set("{model}"),
+        labels=label_files,
+        slabs=labelled_stores,
+    output:
+        training_set=unless_kept(ensure(AMPLIFY.training_set, non_empty=True)),
+    log:
+        LAYOUT.log("amplify_sample", "{model}"),
+    benchmark:
+        LAYOUT.benchmark("amplify_sample", "{model}")
+    retries: 0
+    conda:
+        "../../envs/conda.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        scans=labelled_rows,
+        model=drawing_settings,
+        seed=CONFIG.seed,
+        algorithm_version=1,
+    script:
+        "../scripts/amplify_sample.py"
