@@ -132,13 +132,13 @@ def test_sums_that_cannot_be_are_refused(tmp_path, change):
     sums = Sums.of(cases_of(4, np.random.default_rng(1)), "t", LATTICE)
     facts = {"template": "t", "lengths": [60.0, 48.0], "parts": [6, 5], "count": 4, "classes": [], "refused": {}}
     arrays = {"total": sums.total, "products": sums.products, "volumes": np.zeros((0, 3))}
-    write_arrays(tmp_path / "good.safetensors", "sums of deformations", arrays, facts)
+    write_arrays(tmp_path / "good.safetensors", "file of sums of deformations", arrays, facts)
     assert read_sums(tmp_path / "good.safetensors").count == 4
-    write_arrays(tmp_path / "bad.safetensors", "sums of deformations", arrays, {**facts, **change})
+    write_arrays(tmp_path / "bad.safetensors", "file of sums of deformations", arrays, {**facts, **change})
     with pytest.raises(InputError, match="not a file of sums"):
         read_sums(tmp_path / "bad.safetensors")
     broken = {**arrays, "total": np.full_like(sums.total, np.nan)}
-    write_arrays(tmp_path / "nan.safetensors", "sums of deformations", broken, facts)
+    write_arrays(tmp_path / "nan.safetensors", "file of sums of deformations", broken, facts)
     with pytest.raises(InputError, match="not finite"):
         read_sums(tmp_path / "nan.safetensors")
 
