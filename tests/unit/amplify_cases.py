@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy import ndimage
+
 from tomoprofile.amplify.grid import Case, Grid
 
 BODY, SPINE, LIVER, KIDNEY, VESSEL = range(1, 6)
@@ -18,11 +19,12 @@ def torso(points, dims):
     y, x = points[-2:]
     z = points[0] if dims == 3 else np.zeros_like(y)
     label = np.zeros(y.shape, np.int32)
-    label[(y / 0.62) ** 2 + (x / 0.85) ** 2 < 1 + 0.3 * z] = BODY
-    label[((y + 0.12 - 0.1 * z) / 0.28) ** 2 + ((x + 0.38) / 0.34) ** 2 + ((z - 0.2) / 0.6) ** 2 < 1] = LIVER
-    label[((y - 0.12) / 0.15) ** 2 + ((x - 0.42) / 0.13) ** 2 + ((z + 0.1) / 0.5) ** 2 < 1] = KIDNEY
-    label[((y - 0.36) / 0.14) ** 2 + (x / 0.16) ** 2 < 1] = SPINE
-    label[((y - 0.1) / 0.065) ** 2 + ((x - 0.03) / 0.065) ** 2 < 1] = VESSEL
+    back = np.where(y > 0, 0.45, 0.7)
+    label[(y / back) ** 2 + (x / 0.85) ** 2 < 1 + 0.6 * z] = BODY
+    label[((y + 0.2 - 0.2 * z) / 0.28) ** 2 + ((x + 0.38) / 0.34) ** 2 + ((z - 0.4) / 0.6) ** 2 < 1.2] = LIVER
+    label[((y - 0.1) / 0.15) ** 2 + ((x - 0.42) / 0.13) ** 2 + ((z + 0.2) / 0.4) ** 2 < 1.2] = KIDNEY
+    label[((y - 0.3) / 0.13) ** 2 + (x / 0.14) ** 2 < 1] = SPINE
+    label[((y - 0.08) / 0.07) ** 2 + ((x - 0.03) / 0.07) ** 2 < 1] = VESSEL
     return label
 
 
@@ -31,10 +33,17 @@ def positions(side, dims):
     return np.stack(np.meshgrid(*[axis] * dims, indexing="ij"))
 
 
-def seen(label, rng, noise=0.1, grey=None):
-    """Return an image of classes: smooth texture, blur and noise."""
+def strands(points):
+    """Return the structure of tissue, which belongs to the body and moves with it."""
+    y, x = points[-2:]
+    z = points[0] if len(points) == 3 else np.zeros_like(y)
+    return 0.3 * np.sin(11 * x + 4 * y + 8 * z) * np.sin(8 * y - 5 * x + 6 * z + 1)
+
+
+def seen(label, rng, noise=0.1, grey=None, structure=0.0):
+    """Return an image of classes: structure, blur and noise."""
     values = grey or GREY
-    image = np.select([label == value for value in values], list(values.values()))
+    image = np.select([label == value for value in values], list(values.values())) + structure * (label > 0)
     image = ndimage.gaussian_filter(image, 0.7)
     return (image + noise * rng.standard_normal(label.shape)).astype(np.float32)
 
@@ -42,8 +51,9 @@ def seen(label, rng, noise=0.1, grey=None):
 def torso_case(name, rng, side=64, dims=2, move=None, **settings):
     """Return a case whose position ``p`` shows what the torso has at ``move(p)``."""
     points = positions(side, dims)
-    label = torso(points if move is None else move(points), dims)
-    return Case(name, seen(label, rng, **settings), grid_of(side, dims), label)
+    points = points if move is None else move(points)
+    label = torso(points, dims)
+    return Case(name, seen(label, rng, structure=strands(points), **settings), grid_of(side, dims), label)
 
 
 def dice(one, other):

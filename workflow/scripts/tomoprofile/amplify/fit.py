@@ -10,8 +10,10 @@ from .flow import exponential
 from .grid import Case, Grid, identity, in_other, resampled, sample
 from .lattice import Lattice
 from .similarity import Fixed, overlap, standardised
+from .template import Template
 
 _MARGIN = 0.15  # of the box: what a map brings in from outside
+_AFFINE_RATE = 1 / 256  # of the longest edge: how far a step moves its ends
 RATE = 1 / 20  # of the spacing of control points: how far a step of the optimiser moves one
 
 
@@ -27,8 +29,8 @@ class Level:
         The template.
     moving : tensor (1, 1, *shape)
         The case, on a larger box.
-    weight, valid : tensor (1, 1, *shape)
-        Where each of the two has voxels.
+    valid : tensor (1, 1, *shape)
+        Where the case has voxels.
     grid, larger : Grid
         The box, and the larger one.
     labels : tuple of two tensors (1, classes, *shape), or None
@@ -38,7 +40,6 @@ class Level:
     shape: tuple[int, ...]
     fixed: Fixed
     moving: torch.Tensor
-    weight: torch.Tensor
     valid: torch.Tensor
     grid: Grid
     larger: Grid
@@ -57,13 +58,13 @@ class Level:
             if classes:
                 labels = _shares(template, grid, classes).to(device), _shares(case, larger, classes).to(device)
         fixed, moving = standardised(fixed, weight).to(device), standardised(moving, valid).to(device)
-        return cls(shape, Fixed.of(fixed), moving, weight.to(device), valid.to(device), grid, larger, labels)
+        return cls(shape, Fixed.of(fixed, weight.to(device)), moving, valid.to(device), grid, larger, labels)
 
     def compared(self, field: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return how alike both are after a map, and the overlap of their labels."""
         points = in_other(self.grid, self.larger, identity(self.shape, field.device) + field)
         moving, valid = sample(self.moving, points), sample(self.valid, points, padding="zeros")
-        alike = self.fixed.likeness(moving, self.weight * valid)
+        alike = self.fixed.likeness(moving, valid)
         shared = None if self.labels is None else overlap(self.labels[0], sample(self.labels[1], points))
         return alike, shared
 
@@ -84,8 +85,11 @@ def fitted_affine(level: Level, lattice: Lattice, steps: int) -> torch.Tensor:
     device = level.moving.device
     matrix = torch.zeros(dims, dims, device=device, requires_grad=True)
     offset = torch.zeros(dims, device=device, requires_grad=True)
-    reach = max(lattice.lengths) / 2
-    optimiser = torch.optim.Adam([{"params": [matrix], "lr": 1.0 / reach}, {"params": [offset], "lr": 1.0}])
+    groups = [
+        {"params": [matrix], "lr": 2 * _AFFINE_RATE},
+        {"params": [offset], "lr": _AFFINE_RATE * max(lattice.lengths)},
+    ]
+    optimiser = torch.optim.Adam(groups)
     for _ in range(steps):
         field = exponential(lattice.velocity(lattice.linear(matrix, offset), level.shape), lattice.lengths)
         optimiser.zero_grad()
@@ -96,7 +100,7 @@ def fitted_affine(level: Level, lattice: Lattice, steps: int) -> torch.Tensor:
 
 def fitted(
     level: Level,
-    lattice: Lattice,
+    template: Template,
     start: torch.Tensor,
     steps: int,
     bending: float,
@@ -108,7 +112,7 @@ def fitted(
     Parameters
     ----------
     level : Level
-    lattice : Lattice
+    template : Template
     start : tensor
         Coefficients to start from.
     steps : int
@@ -119,11 +123,12 @@ def fitted(
     rate : float
         Of the spacing of control points: how far one moves in a step, at first.
     """
+    lattice, mobile = template.lattice, torch.from_numpy(template.mobile).to(start)
     coefficients = start.clone().requires_grad_()
     optimiser = torch.optim.Adam([coefficients], lr=rate * max(lattice.spacing))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=rate * max(lattice.spacing) / 10)
     for _ in range(steps):
-        field = exponential(lattice.velocity(coefficients, level.shape), lattice.lengths)
+        field = exponential(lattice.velocity(coefficients * mobile, level.shape), lattice.lengths)
         alike, shared = level.compared(field)
         loss = bending * lattice.bending(coefficients) - alike
         if shared is not None:
@@ -132,4 +137,4 @@ def fitted(
         loss.backward()
         optimiser.step()
         schedule.step()
-    return coefficients.detach()
+    return coefficients.detach() * mobile

@@ -76,13 +76,16 @@ class Lattice:
 
         The penalty of P-splines (Eilers and Marx 1996), which stands for the bending energy of the field.
         """
-        spacing = torch.tensor(self.spacing, dtype=coefficients.dtype, device=coefficients.device)
-        scaled = coefficients / spacing.reshape(-1, *[1] * len(self.parts))
+        scaled = self._scaled(coefficients)
         total = coefficients.new_zeros(())
         for a in range(1, scaled.dim()):
             for b in range(1, scaled.dim()):
                 total = total + scaled.diff(dim=a).diff(dim=b).square().mean()
         return total
+
+    def _scaled(self, coefficients: torch.Tensor) -> torch.Tensor:
+        spacing = torch.tensor(self.spacing, dtype=coefficients.dtype, device=coefficients.device)
+        return coefficients / spacing.reshape(-1, *[1] * len(self.parts))
 
 
 @lru_cache(maxsize=64)

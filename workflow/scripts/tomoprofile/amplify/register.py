@@ -19,12 +19,12 @@ from .fit import RATE, Level, fitted
 from .flow import exponential, inconsistency, jacobian
 from .grid import Case, identity, in_other, sample
 from .memory import affordable_voxels, out_of_memory
+from .similarity import LEAST_SHARED
 from .storage import read_arrays, write_arrays
 from .template import Template
 
 LEAST_JACOBIAN = 0.1
 MOST_INCONSISTENT = 0.5  # voxels, on average
-_LEAST_COVER = 0.5  # of the template's box that a case must show
 _GAIN = 0.02  # of likeness that a deformation must bring
 _STILL = 1.0  # voxels: a case moved less than that on average needs no gain, it was there
 _KIND = "registration"
@@ -201,7 +201,7 @@ def _fine(
     for scale, steps, rate in zip((2, 1), settings.steps, (RATE, RATE / 2), strict=True):
         shape = tuple(max(8, round(n / edge / scale)) for n in grid.shape)
         level = Level.of(template.case, start.case, shape, device)
-        coefficients = fitted(level, template.lattice, coefficients, steps, settings.bending, settings.labels, rate)
+        coefficients = fitted(level, template, coefficients, steps, settings.bending, settings.labels, rate)
     with torch.no_grad():
         before = float(level.compared(torch.zeros(1, *shape, len(shape), device=device))[0])
     return coefficients, before, level
@@ -242,7 +242,7 @@ def _judged(made: Registration, template: Template, coefficients: torch.Tensor, 
 def _refused(measures: dict[str, float]) -> tuple[Refusal | None, str]:
     """Return why a deformation cannot be believed."""
     gain = measures["similarity_after"] - measures["similarity_before"]
-    if measures["cover"] < _LEAST_COVER:
+    if measures["cover"] < LEAST_SHARED:
         return Refusal.REGION, f"it shows only {measures['cover']:.0%} of what the template shows"
     if gain < -_GAIN or (gain < _GAIN and measures["moved_voxels"] > _STILL):
         return Refusal.NOT_ALIKE, f"its similarity changed by {gain:.3f}, which is no gain"

@@ -35,8 +35,9 @@ from .storage import read_arrays, write_arrays
 from .template import Template
 from .warp import warped
 
-_KIND = "training pairs"
+_KIND = "file of training pairs"
 _TRIES = 5  # for each pair that is wanted
+_ELASTIC_SPREAD = 0.5  # of the size of elastic deformations
 _ELASTIC_RANGE = 2.0  # factor of an organ's own volume, where no range was learned
 
 
@@ -62,7 +63,7 @@ class SampleSettings:
     truncation : float
         Standard deviations beyond which no component is drawn.
     elastic : float
-        Root mean square of a random elastic displacement, as a share of the longest edge.
+        Root mean square of a random elastic displacement, as a share of the longest edge, on average.
     elastic_length : float
         Length of its waves, as a share of the longest edge.
     appearance : AppearanceSettings
@@ -222,11 +223,14 @@ def elastic(
     longest = max(template.lattice.lengths)
     waves = basis.frequencies
     sizes = np.exp(-0.5 * (waves * settings.elastic_length * longest * 2) ** 2) * (waves > 0)
-    # The mean square of the coefficients, to which that of the field is close, is the sum of squares over their number.
-    points = np.prod(template.lattice.shape[1:])
-    sizes *= settings.elastic * longest / np.sqrt((sizes**2).sum() / points)
-    weights = truncated(basis.size, settings.truncation, rng) * (sizes > 1e-3 * sizes.max())
-    return weights[weights != 0], basis.to_coefficients(weights * sizes)
+    weights = truncated(basis.size, settings.truncation, rng) * (sizes > 1e-3)
+    coefficients = basis.to_coefficients(weights * sizes)
+    # B-splines flatten fast waves, so the size is measured on the field itself.
+    shape = tuple(2 * n for n in template.lattice.parts)
+    field = template.lattice.velocity(torch.from_numpy(coefficients), shape)
+    wanted = settings.elastic * longest * rng.uniform(1 - _ELASTIC_SPREAD, 1 + _ELASTIC_SPREAD)
+    factor = wanted / float(field.square().sum(0).mean().sqrt())
+    return factor * weights[weights != 0], factor * coefficients
 
 
 @torch.no_grad()
@@ -287,4 +291,4 @@ def read_pairs(path: Path) -> list[Pair]:
         names = [(record, f"{int(record['index']):05d}") for record in facts["pairs"]]
         return [Pair(arrays.get(f"image_{name}"), arrays.get(f"label_{name}"), record) for record, name in names]
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(not_what_is_expected(path, f"a file of {_KIND}", error)) from None
+        raise InputError(not_what_is_expected(path, f"a {_KIND}", error)) from None

@@ -18,6 +18,7 @@ import torch
 from torch.nn import functional
 
 WINDOW = 7  # voxels
+LEAST_SHARED = 0.5  # of an image that another one must show
 _FLOOR = 1e-3  # of the variance of the image
 
 
@@ -48,25 +49,34 @@ class Fixed:
     ----------
     image, mean, variance : tensor (1, 1, *shape)
         Standardised, and both within the window about each voxel.
+    weight : tensor (1, 1, *shape)
+        Where it has voxels.
     """
 
     image: torch.Tensor
     mean: torch.Tensor
     variance: torch.Tensor
+    weight: torch.Tensor
 
     @classmethod
-    def of(cls, image: torch.Tensor) -> Fixed:
+    def of(cls, image: torch.Tensor, weight: torch.Tensor) -> Fixed:
         """Take the window means of a standardised image."""
         mean = blurred(image)
-        return cls(image, mean, blurred(image.square()) - mean.square())
+        return cls(image, mean, blurred(image.square()) - mean.square(), weight)
 
-    def likeness(self, moving: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """Return the weighted mean of the squared local correlation, from 0 to 1."""
+    def likeness(self, moving: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """Return the mean of the squared local correlation, from 0 to 1, where both images have voxels.
+
+        Where they share less than half of this one the mean is taken over that half: two images that hardly touch are
+        not alike, however well the little that they share may fit.
+        """
         mean = blurred(moving)
         variance = blurred(moving.square()) - mean.square()
         covariance = blurred(self.image * moving) - self.mean * mean
         squared = covariance.square() / ((self.variance + _FLOOR) * (variance + _FLOOR))
-        return (squared * weight).sum() / weight.sum().clamp(min=1e-6)
+        shared = self.weight * valid
+        least = LEAST_SHARED * self.weight.sum()
+        return (squared * shared).sum() / torch.maximum(shared.sum(), least).clamp(min=1e-6)
 
 
 def overlap(fixed: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:

@@ -25,7 +25,7 @@ from .register import Refusal, Registration
 from .storage import read_arrays, write_arrays
 
 FEWEST_SHARED = 20
-_KIND = "sums of deformations"
+_KIND = "file of sums of deformations"
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def read_sums(path: Path) -> Sums:
         refused = {str(Refusal(reason)): int(count) for reason, count in facts["refused"].items()}
         return Sums(str(facts["template"]), lattice, int(facts["count"]), total, products, volumes, refused)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(not_what_is_expected(path, f"a file of {_KIND}", error)) from None
+        raise InputError(not_what_is_expected(path, f"a {_KIND}", error)) from None
 
 
 def added(sums: Iterable[Sums]) -> Sums:
