@@ -44,6 +44,7 @@ def measure(
     level=0.5,
     workers=None,
     instances=None,
+    one_piece=(),
 ) -> pd.DataFrame:
     """Return the table of a mask, or of those of several classes; files of an earlier call are written over."""
     masks = mask if isinstance(mask, dict) else {"domain": mask}
@@ -60,7 +61,7 @@ def measure(
     probability = dict.fromkeys(certain, level)
     levels = {"calibrated": Level(probability, folder / "objects.parquet", folder / "domains.parquet")}
     objects = ObjectsConfig(connectivity=connectivity, min_voxels=min_voxels)
-    measure_domains(scan, folder / "interface.json", levels, objects, workers=workers)
+    measure_domains(scan, folder / "interface.json", levels, objects, one_piece=one_piece, workers=workers)
     return pd.read_parquet(folder / "domains.parquet")
 
 

@@ -251,11 +251,11 @@ def test_a_pair_that_folds_or_swells_is_left_out_and_told(scans, given, monkeypa
 
 def test_volumes_are_judged_only_where_all_of_a_class_is_labelled(scans):
     case = stored_case(scans, "whole")
-    assert CONFIG.classes["liver"] in case.whole_classes
+    assert CONFIG.classes["kidney"] in case.whole_classes
     assert CONFIG.classes["vessel"] not in case.whole_classes, "it leaves the field of view"
     assert not stored_case(scans, "few").whole_classes
     cut = replace(case, labels={z: mask for z, mask in case.labels.items() if z < 16})
-    assert CONFIG.classes["liver"] not in cut.whole_classes
+    assert CONFIG.classes["kidney"] not in cut.whole_classes
 
 
 def test_a_refused_case_is_left_out_and_named_on_the_card(scans, tmp_path):
@@ -302,8 +302,8 @@ def test_volumes_of_all_cases_are_known_from_the_labels_of_the_template(scans, g
     volumes = read_sums(given[1].sums).volumes
     case = stored_case(scans, "whole")
     assert {*volumes} == {*case.whole_classes}
-    liver = CONFIG.classes["liver"]
-    true = sum((mask == liver).sum() for mask in case.labels.values()) * (EDGE_UM / 1000) ** 3
-    count, logarithms, _ = volumes[liver]
+    kidney = CONFIG.classes["kidney"]
+    true = sum((mask == kidney).sum() for mask in case.labels.values()) * (EDGE_UM / 1000) ** 3
+    count, logarithms, _ = volumes[kidney]
     assert count == 3
     assert np.exp(logarithms / count) == pytest.approx(true, rel=0.05), "shifts change no volume"

@@ -35,6 +35,7 @@ GROUND = {
     "logs",
     "config",
     "config_amplify",
+    "config_augment",
     "config_profile",
     "config_file",
     "validation",

@@ -78,3 +78,22 @@ def test_what_a_model_that_cannot_be_read_needs_is_left_out(tmp_path, bundle):
         "models.bad.bundle: there is no model bundle in this folder (got 'nowhere'). Give the folder of an earlier "
         "model (results/models/NAME)."
     ]
+
+
+@pytest.mark.parametrize("names", [("kidney_left", "kidney_right"), ("R_lung_Right", "r_lung_left"), ("left", "right")])
+def test_sides_that_mirrored_crops_would_mix_up_are_told(names):
+    classes = {"background": 0} | {name: number for number, name in enumerate((*names, "liver"), 1)}
+    scan = Scan(sample="a", voxel_size_um="1", labels="labels", **ROW)
+
+    def warned(**model):
+        said = check_run(read_config({"models": {"default": {"classes": classes} | model}}), [scan])
+        return [finding.message for finding in said if finding.item == "model" and finding.status == "warning"]
+
+    (told,) = warned()
+    assert all(name in told for name in names)
+    assert "turn: false" in told
+    assert warned(augment={"turn": False}) == []
+
+
+def test_classes_without_sides_are_not_warned_about():
+    assert findings({"classes": {"background": 0, "liver": 1, "left_over": 2}}, "labels").status == "ok"

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tomoprofile.config import AugmentConfig, UNetConfig
+from tomoprofile.config import AugmentConfig, UNetConfig, read_config
+from tomoprofile.errors import ConfigError
 from tomoprofile.labels.training_set import LabelledSlice, TrainingSet
 from tomoprofile.network.augment import vary, window_side
 from tomoprofile.network.crops import CropSampler
@@ -48,6 +49,19 @@ def test_nothing_changes_but_the_orientation():
 def test_the_plane_is_turned_only_where_voxels_are_square():
     places = {tuple(np.argwhere(varied(NOTHING, seed, square=False)[1]).mean(0).round(3)) for seed in range(60)}
     assert len(places) == 4, "flips alone"
+
+
+def test_left_stays_left_where_crops_are_not_turned():
+    config = NOTHING.model_copy(update={"turn": False})
+    places = {tuple(np.argwhere(varied(config, seed)[1]).mean(0).round(3)) for seed in range(20)}
+    assert places == {(20.0, 30.0)}
+
+
+def test_a_model_that_knows_left_and_right_is_not_asked_about_mirrored_slices():
+    models = {"organs": {"augment": {"turn": False}}}
+    with pytest.raises(ConfigError, match=r"augment\.turn"):
+        read_config({"models": models, "predict": {"flips": True}})
+    assert not read_config({"models": models}).models["organs"].augment.turn
 
 
 def test_scaling_keeps_label_and_image_together():

@@ -13,7 +13,14 @@ from tomoprofile.config import read_config
 from tomoprofile.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
-GUIDES = ("docs/recipes.md", "docs/labelling.md", "README.md", "profiles/README.md", "config/README.md")
+GUIDES = (
+    "docs/recipes.md",
+    "docs/labelling.md",
+    "docs/organs.md",
+    "README.md",
+    "profiles/README.md",
+    "config/README.md",
+)
 
 
 def blocks(guide, language):
@@ -57,7 +64,7 @@ def test_a_command_that_does_not_exist_is_seen():
 
 
 def test_every_piece_of_configuration_is_valid():
-    pieces = [yaml.safe_load(text) for text in blocks("docs/recipes.md", "yaml")]
+    pieces = [yaml.safe_load(text) for guide in ("docs/recipes.md", "docs/organs.md") for text in blocks(guide, "yaml")]
     assert len(pieces) >= 4
     for piece in pieces:
         read_config(piece)

@@ -115,7 +115,7 @@ def test_interface_forms():
 
 def test_conversion_does_not_depend_on_labels_model_or_interface():
     changed = ROW | {"labels": "l", "model": "m", "interface": "slice:1", "mask": "instances:m.tif"}
-    changed |= {"group": "g", "time_h": "2"}
+    changed |= {"group": "g", "time_h": "2", "reference": "r.nii"}
     assert Scan.model_validate(ROW).raw == Scan.model_validate(changed).raw
     assert Scan.model_validate(ROW).raw != Scan.model_validate(ROW | {"slice_axis": "1"}).raw
     assert set(Scan.model_validate(ROW).raw) == set(COLUMNS) - {
@@ -124,6 +124,7 @@ def test_conversion_does_not_depend_on_labels_model_or_interface():
         "model",
         "interface",
         "mask",
+        "reference",
         "group",
         "time_h",
     }

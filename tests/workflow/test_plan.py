@@ -26,9 +26,9 @@ SCANS = {
     "mask": {"mask": "mask.tif"},
     "instances": {"mask": "instances:objects.tif"},
     "several": {"model": "several", "labels": "labels"},
-    "map": {"model": "several", "mask": "classes:map.tif"},
+    "map": {"model": "several", "mask": "classes:map.tif", "reference": "other.tif"},
     "both": {"model": "several", "mask": "instances:objects.tif;classes:map.tif"},
-    "bone": {"model": "threshold", "interface": "none"},
+    "bone": {"model": "threshold", "interface": "none", "dtype": "int32"},  # stored as another type
     "relief": {"model": "threshold", "interface": "mask:substrate.tif"},
 }
 RARE = {"phase": True, "objects": {"label_volume": True}, "predict": {"flips": True}, "keep": "minimal"}
@@ -36,7 +36,7 @@ RARE = {"phase": True, "objects": {"label_volume": True}, "predict": {"flips": T
 
 def row(sample, cells):
     size = {"slices": 100, "rows": 30, "columns": 30, "dtype": "uint8", "voxel_size_um": "1"}
-    return Scan(sample=sample, path=f"{sample}.tif", format="tiff_stack", **size, **cells)
+    return Scan(sample=sample, path=f"{sample}.tif", format="tiff_stack", **(size | cells))
 
 
 def jobs_of_workflow(said):

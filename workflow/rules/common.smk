@@ -28,7 +28,7 @@ from tomoprofile.run.estimates import BYTES_PER_VOXEL
 from tomoprofile.run.feasibility import check_run, require
 from tomoprofile.run.record import begin_run, end_run
 from tomoprofile.samples import read_samples
-from tomoprofile.labels.classes import Classes
+from tomoprofile.labels.classes import Classes, values_of
 from tomoprofile.labels.files import find_label_files
 from tomoprofile.segment.kinds import segmenter_of
 from tomoprofile.run.status import read_status, status_text
@@ -92,7 +92,8 @@ def mask_classes(wildcards):
     """Return the classes of a scan's own mask, as plain values."""
     scan = scan_of(wildcards)
     classes = Classes.of_mask(scan.own_mask, CONFIG.models.get(scan.model))
-    return {"values": dict(zip(classes.names, classes.values)), "measure": list(classes.measured)}
+    values = dict(zip(classes.names, classes.values))
+    return {"values": values, "measure": list(classes.measured), "others": classes.others}
 
 
 def any_of(samples):
@@ -112,7 +113,7 @@ def training_settings(wildcards):
 
 def settings_for_labels(model):
     """Return the settings of a model on which its training set depends."""
-    settings = {"method", "classes", "measure", "neighbours"}
+    settings = {"method", "classes", "measure", "other_values", "neighbours"}
     return CONFIG.models[model].model_dump(mode="json", include=settings)
 
 
@@ -134,10 +135,21 @@ def profile_settings(wildcards):
     return CONFIG.profile_of(scan_of(wildcards).model).model_dump(mode="json")
 
 
+def one_piece(wildcards):
+    """Return the classes of a scan of which only the largest domain is kept."""
+    model = CONFIG.models.get(scan_of(wildcards).model)
+    return list(model.one_piece) if model else []
+
+
 def phase_tables_of(sample):
     """Return the two tables of a scan's classes as phases, or nothing where they are not measured."""
     scan, files = SCANS[sample], LAYOUT.scan(sample)
     return [files.phase, files.thickness] if CONFIG.measures_phase(scan.model, scan.has_substrate) else []
+
+
+def class_table_of(sample):
+    """Return the table of a scan's classes as a whole, or nothing where it is not made."""
+    return [LAYOUT.scan(sample).classes] if SCANS[sample].summarises_classes else []
 
 
 def config_of_scan(wildcards):
@@ -197,6 +209,18 @@ def mask_state(wildcards):
     scan, record = scan_of(wildcards), files_of(wildcards).probability.record(wildcards.slab)
     paths = [image.path for image in scan.own_mask.images]
     return state_of_slab(paths, *slab_range(wildcards), scan.slice_axis, record, "mask")
+
+
+def reference(wildcards):
+    """Return the segmentation with which a scan's is compared, as input, unless it is missing."""
+    scan = scan_of(wildcards)
+    return unless_missing(scan.reference, files_of(wildcards).classes) if scan.reference else []
+
+
+def class_values(wildcards):
+    """Return the value of each measured class in images of all of them."""
+    scan = scan_of(wildcards)
+    return values_of(measured_classes(wildcards), CONFIG.models.get(scan.model))
 
 
 def substrate_mask(wildcards):
@@ -348,7 +372,7 @@ def everything(_):
             wanted += files.products
             wanted += [files.discarded] if CONFIG.keep == "minimal" else []
             wanted += [files.labels.metadata] if CONFIG.objects.label_volume else []
-            wanted += phase_tables_of(name)
+            wanted += phase_tables_of(name) + class_table_of(name)
         elif lacks_its_model(scan, LAYOUT):
             wanted += [files.check, *whole_store(files.volume, slabs_of(scan)), files.interface]
             wanted += [files.to_label.table] if scan.labels else []
@@ -435,7 +459,7 @@ def shard_megavoxels(wildcards):
 
 def shard_mb(wildcards):
     """Return the size in memory of one shard of grey values, in megabytes."""
-    return shard_megavoxels(wildcards) * BYTES_PER_VOXEL[scan_of(wildcards).dtype]
+    return shard_megavoxels(wildcards) * BYTES_PER_VOXEL[scan_of(wildcards).stored_dtype]
 
 
 def further_classes(wildcards):

@@ -38,6 +38,37 @@ rule measure_domains:
         workers=str(SCAN.measure_workers),
         # Neither a label volume nor the number of workers changes the tables.
         objects=CONFIG.objects.model_dump(mode="json", exclude={"label_volume", "slurm_workers"}),
+        one_piece=one_piece,
         algorithm_version=5,
     script:
         "../scripts/measure_domains.py"
+
+
+rule summarise_classes:
+    """Put all domains of a class together, in the space of the scan's file, and compare them with a reference."""
+    input:
+        described=SCAN.volume.metadata,
+        objects=SCAN.objects_at("calibrated"),
+        domains=SCAN.domains,
+        reference=reference,
+    output:
+        classes=ensure(SCAN.classes, non_empty=True),
+    log:
+        LAYOUT.log("summarise_classes", "{sample}"),
+    benchmark:
+        LAYOUT.benchmark("summarise_classes", "{sample}")
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        # Of a reference a shard of it, and distances in the box around a class.
+        mem_mb=lambda wildcards, attempt: (
+            shard_voxels_memory(4000 if scan_of(wildcards).reference else 1000, 8)(wildcards, attempt)
+        ),
+        runtime=scan_minutes(10, 0.2),
+    params:
+        scan=lambda wildcards: scan_of(wildcards).raw | {"reference": scan_of(wildcards).reference},
+        values=class_values,
+        algorithm_version=1,
+    script:
+        "../scripts/summarise_classes.py"

@@ -22,6 +22,8 @@ rule report_sample:
         familiarity=familiarity,
         converted=converted,
         predicted=predicted,
+        classes=lambda wildcards: (class_table_of(wildcards.sample) or [[]])[0],
+        reference=reference,
     output:
         page=report(
             ensure(SCAN.report, non_empty=True),
@@ -46,9 +48,10 @@ rule report_sample:
         probability=str(SCAN.probability.path),
         segmenter=segmenter_path,
         scan=lambda wildcards: scan_of(wildcards).model_dump(mode="json", exclude={"role", "group", "time_h"}),
+        values=class_values,
         config=config_of_scan,
         words=lambda wildcards: CONFIG.words_of(scan_of(wildcards).model).model_dump(),
-        algorithm_version=6,
+        algorithm_version=7,
     script:
         "../scripts/report_sample.py"
 
@@ -107,7 +110,10 @@ rule report_beamtime:
         mem_mb=1000,
         runtime=10,
     params:
-        scans=[scan.model_dump(mode="json", exclude={"interface", "labels", "role"}) for scan in SCANS.values()],
+        scans=[
+            scan.model_dump(mode="json", exclude={"interface", "labels", "role", "reference"})
+            for scan in SCANS.values()
+        ],
         segmenters=[str(SEGMENTERS[sample].path) for sample in SCANS],
         words=[CONFIG.words_of(scan.model).model_dump() for scan in SCANS.values()],
         title=CONFIG.report.title,

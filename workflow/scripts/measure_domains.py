@@ -32,6 +32,7 @@ with rule_logging(snakemake.log[0]):
                 for name, level in levels.items()
             },
             objects,
+            one_piece=snakemake.params.one_piece,
             workers=workers,
             familiarity=Path(familiarity) if familiarity else None,
         )

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from .config_amplify import AmplifyConfig
+from .config_augment import AugmentConfig
 from .config_profile import AUTO, Micrometres, OfResults, ProfileConfig, Section, Words, or_auto
 from .errors import ConfigError
 from .names import possible_names, possible_path
@@ -56,6 +57,7 @@ def _power_of_two(value: float) -> float:
 
 
 Scale = Annotated[float, Field(ge=0.25, le=4, strict=True), AfterValidator(_power_of_two)]
+OtherValues = Literal["refuse", "background", "ignore"]
 Window = Annotated[
     Slices,
     Field(
@@ -101,40 +103,6 @@ class PickConfig(Section):
     )
 
 
-class AugmentConfig(Section):
-    """Random variations of training crops; amounts in robust standard deviations of the scan's grey values."""
-
-    scale: float = Field(
-        0.15, ge=0, le=1, description="Nearer or farther by up to this much (natural logarithm), in three crops of ten."
-    )
-    spectrum: float = Field(
-        0.2,
-        ge=0,
-        le=2,
-        description="Spread of a random transfer function that changes rims and blur (natural logarithm).",
-    )
-    noise: float = Field(
-        0.3,
-        ge=0,
-        le=10,
-        description="Largest amplitude of added noise; its power rises with spatial frequency, as in a reconstruction.",
-    )
-    rings: float = Field(0.2, ge=0, le=10, description="Largest amplitude of rings, in three crops of ten.")
-    gain: float = Field(0.7, ge=0, le=2, description="Contrast changes by up to this much (natural logarithm).")
-    offset: float = Field(0.2, ge=0, le=10, description="Brightness changes by up to this much.")
-    voids: float = Field(
-        0.15,
-        ge=0,
-        le=1,
-        description="Share of domains turned into voids: 5 to 15 times the contrast, labelled background. Only with"
-        " two classes, and where domains have similar contrast.",
-    )
-    invert: bool = Field(
-        False,
-        description="Also exchange dark and bright, where domains may refract more or less than the matrix.",
-    )
-
-
 class UNetConfig(OfResults, Section):
     """A pretrained 2-D U-Net, fine-tuned on a few labelled slices."""
 
@@ -174,6 +142,12 @@ class UNetConfig(OfResults, Section):
         (),
         description="Names of the classes that are measured, as in `[domain, void]`: each has its own probability, "
         "domains, profile and zones. Empty: the class called `domain`, else the second.",
+    )
+    other_values: OtherValues = Field(
+        "refuse",
+        description="What values in label files are that `classes` does not name: `refuse` them; `background`; or "
+        "`ignore`, so that nothing is learned there. For label volumes with more organs than are wanted. "
+        "`background` holds for a given map of classes, too.",
     )
     neighbours: int = Field(
         1, ge=0, le=3, description="Slices above and below that the network sees in addition to the slice itself."
@@ -282,6 +256,9 @@ class UNetConfig(OfResults, Section):
                 raise ValueError(f"measure names {name!r}, {why}; there are {', '.join(names[1:])}")
             if self.measure.count(name) > 1:
                 raise ValueError(f"measure names {name!r} twice; name each class once")
+        for name in self.one_piece:
+            if self.measure and name not in self.measure:
+                raise ValueError(f"one_piece names {name!r}, which is not measured; {', '.join(self.measure)} are")
         return self
 
 
@@ -460,6 +437,16 @@ class Config(Section):
     def words_of(self, model: str) -> Words:
         """Return the words for the scans of a model."""
         return self.models[model].words if model in self.models else Words()
+
+    @model_validator(mode="after")
+    def _flips_were_learned(self) -> Config:
+        unturned = [name for name, one in self.models.items() if isinstance(one, UNetConfig) and not one.augment.turn]
+        if self.predict.flips and unturned:
+            raise ValueError(
+                f"predict.flips=true mirrors slices, which models.{unturned[0]} does not learn, as its augment.turn is "
+                "false; leave out one of the two"
+            )
+        return self
 
     @model_validator(mode="after")
     def _neighbours_lie_in_the_next_slab(self) -> Config:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 AUTO = "auto"
 Micrometres = Annotated[float, Field(le=1e7)]
@@ -122,6 +122,18 @@ class OfResults(BaseModel):
     phase: Literal["auto"] | bool | None = Field(
         None, description="As `phase` at the top, for the scans of this model."
     )
+    one_piece: tuple[str, ...] = Field(
+        (),
+        description="Classes of which there is one body, as in `[liver, spleen]`: only the largest domain is kept, "
+        "after the merge across slabs; table and report tell what was left out. Objects of a given label volume stay.",
+    )
+
+    @field_validator("one_piece", mode="before")
+    @classmethod
+    def _one_piece_is_a_list(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError(f"must be a list of names; write `one_piece: [{value}]`")
+        return value
 
 
 OF_RESULTS = frozenset(OfResults.model_fields)

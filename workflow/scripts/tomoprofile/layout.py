@@ -111,6 +111,7 @@ class ScanLayout:
         self.phase = folder / "phase.parquet"
         self.thickness = folder / "thickness.parquet"
         self.baselines = folder / "baselines.parquet"
+        self.classes = folder / "classes.parquet"
         self.tables = folder / "tables.zip"
         self.report = folder / "report.html"
         self.provenance = folder / "provenance.json"

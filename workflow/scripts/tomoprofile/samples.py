@@ -29,7 +29,8 @@ RawType = Literal[
 # Known from the header alone, so that all is planned before a voxel is read.
 STORED_AS: dict[str, StoredType] = dict.fromkeys(get_args(RawType), "float32")
 STORED_AS |= {"bool": "uint8", "uint8": "uint8", "uint16": "uint16", "int8": "int16", "int16": "int16"}
-BY_HAND = ("interface", "labels", "role", "model", "mask", "group", "time_h")  # columns that no header holds
+# Columns that no header holds.
+BY_HAND = ("interface", "labels", "role", "model", "mask", "reference", "group", "time_h")
 
 
 class Scan(BaseModel):
@@ -86,14 +87,20 @@ class Scan(BaseModel):
         description="Folder with labelled slices of this scan. Empty: the scan is segmented by its model, but does "
         "not train it.",
     )
-    role: Literal["", "template", "labelled", "unlabelled"] = Field(
-        "",
+    role: Literal["template", "labelled", "unlabelled"] | None = Field(
+        None,
         description="What the scan is to `amplify` of its model: `template`, to which all others are registered (one "
-        "for a model; without one it is chosen), `labelled` or `unlabelled`. Empty: labelled where there are label files "
-        "in the folder that `labels` names, else unlabelled.",
+        "for a model; without one it is chosen), `labelled` or `unlabelled`. Empty: labelled where the folder of "
+        "`labels` holds label files, else unlabelled.",
     )
     model: str = Field("default", description="The configured model (a key of `models`) that segments this scan.")
     mask: str = Field("", description=f"A given mask, used instead of a model: {MASK_FORMS}; see below.")
+    reference: str = Field(
+        "",
+        description="A segmentation of the whole scan by other means, with which the result is compared (Dice, "
+        "distances between surfaces): an image whose values are those of `classes` of the model (other values count as "
+        "background), or for one measured class a mask. Nothing is learned from it.",
+    )
     group: str = Field(
         "",
         description="Any text: scans of one group (and time) are replicates of each other, and `index.html` "
@@ -149,6 +156,11 @@ class Scan(BaseModel):
         return self.interface == "surface"
 
     @property
+    def summarises_classes(self) -> bool:
+        """Whether its classes are measured as a whole: where there is no substrate, or a reference."""
+        return not self.has_substrate or bool(self.reference)
+
+    @property
     def substrate_mask(self) -> MaskImage | None:
         """The given mask of the substrate, or None when the interface is a plane."""
         kind, _, place = self.interface.partition(":")
@@ -189,14 +201,14 @@ class Scan(BaseModel):
             raise ValueError(problem)
         return value
 
-    @field_validator("path", "labels", "mask", "interface", "dataset", "grey_unit", "model", "group")
+    @field_validator("path", "labels", "mask", "reference", "interface", "dataset", "grey_unit", "model", "group")
     @classmethod
     def _text_can_be_stored(cls, value: str) -> str:
         return possible_path(value)
 
     @field_validator("role")
     @classmethod
-    def _labelled_names_a_folder(cls, value: str, info: ValidationInfo) -> str:
+    def _labelled_names_a_folder(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value == "labelled" and not info.data.get("labels"):
             raise ValueError("a labelled scan needs a folder in the column `labels`")
         return value

@@ -314,6 +314,7 @@ OBJECTS, DOMAINS, BAND = TABLES["objects"], TABLES["domains"], TABLES["band"]
 PROFILE, ZONES, BREAKPOINTS = TABLES["profile"], TABLES["zones"], TABLES["breakpoints"]
 CORRELATION, SIZES = TABLES["correlation"], TABLES["sizes"]
 PHASE, THICKNESS = TABLES["phase"], TABLES["thickness"]
+OF_CLASSES = TABLES["classes"]
 BASELINES, COMPARISON = TABLES["baselines"], TABLES["comparison"]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import re
 import reprlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +101,15 @@ def shown(value: Any) -> str:
 
 def _line(before: str) -> int:
     return len(lines_of(before))
+
+
+def in_ranges(numbers: Iterable[int]) -> str:
+    """Return whole numbers in their order, those that follow each other as a range: ``3, 5 to 9``."""
+    found: list[list[int]] = []
+    for number in sorted(numbers):
+        if found and number == found[-1][-1] + 1:
+            found[-1].append(number)
+        else:
+            found.append([number])
+    parts = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in found]
+    return ", ".join(parts)

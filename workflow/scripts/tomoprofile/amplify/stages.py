@@ -155,7 +155,7 @@ def _template_of(case: Case, spacing_um: float | str) -> Template:
 
 def _labelled_case(scan: LabelledScan, classes: Classes) -> StoredCase:
     case = StoredCase.at(scan.sample, scan.volume)
-    return replace(case, labels=merge(read_annotators(scan.labels, case.store.shape, classes)))
+    return replace(case, labels=merge(read_annotators(scan.labels, case.store.shape, classes, case.store.geometry)))
 
 
 def _to_draw_from(scan: LabelledScan, classes: Classes, training: TrainingSet, config: UNetConfig) -> LabelledCase:

@@ -16,14 +16,19 @@ def register(commands: Commands) -> None:
         commands,
         "export",
         _export,
-        "write copies of a scan's results for other programs: CSV, TIFF, NIfTI, NRRD, STL, PLY",
+        "write copies of a scan's results for other programs: CSV, TIFF, NIfTI, NRRD, STL, PLY, GLB",
         "tomoprofile export SCAN\n"
         "tomoprofile export SCAN --what mask labels --images nifti\n"
+        "tomoprofile export SCAN --what classes mesh --images nifti --meshes glb\n"
         "tomoprofile export SCAN --what mesh --class void --domains 3 17",
     )
     _add_scan(export)
     export.add_argument("--to", type=Path, help="folder for the files; exports/SCAN by default")
-    parts, images, meshes = ("tables", "volume", "mask", "labels", "mesh"), ("tiff", "nifti", "nrrd"), ("stl", "ply")
+    parts, images, meshes = (
+        ("tables", "volume", "classes", "mask", "labels", "mesh"),
+        ("tiff", "nifti", "nrrd"),
+        ("stl", "ply", "glb"),
+    )
     export.add_argument("--what", nargs="+", choices=parts, default=["tables"], help="what to write")
     export.add_argument("--images", nargs="+", choices=images, default=["tiff"], help="formats of images")
     export.add_argument("--meshes", nargs="+", choices=meshes, default=["stl"], help="formats of meshes")

@@ -76,6 +76,8 @@ class ObjectsMetadata:
         Voxel edges along (z, y, x) in micrometres.
     n_domains : int
         Domains are numbered 1..n_domains.
+    left_out : tuple of int or None
+        Number and voxels of the domains left out where only the largest is kept; None where all are.
     """
 
     name: str
@@ -85,10 +87,11 @@ class ObjectsMetadata:
     shape: tuple[int, int, int]
     voxel_size_um: tuple[float, float, float]
     n_domains: int
+    left_out: tuple[int, int] | None = None
 
 
 _OF_SCAN = ("connectivity", "min_voxels", "shape", "voxel_size_um")  # the same for all classes
-_OF_CLASS = ("level", "n_domains")
+_OF_CLASS = ("level", "n_domains", "left_out")
 
 
 def facts_of(classes: Iterable[ObjectsMetadata]) -> dict[str, Any]:
@@ -125,12 +128,17 @@ def read_objects_metadata(objects: Path) -> dict[str, ObjectsMetadata]:
                 (int(nz), int(ny), int(nx)),
                 (float(ez), float(ey), float(ex)),
                 int(own["n_domains"]),
+                _pair(own.get("left_out")),
             )
             for name, own in values["classes"].items()
         }
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         problem = f"not an objects file of this version: {error!r}"
         raise InputError(Fault(str(objects), "", problem, _REMEDY)) from None
+
+
+def _pair(value: Any) -> tuple[int, int] | None:
+    return None if value is None else (int(value[0]), int(value[1]))
 
 
 def filled_row_groups(objects: Path, name: str) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import ObjectsConfig
-from ..errors import Fault, InputError
+from ..errors import ConfigError, Fault, InputError
 from ..files import temporary_folder
 from ..logs import LOG
 from ..shift.alarm import Familiarity
@@ -88,12 +88,15 @@ class Inputs:
         By class and level, the smallest value of the foreground.
     grid : Grid
     waiting : WaitingRuns
+    one_piece : frozenset of str
+        Classes of which only the largest domain is kept.
     """
 
     scan: Segmented
     thresholds: dict[str, dict[str, int]]
     grid: Grid
     waiting: WaitingRuns
+    one_piece: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,7 @@ def measure_domains(
     levels: Mapping[str, Level],
     objects: ObjectsConfig,
     *,
+    one_piece: Collection[str] = (),
     workers: Workers | None = None,
     familiarity: Path | None = None,
 ) -> dict[str, int]:
@@ -148,6 +152,8 @@ def measure_domains(
         The one called ``calibrated`` gets all columns; the others get only size and place, as the boundary band needs.
     objects : ObjectsConfig
         Connectivity, and how small an object may be.
+    one_piece : collection of str
+        Classes of which only the largest domain is kept at each level, after the merge; objects of given labels stay.
     workers : Workers, optional
         Who measures the shards; by default this process.
     familiarity : Path, optional
@@ -161,7 +167,7 @@ def measure_domains(
     Raises
     ------
     ConfigError
-        When a level is not above 0 and at most 1.
+        When a level is not above 0 and at most 1, or a class of one piece is not measured.
     InputError
         When the interface cannot be trusted, the stores have different shapes, or an object of a label volume lies in
         two classes.
@@ -172,6 +178,7 @@ def measure_domains(
     """
     plane = Plane.load(interface)
     classes = tuple(levels[CALIBRATED].probability)
+    _refuse_unmeasured(one_piece, classes)
     thresholds = {name: {level: threshold_of(of.probability[name]) for level, of in levels.items()} for name in classes}
     grey = open_store(scan.volume)
     grid = _grid(scan, grey, classes, objects)
@@ -179,7 +186,8 @@ def measure_domains(
     flag = Familiarity.load(familiarity).flag if familiarity else ""
     frame = Frame(plane, grey.grey, grid.reference, scan.is_mask, flag)
     with temporary_folder(levels[CALIBRATED].objects) as folder:
-        inputs = Inputs(scan, thresholds, grid, WaitingRuns(folder, grey.shape[1]))
+        kept = frozenset() if scan.instances else frozenset(one_piece)
+        inputs = Inputs(scan, thresholds, grid, WaitingRuns(folder, grey.shape[1]), kept)
         parts = (workers or Here()).reduce(partial(_measure_shard, inputs), shards, partial(_join_all, grid))
         for level, of in levels.items():
             found = [_numbered(inputs, (name, level), of, parts[name, level], grey.shape) for name in classes]
@@ -190,6 +198,8 @@ def measure_domains(
             for of_class in (one.metadata for one in found):
                 told = (scan.probability.parent.name, of_class.n_domains, of_class.name, of_class.level)
                 LOG.info("%s: %d objects of class %s at probability %.3f", *told)
+                if of_class.left_out and of_class.left_out[0]:
+                    LOG.info("class %s: %d smaller objects with %d voxels left out", of_class.name, *of_class.left_out)
             if level == CALIBRATED:
                 counts = {one.metadata.name: one.metadata.n_domains for one in found}
     return counts
@@ -211,11 +221,20 @@ def _grid(scan: Segmented, grey: Store, classes: Sequence[str], objects: Objects
 def _numbered(inputs: Inputs, key: Key, level: Level, part: Part, shape: tuple[int, int, int]) -> Found:
     name, grid = key[0], inputs.grid
     part = finish(part, grid)
-    domain_id = number_domains(part.sums, grid.min_voxels)
+    domain_id, left_out = number_domains(part.sums, grid.min_voxels), None
+    if name in inputs.one_piece:
+        domain_id, left_out = largest_alone(part.sums, domain_id)
     sums = part.sums.rows(domain_id > 0)
     sums.refuse_overflow(shape, str(inputs.scan.probability))
     metadata = ObjectsMetadata(
-        name, float(level.probability[name]), grid.connectivity, grid.min_voxels, shape, grid.voxel_size_um, len(sums)
+        name,
+        float(level.probability[name]),
+        grid.connectivity,
+        grid.min_voxels,
+        shape,
+        grid.voxel_size_um,
+        len(sums),
+        left_out,
     )
     label = None if part.instances is None else part.instances[domain_id > 0].astype(np.int64)
     return Found(key, metadata, sums, [domain_id[components] for components in part.labels], label)
@@ -268,6 +287,39 @@ def number_domains(sums: Sums, min_voxels: int) -> Int64:
     """Return the domain of each component: 1..n by first voxel in raster order, 0 for those that are too small."""
     large = sums.voxels >= min_voxels
     return np.where(large, np.cumsum(large), 0)
+
+
+def largest_alone(sums: Sums, domain_id: Int64) -> tuple[Int64, tuple[int, int]]:
+    """Return the domain of each component when only the largest is kept, the first of equal ones, and what is not.
+
+    Parameters
+    ----------
+    sums : Sums
+        Of each component.
+    domain_id : int64 array (components,)
+        As :func:`number_domains` returns it.
+
+    Returns
+    -------
+    domain_id : int64 array (components,)
+        1 for the largest, 0 for all others.
+    left_out : tuple of int
+        Number and voxels of the domains that are left out.
+    """
+    voxels = np.where(domain_id > 0, sums.voxels, 0)
+    alone = np.zeros_like(domain_id)
+    if voxels.any():
+        alone[voxels.argmax()] = 1
+    others = (domain_id > 0) & (alone == 0)
+    return alone, (int(others.sum()), int(voxels[others].sum()))
+
+
+def _refuse_unmeasured(one_piece: Collection[str], classes: Sequence[str]) -> None:
+    unknown = [name for name in one_piece if name not in classes]
+    if unknown:
+        remedy = f"Measured classes: {', '.join(classes)}."
+        problem = "`one_piece` of the model names a class that is not measured"
+        raise ConfigError(Fault("one_piece", ", ".join(unknown), problem, remedy))
 
 
 def _reference(dtype: Any, typical: NDArray[Any]) -> np.int64 | np.float64:

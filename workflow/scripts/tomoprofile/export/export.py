@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..domains.class_map import ClassMap
 from ..domains.objects import ObjectsMetadata
+from ..domains.voxels import Domains
 from ..errors import Fault, InputError
+from ..files import whole_file
 from ..logs import LOG
 from ..units import size_in_words
 from .images import FORMATS as IMAGES
@@ -17,9 +20,8 @@ from .meshes import write_mesh
 from .scan import FinishedScan
 from .spreadsheets import write_spreadsheets
 from .surfaces import Solid, WholeClass, domains_of, surface
-from .voxels import Domains
 
-PARTS = ("tables", "volume", "mask", "labels", "mesh")
+PARTS = ("tables", "volume", "classes", "mask", "labels", "mesh")
 __all__ = ["IMAGES", "MESHES", "PARTS", "Wanted", "export_scan"]
 
 
@@ -59,6 +61,8 @@ def export_scan(scan: FinishedScan, wanted: Wanted, folder: Path) -> list[Path]:
         written += write_spreadsheets(scan, folder)
     if "volume" in wanted.parts:
         written += _images(Image.of(scan, scan.volume), wanted, folder / "volume")
+    if "classes" in wanted.parts:
+        written += _class_map(scan, wanted, folder)
     if set(wanted.parts) & {"mask", "labels", "mesh"}:
         classes = scan.chosen(list(wanted.classes))
         _refuse_unknown_domains(scan, classes, wanted)
@@ -67,6 +71,20 @@ def export_scan(scan: FinishedScan, wanted: Wanted, folder: Path) -> list[Path]:
     for path in written:
         LOG.info("%s  %s", path, size_in_words(path.stat().st_size))
     return written
+
+
+def _class_map(scan: FinishedScan, wanted: Wanted, folder: Path) -> list[Path]:
+    """Write the map of the classes, and which value is which."""
+    classes = scan.chosen(list(wanted.classes))
+    values = {one.name: scan.class_values[one.name] for one in classes}
+    found = ClassMap(scan.files.objects_at("calibrated"), classes, scan.files.probability.path, values)
+    # Never 1 alone, which is a mask: programs for TIFF get those in black and white.
+    written = _images(Image.of(scan, found, max(2, *values.values())), wanted, folder / "classes")
+    names = folder / "classes.tsv"
+    with whole_file(names) as partial:
+        lines = ["value\tclass", "0\tbackground", *(f"{value}\t{name}" for name, value in values.items())]
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return [*written, names]
 
 
 def _refuse_unknown_domains(scan: FinishedScan, classes: Sequence[ObjectsMetadata], wanted: Wanted) -> None:

@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 
 from ..domains.objects import ObjectsMetadata
+from ..domains.voxels import Domains
 from ..tables import DOMAINS, of_class
 from ..volume.probability import CERTAIN
 from ..volume.store import open_store
 from .scan import FinishedScan
-from .voxels import Domains, Voxels
+from .voxels import Voxels
 
 _SHOWN = (0.5, 99.5)  # per cent of the grey values of the middle slice
 BACKGROUND = 0

@@ -1,4 +1,4 @@
-"""Surfaces in files for other programs: STL and PLY, in millimetres, as NIfTI and NRRD of the same scan."""
+"""Surfaces in files for other programs: STL, PLY and GLB, in millimetres, as NIfTI and NRRD of the same scan."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from ..files import whole_file
 from ..volume.geometry import Geometry
 from .surfaces import Piece
 
-FORMATS = ("stl", "ply")
+FORMATS = ("stl", "ply", "glb")
 _TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _FACE = np.dtype([("corners", "u1"), ("vertices", "<i4", 3)])
+# glTF counts in metres with y upwards: the vertices stay in millimetres (RAS), and this is where their node puts them.
+_TO_GLTF = np.array([[1e-3, 0, 0, 0], [0, 0, 1e-3, 0], [0, -1e-3, 0, 0], [0, 0, 0, 1]])
 _DIGITS = 12  # room for a number that is known at the end
 
 
@@ -90,6 +92,23 @@ def _write_ply(pieces: Iterable[Piece], space: _Space, told: str, path: Path) ->
         file.write(_ply_header(told, n_vertices, n_faces))
 
 
+def _write_glb(pieces: Iterable[Piece], space: _Space, told: str, path: Path) -> None:
+    """Write binary glTF, one node with its name; unlike the others the whole surface is in memory."""
+    import trimesh  # a quarter of a second, for this format alone
+
+    vertices, faces, count, seam = [np.empty((0, 3))], [np.empty((0, 3), np.int64)], 0, _Seam()
+    for piece in pieces:
+        number, new = seam.numbers(piece, count)
+        vertices.append(space.places(piece.vertices[new]))
+        faces.append(number[space.turned(piece.triangles)])
+        count += int(new.sum())
+    mesh = trimesh.Trimesh(np.concatenate(vertices), np.concatenate(faces), process=False, metadata={"told": told})
+    name = told.partition(",")[0]
+    scene = trimesh.Scene()
+    scene.add_geometry(mesh, node_name=name, geom_name=name, transform=_TO_GLTF)
+    path.write_bytes(scene.export(file_type="glb"))
+
+
 class _Seam:
     """The vertices in the slice that two pieces share, so that the later piece uses those of the earlier one."""
 
@@ -127,4 +146,4 @@ def _ply_header(told: str, n_vertices: int, n_faces: int) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode("ascii", "replace")
 
 
-_WRITERS = {"stl": _write_stl, "ply": _write_ply}
+_WRITERS = {"stl": _write_stl, "ply": _write_ply, "glb": _write_glb}

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..config import read_model
 from ..domains.objects import ObjectsMetadata, read_objects_metadata
-from ..errors import Fault, InputError
+from ..errors import Fault, InputError, TomoprofileError
+from ..files import read_record
+from ..labels.classes import values_of
 from ..layout import Layout, ScanLayout
 from ..logs import LOG
 from ..volume.geometry import Geometry
@@ -47,6 +50,17 @@ class FinishedScan:
         if not objects.exists():
             raise InputError(self._missing(objects, "the voxels of the domains"))
         return read_objects_metadata(objects)
+
+    @cached_property
+    def class_values(self) -> dict[str, int]:
+        """What stands for each measured class in a map of them all: as in the settings of its model, else 1, 2, ..."""
+        try:
+            record = read_record(self.files.provenance)
+            raw = record["config"]["models"].get(record["raw"]["row"]["model"])
+            model = read_model(raw) if raw else None
+        except (TomoprofileError, LookupError, TypeError, ValueError):
+            model = None
+        return values_of(tuple(self.classes), model)
 
     @cached_property
     def volume(self) -> Store:

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import marching_cubes
 
+from ..domains.label_volume import paint
 from ..domains.objects import Runs
-from .voxels import Domains, paint
+from ..domains.voxels import Domains
 
 # Where the surface lies between a centre inside (1) and one outside (0). At exactly 0.5 the cases in which two
 # diagonals of a face compete would be undecided; on each side three levels describe the volume as a parabola.

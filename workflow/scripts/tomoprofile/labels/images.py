@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,8 +15,10 @@ from PIL import Image
 
 from ..errors import Fault, InputError
 from ..samples import MaskImage
-from ..volume.formats.base import decoding
+from ..volume.formats.base import RawScan, decoding
 from ..volume.formats.tiff import broken_chain, open_tiff, truncation
+from ..volume.geometry import Geometry
+from ..volume.orientation import Turned, in_axes_of, refuse_turned
 from ..volume.readers import open_mask
 from .classes import Classes
 from .colours import values_of_colours
@@ -24,6 +26,7 @@ from .files import LabelFile
 
 _CHANNELS = {"LA": 2, "RGB": 3, "RGBA": 4}
 _AS_THEY_ARE = ("1", "L", "I", "I;16", "I;16B", "I;16L", "F")
+_PART = 2**28  # bytes of a volume that are in memory where its slices cannot be read one by one
 
 
 class Page(NamedTuple):
@@ -43,7 +46,9 @@ class Page(NamedTuple):
     told: str = ""
 
 
-def read_pages(file: LabelFile, shape: tuple[int, int, int], classes: Classes) -> Iterator[Page]:
+def read_pages(
+    file: LabelFile, shape: tuple[int, int, int], classes: Classes, geometry: Geometry | None = None
+) -> Iterator[Page]:
     """Yield the labelled slices of a file: the one its name gives, or those of a label volume that are not all 0.
 
     Parameters
@@ -52,6 +57,8 @@ def read_pages(file: LabelFile, shape: tuple[int, int, int], classes: Classes) -
     shape : tuple of int
         Voxels of the scan along (z, y, x).
     classes : Classes
+    geometry : Geometry, optional
+        Where the voxels of the scan lie in space: a label volume that says where its own lie may be turned against it.
 
     Raises
     ------
@@ -59,6 +66,10 @@ def read_pages(file: LabelFile, shape: tuple[int, int, int], classes: Classes) -
         When the file cannot be read, does not fit the scan, or does not say which slice it shows.
     """
     with _OPEN[file.form](file.path, classes) as image:
+        if image.volume is not None and file.z is None:
+            image = _slices_of(in_axes_of(image.volume, geometry, shape, str(file.path)))
+        elif image.volume is not None:
+            refuse_turned(image.volume, geometry, str(file.path))
         sides, told = image.sides, ""
         while len(sides) > 2 and sides[0] == 1 and shape[0] != 1:  # one page of a stack
             sides = sides[1:]
@@ -91,10 +102,11 @@ def require_inside(path: Path, z: int, shape: tuple[int, int, int], remedy: str)
 
 
 class _Image(NamedTuple):
-    """An opened image: its sides, without channels, and how to read a slice."""
+    """An opened image: its sides, without channels, how to read a slice, and the volume that it is."""
 
     sides: tuple[int, ...]
     read: Callable[[int], Page]
+    volume: RawScan | None = None
 
 
 @contextmanager
@@ -157,7 +169,21 @@ def _volume(path: Path, _: Classes) -> Iterator[_Image]:
     raw = open_mask(MaskImage(str(path)))
     if faults := raw.faults():
         raise InputError(*faults)
-    yield _Image(raw.shape, lambda z: Page(z, raw.read(0, z, z + 1)[0]))
+    yield _slices_of(raw)
+
+
+def _slices_of(raw: RawScan) -> _Image:
+    """Return the slices of a volume; where several are decoded together, as many as may be are read at once."""
+    depth, rows, columns = raw.shape
+    fit = max(1, _PART // (rows * columns * raw.dtype.itemsize))
+    size = min(fit, max(1, raw.step(0)))
+    told = raw.told if isinstance(raw, Turned) else ""
+
+    @lru_cache(1)
+    def part(number: int) -> NDArray[Any]:
+        return raw.read(0, number * size, min(depth, (number + 1) * size))
+
+    return _Image(raw.shape, lambda z: Page(z, part(z // size)[z % size], told), raw)
 
 
 _OPEN: dict[str, Callable[[Path, Classes], AbstractContextManager[_Image]]] = {

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
+from ..volume.geometry import Geometry
 from .annotators import consensus
 from .classes import BACKGROUND, IGNORE, Classes
 from .files import LabelFile, find_label_files
@@ -19,6 +20,7 @@ from .outlines import Outline, class_of, fill, read_outlines
 
 Mask = NDArray[np.uint8]
 _SHOWN = 5
+_WHOLE = range(1, 2**16)  # values that a class could have
 
 
 @dataclass
@@ -49,7 +51,9 @@ def merge(annotators: Mapping[str, Annotator]) -> dict[int, Mask]:
     return {z: masks[0] if len(masks) == 1 else consensus(masks) for z, masks in sorted(by_slice.items())}
 
 
-def read_annotators(folder: str | Path, shape: tuple[int, int, int], classes: Classes) -> dict[str, Annotator]:
+def read_annotators(
+    folder: str | Path, shape: tuple[int, int, int], classes: Classes, geometry: Geometry | None = None
+) -> dict[str, Annotator]:
     """Return what each person labelled, by name; files of the labels folder itself have the name ``""``.
 
     Parameters
@@ -60,6 +64,8 @@ def read_annotators(folder: str | Path, shape: tuple[int, int, int], classes: Cl
         Voxels of the scan along (z, y, x).
     classes : Classes
         Outlines without a class get the first measured one.
+    geometry : Geometry, optional
+        Where the voxels of the scan lie in space; label volumes are brought into its axes.
 
     Raises
     ------
@@ -75,7 +81,7 @@ def read_annotators(folder: str | Path, shape: tuple[int, int, int], classes: Cl
             if file.kind == "rois":
                 found = _filled(file, shape, classes)
             else:
-                found, seen = _translated(file, shape, classes, person)
+                found, seen = _translated(file, shape, classes, person, geometry)
                 values.setdefault(file.annotator, set()).update(seen)
         except InputError as error:
             faults += error.faults
@@ -99,31 +105,48 @@ def read_annotators(folder: str | Path, shape: tuple[int, int, int], classes: Cl
 
 
 def _translated(
-    file: LabelFile, shape: tuple[int, int, int], classes: Classes, person: Annotator
+    file: LabelFile,
+    shape: tuple[int, int, int],
+    classes: Classes,
+    person: Annotator,
+    geometry: Geometry | None,
 ) -> tuple[dict[int, Mask], set[int]]:
     """Return the masks of an image, and the values found in it."""
-    found, seen = {}, set()
-    for page in read_pages(file, shape, classes):
-        where = str(file.path) + (f" z{page.z:05d}" if file.kind == "volume" else "")
-        found[page.z], values = _classes_of(page.values, classes, where)
-        seen |= values
-        person.told += [f"{file.path.name}: {page.told}"] * bool(page.told)
-    return found, seen
+    found, seen, told = {}, set(), []
+    strange: dict[float, int] = {}  # values of no class, and the first slice with each
+    for page in read_pages(file, shape, classes, geometry):
+        found[page.z], values = _classes_of(page.values, classes)
+        seen |= values.keys()
+        strange |= {value: page.z for value, known in values.items() if not known and value not in strange}
+        told += [page.told] * bool(page.told)
+    if strange:
+        refused = strange if classes.index_of_others is None else [value for value in strange if value not in _WHOLE]
+        got = ", ".join(f"{value:g}" for value in sorted(strange)[:_SHOWN]) + (", ..." if len(strange) > _SHOWN else "")
+        if refused:
+            where = str(file.path) + (f" z{min(strange.values()):05d}" if file.kind == "volume" else "")
+            raise InputError(_values_of_no_class(where, got, classes))
+        told.append(f"{len(strange)} of its values are in no class and taken as {classes.others} ({got})")
+    person.told += [f"{file.path.name}: {text}" for text in dict.fromkeys(told)]
+    return found, {int(value) for value in seen}
 
 
-def _classes_of(mask: NDArray[Any], classes: Classes, where: str) -> tuple[Mask, set[int]]:
-    """Return class indices and the values found."""
+def _classes_of(mask: NDArray[Any], classes: Classes) -> tuple[Mask, dict[float, bool]]:
+    """Return class indices, and for each value found whether it belongs to a class; what does not is ignored here."""
     index_of = classes.index_of_value
     values, places = np.unique(mask, return_inverse=True)
-    strange = [value for value in values.tolist() if value not in index_of]
-    if strange:
-        got = ", ".join(map(str, strange[:_SHOWN])) + (", ..." if len(strange) > _SHOWN else "")
-        allowed = classes.allowed
-        problem = f"a label file may hold only {', '.join(allowed[:-1])} and {allowed[-1]}"
-        remedy = "Save the mask with these values, or name the value in `classes` of the model."
-        raise InputError(Fault(where, got, problem, remedy))
-    table = np.array([index_of[value] for value in values.tolist()], np.uint8)
-    return table[places].reshape(mask.shape), {int(value) for value in values}
+    others = IGNORE if classes.index_of_others is None else classes.index_of_others
+    table = np.array([index_of.get(value, others) for value in values.tolist()], np.uint8)
+    return table[places].reshape(mask.shape), {value: value in index_of for value in values.tolist()}
+
+
+def _values_of_no_class(where: str, got: str, classes: Classes) -> Fault:
+    allowed = classes.allowed
+    problem = f"a label file may hold only {', '.join(allowed[:-1])} and {allowed[-1]}"
+    remedy = (
+        "Save the mask with these values, name the value in `classes` of the model, or set `other_values` of the model "
+        "to `background` or `ignore`."
+    )
+    return Fault(where, got, problem, remedy)
 
 
 def _filled(file: LabelFile, shape: tuple[int, int, int], classes: Classes) -> dict[int, Mask]:

@@ -28,6 +28,7 @@ from .classes import Classes
 from .drawn import DrawnSlice, arrays_of, drawn_of, record_of
 from .files import LabelFile, find_label_files, unused_in_words
 from .masks import merge, read_annotators
+from .thinned import slices_of_volumes, thinned
 
 _SAME = 0.5  # correlation of grey values beyond which slices of two scans are one slice
 _UNLABELLED = 4  # slices without a label whose uncertainty stands for that of the scans, of all scans together
@@ -201,8 +202,8 @@ class _Gathered:
         self.voxel_size = self.voxel_size if self.seen else store.voxel_size_um
         _check_one_scale(scan, store.voxel_size_um, self.voxel_size)
         self.seen[scan.sample] = appearance = Appearance.load(scan.appearance)
-        annotators = read_annotators(scan.labels, store.shape, classes)
-        labelled = merge(annotators)
+        annotators = read_annotators(scan.labels, store.shape, classes, store.geometry)
+        labelled = thinned(merge(annotators), slices_of_volumes(annotators), classes.indices)
         self.apart[scan.sample] = measure_apart(store.read, store.shape[0])
         self.names |= set(annotators)
         self.shared |= {f"{scan.sample} z{z:05d}": masks for z, masks in shared_slices(annotators).items()}

@@ -45,13 +45,8 @@ def vary(
     """
     if image.shape[1] != crop:
         image, label = _resized(image, label, crop)
-    for axis in (1, 2):
-        if rng.random() < 0.5:
-            image, label = np.flip(image, axis), np.flip(label, axis - 1)
-    if square and rng.random() < 0.5:
-        image, label = image.transpose(0, 2, 1), label.T
-    if rng.random() < 0.5:
-        image = image[::-1]  # the order of slices
+    if config.turn:
+        image, label = _turned(image, label, square, rng)
     image = expand(image)
     if config.voids:
         image, label = _with_voids(image, label, config, rng)
@@ -64,6 +59,20 @@ def vary(
     if config.invert and rng.random() < 0.5:
         image = -image
     return compress(image), np.ascontiguousarray(label)
+
+
+def _turned(
+    image: NDArray[np.float32], label: NDArray[np.uint8], square: bool, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Mirror a crop along its axes, exchange these, and reverse the order of its slices, each at random."""
+    for axis in (1, 2):
+        if rng.random() < 0.5:
+            image, label = np.flip(image, axis), np.flip(label, axis - 1)
+    if square and rng.random() < 0.5:
+        image, label = image.transpose(0, 2, 1), label.T
+    if rng.random() < 0.5:
+        image = image[::-1]  # the order of slices
+    return image, label
 
 
 def window_side(crop: int, largest: int, config: AugmentConfig, rng: np.random.Generator) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..domains.objects import ObjectsMetadata
 from ..shift.alarm import NO_LABEL, Familiarity
 from ..substrate.given import face_in_words
 from ..tables import FLAGS, OF_MODEL, at_level, has_flag
@@ -96,6 +97,18 @@ def filter_flags(zones: pd.DataFrame, kept_um: float) -> list[Flag]:
         "objects.min_voxels): it says where the filter cuts, not how small domains are."
     )
     return [Flag("warning", "The smallest domain is the size filter", text)]
+
+
+def one_piece_flags(level: ObjectsMetadata) -> list[Flag]:
+    """Return how much was left out of a class of which only the largest object is kept."""
+    number, voxels = level.left_out or (0, 0)
+    if not number:
+        return []
+    volume = short(voxels * math.prod(level.voxel_size_um))
+    objects = "1 smaller object" if number == 1 else f"{number} smaller objects"
+    verb = "was" if number == 1 else "were"
+    text = f"{objects} with {volume} µm³ {verb} left out, as the class is one body (one_piece of the model)."
+    return [Flag("note", "Smaller objects left out", text)]
 
 
 def model_flags(zones: pd.DataFrame) -> list[Flag]:

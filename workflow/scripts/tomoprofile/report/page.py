@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from ..config_profile import Words
 from ..logs import LOG
+from ..volume.store import Store
 from .rendering import Renderer, suffixes_of
 from .results import Results, SampleFiles
 from .sections import SECTIONS
@@ -54,6 +55,8 @@ def report_sample(files: SampleFiles, title: str, out: Path, language: str = "en
             continue
         if section.if_depth and not has_depth:
             continue
+        if section.if_placed and (has_depth or not is_placed(results.get("volume"))):
+            continue
         LOG.info("%s: %s", files.sample, " of ".join(filter(None, (section.name, measured))))
         content = section.build(**{name: results.get(name, measured) for name in section.needs})
         common = {"title": title, "sample": files.sample, "suffix": suffixes[measured]}
@@ -61,6 +64,11 @@ def report_sample(files: SampleFiles, title: str, out: Path, language: str = "en
     first, *rest = parts
     page = {"title": title, "sample": files.sample, "first": first, "contents": contents_of(rest), "sections": rest}
     renderer.write("sample.html.j2", page, out)
+
+
+def is_placed(volume: Store) -> bool:
+    """Return whether the file of a scan says where its voxels lie in space, and more than programs write by default."""
+    return volume.geometry is not None and not volume.geometry.is_default
 
 
 @dataclass(frozen=True)

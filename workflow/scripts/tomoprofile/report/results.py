@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..domains.classes import Reference
 from ..domains.objects import ObjectsMetadata, read_objects_metadata
 from ..errors import Fault, InputError
 from ..files import read_record
@@ -20,6 +21,7 @@ from ..tables import (
     CALIBRATED,
     CORRELATION,
     DOMAINS,
+    OF_CLASSES,
     PHASE,
     PROFILE,
     SIZES,
@@ -80,6 +82,10 @@ class SampleFiles:
         Tables of the classes as phases; none where that is not asked for.
     familiarity : Path, optional
         ``familiarity.json``; none for thresholds and given masks.
+    classes : Path, optional
+        Table of the classes as a whole.
+    reference : Reference, optional
+        What they were compared with.
     provenance : dict
         Name and value of what else the page should state.
     links : Links
@@ -104,6 +110,8 @@ class SampleFiles:
     phase: Path | None = None
     thickness: Path | None = None
     familiarity: Path | None = None
+    classes: Path | None = None
+    reference: Reference | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     links: Links = field(default_factory=Links)
     written: str = ""
@@ -165,6 +173,8 @@ PARTS = {
     "sizes": Part("sizes", SIZES.read, of_class),
     "phase": Part("phase", lambda path: PHASE.read(path) if path else None, _if_measured),
     "thickness": Part("thickness", lambda path: THICKNESS.read(path) if path else None, _if_measured),
+    "summary": Part("classes", lambda path: OF_CLASSES.read(path) if path else None),
+    "reference": Part("reference"),
     "plane": Part("interface", Plane.load),
     "interface": Part("interface", read_record),
     "baselines": Part("baselines", BASELINES.read, of_class),

@@ -25,7 +25,7 @@ from ..volume.grey import GreyScale
 from ..volume.plane import Plane
 from ..volume.readers import RawScan, ScanReader, open_raw, peeked
 from .check_labels import check_labels
-from .check_mask import check_mask, check_substrate
+from .check_mask import check_mask, check_reference, check_substrate
 from .findings import Finding, errors_of
 
 
@@ -67,6 +67,8 @@ def _check_all_but_labels(scan: Scan, segmenter: Segmenter) -> tuple[list[Findin
     findings, reader = _check_raw(scan)
     if scan.substrate_mask:
         findings += check_substrate(scan)
+    if scan.reference:
+        findings += check_reference(scan)
     if scan.mask:
         findings += check_mask(scan, segmenter.model, reader)
     elif reader is not None:

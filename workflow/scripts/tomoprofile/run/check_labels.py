@@ -15,8 +15,10 @@ from ..labels.classes import Classes
 from ..labels.exchanged import exchanged
 from ..labels.files import find_label_files, unused_in_words
 from ..labels.masks import Mask, merge, read_annotators
+from ..labels.thinned import slices_of_volumes, thinned
 from ..labels.training_set import in_words
 from ..samples import Scan
+from ..texts import in_ranges
 from ..volume.readers import ScanReader
 from .findings import Finding, errors_of
 
@@ -45,7 +47,8 @@ def check_labels(scan: Scan, classes: Classes, reader: ScanReader | None, are_ne
     try:
         unused = [Finding(scan.sample, "labels", "warning", text) for text in unused_in_words(scan.labels)]
         files = find_label_files(scan.labels)
-        annotators = read_annotators(scan.labels, scan.shape, classes)
+        geometry = reader.geometry if reader is not None else None
+        annotators = read_annotators(scan.labels, scan.shape, classes, geometry)
     except InputError as error:
         return errors_of(scan.sample, "labels", error.faults)
     masks = merge(annotators)
@@ -72,7 +75,8 @@ def check_labels(scan: Scan, classes: Classes, reader: ScanReader | None, are_ne
         text = f"{len(annotators)} annotators ({names}); " + ("; ".join(told) or "no slice in common")
         findings.append(Finding(scan.sample, "labels", "ok", text))
     findings += [Finding(scan.sample, "labels", "warning", text) for text in _same(masks, classes)]
-    text = f"{len(masks)} labelled slices: {', '.join(map(str, masks))}; {_judging(masks, classes, reader)}"
+    train = thinned(masks, slices_of_volumes(annotators), classes.indices)
+    text = f"{len(masks)} labelled slices: {in_ranges(masks)}; {_judging(train, classes, reader)}"
     return [*findings, Finding(scan.sample, "labels", "ok", text)]
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ..config import ModelConfig, UNetConfig
 from ..errors import Fault, InputError
 from ..labels.classes import DOMAIN, Classes
-from ..samples import Scan
+from ..samples import MaskImage, Scan
 from ..segment.given_mask import MaskReader, MaskSlice
 from ..volume.masks import not_zero, read_mask, several_values
 from ..volume.readers import ScanReader, peeked
@@ -97,11 +97,34 @@ def check_substrate(scan: Scan) -> list[Finding]:
     return [*found, Finding(scan.sample, "interface", "ok", text)]
 
 
+def check_reference(scan: Scan) -> list[Finding]:
+    """Check that what the result will be compared with can be read and lies on the scan.
+
+    Parameters
+    ----------
+    scan : Scan
+        With a reference.
+
+    Returns
+    -------
+    list of Finding
+    """
+    try:
+        raw = read_mask(scan, MaskImage(scan.reference)).raw
+        if faults := raw.faults():
+            return errors_of(scan.sample, "reference", faults)
+    except InputError as error:
+        return errors_of(scan.sample, "reference", error.faults)
+    told = [Finding(scan.sample, "reference", "warning", doubt) for doubt in raw.doubts()]
+    return [*told, Finding(scan.sample, "reference", "ok", f"{scan.reference}: compared with the result")]
+
+
 def _kind(own: MaskReader) -> str:
     names = ", ".join(own.measured)
     if own.mask.classes:
         objects = "objects as they are, their classes as in the map" if own.mask.instances else "map of classes"
-        return f"{objects}, measured: {names}"
+        others = "; values of no class count as background" if own.others_are_background else ""
+        return f"{objects}, measured: {names}{others}"
     return "objects as they are" if own.mask.instances else f"binary, {own.readers['binary'].raw.dtype.name}"
 
 

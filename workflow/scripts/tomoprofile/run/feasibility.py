@@ -10,9 +10,10 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..config import Config
+from ..config import Config, UNetConfig
 from ..config_profile import AUTO
 from ..errors import Fault, TomoprofileError
+from ..labels.classes import sides_of
 from ..layout import Layout
 from ..network.backends import engine_faults
 from ..samples import Scan
@@ -76,7 +77,21 @@ def _check_model(segmenter: Segmenter, scans: list[Scan]) -> list[Finding]:
         return errors_of("-", "model", faults)
     if labelled and segmenter.unused_labels:
         return [Finding("-", "model", "warning", segmenter.unused_labels)]
-    return [Finding("-", "model", "ok", segmenter.summary)]
+    return [*_mirrored(segmenter), Finding("-", "model", "ok", segmenter.summary)]
+
+
+def _mirrored(segmenter: Segmenter) -> list[Finding]:
+    """Warn when a network shall tell left from right and is trained on mirrored crops."""
+    model = segmenter.model
+    sides = sides_of(tuple(model.classes)) if isinstance(model, UNetConfig) and model.augment.turn else None
+    if sides is None:
+        return []
+    one, other = sides
+    text = (
+        f"{segmenter.name}: {one} and {other} differ by their side, but training mirrors its crops, so the network "
+        "cannot tell them apart; set `augment: {turn: false}`"
+    )
+    return [Finding("-", "model", "warning", text)]
 
 
 def _check_profile(scan: Scan, config: Config) -> list[Finding]:

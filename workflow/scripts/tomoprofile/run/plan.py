@@ -116,6 +116,8 @@ def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
         yield job("profile_depth", *tables)
         if config.measures_phase(scan.model, scan.has_substrate):
             yield job("measure_phase", files.phase, files.thickness)
+        if scan.summarises_classes:
+            yield job("summarise_classes", files.classes)
         yield job("compare_baselines", files.baselines)
         yield job("report_sample", files.report, files.provenance, files.tables)
         if config.keep == "minimal":

@@ -60,6 +60,7 @@ STAGES: dict[str, Stage] = {
             files.domains_at("low").parent,
             files.objects_at("low").parent,
             files.labels.path,
+            files.classes,
         ),
     ),
     "profile": Stage(

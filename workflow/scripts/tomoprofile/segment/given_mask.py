@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from ..errors import Fault, InputError
 from ..files import read_record, write_record
 from ..labels.classes import Classes
+from ..layout import ScanLayout
 from ..logs import LOG, progress
 from ..samples import OwnMask, Scan
 from ..volume.convert import source_of
+from ..volume.geometry import Geometry
 from ..volume.masks import (
     classes_in,
     foreground,
@@ -60,6 +62,8 @@ class MaskReader:
         Names the mask in its column ``mask``.
     classes : Classes
         Of the mask, see :meth:`~tomoprofile.labels.classes.Classes.of_mask`.
+    geometry : Geometry, optional
+        Of the stored scan, see :func:`~tomoprofile.volume.masks.read_mask`.
 
     Raises
     ------
@@ -67,13 +71,14 @@ class MaskReader:
         When an image cannot be read, or differs in shape from the scan.
     """
 
-    def __init__(self, scan: Scan, classes: Classes) -> None:
+    def __init__(self, scan: Scan, classes: Classes, geometry: Geometry | None = None) -> None:
         assert scan.own_mask is not None
         self.mask: OwnMask = scan.own_mask
         self.measured = classes.measured
+        self.others_are_background = classes.others == "background"
         self._values = dict(zip(classes.names, classes.values, strict=True))
         self.readers = {
-            kind: read_mask(scan, image) for kind, image in self.mask._asdict().items() if image is not None
+            kind: read_mask(scan, image, geometry) for kind, image in self.mask._asdict().items() if image is not None
         }
 
     def slices(self, start: int, stop: int) -> Iterator[MaskSlice]:
@@ -97,7 +102,7 @@ class MaskReader:
             assert ids is not None
             return MaskSlice(dict.fromkeys(self.measured, ids > 0), ids)
         plane, where = planes["classes"], self.mask.classes.place
-        found = classes_in(plane, where, z, self._values, self.measured)
+        found = classes_in(plane, where, z, self._values, self.measured, self.others_are_background)
         if ids is None:
             return MaskSlice(found)
         refuse_objects_of_two_classes(ids, plane, self.mask.place, z, self._values)
@@ -155,7 +160,7 @@ def enter_mask(
     InputError
         When the mask cannot be read, differs in shape from its scan, or contains values that a mask cannot have.
     """
-    reader = MaskReader(scan, classes)
+    reader = MaskReader(scan, classes, _geometry_beside(probability))
     stores = {name: open_store(probability, name) for name in reader.measured}
     ids = open_store(instances) if instances else None
     seen, entered = hashlib.sha256(), _Entered(reader.mask.place)
@@ -179,6 +184,12 @@ def enter_mask(
     told = ", ".join(f"{voxels} voxels of {name}" for name, voxels in entered.voxels.items())
     LOG.info("%s: slices %d..%d entered, %s", reader.mask.place, start, stop - 1, told)
     return {"value": entered.value, "voxels": entered.voxels, "sha256": seen.hexdigest()}
+
+
+def _geometry_beside(probability: Path) -> Geometry | None:
+    """Return where the voxels of the scan lie, as its store says, also when the raw scan went to an archive."""
+    volume = ScanLayout(probability.parent).volume
+    return open_store(volume.path).geometry if volume.metadata.exists() else None
 
 
 @dataclass

@@ -83,7 +83,7 @@ def enter_substrate(
     """
     mask = scan.substrate_mask
     assert mask is not None
-    reader, where = read_mask(scan, mask), mask.place
+    reader, where = read_mask(scan, mask, open_store(volume).geometry), mask.place
     step = _step_of(reader, where)
     heights, disagreeing = heights_of(reader, where, step, scan.voxel_size_um)
     known = np.isfinite(heights.along_um)

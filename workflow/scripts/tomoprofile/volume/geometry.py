@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # from RAS+ to LPS+ and back
 _LEAST, _MOST = 1e-12, 1e9  # millimetres
+_UNSHIFTED = 1e-6  # millimetres
 
 
 class LPS(NamedTuple):
@@ -89,6 +90,14 @@ class Geometry:
         x, y, z = (affine[:3, 3] + 0.0).tolist()
         dx, dy, dz = spacing.tolist()
         return LPS((x, y, z), _rows(direction), (dx, dy, dz))
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it is what programs write that know nothing of space: no shift, and the axes of NIfTI or of ITK."""
+        affine = self.nifti
+        edges = np.diag(affine)[:3]
+        plain = np.allclose(affine, np.diag([*edges, 1.0]), atol=_UNSHIFTED)
+        return plain and bool((edges > 0).all() or (edges * (-1, -1, 1) > 0).all())
 
     def reordered(self, slice_axis: int) -> Geometry:
         """Return the geometry after an axis (0, 1, 2) has become the first; the order of the others is kept."""

@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
+from ..logs import LOG
 from ..samples import MaskImage, Scan
-from .readers import ScanReader, open_mask
+from .geometry import Geometry
+from .orientation import Turned, in_axes_of
+from .readers import ScanReader, open_mask, open_raw
 
 MOST_ID = 2**32 - 1
 _VALUES_SHOWN = 5
 _IGNORED = 255  # in labels
 
 
-def read_mask(scan: Scan, mask: MaskImage) -> ScanReader:
+def read_mask(scan: Scan, mask: MaskImage, geometry: Geometry | None = None) -> ScanReader:
     """Open an image that belongs to a scan, its slice axis made z as that of the scan.
+
+    Where both say where their voxels lie in space, that decides which voxel is which, whatever the order of axes.
+
+    Parameters
+    ----------
+    scan : Scan
+    mask : MaskImage
+    geometry : Geometry, optional
+        Of the stored scan; by default what its raw file says, while it is there.
 
     Raises
     ------
     InputError
-        When it cannot be read, or its shape is not that of the scan.
+        When it cannot be read, its shape is not that of the scan, or it lies elsewhere in space.
     """
-    reader = ScanReader(open_mask(mask), scan.slice_axis)
+    raw = open_mask(mask)
+    if raw.geometry is not None and (geometry := geometry or _geometry_of(scan)):
+        turned = in_axes_of(raw, geometry, scan.shape, mask.place)
+        if isinstance(turned, Turned):
+            LOG.info("%s: %s", mask.place, turned.told)
+            return ScanReader(turned)
+    reader = ScanReader(raw, scan.slice_axis)
     if reader.shape != scan.shape:
         got, expected = ("x".join(map(str, shape)) for shape in (reader.shape, scan.shape))
         problem = f"the shape of the mask differs from that of its scan, {expected} (slices x rows x columns)"
@@ -34,6 +53,12 @@ def read_mask(scan: Scan, mask: MaskImage) -> ScanReader:
             remedy += ", and with its axes in the order of the scan's files"
         raise InputError(Fault(mask.place, got, problem, f"{remedy}."))
     return reader
+
+
+def _geometry_of(scan: Scan) -> Geometry | None:
+    if not Path(scan.path).exists():
+        return None
+    return ScanReader(open_raw(scan.path, scan.format, scan.dataset), scan.slice_axis).geometry
 
 
 def foreground(plane: NDArray[Any], where: str, z: int, value: float | None = None) -> tuple[NDArray[np.bool_], Any]:
@@ -120,7 +145,12 @@ def instance_ids(plane: NDArray[Any], where: str, z: int) -> NDArray[np.uint32]:
 
 
 def classes_in(
-    plane: NDArray[Any], where: str, z: int, classes: Mapping[str, int], wanted: Sequence[str]
+    plane: NDArray[Any],
+    where: str,
+    z: int,
+    classes: Mapping[str, int],
+    wanted: Sequence[str],
+    others_are_background: bool = False,
 ) -> dict[str, NDArray[np.bool_]]:
     """Return which voxels of a slice are of each class that is wanted.
 
@@ -132,6 +162,8 @@ def classes_in(
     classes : mapping
         Value of each class.
     wanted : sequence of str
+    others_are_background : bool
+        Whether values of no class are background.
 
     Raises
     ------
@@ -140,13 +172,13 @@ def classes_in(
     """
     _refuse_no_numbers(plane, where, z)
     known = np.isin(plane, [*classes.values()])
-    if not known.all():
+    if not known.all() and not others_are_background:
         strange = np.unique(plane[~known])
         more = ", ..." if strange.size > _VALUES_SHOWN else ""
         got = ", ".join(f"{value:g}" for value in strange[:_VALUES_SHOWN].tolist()) + f"{more} in slice {z}"
         allowed = ", ".join(f"{value} ({name})" for name, value in classes.items())
         problem = f"a map of classes may hold only {allowed}"
-        remedy = "Export it with these values, or name the value in `classes` of the model."
+        remedy = "Export it with these values, or name the value in `classes` or set `other_values` of the model."
         if _IGNORED in strange:
             remedy = "255 leaves voxels without a class, which only labels may do: give each voxel of the map a class."
         raise InputError(Fault(where, got, problem, remedy))
@@ -176,7 +208,7 @@ def refuse_objects_of_two_classes(
     if twice.size:
         number = int(pairs[twice[0]] >> 16)
         values = (pairs[twice[0] : twice[0] + 2] & 0xFFFF).tolist()
-        one, another = (next(name for name in classes if classes[name] == value) for value in values)
+        one, another = (next((name for name in classes if classes[name] == value), str(value)) for value in values)
         problem = f"the object lies in the classes {one} and {another} of the map"
         remedy = "Export label volume and map from one segmentation, so that each object has one class."
         raise InputError(Fault(where, f"object {number} in slice {z}", problem, remedy))

@@ -2,6 +2,7 @@
 
 from . import (
     baselines,
+    bodies,
     citing,
     class_heading,
     classes,
@@ -26,6 +27,7 @@ SECTIONS = (
     Section("heading", heading.build),
     Section("flags", flags.build),
     Section("classes", classes.build, if_several=True),
+    Section("bodies", bodies.build, if_placed=True),
     Section("class_heading", class_heading.build, per_class=True, if_several=True),
     Section("headline", headline.build, per_class=True, if_domains=True),
     Section("profile", profile.build, per_class=True, if_domains=True, if_depth=True),

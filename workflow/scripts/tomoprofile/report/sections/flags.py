@@ -18,6 +18,7 @@ from ..flags import (
     interface_flags,
     level_flags,
     naming_classes,
+    one_piece_flags,
     profile_flags,
     segmentation_flags,
     zone_flags,
@@ -48,6 +49,7 @@ def build(
             *domain_flags(domains[name]),
             *(doubtful_flags(zones[name], domains[name], volume.voxel_size_um[0]) if is_learned else []),
             *profile_flags(profile[name]),
+            *one_piece_flags(levels[name][CALIBRATED]),
         ]
         for name in zones
         if not domains[name].empty  # without any domains, that a zone has few goes without saying

@@ -50,6 +50,8 @@ class Section:
         Whether it is left out where only one class was measured.
     if_depth : bool
         Whether it is left out of the page of a scan without depth.
+    if_placed : bool
+        Whether it is left out where the file does not say where its voxels lie in space, and where there is a depth.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Section:
     if_domains: bool = False
     if_several: bool = False
     if_depth: bool = False
+    if_placed: bool = False
 
     @property
     def template(self) -> str:
