@@ -22,6 +22,7 @@ if Path("config/config.yaml").is_file():
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/learning.smk"
 include: "workflow/rules/check.smk"
 include: "workflow/rules/convert.smk"
 include: "workflow/rules/label.smk"

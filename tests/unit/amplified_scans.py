@@ -66,7 +66,7 @@ class Scans:
     def registered(self, names, labelled, config, refused=()):
         """Take the first case as the template, and write smooth made-up deformations of all; returns where they are."""
         template = self.folder / "template.safetensors"
-        take_template(names[0], self.volume(names[0]), "auto", template)
+        take_template({names[0]: self.volume(names[0])}, "auto", template)
         found = read_template(template)
         paths = []
         for number, name in enumerate(names):

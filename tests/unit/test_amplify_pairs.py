@@ -9,6 +9,7 @@ from amplified_scans import EDGE_UM, FEW, ORGANS, SIDE, Scans, config_of
 from scipy import ndimage
 
 from tomoprofile.amplify import pairs, stored
+from tomoprofile.amplify.grid import Grid
 from tomoprofile.amplify.register import Refusal, read_registration
 from tomoprofile.amplify.slices import slice_in_plane, slice_in_space
 from tomoprofile.amplify.stages import draw_pairs, learn, register
@@ -54,7 +55,7 @@ def labelled(scans, *names):
 def given(scans):
     """Return the training set of both labelled scans, and where it stands how all three differ."""
     both = labelled(scans, "whole", "few")
-    return scans.collected(both, CONFIG), scans.registered(["whole", "few", "bare"], both[0], CONFIG)
+    return scans.collected(both, CONFIG), scans.registered(["whole", "few", "bare"], both, CONFIG)
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +110,21 @@ def test_deformations_within_the_plane_are_those_in_space_where_these_stay_in_it
     assert np.abs(in_space.image - case.store.read(15, 18)).max() > 0.5, "it moves"
     assert (in_space.label == in_plane.label).mean() > 0.98
     assert np.abs(in_space.image - in_plane.image).mean() < 0.01
+
+
+def test_a_template_with_its_axes_in_another_direction_moves_slices_alike(scans):
+    case = stored_case(scans, "whole")
+    small = case.small()
+    affine = np.array(small.grid.affine)
+    affine[:3, 3] += affine[:3, 2] * (SIDE - 1)
+    affine[:3, 2] *= -1
+    mirrored = Template.of(replace(small, image=small.image[:, :, ::-1].copy(), grid=Grid.of(small.grid.shape, affine)))
+    one, other = moved_by(mirrored, (0, 0, 3)), moved_by(mirrored, (0, 0, -3))
+    found, _ = slice_in_plane(case, case.grid, mirrored, [one], 10, 1)
+    np.testing.assert_array_equal(found.label[:, 4:-4], case.labels[10][:, 1:-7])
+    field = pairs._map(mirrored, other, None)[0]
+    in_space = slice_in_space(case, case.grid, mirrored.case.grid, field, 10, 1)
+    np.testing.assert_array_equal(in_space.label[:, 4:-4], found.label[:, 4:-4])
 
 
 def test_the_training_set_keeps_what_is_labelled_and_tells_how_each_pair_was_drawn(given, drawn):
@@ -263,12 +279,12 @@ def test_a_refused_case_is_left_out_and_named_on_the_card(scans, tmp_path):
     made.add("constant", image=np.zeros((SIDE, SIDE, SIDE), np.float32))
     names = ["whole", "few", "bare"]
     both = labelled(scans, "whole", "few")
-    files = scans.registered(names, both[0], CONFIG)
+    files = scans.registered(names, both, CONFIG)
     register("constant", made.volume("constant"), files.template, tmp_path / "refused.safetensors", 1)
     refused = read_registration(tmp_path / "refused.safetensors")
     assert refused.refusal is Refusal.EMPTY
     files = replace(files, registrations=[*files.registrations, tmp_path / "refused.safetensors"])
-    learn(files, both[0], CONFIG)
+    learn(files, both, CONFIG)
     training = scans.collected(both, CONFIG)
     draw_pairs(training, both, CONFIG, files, 1, tmp_path / "out.npz")
     facts = read_training_set(tmp_path / "out.npz").facts

@@ -7,7 +7,7 @@ from tomoprofile.amplify.model import FEWEST
 from tomoprofile.config import UNetConfig, read_config
 from tomoprofile.config_amplify import FEWEST_CASES
 from tomoprofile.errors import ConfigError
-from tomoprofile.run.cases import cases_of, chosen_template
+from tomoprofile.run.cases import cases_of, template_candidates
 from tomoprofile.run.feasibility import check_run
 from tomoprofile.samples import Scan, read_samples, write_samples
 
@@ -63,8 +63,8 @@ def test_a_role_changes_neither_voxels_nor_header():
 
 
 @pytest.mark.parametrize("kind", ["deformation", "mixed"])
-def test_what_is_learned_from_several_cases_needs_them_before_any_job(kind):
-    few = [row("a", labels="l"), *(row(f"u{n}") for n in range(FEWEST - 2))]
+def test_what_is_learned_from_several_cases_needs_them_before_any_job(kind, labels):
+    few = [row("a", labels=labels), *(row(f"u{n}") for n in range(FEWEST - 2))]
     (refused,) = found(few, kind=kind)
     assert refused.status == "error"
     assert "use `elastic`" in refused.message
@@ -84,17 +84,12 @@ def test_a_scan_with_a_mask_is_no_case():
     assert [case.sample for case in cases_of("default", scans, config_of())] == ["a", "b"]
 
 
-def test_one_template_is_named_or_chosen_among_the_labelled_of_usual_size(labels):
-    scans = [
-        row("empty", labels="not yet"),
-        row("small", labels=labels, slices=16),
-        row("usual", labels=labels),
-        row("bare"),
-        row("large", slices=64),
-        row("other"),
-    ]
-    assert chosen_template(scans).sample == "usual"
-    assert chosen_template([*scans, row("t", role="template")]).sample == "t"
+def test_one_template_is_named_or_chosen_among_the_labelled(labels):
+    scans = [row("empty", labels="not yet"), row("a", labels=labels), row("bare"), row("b", labels=labels)]
+    assert [case.sample for case in template_candidates(scans)] == ["a", "b"]
+    (told,) = found(scans, kind="mixed")
+    assert "the most usual of 2 labelled ones" in told.message
+    assert [case.sample for case in template_candidates([*scans, row("t", role="template")])] == ["t"]
     both = [row("a", role="template"), row("b", role="template", labels="l"), row("c")]
     assert [finding.status for finding in found(both, kind="mixed")] == ["error"]
     (unused,) = found([row("a", role="template"), row("b", labels="l")])

@@ -2,11 +2,9 @@
 
 
 rule amplify_template:
-    """Take the case to which all others are registered, without its labels."""
+    """Take the case to which all others are registered, without its labels; of several, the most usual."""
     input:
-        slabs=lambda wildcards: whole_store(
-            LAYOUT.scan(template_of(wildcards.model)).volume, slabs_of(SCANS[template_of(wildcards.model)])
-        ),
+        slabs=template_stores,
     output:
         template=ensure(AMPLIFY.template, non_empty=True),
     log:
@@ -20,8 +18,7 @@ rule amplify_template:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=15,
     params:
-        sample=lambda wildcards: template_of(wildcards.model),
-        volume=lambda wildcards: str(LAYOUT.scan(template_of(wildcards.model)).volume.path),
+        volumes=template_volumes,
         spacing_um=lambda wildcards: CONFIG.models[wildcards.model].amplify.spacing_um,
         algorithm_version=1,
     script:
@@ -56,7 +53,8 @@ rule amplify_model:
     """Add up the deformations of all cases, without outliers: the statistics from which new shapes are drawn."""
     input:
         unpack(learned_from),
-        labels=template_label_files,
+        labels=label_files,
+        slabs=labelled_stores,
     output:
         sums=ensure(AMPLIFY.sums, non_empty=True),
         cases=ensure(AMPLIFY.cases, non_empty=True),
@@ -73,9 +71,9 @@ rule amplify_model:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=15,
     params:
-        labelled=template_labels,
+        labelled=labelled_rows,
         model=lambda wildcards: settings_for_labels(wildcards.model),
-        labels=lambda wildcards: content_of_files(template_label_files(wildcards)),
+        labels=lambda wildcards: content_of_files(label_files(wildcards)),
         algorithm_version=1,
     script:
         "../scripts/amplify_model.py"

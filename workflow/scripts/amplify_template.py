@@ -6,9 +6,5 @@ from tomoprofile.amplify.stages import take_template
 from tomoprofile.logs import rule_logging
 
 with rule_logging(snakemake.log[0]):
-    take_template(
-        snakemake.params.sample,
-        Path(snakemake.params.volume),
-        snakemake.params.spacing_um,
-        Path(snakemake.output.template),
-    )
+    volumes = {name: Path(path) for name, path in snakemake.params.volumes.items()}
+    take_template(volumes, snakemake.params.spacing_um, Path(snakemake.output.template))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ..logs import LOG
 from .flow import exponential, jacobian
 from .grid import Case
 from .lattice import Lattice
+from .middle import choose_template
 from .model import DeformationModel, build_model
 from .pairs import Drawing, LabelledCase, Learned
 from .register import Registration, _volumes, read_registration, register_case
@@ -48,9 +49,14 @@ class LearnedFiles:
     registrations: Sequence[Path]
 
 
-def take_template(name: str, volume: Path, spacing_um: float | str, out: Path) -> None:
-    """Write a case as the template, without its labels: nothing is registered again when they change."""
-    _template_of(StoredCase.at(name, volume).small(), spacing_um).write(out)
+def take_template(volumes: Mapping[str, Path], spacing_um: float | str, out: Path) -> None:
+    """Write a case as the template, of several the nearest to the others.
+
+    It is written without labels, so that nothing is registered again when they change.
+    """
+    cases = [StoredCase.at(name, volume).small() for name, volume in volumes.items()]
+    chosen = cases[0] if len(cases) == 1 else choose_template(cases).case
+    _template_of(chosen, spacing_um).write(out)
 
 
 def register(name: str, volume: Path, template: Path, out: Path, threads: int) -> None:
@@ -64,15 +70,15 @@ def register(name: str, volume: Path, template: Path, out: Path, threads: int) -
     found.write(out)
 
 
-def learn(files: LearnedFiles, labelled: LabelledScan | None, config: UNetConfig) -> None:
+def learn(files: LearnedFiles, labelled: Sequence[LabelledScan], config: UNetConfig) -> None:
     """Add up the registered cases, and write which were left out.
 
     Parameters
     ----------
     files : LearnedFiles
         ``sums`` and ``cases`` are written.
-    labelled : LabelledScan, or None
-        The template, where it is labelled: if all of it is, volumes of its classes are known in every case.
+    labelled : sequence of LabelledScan
+        If all of the template is labelled, the volumes of its classes are known in every case.
     config : UNetConfig
 
     Raises
@@ -82,8 +88,9 @@ def learn(files: LearnedFiles, labelled: LabelledScan | None, config: UNetConfig
     """
     template = read_template(files.template)
     cases = [read_registration(path) for path in files.registrations]
-    if labelled is not None:
-        cases = _with_volumes(cases, template, _labelled_case(labelled, Classes.of(config)))
+    for scan in labelled:
+        if scan.sample == template.case.name and find_label_files(scan.labels):
+            cases = _with_volumes(cases, template, _labelled_case(scan, Classes.of(config)))
     model, judged = build_model(cases, template)
     model.sums.write(files.sums)
     told = [

@@ -5,9 +5,7 @@ Light on purpose, as the Snakefile imports it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
-from statistics import median
 
 from ..config import Config, UNetConfig
 from ..config_amplify import FEWEST_CASES, AmplifyConfig
@@ -26,17 +24,14 @@ def cases_of(model: str, scans: Iterable[Scan], config: Config) -> list[Scan]:
     return [scan for scan in scans if scan.model == model and segmenter_of(scan, config).needs.labels]
 
 
-def chosen_template(cases: Sequence[Scan]) -> Scan:
-    """Return the case to which the others are registered.
+def template_candidates(cases: Sequence[Scan]) -> list[Scan]:
+    """Return the cases of which one becomes that to which the others are registered.
 
-    The one that the sheet names; else the labelled one (without any, the one) whose volume lies nearest to the median
-    of all cases, the first of several.
+    The one that the sheet names; else the labelled ones, since a template needs no registration of its own and its
+    labels tell the volumes of all cases.
     """
     named = [case for case in cases if case.role == "template"]
-    if named:
-        return named[0]
-    middle = median(_logarithm(case) for case in cases)
-    return min([case for case in cases if has_labels(case)] or cases, key=lambda case: abs(_logarithm(case) - middle))
+    return named or [case for case in cases if has_labels(case)] or list(cases)
 
 
 def check_amplification(config: Config, scans: Sequence[Scan]) -> list[Finding]:
@@ -89,8 +84,6 @@ def _plan(name: str, amplify: AmplifyConfig, cases: Sequence[Scan]) -> str:
     if not amplify.learns:
         return text
     minutes = max(1, round(_MINUTES * len(cases)))
-    return f"{text}, each registered to {chosen_template(cases).sample} first (about {minutes} core-minutes)"
-
-
-def _logarithm(scan: Scan) -> float:
-    return math.log(math.prod(n * edge for n, edge in zip(scan.shape, scan.voxel_size_um, strict=True)))
+    among = template_candidates(cases)
+    template = among[0].sample if len(among) == 1 else f"the most usual of {len(among)} labelled ones"
+    return f"{text}, each registered to {template} first (about {minutes} core-minutes)"
