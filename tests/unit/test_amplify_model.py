@@ -11,7 +11,7 @@ from tomoprofile.amplify.basis import Basis
 from tomoprofile.amplify.grid import Case
 from tomoprofile.amplify.lattice import Lattice
 from tomoprofile.amplify.middle import build_template, choose_template
-from tomoprofile.amplify.model import DeformationModel, build_model, without_outliers
+from tomoprofile.amplify.model import DeformationModel, build_model, read_model, without_outliers
 from tomoprofile.amplify.register import Refusal, RegisterSettings, Registration, read_registration, register_case
 from tomoprofile.amplify.storage import write_arrays
 from tomoprofile.amplify.sums import Sums, added, read_sums
@@ -254,4 +254,6 @@ def test_models_are_built_from_files(population, tmp_path):
         case.write(path)
     one, other = build_model(paths, template)[0], build_model(made, template)[0]
     assert np.array_equal(one.components, other.components)
+    one.sums.write(tmp_path / "sums.safetensors")
+    assert np.array_equal(read_model(tmp_path / "sums.safetensors").components, one.components)
     assert read_registration(paths[0]).name == made[0].name
