@@ -224,6 +224,7 @@ def test_three_true_modes_are_recovered_from_twenty_unlabelled_cases(population)
     assert angles(nothing, template.lattice, truth, body, 3).max() > 60
 
 
+@pytest.mark.deep
 def test_the_nearest_case_is_the_template_and_a_strange_first_one_is_passed_over(population, caplog):
     _, cases, _ = population
     strange = np.random.default_rng(50).standard_normal((2, 64, 64)).astype(np.float32)
@@ -235,6 +236,7 @@ def test_the_nearest_case_is_the_template_and_a_strange_first_one_is_passed_over
         choose_template([one, two])
 
 
+@pytest.mark.deep
 def test_the_mean_image_moves_towards_the_cases(population, monkeypatch):
     """Started from a case at the rim, the rest of the mean deformation shrinks."""
     monkeypatch.setattr(register, "orientation", AS_IT_IS)

@@ -183,6 +183,7 @@ def test_a_case_that_folds_is_refused_and_would_pass_without_the_gate(template, 
     assert register_case(case, template).refusal is None
 
 
+@pytest.mark.deep
 @pytest.mark.usefixtures("straight")
 def test_labels_bring_organs_together_that_cannot_be_seen():
     hidden = {value: 0.0 if value in (4, 5) else level for value, level in GREY.items()}
