@@ -24,7 +24,7 @@ from .lattice import Lattice
 from .middle import choose_template
 from .model import DeformationModel, build_model
 from .pairs import Drawing, LabelledCase, Learned
-from .register import Registration, _volumes, read_registration, register_case
+from .register import Registration, class_volumes, read_registration, register_case
 from .stored import StoredCase
 from .sums import read_sums
 from .template import Template, read_template
@@ -188,6 +188,6 @@ def _with_volumes(cases: Sequence[Registration], template: Template, labelled: S
         volumes: dict[int, float] = {}
         if case.refusal is None and whole:
             velocity = template.lattice.velocity(torch.from_numpy(case.coefficients), known.grid.shape)
-            volumes = _volumes(known, jacobian(exponential(velocity, template.lattice.lengths)).numpy())
+            volumes = class_volumes(known, jacobian(exponential(velocity, template.lattice.lengths)).numpy())
         found.append(replace(case, volumes={value: size for value, size in volumes.items() if value in whole}))
     return found
