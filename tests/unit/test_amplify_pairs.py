@@ -300,6 +300,14 @@ def test_a_refused_case_is_left_out_and_named_on_the_card(scans, tmp_path):
     assert "drawn" not in model_card("m", plain).split("Judged")[0]
 
 
+def test_the_template_itself_does_not_move(scans, given, tmp_path):
+    register("whole", scans.volume("whole"), given[1].template, tmp_path / "own.safetensors", 1)
+    found = read_registration(tmp_path / "own.safetensors")
+    assert found.refusal is None
+    assert not found.coefficients.any()
+    assert not found.shift_mm.any()
+
+
 def test_labelled_cases_of_which_none_is_registered_are_a_fault_with_a_remedy(scans, given, tmp_path):
     names = ["whole", "few", "bare"]
     paths = [scans.folder / name / "registration.safetensors" for name in names]
