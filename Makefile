@@ -15,10 +15,11 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 DEMO := snakemake --configfile config/demo/config.yaml --cores $(CORES)
 
-.PHONY: help env demo docs test test-deep test-slurm test-browser test-gpu base lint format schema changes bench bench-objects bench-accuracy bench-segmentation bench-profile bench-conversion bench-coverage bench-demo acceptance clean
+.PHONY: help env demo demo-organs docs test test-deep test-slurm test-browser test-gpu base lint format schema changes bench bench-objects bench-accuracy bench-segmentation bench-profile bench-conversion bench-coverage bench-demo acceptance clean
 
 help:
 	@echo "make demo      simulate a scan, run every stage, compare the result with the truth (about 5 minutes)"
+	@echo "make demo-organs  simulate seven torsos, label one, learn from all, compare with the truth (about 10 minutes)"
 	@echo "make test      all tests but the long sweeps"
 	@echo "make test-deep  the long sweeps: many kills, cuts and faults; they write docs/reliability.md; hours"
 	@echo "make test-slurm  the tests on a real SLURM cluster, which they start; they fail if it cannot be started"
@@ -66,6 +67,20 @@ demo: $(INSTALLED)
 	@echo "Compared with the truth (docs/benchmarks/demo.md: how often each line holds):"
 	@tomoprofile compare demo/truth results/demo/phantom_A | tee demo/compared.txt
 	@grep -q "^ok" demo/compared.txt
+
+ORGANS := snakemake --configfile config/demo_organs/config.yaml --cores $(CORES)
+
+# The sheet is config/demo_organs/samples.tsv: `tomoprofile scan` wrote it, and its columns `role` and `reference` were
+# filled in. Two pages are made; the same command without names makes all seven.
+demo-organs: $(INSTALLED)
+	@echo "1/2 Seven torsos are simulated; one has labels."
+	test -e demo/organs/truth/cases.json || \
+		tomoprofile phantom demo/organs --anatomy --seed 2 --cases 7 --labelled 1 --size 64 60 76
+	@echo "2/2 All are registered to the labelled one, pairs are drawn, a network is trained, two scans are segmented."
+	$(ORGANS) results/demo_organs/case_A_002/report.html results/demo_organs/case_A_003/report.html
+	@echo
+	@echo "Report of a scan without labels: $(CURDIR)/results/demo_organs/case_A_003/report.html"
+	@echo "What was drawn and which cases were left out: $(CURDIR)/results/demo_organs/models/default/docs/README.md"
 
 # Each process takes a file at a time; a process with torch takes about 1 GB.
 BESIDE := -n $(CORES) --maxprocesses 4 --dist loadfile --no-loadscope-reorder

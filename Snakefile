@@ -22,10 +22,12 @@ if Path("config/config.yaml").is_file():
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/learning.smk"
 include: "workflow/rules/check.smk"
 include: "workflow/rules/convert.smk"
 include: "workflow/rules/label.smk"
 include: "workflow/rules/interface.smk"
+include: "workflow/rules/amplify.smk"
 include: "workflow/rules/segment.smk"
 include: "workflow/rules/mask.smk"
 include: "workflow/rules/domains.smk"

@@ -120,6 +120,7 @@ def test_conversion_does_not_depend_on_labels_model_or_interface():
     assert Scan.model_validate(ROW).raw != Scan.model_validate(ROW | {"slice_axis": "1"}).raw
     assert set(Scan.model_validate(ROW).raw) == set(COLUMNS) - {
         "labels",
+        "role",
         "model",
         "interface",
         "mask",
@@ -137,6 +138,7 @@ def test_stored_voxels_do_not_depend_on_their_scale():
 
 
 FILLED = {"interface": "slice:1", "labels": "mine", "model": "m", "mask": "m.tif", "group": "wet", "time_h": "2.5"}
+FILLED |= {"role": "template"}
 
 
 def test_a_sheet_written_anew_keeps_what_was_filled_by_hand(tmp_path):

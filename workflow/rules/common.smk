@@ -53,6 +53,7 @@ except TomoprofileError as error:
 LAYOUT = Layout(CONFIG.results)
 SCAN = LAYOUT.scan("{sample}")
 MODEL = LAYOUT.model("{model}")
+AMPLIFY = LAYOUT.amplification("{model}")
 SEGMENTERS = {sample: segmenter_of(scan, CONFIG) for sample, scan in SCANS.items()}
 
 
@@ -271,25 +272,6 @@ def entered_instances(wildcards):
     """Return its metadata and the records of all its slabs."""
     scan = scan_of(wildcards)
     return whole_store(files_of(wildcards).instances, slabs_of(scan)) if scan.has_instances else []
-
-
-def labelled_scans(wildcards):
-    """Return the scans whose labels train a model."""
-    return [
-        scan
-        for sample, scan in SCANS.items()
-        if scan.labels and SEGMENTERS[sample].name == wildcards.model and SEGMENTERS[sample].needs.labels
-    ]
-
-
-def label_files_of(scan):
-    """Return the label files of a scan."""
-    return [str(path) for file in find_label_files(Path(scan.labels)) for path in file.files]
-
-
-def label_files(wildcards):
-    """Return the label files that train a model; when there are none yet, it is not asked for."""
-    return [file for scan in labelled_scans(wildcards) for file in label_files_of(scan)]
 
 
 @cache

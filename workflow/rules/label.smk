@@ -33,11 +33,7 @@ rule collect_labels:
     """Gather the labelled slices of a model's scans into one training set, in groups that can judge each other."""
     input:
         labels=label_files,
-        slabs=lambda wildcards: [
-            file
-            for scan in labelled_scans(wildcards)
-            for file in whole_store(LAYOUT.scan(scan.sample).volume, slabs_of(scan))
-        ],
+        slabs=labelled_stores,
         # Of scans without labels nothing is learned.
         appearances=lambda wildcards: [
             LAYOUT.scan(scan.sample).appearance for scan in labelled_scans(wildcards) if has_labels(scan)
@@ -61,15 +57,7 @@ rule collect_labels:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=15,
     params:
-        scans=lambda wildcards: [
-            {
-                "sample": scan.sample,
-                "volume": str(LAYOUT.scan(scan.sample).volume.path),
-                "labels": scan.labels,
-                "appearance": str(LAYOUT.scan(scan.sample).appearance),
-            }
-            for scan in labelled_scans(wildcards)
-        ],
+        scans=labelled_rows,
         model=lambda wildcards: settings_for_labels(wildcards.model),
         labels=lambda wildcards: content_of_files(label_files(wildcards)),
         algorithm_version=3,

@@ -47,7 +47,7 @@ rule report_sample:
         volume=str(SCAN.volume.path),
         probability=str(SCAN.probability.path),
         segmenter=segmenter_path,
-        scan=lambda wildcards: scan_of(wildcards).model_dump(mode="json", exclude={"group", "time_h"}),
+        scan=lambda wildcards: scan_of(wildcards).model_dump(mode="json", exclude={"role", "group", "time_h"}),
         values=class_values,
         config=config_of_scan,
         words=lambda wildcards: CONFIG.words_of(scan_of(wildcards).model).model_dump(),
@@ -110,7 +110,10 @@ rule report_beamtime:
         mem_mb=1000,
         runtime=10,
     params:
-        scans=[scan.model_dump(mode="json", exclude={"interface", "labels", "reference"}) for scan in SCANS.values()],
+        scans=[
+            scan.model_dump(mode="json", exclude={"interface", "labels", "role", "reference"})
+            for scan in SCANS.values()
+        ],
         segmenters=[str(SEGMENTERS[sample].path) for sample in SCANS],
         words=[CONFIG.words_of(scan.model).model_dump() for scan in SCANS.values()],
         title=CONFIG.report.title,

@@ -4,7 +4,7 @@
 rule fine_tune:
     """Fine-tune a pretrained 2-D U-Net on all labelled slices, after one for each fold; an interrupted job continues."""
     input:
-        training_set=LAYOUT.training_set("{model}"),
+        training_set=what_trains,
     output:
         weights=ensure(MODEL.weights, non_empty=True),
         metadata=ensure(MODEL.metadata, non_empty=True),

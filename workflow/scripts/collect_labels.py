@@ -7,9 +7,6 @@ from tomoprofile.labels.training_set import LabelledScan, collect_labels
 from tomoprofile.logs import rule_logging
 
 with rule_logging(snakemake.log[0]):
-    scans = [
-        LabelledScan(scan["sample"], Path(scan["volume"]), Path(scan["labels"]), Path(scan["appearance"]))
-        for scan in snakemake.params.scans
-    ]
+    scans = [LabelledScan.of(row) for row in snakemake.params.scans]
     config = UNetConfig.model_validate(snakemake.params.model)
     collect_labels(scans, config, Path(snakemake.output.training_set))

@@ -15,12 +15,15 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     Field,
+    SerializerFunctionWrapHandler,
     TypeAdapter,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
+from .config_amplify import AmplifyConfig
 from .config_augment import AugmentConfig
 from .config_profile import AUTO, Micrometres, OfResults, ProfileConfig, Section, Words, or_auto
 from .errors import ConfigError
@@ -202,7 +205,16 @@ class UNetConfig(OfResults, Section):
         "the steps.",
     )
     augment: AugmentConfig = AugmentConfig()
+    amplify: AmplifyConfig = AmplifyConfig()
     window: Window = 1152
+
+    @model_serializer(mode="wrap")
+    def _silent_where_nothing_is_drawn(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what says that nothing is drawn: results of a version that did not know it stay what they are."""
+        values: dict[str, Any] = plain(self)
+        if not self.amplify.draws:
+            values.pop("amplify", None)
+        return values
 
     @field_validator("measure", mode="before")
     @classmethod

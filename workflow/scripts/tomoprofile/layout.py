@@ -50,6 +50,10 @@ class Layout:
         """Return the labelled slices that a model is trained on."""
         return self.results / "training" / f"{model}.npz"
 
+    def amplification(self, model: str) -> AmplifyLayout:
+        """Return the files from which further training pairs of a model are drawn."""
+        return AmplifyLayout(self.results / "training", model)
+
     def log(self, rule: str, *target: str) -> Path:
         """Return the log of a job; ``target`` is its scan or model, and its slab if it has one."""
         return self.logs / _job(rule, target, "log")
@@ -95,6 +99,7 @@ class ScanLayout:
         self.resin = folder / "resin.npz"
         self.appearance = folder / "appearance.json"
         self.familiarity = folder / "familiarity.json"
+        self.registration = folder / "registration.safetensors"
         self.threshold = folder / "threshold.json"
         self.mask = folder / "mask.json"
         self.domains = folder / "domains.parquet"
@@ -211,6 +216,24 @@ class BundleLayout:
     def files(self) -> tuple[Path, ...]:
         """All of them, in the order in which they are put in place."""
         return self.weights, self.inference, self.card, self.metadata
+
+
+class AmplifyLayout:
+    """What is learned of how the cases of a model differ.
+
+    Attributes
+    ----------
+    template, sums, cases : Path
+        The case that all are registered to, the sums over their deformations, and which were left out and why.
+    training_set : Path
+        The labelled slices, and those drawn from them.
+    """
+
+    def __init__(self, training: Path, model: str) -> None:
+        self.template = training / f"{model}.template.safetensors"
+        self.sums = training / f"{model}.sums.safetensors"
+        self.cases = training / f"{model}.cases.json"
+        self.training_set = training / f"{model}.amplified.npz"
 
 
 class TruthLayout:

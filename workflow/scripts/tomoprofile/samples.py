@@ -29,7 +29,8 @@ RawType = Literal[
 # Known from the header alone, so that all is planned before a voxel is read.
 STORED_AS: dict[str, StoredType] = dict.fromkeys(get_args(RawType), "float32")
 STORED_AS |= {"bool": "uint8", "uint8": "uint8", "uint16": "uint16", "int8": "int16", "int16": "int16"}
-BY_HAND = ("interface", "labels", "model", "mask", "reference", "group", "time_h")  # columns that no header holds
+# Columns that no header holds.
+BY_HAND = ("interface", "labels", "role", "model", "mask", "reference", "group", "time_h")
 
 
 class Scan(BaseModel):
@@ -85,6 +86,12 @@ class Scan(BaseModel):
         "",
         description="Folder with labelled slices of this scan. Empty: the scan is segmented by its model, but does "
         "not train it.",
+    )
+    role: Literal["template", "labelled", "unlabelled"] | None = Field(
+        None,
+        description="What the scan is to `amplify` of its model: `template`, to which all others are registered (one "
+        "for a model; without one it is chosen), `labelled` or `unlabelled`. Empty: labelled where the folder of "
+        "`labels` holds label files, else unlabelled.",
     )
     model: str = Field("default", description="The configured model (a key of `models`) that segments this scan.")
     mask: str = Field("", description=f"A given mask, used instead of a model: {MASK_FORMS}; see below.")
@@ -198,6 +205,13 @@ class Scan(BaseModel):
     @classmethod
     def _text_can_be_stored(cls, value: str) -> str:
         return possible_path(value)
+
+    @field_validator("role")
+    @classmethod
+    def _labelled_names_a_folder(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value == "labelled" and not info.data.get("labels"):
+            raise ValueError("a labelled scan needs a folder in the column `labels`")
+        return value
 
     @field_validator("interface")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -25,6 +25,7 @@ from ..volume.store import Store, open_store
 from .annotators import shared_slices, summary
 from .apart import Apart, alike, connected, copied, groups_of, measure_apart, structure
 from .classes import Classes
+from .drawn import DrawnSlice, arrays_of, drawn_of, record_of
 from .files import LabelFile, find_label_files, unused_in_words
 from .masks import merge, read_annotators
 from .thinned import slices_of_volumes, thinned
@@ -52,6 +53,11 @@ class LabelledScan:
     volume: Path
     labels: Path
     appearance: Path
+
+    @classmethod
+    def of(cls, row: Mapping[str, str]) -> LabelledScan:
+        """Return it from plain values, as parameters of jobs are."""
+        return cls(row["sample"], Path(row["volume"]), Path(row["labels"]), Path(row["appearance"]))
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,10 @@ class TrainingSet:
         By labelled scan, how far its structure reaches.
     unlabelled : list of arrays (2 k + 1, y, x) of float32
         Slices of the labelled scans without a label, as far as possible from those with one.
+    drawn : list of DrawnSlice
+        Further slices to train on, drawn from labelled ones.
+    pairs : list of dict
+        How each pair was drawn, those that were left out included.
     """
 
     slices: list[LabelledSlice]
@@ -106,6 +116,8 @@ class TrainingSet:
     facts: dict[str, Any]
     apart: dict[str, Apart] = field(default_factory=dict)
     unlabelled: list[NDArray[np.float32]] = field(default_factory=list)
+    drawn: list[DrawnSlice] = field(default_factory=list)
+    pairs: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def groups(self) -> list[list[str]]:
@@ -279,7 +291,9 @@ def read_training_set(path: Path) -> TrainingSet:
         seen = {sample: Appearance.of(value, path) for sample, value in record["seen"].items()}
         apart = {sample: Apart.of(value) for sample, value in record["apart"].items()}
         unlabelled = [stored[f"unlabelled_{n}"] for n in range(record["n_unlabelled"])]
-        return TrainingSet(slices, seen, tuple(record["voxel_size_um"]), record["facts"], apart, unlabelled)
+        drawn = drawn_of(record.get("drawn", ()), stored)
+        described = seen, tuple(record["voxel_size_um"]), record["facts"], apart, unlabelled
+        return TrainingSet(slices, *described, drawn, record.get("pairs", []))
 
 
 def write_training_set(training: TrainingSet, out: Path) -> None:
@@ -292,10 +306,14 @@ def write_training_set(training: TrainingSet, out: Path) -> None:
         "voxel_size_um": training.voxel_size_um,
         "facts": training.facts,
     }
+    if training.pairs:
+        record |= {"drawn": record_of(training.drawn), "pairs": training.pairs}
     arrays = {"record": np.array(json.dumps(record))}
     for n, item in enumerate(training.slices):
         arrays |= {f"image_{n}": item.image, f"label_{n}": item.label}
-    arrays |= {f"unlabelled_{n}": image for n, image in enumerate(training.unlabelled)}
+    arrays |= {f"unlabelled_{n}": image for n, image in enumerate(training.unlabelled)} | dict(
+        arrays_of(training.drawn)
+    )
     with sealed_file(out) as partial:
         np.savez(partial, **arrays)
 

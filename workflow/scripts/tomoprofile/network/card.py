@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..files import whole_file
-from .facts import HeldOutScores, Interval, MeasuredClass, ModelFacts, SizeScores
+from .facts import AmplificationFacts, HeldOutScores, Interval, MeasuredClass, ModelFacts, SizeScores
 from .pictures import HeldOutSlice, draw_learning_curve, draw_reliability, draw_slice
 
 _MOST_SLICES = 3  # pictures of more would hide the first
@@ -21,7 +21,7 @@ TEMPLATE = """# Model {name}
 A 2-D U-Net ({encoder} encoder, initial weights: `{base}`) that predicts for each voxel of an X-ray CT scan the
 probability of being {what}. Its input is {in_channels} neighbouring slices at a time.
 
-- Trained on: {training}
+- Trained on: {training}{amplified}
 - Judged by: {judged}
 {scores}
 - Voxels: {voxels} µm; grey values are normalised by the median and robust standard deviation of each scan's matrix
@@ -103,6 +103,7 @@ def model_card(name: str, facts: ModelFacts, pictures: dict[str, str] | None = N
         base=facts.base,
         in_channels=facts.network.in_channels,
         training=", ".join(facts.labels.training),
+        amplified="".join(f"\n- {line}" for line in _amplified(facts.labels.amplification)),
         judged=_judged(facts),
         what="a domain" if len(parts) == 1 else f"{', '.join(facts.measured)} (one probability each)",
         scores="\n".join(f"- {part.told}{line}" for part in parts for line in _summary(part.measured)),
@@ -213,6 +214,26 @@ def _judged(facts: ModelFacts) -> str:
         f"{what}. Every label is judged once, by a model that did not train on it. Those models have "
         f"{fewer or 'fewer labels'}: the model itself is usually better"
     )
+
+
+def _amplified(facts: AmplificationFacts | None) -> list[str]:
+    """Return what was drawn from the labels, and which cases had no part in it."""
+    if facts is None:
+        return []
+    accepted = ", ".join(f"{count} {kind}" for kind, count in facts.accepted.items())
+    left_out = ", ".join(f"{count} ({reason})" for reason, count in facts.left_out.items()) or "none"
+    lines = [
+        f"And on {facts.slices} slices that were drawn from them (`amplify: {facts.kind}`): {facts.pairs} pairs asked "
+        f"for, accepted {accepted}, left out {left_out}. At least {100 * facts.real:.0f} % of each step are labelled "
+        "slices themselves; nothing that was drawn judges or sets the level"
+    ]
+    if facts.template:
+        refused = "; ".join(f"{name}: {why}" for name, why in facts.refused.items()) or "none"
+        lines.append(
+            f"Shapes were learned from {len(facts.registered)} cases registered to `{facts.template}` "
+            f"({', '.join(facts.registered)}); cases left out: {refused}"
+        )
+    return lines
 
 
 def _held_out_sections(part: _Part, pictures: dict[str, str]) -> list[str]:

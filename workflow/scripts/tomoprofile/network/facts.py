@@ -177,6 +177,20 @@ class NetworkFacts(Remembered):
     )
 
 
+class AmplificationFacts(Remembered):
+    """What was drawn from the labels to train as well; nothing of it judges."""
+
+    kind: str = Field(description="Where the shapes came from.")
+    pairs: int = Field(description="Pairs that were asked for.")
+    accepted: dict[str, int] = Field(description="Pairs that train, by where their shape came from.")
+    left_out: dict[str, int] = Field(description="Drawn pairs that do not train, by reason.")
+    slices: int = Field(description="Slices of the pairs that train.")
+    real: float = Field(description="Least share of the crops of a step from labelled slices themselves.")
+    template: str = Field("", description="The scan to which cases were registered.")
+    registered: tuple[str, ...] = Field((), description="The cases from which shapes were learned.")
+    refused: dict[str, str] = Field({}, description="Cases that were left out, and why.")
+
+
 class LabelFacts(Remembered):
     """Where the labels came from."""
 
@@ -186,6 +200,7 @@ class LabelFacts(Remembered):
     apart: dict[str, Any] = Field({}, description="By scan, how far its structure reaches, in slices and voxels.")
     same_masks: tuple[tuple[str, str], ...] = Field((), description="Slices whose masks are equal.")
     annotators: dict[str, Any] = Field({}, description="Who labelled, and how well they agree.")
+    amplification: AmplificationFacts | None = Field(None, description="What was drawn from them.")
 
 
 class FoldFacts(Remembered):

@@ -13,6 +13,7 @@ from ..config import PredictConfig, UNetConfig, digest
 from ..errors import TomoprofileError
 from ..files import digest_file, sealed_file
 from ..labels.classes import IGNORE, Classes
+from ..labels.drawn import apart_from
 from ..labels.folds import Fold, Kind, make_folds
 from ..labels.training_set import LabelledSlice, TrainingSet
 from ..logs import LOG
@@ -120,7 +121,9 @@ class Judges:
         found = _finished(kept, identity, len(fold.judged))
         if found is None:
             config = self.config.model_copy(update={"steps": steps})
-            sampler = CropSampler(replace(training, slices=fold.training), config, self.seed)
+            # Also a strip is judged by no model that saw the rest of its slice deformed: strips move.
+            drawn = apart_from(training.drawn, {training.slices[part.index].group for part in fold.judged})
+            sampler = CropSampler(replace(training, slices=fold.training, drawn=drawn), config, self.seed)
             network = Trainer(self.start(), config, sampler, [], self._checkpoint, identity).run()
             predictor = SlicePredictor(network, config.window, PLAIN)
             found = [predictor.logit(training.slices[part.index].image)[:, *part.place] for part in fold.judged]

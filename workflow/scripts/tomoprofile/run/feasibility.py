@@ -20,6 +20,7 @@ from ..samples import Scan
 from ..segment.kinds import segmenter_of
 from ..segment.segmenter import Segmenter
 from ..units import duration_in_words, size_in_words
+from .cases import check_amplification
 from .check_sheet import check_sheet
 from .estimates import KEEPS, Total, cores_here, needs_of, total_needs
 from .findings import Finding, errors_of
@@ -56,7 +57,7 @@ def check_run(config: Config, scans: list[Scan]) -> list[Finding]:
     findings += [finding for scan in scans for finding in _check_profile(scan, config)]
     # The classes of a model that cannot be read are unknown, and so are the needs.
     known = [scan for scan in scans if not segmenters[scan.sample].faults()]
-    findings += check_sheet(config, scans)
+    findings += check_sheet(config, scans) + check_amplification(config, scans)
     return [*findings, *_needs(known, config), *_check_disk(config, known)]
 
 

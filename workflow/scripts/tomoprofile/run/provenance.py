@@ -14,7 +14,7 @@ from ..config import digest
 from ..files import digest_of, read_record, write_record
 from ..layout import Layout, StoreLayout
 from ..segment.kinds import segmenter_at
-from .status import read_jobs
+from .status import MODEL_RULES, read_jobs
 
 _SOFTWARE = (
     "numpy",
@@ -107,5 +107,5 @@ def _jobs(layout: Layout, scan: dict[str, Any]) -> list[dict[str, Any]]:
         }
         for target in targets
         for job in read_jobs(layout, target)
-        if (job.rule in ("collect_labels", "fine_tune")) == (target == scan["model"] and not scan["mask"])
+        if (job.rule in MODEL_RULES) == (target == scan["model"] and not scan["mask"])
     ]

@@ -24,7 +24,7 @@ from .waiting import lacks_its_model, same_command, scans_that_wait, waiting_tex
 State = Literal["done", "failed", "running", "queued", "waiting", "missing"]
 _STATES = get_args(State)
 _SLAB_RULES = ("convert_slab", "predict_slab", "enter_mask", "enter_instances")
-_MODEL_RULES = ("collect_labels", "fine_tune")
+MODEL_RULES = ("collect_labels", "amplify_template", "amplify_model", "amplify_sample", "fine_tune")
 _STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 _STARTED = re.compile(rf"({_STAMP}) INFO started on ([^,\n]+)(?:, SLURM job (\S+?))?(?:, GPU (\S+))?\n")
 _DONE = re.compile(rf"{_STAMP} INFO done in ([\d.]+) s\n?\Z")
@@ -124,7 +124,7 @@ def read_status(run: Run) -> list[ScanStatus]:
     """
     jobs: dict[str, list[Job]] = defaultdict(list)
     for job in _of_this_run(read_jobs(run.layout), run):
-        jobs[f"model {job.target}" if job.rule in _MODEL_RULES else job.target].append(job)
+        jobs[f"model {job.target}" if job.rule in MODEL_RULES else job.target].append(job)
     waiting = {scan.sample for scan in scans_that_wait(run.scans, run.config, run.work_dir)}
     of_models = {scan.sample: [] if scan.mask else jobs[f"model {scan.model}"] for scan in run.scans}
     return [_status(run, scan, jobs[scan.sample], of_models[scan.sample], scan.sample in waiting) for scan in run.scans]

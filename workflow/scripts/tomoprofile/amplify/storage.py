@@ -1,0 +1,51 @@
+"""Arrays and facts in one file, without code in it: safetensors, whose header is checked against the file's size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from ..errors import InputError
+from ..files import intact, not_what_is_expected, sealed_file
+
+_KIND, _FACTS = "kind", "facts"
+
+
+def write_arrays(path: Path, kind: str, arrays: dict[str, NDArray], facts: dict[str, Any]) -> None:
+    """Write arrays, and facts as JSON, under the name of what they are."""
+    metadata = {_KIND: kind, _FACTS: json.dumps(facts, allow_nan=False, sort_keys=True)}
+    with sealed_file(path) as partial:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial, metadata)
+
+
+def read_arrays(path: Path, kind: str) -> tuple[dict[str, NDArray], dict[str, Any]]:
+    """Return what :func:`write_arrays` wrote.
+
+    Raises
+    ------
+    DamageError
+        When it is not what was written.
+    InputError
+        When it is something else.
+    """
+    try:
+        with safe_open(intact(path), framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if metadata.get(_KIND) != kind:
+                raise ValueError(f"it is marked {metadata.get(_KIND)!r}")
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        facts = json.loads(metadata[_FACTS])
+        if not isinstance(facts, dict):
+            raise TypeError("it holds no facts")
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(not_what_is_expected(path, f"a {kind}", error)) from None
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise InputError(not_what_is_expected(path, f"a {kind}", f"{name} holds numbers that are not finite"))
+    return arrays, facts
