@@ -1,8 +1,8 @@
 """Folds: labels divided so that each judges a model that it did not train.
 
 One group of slices after the other is left out. Where a single group shows what is measured, as in a labelled volume,
-blocks of its slices take the place of groups, with a gap as wide as the scan's structure reaches; where it is too thin for
-that, strips of its slices do, and what other slices look like they cannot tell.
+blocks of its slices take the place of groups, with a gap as wide as the scan's structure reaches; where it is too thin
+for that, strips of its slices do, and what other slices look like they cannot tell.
 """
 
 from __future__ import annotations
