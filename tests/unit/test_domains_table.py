@@ -474,35 +474,3 @@ def test_small_domains_are_flagged_by_the_measures_that_want_more_voxels(tmp_pat
     assert (diameters[0] < 4) & (4 <= diameters[1] < 8) & (diameters[2] >= 8)
     oblong = measure(tmp_path, mask, voxel_size_um=(4.0, 0.5, 0.5))
     assert list(oblong["flag"]) == list(found["flag"]), "voxels count, and not micrometres"
-
-
-def specks():
-    """A domain of three slices, and specks of six voxels in the first slice, in the last one and between."""
-    mask = np.zeros((9, 12, 30), bool)
-    mask[3:6, 2:5, 2:5] = True
-    for z, x in ((0, 8), (4, 14), (8, 20)):
-        mask[z, 6:8, x : x + 3] = True
-    return np.where(mask, 255, 0).astype("uint8")
-
-
-@pytest.mark.parametrize(
-    ("edges", "is_mask", "found"),
-    [((1.0, 1.0, 1.0), False, 3), ((1.0, 1.0, 1.0), True, 4), ((2.0, 1.0, 1.0), False, 4)],
-)
-def test_what_one_slice_alone_shows_is_noise_unless_slices_are_thick_or_the_mask_was_given(
-    tmp_path, edges, is_mask, found
-):
-    """What the first or the last slice cuts may go on beyond the scan."""
-    scan = Segmented(
-        write_store(tmp_path / "p", {"domain": specks()}, 4, edges),
-        write_store(tmp_path / "v", specks(), 4, edges),
-        is_mask=is_mask,
-    )
-    PLANE.save(tmp_path / "interface.json")
-    level = Level({"domain": 0.5}, tmp_path / "objects.parquet", tmp_path / "domains.parquet")
-    counts = measure_domains(scan, tmp_path / "interface.json", {"calibrated": level}, ObjectsConfig())
-    assert counts == {"domain": found}
-    metadata = read_objects_metadata(tmp_path / "objects.parquet")["domain"]
-    assert metadata.min_slices == (2 if found == 3 else 1)
-    given = ObjectsConfig(min_slices=4)
-    assert measure_domains(scan, tmp_path / "interface.json", {"calibrated": level}, given) == {"domain": 2}

@@ -149,17 +149,10 @@ def _pictures(
         for view in views:
             place = view.axis, middle[view.axis]
             masks = {other: view.turned(of_class[place]) for other, of_class in cuts.items()}
-            its = _of_class(given.get(place), name, reference, len(painted))
-            known = None if its is None else view.turned(its)
+            known = view.turned(reference.shows(given[place], name)) if reference else None
             pictures.append(_picture(view, place, volume, masks, name, colours, known))
         found.append((name, tuple(pictures)))
     return found
-
-
-def _of_class(cut: NDArray | None, name: str, reference: Reference | None, n_classes: int) -> NDArray[np.bool_] | None:
-    if cut is None or reference is None:
-        return None
-    return cut != 0 if n_classes == 1 else cut == reference.values[name]
 
 
 def _picture(
