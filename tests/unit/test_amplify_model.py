@@ -162,6 +162,15 @@ def test_outliers_are_left_out_in_shape_and_in_likeness(caplog):
     assert "farther from the mean shape" in caplog.text
 
 
+def test_the_template_is_no_outlier_for_being_compared_with_nothing():
+    """It is not registered to itself, so nothing says how alike it became."""
+    cases = cases_of(12, np.random.default_rng(1))
+    template = replace(cases[0], coefficients=np.zeros_like(cases[0].coefficients), measures={})
+    assert without_outliers([template, *cases[1:]]) == [template, *cases[1:]]
+    mutant = replace(template, measures={"similarity_after": 0.0})
+    assert without_outliers([mutant, *cases[1:]])[0].refusal is Refusal.OUTLIER
+
+
 def modes(points):
     """Return three smooth shifts of positions: a wide liver, a low kidney, a broad body."""
     liver = bumps(points, [-0.2, -0.38], 0.25, [0.0, -1.0], 0.09)
