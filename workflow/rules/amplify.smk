@@ -74,7 +74,7 @@ rule amplify_model:
         labelled=labelled_rows,
         model=lambda wildcards: settings_for_labels(wildcards.model),
         labels=lambda wildcards: content_of_files(label_files(wildcards)),
-        algorithm_version=1,
+        algorithm_version=2,
     script:
         "../scripts/amplify_model.py"
 
