@@ -14,7 +14,7 @@ from tomoprofile.amplify import pairs, stored
 from tomoprofile.amplify.grid import Grid
 from tomoprofile.amplify.model import DeformationModel
 from tomoprofile.amplify.pairs import Drawing, LabelledCase, Learned
-from tomoprofile.amplify.register import Refusal, Registration, read_registration
+from tomoprofile.amplify.registration import Refusal, Registration, read_registration
 from tomoprofile.amplify.sample import SampleSettings
 from tomoprofile.amplify.slices import slice_in_plane, slice_in_space
 from tomoprofile.amplify.stages import draw_pairs, learn, register

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..errors import Fault, StageError
 from ..logs import LOG
 from .basis import Basis
-from .register import Refusal, Registration, read_registration
+from .registration import Refusal, Registration, read_registration
 from .sums import Sums, read_sums
 from .template import Template
 

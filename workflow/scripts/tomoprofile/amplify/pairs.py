@@ -20,7 +20,8 @@ from ..volume.grey import normalise
 from .appearance import varied
 from .grid import Case, Grid
 from .model import DeformationModel
-from .register import LEAST_JACOBIAN, Registration
+from .register import LEAST_JACOBIAN
+from .registration import Registration
 from .sample import Kind, SampleSettings, elastic, map_to_source, truncated, volume_out_of_range
 from .slices import Slice, slice_in_plane, slice_in_space
 from .start import moved_along

@@ -23,7 +23,7 @@ from .basis import Basis
 from .flow import composed, exponential, jacobian
 from .grid import Case
 from .model import DeformationModel
-from .register import Registration
+from .registration import Registration
 from .template import Template
 
 _ELASTIC_SPREAD = 0.5  # of the size of elastic deformations
