@@ -24,7 +24,7 @@ from tomoprofile.amplify.template import Template
 from tomoprofile.errors import InputError, StageError
 from tomoprofile.labels.classes import IGNORE, Classes
 from tomoprofile.labels.masks import merge, read_annotators
-from tomoprofile.labels.training_set import LabelledScan, read_training_set
+from tomoprofile.labels.training_set import LabelledScan, collect_labels, read_training_set, write_training_set
 from tomoprofile.network import folds
 from tomoprofile.network.card import model_card
 from tomoprofile.network.crops import CropSampler
@@ -177,18 +177,9 @@ def test_few_labelled_slices_stay_in_their_plane_and_what_is_ignored_stays_so(dr
     assert {item.groups for item in solid} == {groups}, "slices of a volume move into each other"
 
 
-def test_a_fold_sees_no_pair_of_what_it_judges(drawn, monkeypatch, tmp_path):
-    training = read_training_set(drawn)
-    # The whole case, and each of the two slices of the other, are judged apart.
-    number = {"whole": lambda _: 0, "few": lambda z: 1 + FEW.index(z)}
-    training = replace(
-        training,
-        slices=[replace(item, group=number[item.sample](item.z)) for item in training.slices],
-        drawn=[
-            replace(item, groups=(0,) if item.sample == "whole" else (1 + FEW.index(item.z),))
-            for item in training.drawn
-        ],
-    )
+@pytest.fixture
+def parts_of(monkeypatch, tmp_path):
+    """Return what gives the part of a training set that each fold trains on; nothing is trained."""
     seen = []
 
     class Untrained:
@@ -201,26 +192,61 @@ def test_a_fold_sees_no_pair_of_what_it_judges(drawn, monkeypatch, tmp_path):
         def logit(self, image):
             return np.zeros((len(ORGANS), *image.shape[1:]), np.float32)
 
-    def sampler(part, *_):
-        seen.append(part)
-
-    monkeypatch.setattr(folds, "CropSampler", sampler)
+    monkeypatch.setattr(folds, "CropSampler", lambda part, *_: seen.append(part))
     monkeypatch.setattr(folds, "Trainer", Untrained)
     monkeypatch.setattr(folds, "SlicePredictor", Untrained)
 
-    def leaks():
+    def of(training):
         seen.clear()
         folds.Judges(lambda: None, CONFIG, 1, tmp_path / f"m{len(list(tmp_path.iterdir()))}", "x").judge(training, 4)
+        return list(seen)
+
+    return of
+
+
+def test_a_fold_sees_no_pair_of_what_it_judges(drawn, parts_of, monkeypatch):
+    training = read_training_set(drawn)
+    # The whole case, and each of the two slices of the other, are judged apart.
+    number = {"whole": lambda _: 0, "few": lambda z: 1 + FEW.index(z)}
+    training = replace(
+        training,
+        slices=[replace(item, group=number[item.sample](item.z)) for item in training.slices],
+        drawn=[
+            replace(item, groups=(0,) if item.sample == "whole" else (1 + FEW.index(item.z),))
+            for item in training.drawn
+        ],
+    )
+
+    def leaks():
+        parts = parts_of(training)
         every = {item.group for item in training.slices}
-        left_out = [every - {item.group for item in part.slices} for part in seen]
-        assert len(seen) == 3
+        left_out = [every - {item.group for item in part.slices} for part in parts]
+        assert len(parts) == 3
         assert all(left_out)
-        return [item for part, out in zip(seen, left_out, strict=True) for item in part.drawn if {*item.groups} & out]
+        return [item for part, out in zip(parts, left_out, strict=True) for item in part.drawn if {*item.groups} & out]
 
     assert not leaks()
-    assert all(part.drawn for part in seen), "pairs of other slices train"
+    assert all(part.drawn for part in parts_of(training)), "pairs of other slices train"
     monkeypatch.setattr(folds, "apart_from", lambda drawn, _: drawn)  # the mutant
     assert leaks()
+
+
+def test_one_labelled_volume_is_judged_without_any_pair_of_it(scans, parts_of, tmp_path):
+    """Its slices move into each other, so a pair shows parts of all of them, whatever is judged."""
+    alone, config = labelled(scans, "whole"), config_of(kind="elastic")
+    collect_labels(alone, config, tmp_path / "own.npz")
+    training = read_training_set(tmp_path / "own.npz")
+    apart = [replace(item, group=item.z // 8) for item in training.slices]  # as those of a thicker scan
+    write_training_set(replace(training, slices=apart), tmp_path / "apart.npz")
+    draw_pairs(tmp_path / "apart.npz", alone, config, None, 1, tmp_path / "out.npz")
+    training = read_training_set(tmp_path / "out.npz")
+    assert training.drawn
+    parts = parts_of(training)
+    assert len(parts) > 1
+    assert not [item for part in parts for item in part.drawn]
+    # Mutant: pairs that are said to show only the slice of their own number.
+    in_plane = [replace(item, groups=(item.z // 8,)) for item in training.drawn]
+    assert [item for part in parts_of(replace(training, drawn=in_plane)) for item in part.drawn]
 
 
 @pytest.mark.parametrize(("batch", "real", "least"), [(4, 0.25, 1), (8, 0.25, 2), (6, 0.5, 3), (5, 0.25, 2)])
