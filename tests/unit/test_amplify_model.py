@@ -11,7 +11,7 @@ from tomoprofile.amplify.basis import Basis
 from tomoprofile.amplify.grid import Case
 from tomoprofile.amplify.lattice import Lattice
 from tomoprofile.amplify.middle import build_template, choose_template
-from tomoprofile.amplify.model import DeformationModel, build_model, without_outliers
+from tomoprofile.amplify.model import DeformationModel, build_model, read_model, without_outliers
 from tomoprofile.amplify.register import Refusal, RegisterSettings, Registration, read_registration, register_case
 from tomoprofile.amplify.storage import write_arrays
 from tomoprofile.amplify.sums import Sums, added, read_sums
@@ -224,6 +224,7 @@ def test_three_true_modes_are_recovered_from_twenty_unlabelled_cases(population)
     assert angles(nothing, template.lattice, truth, body, 3).max() > 60
 
 
+@pytest.mark.deep
 def test_the_nearest_case_is_the_template_and_a_strange_first_one_is_passed_over(population, caplog):
     _, cases, _ = population
     strange = np.random.default_rng(50).standard_normal((2, 64, 64)).astype(np.float32)
@@ -235,6 +236,7 @@ def test_the_nearest_case_is_the_template_and_a_strange_first_one_is_passed_over
         choose_template([one, two])
 
 
+@pytest.mark.deep
 def test_the_mean_image_moves_towards_the_cases(population, monkeypatch):
     """Started from a case at the rim, the rest of the mean deformation shrinks."""
     monkeypatch.setattr(register, "orientation", AS_IT_IS)
@@ -254,4 +256,6 @@ def test_models_are_built_from_files(population, tmp_path):
         case.write(path)
     one, other = build_model(paths, template)[0], build_model(made, template)[0]
     assert np.array_equal(one.components, other.components)
+    one.sums.write(tmp_path / "sums.safetensors")
+    assert np.array_equal(read_model(tmp_path / "sums.safetensors").components, one.components)
     assert read_registration(paths[0]).name == made[0].name

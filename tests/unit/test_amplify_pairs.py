@@ -85,7 +85,7 @@ def test_a_slice_of_a_moved_case_is_a_slice_of_the_scan(scans, monkeypatch, most
     box = template.case.grid
     # In millimetres along the axes of the box, in which the scan's slices, rows and columns follow each other.
     way = moved_by(template, (3, -2, 0))
-    field = pairs._map(template, -way, None)[0]  # the map of a drawn shape is that of minus its velocity
+    field = pairs.map_to_source(template, -way, None)[0]  # the map of a drawn shape is that of minus its velocity
     found = slice_in_space(case, case.grid, box, field, 10, 1)
     grey = case.store.read(0, SIDE)
     inner = (slice(4, -4), slice(4, -4))
@@ -105,7 +105,7 @@ def test_deformations_within_the_plane_are_those_in_space_where_these_stay_in_it
     way = 3 * ndimage.gaussian_filter(rng.normal(size=template.lattice.shape), (0, 50, 1, 1)) * 10
     way[0] = 0
     way[:] = way[:, :1]  # the same in all slices
-    in_space = slice_in_space(case, case.grid, template.case.grid, pairs._map(template, way, None)[0], 16, 1)
+    in_space = slice_in_space(case, case.grid, template.case.grid, pairs.map_to_source(template, way, None)[0], 16, 1)
     in_plane, _ = slice_in_plane(case, case.grid, template, [-way], 16, 1)
     assert np.abs(in_space.image - case.store.read(15, 18)).max() > 0.5, "it moves"
     assert (in_space.label == in_plane.label).mean() > 0.98
@@ -122,7 +122,7 @@ def test_a_template_with_its_axes_in_another_direction_moves_slices_alike(scans)
     one, other = moved_by(mirrored, (0, 0, 3)), moved_by(mirrored, (0, 0, -3))
     found, _ = slice_in_plane(case, case.grid, mirrored, [one], 10, 1)
     np.testing.assert_array_equal(found.label[:, 4:-4], case.labels[10][:, 1:-7])
-    field = pairs._map(mirrored, other, None)[0]
+    field = pairs.map_to_source(mirrored, other, None)[0]
     in_space = slice_in_space(case, case.grid, mirrored.case.grid, field, 10, 1)
     np.testing.assert_array_equal(in_space.label[:, 4:-4], found.label[:, 4:-4])
 
@@ -254,7 +254,7 @@ def test_without_pairs_crops_are_those_of_before(given):
 def test_a_pair_that_folds_or_swells_is_left_out_and_told(scans, given, monkeypatch, tmp_path):
     both = labelled(scans, "whole", "few")
     out = tmp_path / "out.npz"
-    monkeypatch.setattr(pairs, "_volumes_outside", lambda *_: "class 3 has twice its volume")
+    monkeypatch.setattr(pairs, "volume_out_of_range", lambda *_: "class 3 has twice its volume")
     draw_pairs(given[0], both, config_of(kind="elastic", pairs=6), None, 1, out)
     training = read_training_set(out)
     told = training.facts["amplification"]
@@ -298,6 +298,14 @@ def test_a_refused_case_is_left_out_and_named_on_the_card(scans, tmp_path):
     assert told.labels.amplification.refused == {"constant": refused.why}
     plain = told.model_copy(update={"labels": LabelFacts(labels={}, training=())})
     assert "drawn" not in model_card("m", plain).split("Judged")[0]
+
+
+def test_the_template_itself_does_not_move(scans, given, tmp_path):
+    register("whole", scans.volume("whole"), given[1].template, tmp_path / "own.safetensors", 1)
+    found = read_registration(tmp_path / "own.safetensors")
+    assert found.refusal is None
+    assert not found.coefficients.any()
+    assert not found.shift_mm.any()
 
 
 def test_labelled_cases_of_which_none_is_registered_are_a_fault_with_a_remedy(scans, given, tmp_path):

@@ -32,6 +32,12 @@ def template():
     return Template.of(bare(torso_case("template", np.random.default_rng(1))))
 
 
+@pytest.fixture
+def straight(monkeypatch):
+    """Without the comparison with mirrored copies, which takes long and has its own tests."""
+    monkeypatch.setattr(register, "orientation", lambda *_: (2.0, ""))
+
+
 def truth(template):
     return torso_case(
         "", np.random.default_rng(1), side=template.case.grid.shape[0], dims=len(template.case.grid.shape)
@@ -69,8 +75,8 @@ def test_a_plain_difference_fails_where_contrast_is_reversed(template, monkeypat
     assert made.refusal is not None or onto(template, case, made) < 0.85
 
 
-def test_a_case_in_three_dimensions(monkeypatch):
-    monkeypatch.setattr(register, "orientation", lambda *_: (2.0, ""))  # eight fits for what two dimensions show
+@pytest.mark.usefixtures("straight")
+def test_a_case_in_three_dimensions():
     template = Template.of(bare(torso_case("template", np.random.default_rng(1), 24, 3)))
     case = torso_case("case", np.random.default_rng(2), 24, 3, deform)
     made = register_case(bare(case), template)
@@ -104,8 +110,8 @@ def test_a_mirrored_case_is_refused(template):
     assert "axis 1" in made.why
 
 
-def test_without_the_comparison_a_mirrored_case_would_pass(template, monkeypatch):
-    monkeypatch.setattr(register, "orientation", lambda *_: (2.0, ""))
+@pytest.mark.usefixtures("straight")
+def test_without_the_comparison_a_mirrored_case_would_pass(template):
     case = torso_case("case", np.random.default_rng(2), move=deform)
     made = register_case(Case("mirrored", case.image[:, ::-1].copy(), case.grid), template)
     assert made.refusal is not Refusal.ORIENTATION
@@ -159,6 +165,7 @@ def test_folds_and_no_gain_are_refused():
         assert register._refused({**good, name: value})[0] is refusal
 
 
+@pytest.mark.usefixtures("straight")
 def test_a_case_that_folds_is_refused_and_would_pass_without_the_gate(template, monkeypatch):
     """Coefficients too wild for the voxels they are judged on."""
     wild = torch.from_numpy(np.random.default_rng(1).standard_normal(template.lattice.shape) * 25).float()
@@ -176,6 +183,8 @@ def test_a_case_that_folds_is_refused_and_would_pass_without_the_gate(template, 
     assert register_case(case, template).refusal is None
 
 
+@pytest.mark.deep
+@pytest.mark.usefixtures("straight")
 def test_labels_bring_organs_together_that_cannot_be_seen():
     hidden = {value: 0.0 if value in (4, 5) else level for value, level in GREY.items()}
     template = Template.of(torso_case("template", np.random.default_rng(1), grey=hidden))
@@ -186,6 +195,7 @@ def test_labels_bring_organs_together_that_cannot_be_seen():
     assert with_labels > without + 0.01
 
 
+@pytest.mark.usefixtures("straight")
 def test_little_memory_means_larger_voxels_and_the_log_says_so(template, caplog, monkeypatch):
     assert affordable_voxels(64**3, (128,) * 3, 4000, "cpu") == 64**3
     few = affordable_voxels(64**3, (128,) * 3, 600, "cpu")
@@ -197,6 +207,7 @@ def test_little_memory_means_larger_voxels_and_the_log_says_so(template, caplog,
     assert made.measures["voxels"] < 64**2
 
 
+@pytest.mark.usefixtures("straight")
 def test_where_memory_runs_out_it_goes_on_with_fewer_voxels(template, caplog, monkeypatch):
     monkeypatch.setattr("tomoprofile.amplify.memory._FEWEST", 16**2)
     plain, failures = register._fine, iter([RuntimeError("DefaultCPUAllocator: can't allocate memory")])
@@ -219,6 +230,7 @@ def test_where_memory_runs_out_it_goes_on_with_fewer_voxels(template, caplog, mo
         register_case(case, template)
 
 
+@pytest.mark.usefixtures("straight")
 def test_files_give_back_what_was_written_and_nothing_else(template, tmp_path):
     case = bare(torso_case("case", np.random.default_rng(2), move=deform))
     made = register_case(case, template)

@@ -116,7 +116,7 @@ def test_gates_leave_out_folds_and_organs_of_unlearned_size(made, monkeypatch):
     with pytest.raises(StageError, match="only 0 of 10"):
         list(sample_pairs(model, template, sources, wild, 1))
     monkeypatch.setattr(room, "LEAST_JACOBIAN", -np.inf)
-    monkeypatch.setattr(room, "_volumes_outside", lambda *_: "")
+    monkeypatch.setattr(room, "volume_out_of_range", lambda *_: "")
     passed = list(sample_pairs(model, template, sources, wild, 1))
     assert min(pair.record["min_jacobian"] for pair in passed) < 0
     monkeypatch.undo()

@@ -1,5 +1,7 @@
 """Organs through the workflow: a CT in HU, a map of classes in another orientation, results in the patient."""
 
+import zipfile
+
 import nibabel
 import numpy as np
 import pandas as pd
@@ -45,7 +47,12 @@ def test_a_map_of_organs_becomes_a_table_a_page_and_an_image_of_the_patient(proj
     assert rows["dice"].eq(1).all()
     assert rows.loc["liver", "n_left_out"] == 1
     page = files.report.read_text(encoding="utf-8")
-    assert "Where the classes lie" in page
+    shown = page[page.index('<h2 id="bodies">') : page.index('<h2 class="class"')]
+    assert shown.count("<svg") == 3 * len(MODEL["measure"])
+    assert shown.count("<td>1.000</td>") == len(MODEL["measure"]), "Dice"
+    assert "L " in shown
+    with zipfile.ZipFile(files.tables) as archive:
+        assert "classes.csv" in archive.namelist()
     assert "left out" in page
 
     finished = finished_scan(project.folder / "results", "ct")

@@ -12,10 +12,12 @@ from tomoprofile.report.page import report_sample
 from tomoprofile.report.results import SampleFiles
 from tomoprofile.run.provenance import facts_for_page, write_provenance
 
+TABLES = ("domains", "profile", "zones", "breakpoints", "correlation", "sizes", "baselines")
+TABLES += ("phase", "thickness", "classes")  # not of every scan
+
 with rule_logging(snakemake.log[0]):
     found, sample = snakemake.input, snakemake.wildcards.sample
-    names = ["domains", "profile", "zones", "breakpoints", "correlation", "sizes", "baselines", "phase", "thickness"]
-    tables = {name: Path(found[name]) for name in names if found.get(name)}
+    tables = {name: Path(found[name]) for name in TABLES if found.get(name)}
     places = {name: Path(snakemake.params[name]) for name in ("volume", "probability", "segmenter")}
     config, scan = snakemake.params.config, snakemake.params.scan
     reference = Reference.of(scan, snakemake.params.values)

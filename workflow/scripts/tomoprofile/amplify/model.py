@@ -18,7 +18,7 @@ from ..errors import Fault, StageError
 from ..logs import LOG
 from .basis import Basis
 from .register import Refusal, Registration, read_registration
-from .sums import Sums
+from .sums import Sums, read_sums
 from .template import Template
 
 FEWEST = 3  # cases: two give one line through two points
@@ -100,6 +100,19 @@ class DeformationModel:
         deviation = np.sqrt(max(0.0, (second - count * mean**2) / (count - 1)))
         reach = max(_LEAST_RANGE, _SPREAD * deviation)
         return float(np.exp(mean - reach)), float(np.exp(mean + reach))
+
+
+def read_model(path: Path) -> DeformationModel:
+    """Return the model of sums that were written.
+
+    Raises
+    ------
+    InputError
+        When the file holds something else.
+    StageError
+        When the sums are of too few cases.
+    """
+    return DeformationModel.of(read_sums(path))
 
 
 def build_model(

@@ -21,7 +21,7 @@ from .appearance import AppearanceSettings, varied
 from .grid import Case, Grid
 from .model import DeformationModel
 from .register import LEAST_JACOBIAN, Registration
-from .sample import Kind, SampleSettings, Source, _map, _volumes_outside, elastic, truncated
+from .sample import Kind, SampleSettings, Source, elastic, map_to_source, truncated, volume_out_of_range
 from .slices import Slice, slice_in_plane, slice_in_space
 from .start import moved_along
 from .stored import StoredCase
@@ -205,7 +205,7 @@ class Drawing:
         case, box = way.source.case, way.box.case.grid
         # Without a registration the map is that of the drawn shape alone.
         registered = Source(way.source.own.case, way.registration)
-        field, least = _map(way.box, way.coefficients, registered)
+        field, least = map_to_source(way.box, way.coefficients, registered)
         if least <= LEAST_JACOBIAN:
             return [], least, FOLDS, f"the deformation shrinks a voxel to {least:.2f} of its volume"
         if why := self._volumes(way, field):
@@ -222,7 +222,7 @@ class Drawing:
         found = warped(moved, way.box.case.grid, field)[1]
         assert found is not None
         model = self.learned.model if self.learned else None
-        return _volumes_outside(model, replace(small, label=whole), found, way.box)
+        return volume_out_of_range(model, replace(small, label=whole), found, way.box)
 
     def _in_plane(self, way: _Way, chosen: list[int]) -> tuple[list[tuple[int, Slice]], float, str, str]:
         """Return the same of a case of which a few slices are labelled; of no class all is known."""

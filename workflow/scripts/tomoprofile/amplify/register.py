@@ -235,7 +235,7 @@ def _judged(made: Registration, template: Template, coefficients: torch.Tensor, 
         refusal=refusal,
         why=why,
         measures=measures,
-        volumes=_volumes(template.case, determinants.cpu().numpy()),
+        volumes=class_volumes(template.case, determinants.cpu().numpy()),
     )
 
 
@@ -258,7 +258,7 @@ def _refused(measures: dict[str, float]) -> tuple[Refusal | None, str]:
     return None, ""
 
 
-def _volumes(case: Case, determinants: NDArray[np.float32]) -> dict[int, float]:
+def class_volumes(case: Case, determinants: NDArray[np.float32]) -> dict[int, float]:
     """Return the volume of each class of the template's label in the case: the sum of the determinants over it."""
     if case.label is None:
         return {}

@@ -193,7 +193,7 @@ def _pair(
         "seed": seed,
         "weights": [float(weight) for weight in weights],
     }
-    field, least = _map(template, coefficients, source if kind is Kind.DEFORMATION else None)
+    field, least = map_to_source(template, coefficients, source if kind is Kind.DEFORMATION else None)
     record["min_jacobian"] = least
     if least <= LEAST_JACOBIAN:
         reason = "the deformation folds" if least <= 0 else f"it shrinks a voxel to {least:.2f} of its volume"
@@ -201,7 +201,7 @@ def _pair(
     grid = template.case.grid
     image, label = warped(_placed(source, template), grid, field)
     assert label is not None
-    if reason := _volumes_outside(model, source.case, label, template):
+    if reason := volume_out_of_range(model, source.case, label, template):
         return Pair(None, None, {**record, "accepted": False, "reason": reason})
     foreign = None if other is source else resampled(_placed(other, template), grid)[0][0, 0].numpy()
     return Pair(varied(image, foreign, settings.appearance, rng), label, {**record, "accepted": True, "reason": ""})
@@ -234,7 +234,9 @@ def elastic(
 
 
 @torch.no_grad()
-def _map(template: Template, coefficients: NDArray[np.float64], source: Source | None) -> tuple[torch.Tensor, float]:
+def map_to_source(
+    template: Template, coefficients: NDArray[np.float64], source: Source | None
+) -> tuple[torch.Tensor, float]:
     """Return the map from a drawn subject to its source, and the least Jacobian determinant of the drawn part."""
     lattice, shape = template.lattice, template.case.grid.shape
     drawn = exponential(lattice.velocity(torch.from_numpy(-coefficients).float(), shape), lattice.lengths)
@@ -252,7 +254,9 @@ def _placed(source: Source, template: Template) -> Case:
     return replace(source.case, grid=moved_along(template.case.grid, source.case.grid, source.registration.shift_mm))
 
 
-def _volumes_outside(model: DeformationModel | None, source: Case, label: NDArray[np.int32], template: Template) -> str:
+def volume_out_of_range(
+    model: DeformationModel | None, source: Case, label: NDArray[np.int32], template: Template
+) -> str:
     """Return which organ has a volume that no case makes believable."""
     assert source.label is not None
     counts, own = np.bincount(label.ravel()), np.bincount(np.asarray(source.label, np.int64).ravel())

@@ -16,7 +16,7 @@ from .flow import composed, displacement_at, exponential, jacobian
 from .grid import Case, Grid, identity, in_other, sample
 from .stored import StoredCase
 from .template import Template
-from .warp import warped
+from .warp import labels_at, warped
 
 
 class Slice(NamedTuple):
@@ -58,7 +58,7 @@ def slice_in_space(case: StoredCase, placed: Grid, box: Grid, field: torch.Tenso
     inside = in_other(placed, _from_slice(placed, start, stop - start), places)
     taken = sample(torch.from_numpy(image)[None, None], inside)[0, 0].numpy()
     middle = slice(neighbours, neighbours + 1)
-    found = _largest_share(label, inside[:, middle])[0]
+    found = labels_at(label, inside[:, middle])[0].astype(np.uint8)
     found[_outside(places[:, middle])[0]] = IGNORE
     return Slice(taken, found)
 
@@ -91,7 +91,7 @@ def slice_in_plane(
     image, label = case.block(z - neighbours, z + neighbours + 1)
     taken = np.stack([warped(Case(case.name, one, flat), flat, field)[0] for one in image])
     places = identity(flat.shape) + field
-    found = _largest_share(label[neighbours], places)
+    found = labels_at(label[neighbours], places).astype(np.uint8)
     found[_outside(places)] = IGNORE
     return Slice(taken, found), float(jacobian(field).min())
 
@@ -113,17 +113,6 @@ def _from_slice(grid: Grid, first: int, count: int) -> Grid:
     affine = np.array(grid.affine)
     affine[:-1, -1] += affine[:-1, 0] * first
     return Grid.of((count, *grid.shape[1:]), affine)
-
-
-def _largest_share(label: NDArray[np.uint8], places: torch.Tensor) -> NDArray[np.uint8]:
-    """Return the class with the largest share of each voxel; that nothing is known of a voxel counts as a class."""
-    best = torch.full(places.shape[1:-1], -1.0)
-    found = torch.zeros(places.shape[1:-1], dtype=torch.uint8)
-    for value in np.unique(label):
-        share = sample(torch.from_numpy((label == value).astype(np.float32))[None, None], places)[0, 0]
-        found[share > best] = int(value)
-        best = torch.maximum(best, share)
-    return found.numpy()
 
 
 def _outside(places: torch.Tensor) -> NDArray[np.bool_]:

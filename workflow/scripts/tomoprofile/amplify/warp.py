@@ -26,10 +26,11 @@ def warped(source: Case, grid: Grid, field: torch.Tensor) -> tuple[NDArray[np.fl
     points = in_other(grid, source.grid, identity(grid.shape, field.device) + field)
     image = torch.from_numpy(np.ascontiguousarray(source.image, np.float32))[None, None]
     taken = sample(image, points)[0, 0].cpu().numpy()
-    return taken, None if source.label is None else _label(source.label, points)
+    return taken, None if source.label is None else labels_at(source.label, points)
 
 
-def _label(label: NDArray, points: torch.Tensor) -> NDArray[np.int32]:
+def labels_at(label: NDArray, points: torch.Tensor) -> NDArray[np.int32]:
+    """Return the class (*shape) with the largest share at positions (1, *shape, d) in the box of a label."""
     shape = tuple(points.shape[1:-1])
     best, found = torch.full(shape, -1.0), torch.zeros(shape, dtype=torch.int32)
     for value in np.unique(label):

@@ -55,7 +55,7 @@ def report_sample(files: SampleFiles, title: str, out: Path, language: str = "en
             continue
         if section.if_depth and not has_depth:
             continue
-        if section.if_placed and (has_depth or not is_placed(results.get("volume"))):
+        if section.if_placed and (results.get("summary") is None or has_depth or not is_placed(results.get("volume"))):
             continue
         LOG.info("%s: %s", files.sample, " of ".join(filter(None, (section.name, measured))))
         content = section.build(**{name: results.get(name, measured) for name in section.needs})

@@ -82,15 +82,13 @@ class Body:
 
 
 def build(
-    summary: pd.DataFrame | None,
+    summary: pd.DataFrame,
     volume: Store,
     objects: Path,
     levels: dict[str, dict[str, ObjectsMetadata]],
     reference: Reference | None,
 ) -> Content:
     """Return table, scene and views of all classes, those that agree least with a reference first."""
-    if summary is None:
-        return Content({"rows": [], "bodies": [], "compared": False})
     colours = dict(zip(levels, COLOURS, strict=False))
     ordered = summary.set_index("class").loc[worst_first(dict(zip(summary["class"], summary["dice"], strict=True)))]
     rows = {name: _row(name, line, colours[name]) for name, line in ordered.iterrows()}

@@ -51,7 +51,8 @@ class Section:
     if_depth : bool
         Whether it is left out of the page of a scan without depth.
     if_placed : bool
-        Whether it is left out where the file does not say where its voxels lie in space, and where there is a depth.
+        Whether it is left out where there is a depth or no table of the classes, and where the file does not say where
+        its voxels lie in space.
     """
 
     name: str
