@@ -36,6 +36,8 @@ class Setting:
         1, or less to try things out.
     size : tuple of int
         Voxels of simulated scans.
+    docs : Path
+        Folder of the page, and of the summary of all results.
     """
 
     work: Path
@@ -43,6 +45,7 @@ class Setting:
     threads: int = 1
     steps_scale: float = 1.0
     size: Size = (0, 0, 0)
+    docs: Path = ROOT / "docs/benchmarks"
 
 
 def waits_for_nothing(_cell: Any, _records: Sequence[Record]) -> str:

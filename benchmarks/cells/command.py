@@ -10,8 +10,6 @@ from tomoprofile.logs import log_to_terminal
 from .benchmark import ROOT, Benchmark
 from .runner import publish, read_records, tell_plan, work_through
 
-DOCS = ROOT / "docs/benchmarks"
-
 
 def main(bench: Benchmark, arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
@@ -38,13 +36,13 @@ def main(bench: Benchmark, arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     log_to_terminal()
     work, size = given.work.resolve(), tuple(given.size)
-    results, docs = here / "results", DOCS
+    results, docs = here / "results", ROOT / "docs/benchmarks"
     if given.steps_scale != 1 or size != bench.size:  # a trial: its results say nothing, and are kept apart
         results = work / f"trial_x{given.steps_scale:g}_{'x'.join(map(str, size))}"
         docs = results / "docs"
     if given.results:
         results = given.results.resolve()
-    setting = bench.setting(work, results, given.threads, given.steps_scale, size)
+    setting = bench.setting(work, results, given.threads, given.steps_scale, size, docs)
     if given.command == "one":
         cells = {cell.key: cell for cell in bench.plan()}
         if given.key not in cells:

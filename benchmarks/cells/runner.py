@@ -57,10 +57,10 @@ def work_through(
     A run begins only when it should end within ``max_minutes``. Several runners may work at once: each cell is locked
     by its process. What waits for other runs is asked for again at the end, as long as any are made.
     """
-    started, failed = time.monotonic(), {}
+    started, failed = time.monotonic(), 0
     setting.results.mkdir(parents=True, exist_ok=True)
     (setting.work / "logs").mkdir(parents=True, exist_ok=True)
-    left = [(index, cell) for index, cell in enumerate(cells, start=1)]
+    left = list(enumerate(cells, start=1))
     while left:
         waiting, made = [], 0
         for index, cell in left:
@@ -80,7 +80,7 @@ def work_through(
             if status == BUSY:
                 LOG.info("%s is being made by another runner", told)
             elif status:
-                failed[cell.key] = status
+                failed += 1
                 LOG.error("%s FAILED: %s", told, _last_line(_log(cell, setting)))
             else:
                 made += 1
@@ -88,7 +88,7 @@ def work_through(
                 record = json.loads((setting.results / f"{cell.key}.json").read_text())
                 LOG.info("%s: %s, %.0f CPU s", told, bench.told(record), record["cpu_s"])
         left = waiting if made else []
-    return len(failed)
+    return failed
 
 
 def publish(bench: Benchmark, setting: Setting, docs: Path) -> None:

@@ -110,6 +110,8 @@ class Drawing:
     neighbours : int
         Slices above and below that the network sees.
     seed : int
+    settings : SampleSettings, optional
+        How much shapes vary.
 
     Raises
     ------
@@ -118,9 +120,16 @@ class Drawing:
     """
 
     def __init__(
-        self, cases: Sequence[LabelledCase], learned: Learned | None, config: AmplifyConfig, neighbours: int, seed: int
+        self,
+        cases: Sequence[LabelledCase],
+        learned: Learned | None,
+        config: AmplifyConfig,
+        neighbours: int,
+        seed: int,
+        settings: SampleSettings | None = None,
     ) -> None:
         self.cases, self.learned, self.config, self.neighbours, self.seed = cases, learned, config, neighbours, seed
+        self.settings = settings or SampleSettings()
         registered = learned.registrations if learned else {}
         of_kind = {
             Kind.ELASTIC: list(cases),
@@ -185,12 +194,11 @@ class Drawing:
         return record | told | {"reason": reason, "why": why}, slices
 
     def _way(self, kind: Kind, source: LabelledCase, rng: np.random.Generator) -> tuple[NDArray[np.float64], _Way]:
-        settings = SampleSettings(kind=kind)
         if kind is Kind.ELASTIC:
-            weights, coefficients = elastic(source.own, settings, rng)
+            weights, coefficients = elastic(source.own, self.settings, rng)
             return weights, _Way(source, source.own, coefficients, None)
         assert self.learned is not None
-        weights = truncated(len(self.learned.model.variances), settings.truncation, rng)
+        weights = truncated(len(self.learned.model.variances), self.settings.truncation, rng)
         coefficients = self.learned.model.coefficients(weights)
         registration = self.learned.registrations[source.case.name]
         return weights, _Way(source, self.learned.template, coefficients, registration)
