@@ -44,8 +44,9 @@ ORGANS = {
     "aorta": 52,
     "vena_cava": 63,
 }
-# Those of surgical interest that a network this small can learn in so few steps.
+# So few steps teach a small network few organs; these are the ones that the numbers to be reached are of.
 LEARNED_ORGANS = ("liver", "spleen", "kidney_left", "kidney_right", "aorta")
+_DOMAINS = {"domain": 1}  # of phantom C; voids are background
 REAL_MM = 4.5  # edge of the voxels of variants; those of the file are 3 mm
 DOMINANT = 3
 _AIR_HU = -300.0
@@ -86,9 +87,18 @@ _USUAL = np.array([[0.0, 0.0, -1.0], [0.0, -1.0, 0.0], [1.0, 0.0, 0.0]])
 
 
 def classes_of(task: str) -> dict[str, int]:
-    """Return names and values of the classes, background first."""
-    known = {"domain": 1} if task == "C" else {organ: LABELS[organ] for organ in LEARNED_ORGANS}
-    return {"background": 0, **known}
+    """Return names and indices of the classes, background first."""
+    return {name: index for index, name in enumerate(("background", *(_DOMAINS if task == "C" else LEARNED_ORGANS)))}
+
+
+def truth_of(task: str, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return indices of classes for the labels of a case; whatever is not learned is background."""
+    values = _DOMAINS if task == "C" else LABELS
+    index_of = np.zeros(256, np.uint8)
+    for name, index in classes_of(task).items():
+        if index:
+            index_of[values[name]] = index
+    return index_of[labels]
 
 
 def body_of(hu: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ voxel is of the class with the largest logit.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +33,7 @@ from tomoprofile.volume.store import create_store
 
 from ..cells.benchmark import Setting
 from . import fringes, registered
-from .cases import Labelled, body_of, classes_of
+from .cases import Labelled, body_of, classes_of, truth_of
 from .plan import LEARNED, PAIRS, STEPS, TUNING, Cell
 
 SLIM = (64, 48, 32, 16)  # channels of the decoder
@@ -75,20 +76,16 @@ class Collected:
     sources: list[LabelledCase]
 
 
-def truth_of(task: str, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return classes; whatever is not among those that are learned is background."""
-    return np.where(np.isin(labels, list(classes_of(task).values())), labels, 0).astype(np.uint8)
-
-
 def collect(task: str, labelled: Sequence[Labelled], config: UNetConfig, folder: Path) -> Collected:
     """Write cases where the workflow would read them, and collect their labels."""
-    scans = [_written(task, one, folder / one.name) for one in labelled]
+    shutil.rmtree(folder / "scans", ignore_errors=True)  # of a run that was killed while it wrote them
+    scans = [_written(task, one, folder / "scans" / one.name) for one in labelled]
     collect_labels(scans, config, folder / "training_set.npz")
     training = read_training_set(folder / "training_set.npz")
     sources = []
     for one in labelled:
         masks = dict(enumerate(truth_of(task, one.labels)))
-        case = replace(StoredCase.at(one.name, folder / one.name / "volume.ome.zarr"), labels=masks)
+        case = replace(StoredCase.at(one.name, folder / "scans" / one.name / "volume.ome.zarr"), labels=masks)
         groups = {item.z: item.group for item in training.slices if item.sample == one.name}
         sources.append(LabelledCase(case, Template.of(case.small()), groups, training.seen[one.name]))
     return Collected(training, sources)

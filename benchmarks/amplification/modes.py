@@ -52,11 +52,12 @@ def compared(population: str, setting: Setting) -> dict[str, Any]:
     true = weights @ modes
     of_true = np.linalg.svd(true - true.mean(0), full_matrices=False)[2]
     largest = modes[[MODES.index(mode) for mode in few]]
-    counts = [count for count in COUNTS if count <= min(len(learned), len(of_true))]
+    put_in = len(MODES) if population == "A" else len(few)
+    counts = [count for count in COUNTS if count <= min(len(learned), len(of_true), put_in)]
     return {
         "cases": len(used),
         "dominant": few,
-        "put_in": len(MODES) if population == "A" else len(few),
+        "put_in": put_in,
         "angles": {
             str(count): {
                 "registered": principal_angles(learned[:count], largest),

@@ -47,7 +47,7 @@ def _registered(cell: Cell, setting: Setting) -> Record:
 
 
 def _learned(cell: Cell, setting: Setting, folder: Path) -> Record:
-    task, population = TASKS[cell.task], "phantom" if cell.task == "C" else cell.task
+    population = "phantom" if cell.task == "C" else cell.task
     resumed = (folder / "checkpoint.pt").exists()
     config = learning.config_of(cell, setting)
     chosen = cases.pool(cell.task, cell.seed + (100 if cell.kind == TUNING else 0))[: cell.labels]
@@ -57,18 +57,25 @@ def _learned(cell: Cell, setting: Setting, folder: Path) -> Record:
     training, facts = learning.amplified(cell, collected, config, setting, elastic)
     made: list[torch.nn.Module] = []
     facts |= timed(lambda: made.append(learning.train(training, config, cell, folder)))
-    values = list(cases.classes_of(cell.task).values())[1:]
-    rated: dict[str, Any] = {}
-    for name, wanted in cases.tests(task, cell.kind == TUNING).items():
-        each = []
-        for where, number in wanted:
-            one = cases.case("phantom" if cell.task == "C" else where, number, setting.size, setting.work)
-            truth = learning.truth_of(cell.task, one.labels)[:: learning.EVERY]
-            each.append(learning.dice(learning.segmented(made[0], one, config.neighbours), truth, values))
-        rated[name] = {"organs": list(cases.classes_of(cell.task))[1:], "dice": each}
+    rated = _rated(cell, setting, made[0], config.neighbours)
     used = {"used_elastic": list(elastic) if elastic else None}
     told = {"steps_done": config.steps, "labelled": [one.name for one in labelled], "dice": _mean(rated)}
     return facts | used | told | {"tests": rated, "resumed": resumed}
+
+
+def _rated(cell: Cell, setting: Setting, network: torch.nn.Module, neighbours: int) -> dict[str, Any]:
+    """Return the Dice of each organ in each case of the tests."""
+    organs = list(cases.classes_of(cell.task))[1:]
+    indices = range(1, len(organs) + 1)
+    rated: dict[str, Any] = {}
+    for name, wanted in cases.tests(TASKS[cell.task], cell.kind == TUNING).items():
+        each = []
+        for where, number in wanted:
+            one = cases.case("phantom" if cell.task == "C" else where, number, setting.size, setting.work)
+            truth = cases.truth_of(cell.task, one.labels)[:: learning.EVERY]
+            each.append(learning.dice(learning.segmented(network, one, neighbours), truth, indices))
+        rated[name] = {"organs": organs, "dice": each}
+    return rated
 
 
 def _mean(rated: dict[str, Any]) -> float:
