@@ -65,6 +65,28 @@ def test_a_run_begins_when_what_it_needs_is_there():
     assert plan.waits(Cell("three", MODES), [asdict(Cell("A", REGISTER))])
 
 
+def test_what_waits_is_made_once_what_it_needs_is_there(tmp_path, monkeypatch):
+    tuning = [cell for cell in plan.plan() if cell.kind == TUNING]
+    first, begun = Cell("A", "elastic", 1, 0), []
+
+    def run(_bench, cell, setting):
+        begun.append(cell)
+        (setting.results / f"{cell.key}.json").write_text(json.dumps(record(cell)))
+        return 0
+
+    monkeypatch.setattr(runner, "_run", run)
+    setting = Setting(tmp_path / "work", tmp_path / "results")
+    assert runner.work_through(BENCHMARK, [first, *tuning], setting, tmp_path / "docs", None) == 0
+    assert begun == [*tuning, first]
+    assert runner.work_through(BENCHMARK, [first, *tuning], setting, tmp_path / "docs", None) == 0
+    assert len(begun) == len(tuning) + 1, "nothing is made twice"
+    begun.clear()
+    hasty = replace(BENCHMARK, waits=lambda *_: "")
+    setting = Setting(tmp_path / "work", tmp_path / "results_again")
+    runner.work_through(hasty, [first, *tuning], setting, tmp_path / "docs_again", None)
+    assert begun[0] == first, "it was the waiting that changed the order"
+
+
 def test_the_best_elastic_deformation_is_taken_by_its_mean():
     tried = [
         (one, seed, dice)
