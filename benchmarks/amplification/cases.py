@@ -19,7 +19,7 @@ from tomoprofile.amplify.grid import Case, Grid
 from tomoprofile.anatomy.case import Case as Body
 from tomoprofile.anatomy.case import render, simulate_case, simulate_template
 from tomoprofile.anatomy.modes import draw_coefficients, moved, velocities
-from tomoprofile.anatomy.settings import LABELS, MODES, AnatomySettings, Torso
+from tomoprofile.anatomy.settings import LABELS, MODES, AnatomySettings
 from tomoprofile.anatomy.shapes import Points
 from tomoprofile.anatomy.template import template_of
 from tomoprofile.anatomy.variants import simulate_variant
@@ -152,9 +152,7 @@ def _made(population: str, number: int, size: Size) -> dict[str, NDArray]:
         return _phantom(number)
     if population == "variants":
         return _variant(number)
-    # A single labelled case must show every organ; those of tests may lack the gallbladder.
-    torso = Torso() if number >= FIRST_TEST else Torso(gallbladder_absent=0)
-    settings = AnatomySettings.of_site("A" if population == "three" else population, size=size, torso=torso)
+    settings = AnatomySettings.of_site("A" if population == "three" else population, size=size)
     if number == TEMPLATE:
         body = simulate_template(settings)
     elif population == "three":
