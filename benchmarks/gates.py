@@ -28,7 +28,7 @@ from benchmarks.acceptance import (
     Tolerances,
     gates,
 )
-from tomoprofile.config import UNetConfig
+from tomoprofile.config import OWN_BASE, UNetConfig
 from tomoprofile.layout import Layout, TruthLayout
 from tomoprofile.logs import LOG, log_to_terminal
 from tomoprofile.phantom.annotator import annotate
@@ -59,7 +59,8 @@ class Column:
     tolerances : Tolerances
         How near to the truth it must come.
     base : str
-        Column whose model is used as it is, or fine-tuned when there are labels; or `otsu`.
+        Column whose model is used as it is, or fine-tuned when there are labels; `tomoprofile`, the base, as it is; or
+        `otsu`.
     voids : bool
         Whether voids are labelled and measured beside the domains.
     settings : dict
@@ -77,6 +78,7 @@ class Column:
 
 
 COLUMNS = (
+    Column("first look at B, no label", "B", 0, 23, CARRIED_UNLABELLED, OWN_BASE),
     Column("simple A, 1 label", "A", 1, 21, SIMPLE),
     Column("A, 3 labels", "A", 3, 22, SIMPLE),
     Column("carried A to B, no label", "B", 0, 23, CARRIED_UNLABELLED, "A, 3 labels"),
@@ -152,6 +154,8 @@ def run(column: Column, work: Path) -> None:
         model |= {"classes": CLASSES, "measure": ["domain", "void"]}
     if column.base == "otsu":
         model = {"method": "otsu"}
+    elif column.base == OWN_BASE:
+        model = {"method": "bundle", "bundle": OWN_BASE}
     elif column.base:
         earlier = str(work / slug(column.base) / RESULTS.model("default").folder)
         model = {"method": "unet", "base": earlier} if column.labels else {"method": "bundle", "bundle": earlier}

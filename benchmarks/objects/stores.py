@@ -40,7 +40,7 @@ def stage(folder: Path, processes: int = 1) -> int:
     """Run the stage at one level; return the number of domains."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
         level = Level({CLASS: 0.5}, Path(out) / "objects.parquet", Path(out) / "domains.parquet")
-        scan, conditions = Segmented(folder / PROBABILITY, folder / GREY), ObjectsConfig(min_voxels=1)
+        scan, conditions = Segmented(folder / PROBABILITY, folder / GREY), ObjectsConfig(min_voxels=1, min_slices=1)
         with workers_of(0, processes, 4000, Path(out)) as workers:
             found = measure_domains(scan, folder / INTERFACE, {CALIBRATED: level}, conditions, workers=workers)
             return found[CLASS]

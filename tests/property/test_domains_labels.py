@@ -48,7 +48,7 @@ def oracle(labels, connectivity):
 
 def measured(labels, connectivity, cuts=(), order=None):
     """Return the same from the parts of a scan, joined in any order."""
-    grid = parts.Grid((1.0, 1.0, 1.0), connectivity, 1, np.uint8, np.int64(128))
+    grid = parts.Grid((1.0, 1.0, 1.0), connectivity, parts.Filter(), np.uint8, np.int64(128))
 
     def part(start, stop):
         runs, label = instance_runs(labels[start:stop])

@@ -31,14 +31,14 @@ PLANE = Plane.through((0.2, -1.0, 0.1), -3.0)
 COMMON = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def analyse(folder, probability, grey, shard_slices, connectivity=26, min_voxels=1):
+def analyse(folder, probability, grey, shard_slices, connectivity=26, min_voxels=1, min_slices=1):
     """Return the table and the label volume painted from the runs."""
     p = write_store(folder / "p", {"domain": probability}, shard_slices, EDGES)
     v = write_store(folder / "v", grey, shard_slices, EDGES)
     PLANE.save(folder / "interface.json")
     objects, out = folder / "objects.parquet", folder / "domains.parquet"
     levels = {"calibrated": Level({"domain": LEVEL}, objects, out)}
-    conditions = ObjectsConfig(connectivity=connectivity, min_voxels=min_voxels)
+    conditions = ObjectsConfig(connectivity=connectivity, min_voxels=min_voxels, min_slices=min_slices)
     n_domains = measure_domains(Segmented(p, v), folder / "interface.json", levels, conditions)["domain"]
     labels = np.zeros(probability.shape, np.int64)
     metadata = read_objects_metadata(objects)["domain"]
@@ -66,12 +66,15 @@ def scans(draw):
     return probability, grey, draw(st.sampled_from([6, 26])), draw(st.integers(1, 6))
 
 
-def oracle(probability, grey, connectivity, min_voxels):
+def oracle(probability, grey, connectivity, min_voxels, min_slices=1):
     """Return table and labels by dense labelling and plain sums over voxels."""
     structure = ndimage.generate_binary_structure(3, 1 if connectivity == 6 else 3)
     raw, _ = ndimage.label(probability >= 128, structure)
     numbers, first, voxels = np.unique(raw, return_index=True, return_counts=True)
-    keep = (numbers > 0) & (voxels >= min_voxels)
+    slices = [np.flatnonzero((raw == number).any((1, 2))) for number in numbers]
+    cut = [mine[0] == 0 or mine[-1] == len(raw) - 1 for mine in slices]
+    enough = np.array([len(mine) >= min_slices for mine in slices]) | cut
+    keep = (numbers > 0) & (voxels >= min_voxels) & enough
     labels = np.zeros_like(raw, dtype=np.int64)
     holes = cavities(raw, connectivity)
     rows = []
@@ -136,12 +139,12 @@ def farthest(where):
 
 
 @COMMON
-@given(scan=scans(), shard_slices=st.integers(1, 9))
-def test_any_partition_gives_the_table_of_a_one_shot_analysis(tmp_path_factory, scan, shard_slices):
+@given(scan=scans(), shard_slices=st.integers(1, 9), min_slices=st.integers(1, 3))
+def test_any_partition_gives_the_table_of_a_one_shot_analysis(tmp_path_factory, scan, shard_slices, min_slices):
     probability, grey, connectivity, min_voxels = scan
     folder = tmp_path_factory.mktemp("scan")
-    found, labels = analyse(folder, probability, grey, shard_slices, connectivity, min_voxels)
-    expected, expected_labels = oracle(probability, grey, connectivity, min_voxels)
+    found, labels = analyse(folder, probability, grey, shard_slices, connectivity, min_voxels, min_slices)
+    expected, expected_labels = oracle(probability, grey, connectivity, min_voxels, min_slices)
     np.testing.assert_array_equal(labels, expected_labels)
     if 1 in probability.shape:  # a section does not show bodies
         assert found[list(OF_BODIES)].isna().all(axis=None)
@@ -169,7 +172,7 @@ def test_two_partitions_give_the_same_bits(tmp_path_factory, scan, one, other):
 @given(scan=scans(), cuts=st.lists(st.integers(0, 9)), order=st.randoms())
 def test_parts_may_be_joined_in_any_order(scan, cuts, order):
     probability, grey, connectivity, _ = scan
-    grid = parts.Grid(EDGES, connectivity, 1, grey.dtype, np.int64(2**15))
+    grid = parts.Grid(EDGES, connectivity, parts.Filter(), grey.dtype, np.int64(2**15))
     bounds = sorted({0, len(probability), *(cut for cut in cuts if cut < len(probability))})
 
     def part(start, stop):
@@ -247,6 +250,8 @@ def test_mutant_that_filters_before_the_merge_loses_objects(tmp_path, monkeypatc
     assert len(analyse(tmp_path, probability, grey, 4, min_voxels=5)[0]) == 1
     assert len(analyse(tmp_path, probability, grey, 4, min_voxels=6)[0]) == 1
     assert len(analyse(tmp_path, probability, grey, 4, min_voxels=7)[0]) == 0
+    assert len(analyse(tmp_path, probability, grey, 4, min_slices=2)[0]) == 1
+    assert len(analyse(tmp_path, probability, grey, 4, min_slices=3)[0]) == 0
     extract = table.extract_runs
 
     def filtered(probability, threshold):
@@ -327,8 +332,8 @@ def test_mutant_that_numbers_by_shard_order_backwards_is_seen(tmp_path, monkeypa
     expected, expected_labels = oracle(probability, grey, 26, 1)
     number = table.number_domains
 
-    def backwards(sums, min_voxels):
-        domain_id = number(sums, min_voxels)
+    def backwards(sums, *conditions):
+        domain_id = number(sums, *conditions)
         return np.where(domain_id > 0, domain_id.max() + 1 - domain_id, 0)
 
     monkeypatch.setattr(table, "number_domains", backwards)

@@ -40,6 +40,7 @@ def measure(
     plane: Plane = PLANE,
     connectivity=26,
     min_voxels=1,
+    min_slices=1,
     shard_slices=8,
     level=0.5,
     workers=None,
@@ -60,7 +61,7 @@ def measure(
     scan = Segmented(folder / "probability", folder / "volume", instances)
     probability = dict.fromkeys(certain, level)
     levels = {"calibrated": Level(probability, folder / "objects.parquet", folder / "domains.parquet")}
-    objects = ObjectsConfig(connectivity=connectivity, min_voxels=min_voxels)
+    objects = ObjectsConfig(connectivity=connectivity, min_voxels=min_voxels, min_slices=min_slices)
     measure_domains(scan, folder / "interface.json", levels, objects, one_piece=one_piece, workers=workers)
     return pd.read_parquet(folder / "domains.parquet")
 

@@ -45,7 +45,7 @@ def finished(
     levels = {
         "calibrated": Level(dict.fromkeys(stored, 0.5), files.objects_at("calibrated"), files.domains_at("calibrated"))
     }
-    objects = ObjectsConfig(connectivity=connectivity, min_voxels=1)
+    objects = ObjectsConfig(connectivity=connectivity, min_voxels=1, min_slices=1)
     measure_domains(Segmented(files.probability.path, files.volume.path, None), files.interface, levels, objects)
     assert open_store(files.volume.path).shape == first.shape
     return finished_scan(folder, SAMPLE)

@@ -14,7 +14,7 @@ from domains_scan import PLANE, measure, write_store
 from tomoprofile import __version__
 from tomoprofile.config import ObjectsConfig
 from tomoprofile.domains.objects import Runs, iter_runs, read_objects_metadata, write_objects
-from tomoprofile.domains.parts import Grid, join, part_of
+from tomoprofile.domains.parts import Filter, Grid, join, part_of
 from tomoprofile.domains.runs import RowRuns
 from tomoprofile.domains.table import Level, Segmented, measure_domains
 from tomoprofile.domains.workers import Here
@@ -233,7 +233,7 @@ def measure_again(folder, **changed):
     least = inputs.pop("min_voxels", 1)
     levels = {"calibrated": Level({"domain": 0.5}, folder / "objects.parquet", folder / "again.parquet")}
     scan = Segmented(inputs["probability"], inputs["volume"])
-    measure_domains(scan, inputs["interface.json"], levels, ObjectsConfig(min_voxels=least))
+    measure_domains(scan, inputs["interface.json"], levels, ObjectsConfig(min_voxels=least, min_slices=1))
     return pd.read_parquet(folder / "again.parquet")
 
 
@@ -334,7 +334,7 @@ def test_every_class_has_its_own_level(tmp_path):
     levels = {"calibrated": Level({"domain": 0.3, "void": 0.7}, tmp_path / "o.parquet", tmp_path / "d.parquet")}
     scan = Segmented(tmp_path / "probability", tmp_path / "volume")
     assert scan.classes == ("domain", "void")
-    found = measure_domains(scan, tmp_path / "interface.json", levels, ObjectsConfig(min_voxels=1))
+    found = measure_domains(scan, tmp_path / "interface.json", levels, ObjectsConfig(min_voxels=1, min_slices=1))
     assert found == {"domain": 1, "void": 1}
     assert list(pd.read_parquet(tmp_path / "d.parquet")["voxels"]) == [3, 1]
     told = read_objects_metadata(tmp_path / "o.parquet")
@@ -455,7 +455,7 @@ def test_an_object_of_more_voxels_than_32_bits_count():
     ny, nx, nz = 32768, 16384, 7
     row_ptr = np.arange(ny * nz + 1)
     runs = RowRuns(row_ptr, np.zeros(ny * nz, np.int32), np.full(ny * nz, nx, np.int32), ny)
-    grid = Grid((1.0, 1.0, 1.0), 26, 1, np.dtype("uint8"), np.int64(0))
+    grid = Grid((1.0, 1.0, 1.0), 26, Filter(), np.dtype("uint8"), np.int64(0))
     halves = [runs.slices(0, 3)[0], runs.slices(3, nz)[0]]
     upper, lower = (part_of(half, grid, start)[0] for half, start in zip(halves, (0, 3), strict=True))
     whole = join(upper, lower, grid)

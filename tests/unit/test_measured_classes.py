@@ -49,7 +49,7 @@ def measured(scan, name, masks):
         for path in (level.objects, level.table):
             path.parent.mkdir(exist_ok=True)
     whole = Segmented(files.probability.path, files.volume.path, is_mask=True)
-    measure_domains(whole, files.interface, levels, ObjectsConfig(min_voxels=1))
+    measure_domains(whole, files.interface, levels, ObjectsConfig(min_voxels=1, min_slices=1))
     inputs = ({level: place(level) for level in LEVELS} for place in (files.objects_at, files.domains_at))
     out = ProfileTables(**{field.name: getattr(files, field.name) for field in fields(ProfileTables)})
     config = phantom_profile(bin_um=1, resamples=100)

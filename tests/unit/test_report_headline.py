@@ -147,8 +147,9 @@ def test_the_interval_includes_a_segmentation_that_one_place_judged_and_says_so(
     assert found.lo < 3.6
     assert "from one place" in told
     several = scores(area_ratio=1.0, area_interval=BIAS | {"low": 0.9, "high": 1.2})
-    assert with_segmentation(number, several)[0] == found
-    assert "from one place" not in with_segmentation(number, several)[1]
+    same, told = with_segmentation(number, several)
+    assert (same.lo, same.hi) == (found.lo, found.hi)
+    assert "from one place" not in told
     assert with_segmentation(number, None) == (number, "")
     unknown, told = with_segmentation(number, scores(area_ratio=1.0, area_interval=None))
     assert unknown is number

@@ -57,8 +57,8 @@ def tables(project):
     return {name: (folder_of(project) / f"{name}.parquet").read_bytes() for name in TABLES_OF_A_SCAN}
 
 
-# A scan with a substrate is not measured as phases.
-TABLES_OF_A_SCAN = tuple(sorted(set(TABLES) - {"objects", "band", "comparison", "phase", "thickness"}))
+# A scan with a substrate is measured neither as phases nor as organs.
+TABLES_OF_A_SCAN = tuple(sorted(set(TABLES) - {"objects", "band", "classes", "comparison", "phase", "thickness"}))
 
 
 def targets(project):

@@ -39,7 +39,7 @@ rule measure_domains:
         # Neither a label volume nor the number of workers changes the tables.
         objects=CONFIG.objects.model_dump(mode="json", exclude={"label_volume", "slurm_workers"}),
         one_piece=one_piece,
-        algorithm_version=5,
+        algorithm_version=6,
     script:
         "../scripts/measure_domains.py"
 

@@ -356,6 +356,13 @@ class ObjectsConfig(Section):
         description="Smaller objects are treated as noise and dropped after the merge across slabs, from table and "
         "profile alike.",
     )
+    min_slices: or_auto(Count) = Field(
+        AUTO,
+        description="Objects in fewer consecutive slices are dropped likewise, except those that the first or the last "
+        "slice of the scan may cut. `auto`: 2, because a network judges each slice by itself, and what it finds in one "
+        "alone is mostly noise; 1 where a slice is more than 1.5 times as thick as a voxel is wide, and for a given "
+        "mask.",
+    )
     band: tuple[float, float] = Field(
         (0.3, 0.7),
         description="Probability levels that bracket the calibrated one: the boundary band of every estimate.",

@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
-from ..files import not_what_is_expected
 from ..logs import LOG
 from .approach import LEAST_RATIO, Approach, approach, orientation
 from .fit import RATE, Level, fitted
@@ -20,7 +19,7 @@ from .flow import exponential, inconsistency, jacobian
 from .grid import Case, identity, in_other, sample
 from .memory import affordable_voxels, out_of_memory
 from .similarity import LEAST_SHARED
-from .storage import read_arrays, write_arrays
+from .storage import stored, write_arrays
 from .template import Template
 
 LEAST_JACOBIAN = 0.1
@@ -121,8 +120,7 @@ def read_registration(path: Path) -> Registration:
     InputError
         When the file holds something else.
     """
-    arrays, facts = read_arrays(path, _KIND)
-    try:
+    with stored(path, _KIND) as (arrays, facts):
         return Registration(
             str(facts["name"]),
             str(facts["template"]),
@@ -133,8 +131,6 @@ def read_registration(path: Path) -> Registration:
             {str(key): float(value) for key, value in facts["measures"].items()},
             {int(key): float(value) for key, value in facts["volumes"].items()},
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(not_what_is_expected(path, f"a {_KIND}", error)) from None
 
 
 def register_case(case: Case, template: Template, settings: RegisterSettings | None = None) -> Registration:

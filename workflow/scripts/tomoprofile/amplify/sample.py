@@ -22,7 +22,6 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError, StageError
-from ..files import not_what_is_expected
 from ..logs import LOG
 from .appearance import AppearanceSettings, varied
 from .basis import Basis
@@ -31,7 +30,7 @@ from .grid import Case, resampled
 from .model import DeformationModel
 from .register import LEAST_JACOBIAN, Registration
 from .start import moved_along
-from .storage import read_arrays, write_arrays
+from .storage import stored, write_arrays
 from .template import Template
 from .warp import warped
 
@@ -290,9 +289,6 @@ def read_pairs(path: Path) -> list[Pair]:
     InputError
         When the file holds something else.
     """
-    arrays, facts = read_arrays(path, _KIND)
-    try:
+    with stored(path, _KIND) as (arrays, facts):
         names = [(record, f"{int(record['index']):05d}") for record in facts["pairs"]]
         return [Pair(arrays.get(f"image_{name}"), arrays.get(f"label_{name}"), record) for record, name in names]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(not_what_is_expected(path, f"a {_KIND}", error)) from None

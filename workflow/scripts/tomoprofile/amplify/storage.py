@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from ..errors import InputError
 from ..files import intact, not_what_is_expected, sealed_file
 
 _KIND, _FACTS = "kind", "facts"
+_WRONG = (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def write_arrays(path: Path, kind: str, arrays: dict[str, NDArray], facts: dict[str, Any]) -> None:
@@ -24,15 +27,16 @@ def write_arrays(path: Path, kind: str, arrays: dict[str, NDArray], facts: dict[
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial, metadata)
 
 
-def read_arrays(path: Path, kind: str) -> tuple[dict[str, NDArray], dict[str, Any]]:
-    """Return what :func:`write_arrays` wrote.
+@contextmanager
+def stored(path: Path, kind: str) -> Iterator[tuple[dict[str, NDArray], dict[str, Any]]]:
+    """Yield the arrays and facts that :func:`write_arrays` wrote.
 
     Raises
     ------
     DamageError
         When it is not what was written.
     InputError
-        When it is something else.
+        When it is something else, or what is made of its content fails.
     """
     try:
         with safe_open(intact(path), framework="numpy") as file:
@@ -43,9 +47,9 @@ def read_arrays(path: Path, kind: str) -> tuple[dict[str, NDArray], dict[str, An
         facts = json.loads(metadata[_FACTS])
         if not isinstance(facts, dict):
             raise TypeError("it holds no facts")
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        for name, array in arrays.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise ValueError(f"{name} holds numbers that are not finite")
+        yield arrays, facts
+    except _WRONG as error:
         raise InputError(not_what_is_expected(path, f"a {kind}", error)) from None
-    for name, array in arrays.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise InputError(not_what_is_expected(path, f"a {kind}", f"{name} holds numbers that are not finite"))
-    return arrays, facts

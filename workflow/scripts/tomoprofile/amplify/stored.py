@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ class StoredCase:
             return False
         return len(self.labels) >= _LEAST_WHOLE * (max(self.labels) - min(self.labels) + 1)
 
-    @property
+    @cached_property
     def whole_classes(self) -> list[int]:
         """The labelled classes of which all is labelled: none of it at the first or the last labelled slice."""
         if not self.is_whole:

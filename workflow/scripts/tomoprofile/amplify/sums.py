@@ -18,11 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
-from ..files import not_what_is_expected
 from .basis import Basis
 from .lattice import Lattice
 from .register import Refusal, Registration
-from .storage import read_arrays, write_arrays
+from .storage import stored, write_arrays
 
 FEWEST_SHARED = 20
 _KIND = "file of sums of deformations"
@@ -156,8 +155,7 @@ def read_sums(path: Path) -> Sums:
     InputError
         When the file holds something else, or sums that no cases can have.
     """
-    arrays, facts = read_arrays(path, _KIND)
-    try:
+    with stored(path, _KIND) as (arrays, facts):
         lattice = Lattice(tuple(map(float, facts["lengths"])), tuple(map(int, facts["parts"])))
         total, products = arrays["total"], arrays["products"]
         size = Basis(lattice).size
@@ -168,8 +166,6 @@ def read_sums(path: Path) -> Sums:
         volumes = dict(zip(map(int, facts["classes"]), map(tuple, arrays["volumes"].tolist()), strict=True))
         refused = {str(Refusal(reason)): int(count) for reason, count in facts["refused"].items()}
         return Sums(str(facts["template"]), lattice, int(facts["count"]), total, products, volumes, refused)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(not_what_is_expected(path, f"a {_KIND}", error)) from None
 
 
 def added(sums: Iterable[Sums]) -> Sums:

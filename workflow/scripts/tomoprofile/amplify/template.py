@@ -11,11 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..files import not_what_is_expected
 from .grid import Case, Grid
 from .lattice import Lattice
-from .storage import read_arrays, write_arrays
+from .storage import stored, write_arrays
 from .structure import mobility
 
 PARTS = 16  # intervals between control points along the longest edge
@@ -77,10 +75,7 @@ def read_template(path: Path) -> Template:
     InputError
         When the file holds something else.
     """
-    arrays, facts = read_arrays(path, _KIND)
-    try:
+    with stored(path, _KIND) as (arrays, facts):
         image = arrays["image"]
         case = Case(str(facts["name"]), image, Grid.of(image.shape, arrays["affine"]), arrays.get("label"))
         return Template(case, Lattice(tuple(map(float, case.grid.lengths)), tuple(map(int, facts["parts"]))))
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(not_what_is_expected(path, f"a {_KIND}", error)) from None

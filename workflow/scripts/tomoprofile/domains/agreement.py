@@ -43,44 +43,63 @@ class Agreement:
     step: int = 1
 
 
+class Overlap:
+    """Voxels of a mask and of its reference, and the box around both, added up slab by slab.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Voxels of the scan along (z, y, x).
+    """
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self.shape = shape
+        self.both = self.own = self.other = 0
+        self.low, self.high = np.array(shape), np.zeros(3, int)
+
+    def add(self, start: int, mine: Mask, its: Mask) -> None:
+        """Add slices of both, from ``start`` on."""
+        self.both += int((mine & its).sum())
+        self.own += int(mine.sum())
+        self.other += int(its.sum())
+        either = mine | its
+        if either.any():
+            (box,) = ndimage.find_objects(either.astype(np.uint8))
+            self.low = np.minimum(self.low, [box[0].start + start, box[1].start, box[2].start])
+            self.high = np.maximum(self.high, [box[0].stop + start, box[1].stop, box[2].stop])
+
+    @property
+    def dice(self) -> float:
+        """NaN where neither has a voxel."""
+        return 2 * self.both / (self.own + self.other) if self.own + self.other else math.nan
+
+
 def agreement(
-    found: Read, reference: Read, shape: tuple[int, int, int], edges_um: tuple[float, float, float], slab: int
+    overlap: Overlap, found: Read, reference: Read, edges_um: tuple[float, float, float], slab: int
 ) -> Agreement:
     """Compare a mask with its reference.
 
     Parameters
     ----------
+    overlap : Overlap
+        Of all slices.
     found, reference : callable
-        Return slices ``[start, stop)`` of each.
-    shape : tuple of int
-        Voxels of the scan along (z, y, x).
+        Return slices ``[start, stop)`` of each; those around the class are read.
     edges_um : tuple of float
         Voxel edges.
     slab : int
         Slices that are read at once.
     """
-    both = own = other = 0
-    low, high = np.array(shape), np.zeros(3, int)
-    for start in range(0, shape[0], slab):
-        stop = min(start + slab, shape[0])
-        mine, its = found(start, stop), reference(start, stop)
-        both, own, other = both + int((mine & its).sum()), own + int(mine.sum()), other + int(its.sum())
-        either = mine | its
-        if either.any():
-            (box,) = ndimage.find_objects(either.astype(np.uint8))
-            low = np.minimum(low, [box[0].start + start, box[1].start, box[2].start])
-            high = np.maximum(high, [box[0].stop + start, box[1].stop, box[2].stop])
-    dice = 2 * both / (own + other) if own + other else math.nan
-    if not own or not other:
-        return Agreement(other, dice, math.nan, math.nan)
+    if not overlap.own or not overlap.other:
+        return Agreement(overlap.other, overlap.dice, math.nan, math.nan)
     step = 1
-    while math.prod(-(-(high - low) // step)) > _MOST:
+    while math.prod(-(-(overlap.high - overlap.low) // step)) > _MOST:
         step += 1
     # What lies beyond on each side tells the surface of the class from a face of the scan.
-    low, high = np.maximum(low - step, 0), np.minimum(high + step, shape)
+    low, high = np.maximum(overlap.low - step, 0), np.minimum(overlap.high + step, overlap.shape)
     boxes = (_boxed(read, low, high, step, slab) for read in (found, reference))
     mean, p95 = surface_distances(*boxes, tuple(step * edge for edge in edges_um))
-    return Agreement(other, dice, mean, p95, step)
+    return Agreement(overlap.other, overlap.dice, mean, p95, step)
 
 
 def surface_distances(one: Mask, other: Mask, edges_um: tuple[float, ...]) -> tuple[float, float]:

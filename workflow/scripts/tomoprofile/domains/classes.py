@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ..errors import Fault, InputError
 from ..logs import LOG
@@ -17,8 +18,9 @@ from ..samples import MaskImage, Scan
 from ..tables import DOMAINS, OF_CLASSES, of_class
 from ..volume.masks import read_mask
 from ..volume.readers import ScanReader
+from ..volume.slabs import shard_bounds
 from ..volume.store import Store, open_store
-from .agreement import Agreement, agreement
+from .agreement import Agreement, Overlap, agreement
 from .objects import ObjectsMetadata, read_objects_metadata
 from .voxels import Domains
 
@@ -51,6 +53,10 @@ class Reference:
     def reader(self, volume: Store) -> ScanReader:
         """Open the image, its axes those of the scan."""
         return read_mask(self.scan, MaskImage(self.scan.reference), volume.geometry)
+
+    def shows(self, values: NDArray[Any], name: str) -> NDArray[np.bool_]:
+        """Return where values of the image are a class."""
+        return values != 0 if len(self.values) == 1 else values == self.values[name]
 
 
 def summarise_classes(
@@ -135,19 +141,24 @@ def position_mm(at_um: Any, volume: Store) -> tuple[float, float, float]:
 def _compared(
     reference: Reference, objects: Path, classes: Mapping[str, ObjectsMetadata], volume: Store
 ) -> dict[str, Agreement]:
-    reader = reference.reader(volume)
+    reader, slab = reference.reader(volume), volume.shard_slices
+    painted = {name: Domains(objects, metadata) for name, metadata in classes.items()}
+    overlaps = {name: Overlap(volume.shape) for name in classes}
+    # Decoding the image is the cost of this, so all classes share one reading of the whole of it.
+    for start, stop in shard_bounds(0, volume.shape[0], slab):
+        values = reader.read(start, stop)
+        for name, overlap in overlaps.items():
+            overlap.add(start, painted[name].read(start, stop) > 0, reference.shows(values, name))
     found = {}
-    for name, metadata in classes.items():
-        painted = Domains(objects, metadata)
+    for name, overlap in overlaps.items():
 
-        def mine(start: int, stop: int, of: Domains = painted) -> Any:
+        def mine(start: int, stop: int, of: Domains = painted[name]) -> NDArray[np.bool_]:
             return of.read(start, stop) > 0
 
-        def its(start: int, stop: int, name: str = name) -> Any:
-            values = reader.read(start, stop)
-            return values != 0 if len(classes) == 1 else values == reference.values[name]
+        def its(start: int, stop: int, name: str = name) -> NDArray[np.bool_]:
+            return reference.shows(reader.read(start, stop), name)
 
-        found[name] = agreement(mine, its, metadata.shape, metadata.voxel_size_um, volume.shard_slices)
+        found[name] = agreement(overlap, mine, its, classes[name].voxel_size_um, slab)
         if not found[name].voxels:
             LOG.warning("%s: the reference shows no %s", reference.scan.reference, name)
     if not any(one.voxels for one in found.values()):

@@ -78,7 +78,7 @@ def _attributes(name: str, classes: list[ObjectsMetadata], image: str, levels: i
     ome = ome_metadata(name, classes[0].voxel_size_um, levels)
     ome["multiscales"][0]["type"] = "most frequent domain where 3 of 8 voxels are foreground"
     ome["image-label"] = {"source": {"image": image}}
-    shared = {name: getattr(classes[0], name) for name in ("connectivity", "min_voxels")}
+    shared = {name: getattr(classes[0], name) for name in ("connectivity", "min_voxels", "min_slices")}
     own = {
         one.name: {"level": one.level, "n_domains": one.n_domains, "first_label": offset + 1}
         for one, offset in zip(classes, _offsets(classes), strict=True)

@@ -78,6 +78,8 @@ class ObjectsMetadata:
         Domains are numbered 1..n_domains.
     left_out : tuple of int or None
         Number and voxels of the domains left out where only the largest is kept; None where all are.
+    min_slices : int
+        Objects in fewer slices were dropped.
     """
 
     name: str
@@ -88,9 +90,10 @@ class ObjectsMetadata:
     voxel_size_um: tuple[float, float, float]
     n_domains: int
     left_out: tuple[int, int] | None = None
+    min_slices: int = 1
 
 
-_OF_SCAN = ("connectivity", "min_voxels", "shape", "voxel_size_um")  # the same for all classes
+_OF_SCAN = ("connectivity", "min_voxels", "min_slices", "shape", "voxel_size_um")  # the same for all classes
 _OF_CLASS = ("level", "n_domains", "left_out")
 
 
@@ -129,6 +132,7 @@ def read_objects_metadata(objects: Path) -> dict[str, ObjectsMetadata]:
                 (float(ez), float(ey), float(ex)),
                 int(own["n_domains"]),
                 _pair(own.get("left_out")),
+                int(values["min_slices"]),
             )
             for name, own in values["classes"].items()
         }

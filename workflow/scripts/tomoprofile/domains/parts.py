@@ -26,6 +26,29 @@ MOST_POINTS = 1024  # of one component, before only the corners of its hull are 
 
 
 @dataclass(frozen=True)
+class Filter:
+    """Which objects are taken for noise.
+
+    Attributes
+    ----------
+    min_voxels, min_slices : int
+        Objects of fewer voxels, or in fewer slices.
+    """
+
+    min_voxels: int = 1
+    min_slices: int = 1
+
+    def keeps(self, sums: Sums, n_slices: int) -> NDArray[np.bool_]:
+        """Return which components of a scan are no noise: bool array (components,).
+
+        One that reaches the first or the last slice may go on beyond it.
+        """
+        start, stop = sums.box[:, 0], sums.box[:, 3]
+        cut = (start == 0) | (stop == n_slices)
+        return (sums.voxels >= self.min_voxels) & ((stop - start >= self.min_slices) | cut)
+
+
+@dataclass(frozen=True)
 class Grid:
     """What all parts of a scan have in common.
 
@@ -37,15 +60,15 @@ class Grid:
         6: voxels touch by faces; 26: also by edges and corners.
     grey_dtype : dtype
         Type of the grey values.
-    min_voxels : int
-        Smaller objects are dropped in the end, so the costly measures of those that are whole are left out.
+    filter : Filter
+        What is dropped in the end; the costly measures of objects that are too small are left out.
     reference : int or float
         What grey sums are relative to.
     """
 
     voxel_size_um: tuple[float, float, float]
     connectivity: int
-    min_voxels: int
+    filter: Filter
     grey_dtype: DTypeLike
     reference: np.int64 | np.float64
 
@@ -150,7 +173,7 @@ def part_of(
         pores = np.append(pores, component[first_run[1:]])
         members = members_of(runs, component, count)
         _, axes = principal_axes(covariance(sums, grid.voxel_size_um))
-        whole = ~is_open & (sums.voxels >= grid.min_voxels)
+        whole = ~is_open & (sums.voxels >= grid.filter.min_voxels)
         sums.feret[:] = feret_of_components(members, whole, axes, np.array(grid.voxel_size_um))
         points, point_owner = outline_points(members, start, np.flatnonzero(is_open))
     faces = [Face(end, component[place].astype(np.int64), pore[place].astype(np.int64)) for end, place in ends]

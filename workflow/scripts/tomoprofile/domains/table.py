@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import ObjectsConfig
+from ..config_profile import AUTO
 from ..errors import ConfigError, Fault, InputError
 from ..files import temporary_folder
 from ..logs import LOG
@@ -23,11 +24,13 @@ from ..volume.probability import threshold_of
 from ..volume.store import Store, open_store
 from .measures import Columns, Frame
 from .objects import ObjectsMetadata, Runs, facts_of, write_objects
-from .parts import Grid, Part, finish, join, part_of
+from .parts import Filter, Grid, Part, finish, join, part_of
 from .runs import Int64, extract_runs, instance_runs
 from .sums import Sums, Values, grey_reference
 from .waiting import Key, WaitingRuns
 from .workers import Here, Workers
+
+_THICK = 1.5  # times as thick as a voxel is wide: then one slice may hold a whole domain
 
 
 @dataclass(frozen=True)
@@ -215,13 +218,22 @@ def _grid(scan: Segmented, grey: Store, classes: Sequence[str], objects: Objects
             raise InputError(Fault(str(store.path), str(store.shape), problem, "Run the workflow again."))
     middle = grey.shape[0] // 2
     reference = _reference(grey.dtype, grey.read(middle, middle + 1))
-    return Grid(grey.voxel_size_um, objects.connectivity, objects.min_voxels, grey.dtype, reference)
+    noise = Filter(objects.min_voxels, _least_slices(scan, grey.voxel_size_um, objects))
+    return Grid(grey.voxel_size_um, objects.connectivity, noise, grey.dtype, reference)
+
+
+def _least_slices(scan: Segmented, voxel_size_um: tuple[float, float, float], objects: ObjectsConfig) -> int:
+    """Return in how many slices an object must be."""
+    if objects.min_slices != AUTO:
+        return int(objects.min_slices)
+    thick = voxel_size_um[0] > _THICK * min(voxel_size_um[1:])
+    return 1 if thick or scan.is_mask or scan.instances else 2
 
 
 def _numbered(inputs: Inputs, key: Key, level: Level, part: Part, shape: tuple[int, int, int]) -> Found:
     name, grid = key[0], inputs.grid
     part = finish(part, grid)
-    domain_id, left_out = number_domains(part.sums, grid.min_voxels), None
+    domain_id, left_out = number_domains(part.sums, grid.filter, shape[0]), None
     if name in inputs.one_piece:
         domain_id, left_out = largest_alone(part.sums, domain_id)
     sums = part.sums.rows(domain_id > 0)
@@ -230,11 +242,12 @@ def _numbered(inputs: Inputs, key: Key, level: Level, part: Part, shape: tuple[i
         name,
         float(level.probability[name]),
         grid.connectivity,
-        grid.min_voxels,
+        grid.filter.min_voxels,
         shape,
         grid.voxel_size_um,
         len(sums),
         left_out,
+        grid.filter.min_slices,
     )
     label = None if part.instances is None else part.instances[domain_id > 0].astype(np.int64)
     return Found(key, metadata, sums, [domain_id[components] for components in part.labels], label)
@@ -248,6 +261,7 @@ def measure_array(
     level: float = 0.5,
     connectivity: int = 26,
     min_voxels: int = 1,
+    min_slices: int = 1,
     plane: Plane | None = None,
     slices: int | None = None,
 ) -> Columns:
@@ -260,7 +274,7 @@ def measure_array(
     grey : array (z, y, x)
     voxel_size_um : tuple of float
         Voxel edges along (z, y, x).
-    level, connectivity, min_voxels
+    level, connectivity, min_voxels, min_slices
         As in the configuration.
     plane : Plane, optional
         Where depth is measured from; by default the face z = 0.
@@ -268,7 +282,8 @@ def measure_array(
         Cut into parts of so many slices, which does not change the result.
     """
     reference = _reference(grey.dtype, grey[len(grey) // 2])
-    grid = Grid(voxel_size_um, connectivity, min_voxels, grey.dtype, reference)
+    noise = Filter(min_voxels, min_slices)
+    grid = Grid(voxel_size_um, connectivity, noise, grey.dtype, reference)
     step = slices or len(probability)
     bounds = [(start, min(start + step, len(probability))) for start in range(0, len(probability), step)]
 
@@ -277,16 +292,18 @@ def measure_array(
         return part_of(extract_runs(values.probability, threshold_of(level)), grid, bound[0], values=values)[0]
 
     part = finish(Here().reduce(measure, bounds, partial(join, grid=grid)), grid)
-    sums = part.sums.rows(number_domains(part.sums, min_voxels) > 0)
     shape = probability.shape
-    metadata = ObjectsMetadata("domain", level, connectivity, min_voxels, shape, voxel_size_um, len(sums))
+    sums = part.sums.rows(number_domains(part.sums, noise, shape[0]) > 0)
+    metadata = ObjectsMetadata(
+        "domain", level, connectivity, min_voxels, shape, voxel_size_um, len(sums), min_slices=min_slices
+    )
     return Frame(plane or Plane((1.0, 0.0, 0.0), 0.0), GreyScale(), reference).columns(sums, metadata)
 
 
-def number_domains(sums: Sums, min_voxels: int) -> Int64:
-    """Return the domain of each component: 1..n by first voxel in raster order, 0 for those that are too small."""
-    large = sums.voxels >= min_voxels
-    return np.where(large, np.cumsum(large), 0)
+def number_domains(sums: Sums, noise: Filter, n_slices: int) -> Int64:
+    """Return the domain of each component: 1..n by first voxel in raster order, 0 for those that are noise."""
+    kept = noise.keeps(sums, n_slices)
+    return np.where(kept, np.cumsum(kept), 0)
 
 
 def largest_alone(sums: Sums, domain_id: Int64) -> tuple[Int64, tuple[int, int]]:

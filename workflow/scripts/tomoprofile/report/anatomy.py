@@ -78,7 +78,7 @@ def position_in_words(right: float, anterior: float, superior: float) -> str:
     """Return a position in millimetres with the letters of its directions: ``L 62, P 12, S 301``."""
     parts = []
     for value, (low, high) in zip((right, anterior, superior), ENDS, strict=True):
-        parts.append(f"{high if value >= 0 else low} {abs(value):.0f}")
+        parts.append(f"{high if value >= 0 else low} {round(abs(value))}")
     return ", ".join(parts)
 
 
@@ -120,7 +120,7 @@ def outline(mask: NDArray[np.bool_], edges: tuple[float, float]) -> str:
         points += len(corners)
         if points > _MOST_POINTS:
             break
-        paths.append("M" + "L".join(f"{x:.5g} {y:.5g}" for y, x in corners) + "z")
+        paths.append("M" + "L".join(f"{x:g} {y:g}" for y, x in corners) + "z")
     return "".join(paths)
 
 

@@ -18,9 +18,7 @@ from .formats.base import LazyImage, RawScan
 from .geometry import Geometry
 
 _OFF = 0.25  # voxels by which a corner may lie off its place: matrices are stored with 32 bits, positions rounded
-_TURNED = 1e-6
-# What programs write that know nothing of space: no shift, edges of 1 along the axes as NIfTI or as ITK counts them.
-_UNKNOWN = tuple(np.diag([sign, sign, 1.0, 1.0]) for sign in (1.0, -1.0))
+_UNIT = 1e-6
 
 
 def in_axes_of(raw: RawScan, scan: Geometry | None, shape: tuple[int, int, int], where: str) -> RawScan:
@@ -130,7 +128,8 @@ class Turned(LazyImage):
 
 
 def _says_nothing(geometry: Geometry) -> bool:
-    return any(np.allclose(geometry.nifti, unknown, atol=_TURNED) for unknown in _UNKNOWN)
+    """Return whether it is what programs write that know nothing of space, edges of 1 included."""
+    return geometry.is_default and np.allclose(geometry.lps.spacing, 1.0, atol=_UNIT)
 
 
 def _farthest(

@@ -115,7 +115,7 @@ def _row(name: str, line: pd.Series, colour: str) -> Row:
         parts=count(line["n_domains"]),
         left_out="" if pd.isna(left_out) or not left_out else _left_out(left_out, line["left_out_um3"]),
         on_border=bool(line["on_border"]),
-        dice="" if pd.isna(line["dice"]) else f"{line['dice']:.3f}",
+        dice="" if pd.isna(line["dice"]) else short(line["dice"]),
         mean_mm=told(line["surface_mean_um"], 1e3),
         p95_mm=told(line["surface_p95_um"], 1e3),
     )
@@ -149,17 +149,10 @@ def _pictures(
         for view in views:
             place = view.axis, middle[view.axis]
             masks = {other: view.turned(of_class[place]) for other, of_class in cuts.items()}
-            its = _of_class(given.get(place), name, reference, len(painted))
-            known = None if its is None else view.turned(its)
+            known = view.turned(reference.shows(given[place], name)) if reference else None
             pictures.append(_picture(view, place, volume, masks, name, colours, known))
         found.append((name, tuple(pictures)))
     return found
-
-
-def _of_class(cut: NDArray | None, name: str, reference: Reference | None, n_classes: int) -> NDArray[np.bool_] | None:
-    if cut is None or reference is None:
-        return None
-    return cut != 0 if n_classes == 1 else cut == reference.values[name]
 
 
 def _picture(

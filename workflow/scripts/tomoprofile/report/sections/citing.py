@@ -131,6 +131,8 @@ def _level(known: MeasuredClass, level: float, of_class: str, cite: References) 
 def _objects(segmentation: Segmentation, objects: dict[str, ObjectsMetadata], cite: References) -> Iterator[str]:
     one = next(iter(objects.values()))
     least = f"fewer than {one.min_voxels} voxels (equivalent diameter {length(smallest_kept_um(one))} µm)"
+    if one.min_slices > 1:
+        least += f" or in fewer than {one.min_slices} slices"
     joined = (
         "Each label is one domain"
         if segmentation.kind == "instances"

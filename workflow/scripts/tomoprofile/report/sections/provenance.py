@@ -30,7 +30,9 @@ def build(
     for measured, of_class in levels.items() if not segmentation.is_given else ():
         told = ", ".join(f"{level} {short(objects.level)}" for level, objects in of_class.items())
         facts[f"boundary levels, {measured}" if others else "boundary levels"] = told
-    facts["smallest object"] = f"{levels[one][CALIBRATED].min_voxels} voxels"
+    smallest = levels[one][CALIBRATED]
+    slices = f" in {smallest.min_slices} slices" if smallest.min_slices > 1 else ""
+    facts["smallest object"] = f"{smallest.min_voxels} voxels{slices}"
     for name, value in interface.items() if "axis" in interface else ():
         if value in ("", None) or isinstance(value, dict) or name == "residual_map_um":  # its own section has these
             continue
