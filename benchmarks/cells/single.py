@@ -35,7 +35,8 @@ def run_once(cell: Cell, setting: Setting, make: Callable[[Path], Record]) -> in
     out = setting.results / f"{cell.key}.json"
     folder = setting.work / "runs" / setting.results.name / cell.key
     folder.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
+    # Not `with_suffix`: keys have dots, and what follows the last one would be cut off.
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -23,6 +23,7 @@ from benchmarks.amplification.plan import ENGINE, MODES, REGISTER, TUNING, Cell
 from benchmarks.amplification.runner import BENCHMARK
 from benchmarks.cells import runner
 from benchmarks.cells.benchmark import Setting
+from benchmarks.cells.single import BUSY, run_once
 
 SEEDS, CASES = 5, 6
 
@@ -299,6 +300,22 @@ def test_physics_draws_fringes_where_the_labels_were_moved_to():
     wide[5:15, 10:22, 8:32] = 1
     rim = fringes.imaged({1: wide}, settings, np.random.default_rng(0))[10, 16, 2:14]
     assert rim == pytest.approx(grey[10, 16, 8:20], abs=0.05 * float(np.ptp(grey)))
+
+
+def test_runs_whose_keys_differ_after_the_last_dot_do_not_wait_for_each_other(tmp_path):
+    setting = Setting(tmp_path / "work", tmp_path / "results")
+    setting.results.mkdir()
+    one, other = (plan.Cell("A", plan.TUNING, 1, 0, elastic) for elastic in ((0.02, 0.15), (0.02, 0.3)))
+
+    def first(_folder):
+        # Another runner comes while this one works; a run is busy only where the run is the same.
+        assert run_once(other, setting, lambda _folder: {"of": "other"}) == 0
+        assert run_once(one, setting, lambda _folder: {"of": "one, twice"}) == BUSY
+        return {"of": "one"}
+
+    assert run_once(one, setting, first) == 0
+    found = {path.stem: json.loads(path.read_text())["of"] for path in setting.results.glob("*.json")}
+    assert found == {one.key: "one", other.key: "other"}
 
 
 TINY = (32, 30, 40)
