@@ -151,7 +151,22 @@ def _progress(results: Results, cells: Sequence[Cell]) -> str:
         told += f"\n**A trial: steps are multiplied by {scales}; the numbers mean nothing.**\n"
     names = ("commit", "torch", "device", "precision", "threads", "machine")
     made = "; ".join(f"{name} {', '.join(sorted({str(fact[name]) for fact in facts}))}" for name in names)
-    return f"{told}\nMade with {made}.\n"
+    return f"{told}\nMade with {made}.\n{_devices(results)}"
+
+
+def _devices(results: Results) -> str:
+    """Say which kinds were trained on which device, where it was not one for all."""
+    kinds_of: dict[str, set[str]] = {}
+    for cell, record in results.records.items():
+        if cell.kind in KINDS:
+            kinds_of.setdefault(record["made_with"]["device"], set()).add(cell.kind)
+    if len(kinds_of) < 2:
+        return ""
+    told = "; ".join(
+        f"on {device}: {', '.join(name for kind, name in KINDS.items() if kind in kinds)}"
+        for device, kinds in sorted(kinds_of.items())
+    )
+    return f"\nTrained {told}. Differences between kinds of two devices hold what the devices differ by as well.\n"
 
 
 def _differences(differences: list[Difference]) -> str:

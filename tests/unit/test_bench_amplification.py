@@ -220,6 +220,16 @@ def test_the_page_says_where_it_helps_and_where_it_harms(gain, told, tmp_path):
     assert "variants" not in svg
 
 
+def test_the_page_says_which_kinds_were_trained_on_which_device(tmp_path):
+    records = compared(0.05)
+    assert "Trained on" not in page_of(records, tmp_path / "one")
+    for one in records:
+        if one["kind"] == "none":
+            one["made_with"] = one["made_with"] | {"device": "cuda"}
+    told = "Trained on cpu: random elastic, tuned, learned and elastic; on cuda: labelled cases only."
+    assert told in page_of(records, tmp_path / "two")
+
+
 def test_absent_organs_do_not_count_and_the_worst_one_is_named(tmp_path):
     found = results.Results([record(Cell("A", "none", 1, 0), 0.6), record(Cell("A", "none", 1, 1), 0.6)])
     (mean,) = found.paired("A-A", [("none", 1)])
