@@ -72,7 +72,7 @@ def _pair(
     image = imaged(shares, phantom_settings(0), rng)
     mask = (shares[1] > 0.5).astype(np.uint8)
     looks = source.appearance
-    grey = normalise(varied(image, None, settings.appearance, rng), looks.centre, looks.spread)
+    grey = normalise(varied(image, settings.appearance, rng), looks.centre, looks.spread)
     around = np.arange(-neighbours, neighbours + 1)
     groups = tuple(sorted({*source.groups.values()}))
     return record, [

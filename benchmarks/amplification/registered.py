@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tomoprofile.amplify.model import build_model
 from tomoprofile.amplify.pairs import Learned
-from tomoprofile.amplify.register import RegisterSettings, Registration, read_registration, register_case
+from tomoprofile.amplify.register import RegisterSettings, register_case
+from tomoprofile.amplify.registration import Registration, read_registration
 from tomoprofile.amplify.template import Template
 from tomoprofile.network.unet import choose_device
 
