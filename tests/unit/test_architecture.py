@@ -19,6 +19,7 @@ ROOMS = [
     "amplify",
     "network",
     "base",
+    "federate",
     "segment",
     "domains",
     "profile",
