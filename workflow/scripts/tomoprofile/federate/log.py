@@ -106,6 +106,24 @@ def append(path: Path, event: str, **facts: Any) -> Entry:
     return entry
 
 
+def append_rounds(path: Path, run: str, rounds: Iterable[dict[str, Any]]) -> int:
+    """Add rounds that are not in the log yet; return how many these were.
+
+    Parameters
+    ----------
+    path : Path
+    run : str
+        Name of the training.
+    rounds : iterable of dict
+        Facts of each, ``round`` and ``sites`` among them.
+    """
+    known = [entry.facts for entry in read_log(path) if entry.event == "round"] if path.exists() else []
+    new = [facts for one in rounds if (facts := {"run": run, **one}) not in known]
+    for facts in new:
+        append(path, "round", **facts)
+    return len(new)
+
+
 def read_log(path: Path) -> list[Entry]:
     """Return all lines of a log whose chain holds.
 
