@@ -7,18 +7,23 @@ import zipfile
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
 from page_parser import Page
 
+from tomoprofile.amplify.storage import write_arrays
 from tomoprofile.cli import main
-from tomoprofile.errors import FederationError
+from tomoprofile.errors import FederationError, TomoprofileError
 from tomoprofile.federate import joining, tool
 from tomoprofile.federate.certificates import Certificate, compare, digits_of, in_groups, state_until
 from tomoprofile.federate.data_contract import DataContract
 from tomoprofile.federate.folders import CoordinatorFolder, SiteFolder, SiteIdentity, read_invitation
 from tomoprofile.federate.log import append, append_rounds, read_log
 from tomoprofile.federate.members import check_sites, members, revoke
+from tomoprofile.federate.parcel import read_parcel
+from tomoprofile.labels.training_set import LabelledSlice, TrainingSet, write_training_set
+from tomoprofile.layout import Layout
 from tomoprofile.report.federation import report_federation
 
 pytest.importorskip("nvflare", reason="the extra `federated` is not installed")
@@ -131,6 +136,55 @@ def test_status_and_page_tell_who_is_a_member(copy, capsys, tmp_path):
     with pytest.raises(FederationError, match="removed, inserted or moved"):
         report_federation(copy.mine.log, out)
     assert main(["federation", "status", "--folder", str(copy.mine.path)]) == 1
+
+
+@pytest.fixture
+def labels(tmp_path):
+    """Return the options of the site's labels: a disc of liver in two scans."""
+    y, x = np.mgrid[:128, :128]
+    label = (np.hypot(y - 64, x - 64) < 20).astype(np.uint8)
+    image = (2 * label[None] + np.random.default_rng(1).normal(0, 1, (1, 128, 128))).astype(np.float32)
+    slices = [LabelledSlice(f"scan_{n}", 3, n, image, label) for n in range(2)]
+    training = TrainingSet(slices, {}, (1000.0, 1000.0, 1000.0), {})
+    write_training_set(training, Layout(tmp_path / "results").training_set("default"))
+    config = tmp_path / "config.yaml"
+    config.write_text("models: {default: {classes: {background: 0, liver: 1}, measure: [liver]}}\n")
+    return ["--config", str(config), "--results", str(tmp_path / "results")]
+
+
+def test_settings_are_agreed_before_the_first_round(copy, labels, capsys, tmp_path):
+    site = ["--folder", str(copy.site.path)]
+    assert main(["federation", "check", *labels, *site]) == 0
+    assert main(["federation", "fingerprint", *labels, *site]) == 0
+    sent = copy.site.path / "site_A.fingerprint"
+    mine = [*labels[:2], "--folder", str(copy.mine.path)]
+    capsys.readouterr()
+    assert main(["federation", "agree", str(sent), *mine]) == 0
+    assert yaml.safe_load(capsys.readouterr().out) == {"input_scale": 2, "crop": 160}
+    (agreed,) = (entry for entry in read_log(copy.mine.log) if entry.event == "agreed")
+    assert agreed.facts["sites"]["site_A"]["slices"] == 2
+    append(copy.mine.log, "revoked", site="site_A", why="x")
+    assert main(["federation", "agree", str(sent), *mine]) == 1
+    copy.site.invitation.write_text(copy.site.invitation.read_text().replace("fewest_cases: 1", "fewest_cases: 3"))
+    assert main(["federation", "fingerprint", *labels, *site, "--out", str(tmp_path / "none")]) == 1
+    assert "at least 3 labelled scans (got 2)" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_parcel_of_something_else_is_refused(copy, labels, tmp_path):
+    main(["federation", "fingerprint", *labels, "--folder", str(copy.site.path)])
+    sent = copy.site.path / "site_A.fingerprint"
+    site, updates = read_parcel(sent)
+    assert (site, len(updates)) == ("site_A", 2)
+    data = sent.read_bytes()
+    (tmp_path / "cut").write_bytes(data[:-8])
+    (tmp_path / "text").write_text("site_A")
+    (tmp_path / "lies").write_bytes(data.replace(b"counts/slices", b"weird0/slices"))
+    write_arrays(tmp_path / "twice", "parcel of a federation", {}, {"site": "x", "updates": [{"kind": "counts"}] * 2})
+    for name in ("cut", "text", "lies", "twice", "missing"):
+        with pytest.raises(TomoprofileError) as caught:
+            read_parcel(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)
 
 
 def test_names_on_the_page_are_text(copy, tmp_path):

@@ -173,6 +173,9 @@ def test_sums_of_few_cases_stay():
             released(policy, few)
     with pytest.raises(FederationError, match="a class that fewer than 20 cases have"):
         released(policy, sums(25, volumes=[(25.0, 1.0, 1.0), (3.0, 1.0, 1.0)]))
+    released(policy, sums(25, volumes=[(25.0, 1.0, 1.0), (0.0, 0.0, 0.0)]))
+    with pytest.raises(FederationError, match="a class that fewer than 20 cases have"):
+        released(policy, sums(25, volumes=[(0.0, 7.0, 49.0)]))
     with pytest.raises(FederationError, match="fewer than 30 cases"):
         released(Policy(allow={"deformation_sums": {}}, fewest_cases=30), sums(25))
     uncounted = update({"products": np.eye(3)}, kind="deformation_sums", cases=100)

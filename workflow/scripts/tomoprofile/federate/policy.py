@@ -89,8 +89,9 @@ class Policy(Section):
         if not (count == update.cases and count >= self.fewest_cases):
             problem = f"sums of deformations of fewer than {self.fewest_cases} cases may not leave the site"
             faults.append(Fault(where, f"{update.cases} cases, {count:g} in the sums", problem, remedy))
-        volumes = update.tensors.get("volumes")
-        if volumes is not None and volumes.size and np.any(volumes.reshape(len(volumes), -1)[:, 0] < self.fewest_cases):
+        volumes = update.tensors.get("volumes", np.zeros((0, 3)))
+        told = volumes[volumes.any(axis=1)] if volumes.ndim == 2 else np.zeros((1, 1))  # rows of zeros tell nothing
+        if (told[:, 0] < self.fewest_cases).any():
             problem = f"volumes of a class that fewer than {self.fewest_cases} cases have may not leave the site"
             faults.append(Fault(where, "", problem, "Leave the class out of the sums."))
         return faults
