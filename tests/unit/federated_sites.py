@@ -5,7 +5,8 @@ from dataclasses import replace
 from segment_scan import build
 
 from tomoprofile.config import UNetConfig
-from tomoprofile.federate.site import Site, SiteFiles
+from tomoprofile.federate.result import SiteFiles
+from tomoprofile.federate.site import Site
 from tomoprofile.labels.training_set import collect_labels
 
 NAMES = ("site-a", "site-b", "site-c")

@@ -177,10 +177,9 @@ def test_sites_with_other_settings_are_no_run(training_sets, tmp_path):
     ("train", "said"),
     [
         ({"mode": "federated"}, "run: NAME"),
-        ({"mode": "federated", "run": "r"}, "startup kit"),
-        ({"mode": "federated", "run": "r", "kit": "k", "role": "coordinator"}, "`sites` names all sites"),
-        ({"mode": "federated", "run": "r", "kit": "k", "role": "coordinator", "sites": ["a", "a"]}, "same name"),
-        ({"mode": "simulate", "run": "r", "kit": "k"}, "neither role, sites nor kit"),
+        ({"mode": "federated", "run": "r", "role": "coordinator"}, "`sites` names all sites"),
+        ({"mode": "federated", "run": "r", "role": "coordinator", "sites": ["a", "a"]}, "same name"),
+        ({"mode": "simulate", "run": "r", "role": "coordinator"}, "neither role nor sites"),
         ({"mode": "simulate", "run": "r/x"}, "may hold only letters"),
     ],
 )

@@ -14,6 +14,10 @@ Seconds = Annotated[float, Field(gt=0, le=1e6)]
 SiteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=60)]
 
 
+# How long a site waits changes no result, nor does where its certificate is.
+_OF_THE_SITE = ("federation", "rounds_per_job", "round_s", "heartbeat_s", "wait_s")
+
+
 class TrainConfig(Section):
     """Whether a model learns from the labels of this site alone, or of many that show each other none."""
 
@@ -34,8 +38,11 @@ class TrainConfig(Section):
         description="`site`: trains on its labels. `coordinator`: averages what sites send, and needs neither scans "
         "nor labels for it.",
     )
-    kit: Annotated[str, AfterValidator(possible_path)] = Field(
-        "", description="`federated`: folder of the startup kit with the certificate of this site or coordinator."
+    federation: Annotated[str, AfterValidator(possible_path)] = Field(
+        "federation",
+        min_length=1,
+        description="`federated`: folder that `tomoprofile federation` made for this site or coordinator, with its "
+        "certificate, and what may leave a site.",
     )
     sites: tuple[SiteName, ...] = Field(
         (), max_length=1000, description="`coordinator`: names of all sites, as in their certificates."
@@ -81,6 +88,11 @@ class TrainConfig(Section):
         names |= {"fedprox": {"proximal"}, "fedopt": {"server_rate", "server_momentum"}}.get(self.algorithm, set())
         return self.model_dump(mode="json", include=names)
 
+    @property
+    def told(self) -> TrainConfig:
+        """What a model records: no folder of this site, and nothing on which the result does not depend."""
+        return self.model_copy(update={name: self.__class__.model_fields[name].default for name in _OF_THE_SITE})
+
     @model_validator(mode="after")
     def _says_what_its_mode_needs(self) -> TrainConfig:
         if not self.shares:
@@ -89,12 +101,8 @@ class TrainConfig(Section):
             raise ValueError(
                 f"train.mode={self.mode} needs a name of the training; add `run: NAME`, equal at all sites"
             )
-        if self.mode == "simulate" and (self.role != "site" or self.sites or self.kit):
-            raise ValueError(
-                "train.mode=simulate has neither role, sites nor kit; every model with this `run` is a site"
-            )
-        if self.mode == "federated" and not self.kit:
-            raise ValueError("train.mode=federated needs the startup kit of this site; add `kit: FOLDER`")
+        if self.mode == "simulate" and (self.role != "site" or self.sites):
+            raise ValueError("train.mode=simulate has neither role nor sites; every model with this `run` is a site")
         if self.mode == "federated" and (self.role == "coordinator") != bool(self.sites):
             raise ValueError("`sites` names all sites, and is for `role: coordinator` alone")
         if len(set(self.sites)) < len(self.sites):

@@ -8,8 +8,8 @@ from ..config import UNetConfig
 from ..errors import Fault, StageError
 from ..network.fine_tune import Trained, compute_reproducibly, write_model
 from ..network.folds import Judged
-from .result import SiteResult
-from .site import Site, SiteFiles, load_tensors
+from .result import SiteFiles, SiteResult
+from .site import Site, load_tensors
 
 
 def collect(files: SiteFiles, config: UNetConfig, seed: int, out: Path, threads: int) -> None:
@@ -33,6 +33,7 @@ def collect(files: SiteFiles, config: UNetConfig, seed: int, out: Path, threads:
     """
     compute_reproducibly(threads)
     site = Site(out.name, files, config, seed)
+    told = site.config.model_copy(update={"train": config.train.told})
     result = SiteResult.read(files.result, site.identity)
     if result is None or not result.network:
         problem = "the federated training was of other labels or settings"
@@ -44,4 +45,4 @@ def collect(files: SiteFiles, config: UNetConfig, seed: int, out: Path, threads:
     steps = each[0] * config.train.round_steps if folds else 0
     judged = Judged(site.folds.kind, len(folds), steps, site.training.slices, result.logits)
     trained = Trained(network.eval(), judged, config.train.rounds * config.train.round_steps)
-    write_model(out, trained, site.training, site.config, seed)
+    write_model(out, trained, site.training, told, seed)

@@ -62,6 +62,11 @@ class State:
         """Return what is sent to all sites."""
         return Update(Kind.WEIGHTS, self.tensors, self.task, 0, 0)
 
+    def rounds(self) -> list[dict[str, Any]]:
+        """Return the rounds in which sites trained, for the log of the federation."""
+        told = [one for one in self.history if one["trains"]]
+        return [{"round": one["task"], "model": one["sent"], "sites": one["sites"]} for one in told]
+
     def write(self, path: Path) -> None:
         """Write a checkpoint."""
         arrays = {f"{part}/{name}": value for part in _PARTS for name, value in getattr(self, part).items()}

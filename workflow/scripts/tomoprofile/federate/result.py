@@ -14,6 +14,24 @@ _KIND = "result of a site"
 
 
 @dataclass(frozen=True)
+class SiteFiles:
+    """What a site needs and keeps.
+
+    Attributes
+    ----------
+    training_set : Path
+    folder : Path
+        For what it keeps from one task to the next.
+    result : Path
+        The finished model, and what judged it.
+    """
+
+    training_set: Path
+    folder: Path
+    result: Path
+
+
+@dataclass(frozen=True)
 class SiteResult:
     """The result of a site, finished or not.
 

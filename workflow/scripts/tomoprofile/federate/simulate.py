@@ -10,7 +10,8 @@ from ..errors import Fault, FederationError
 from ..logs import LOG
 from ..network.fine_tune import compute_reproducibly
 from .coordinator import Coordinator, State
-from .site import Site, SiteFiles, first_state
+from .result import SiteFiles
+from .site import Site, first_state
 
 
 def simulate(sites: Mapping[str, tuple[SiteFiles, UNetConfig]], seed: int, checkpoint: Path, threads: int) -> State:

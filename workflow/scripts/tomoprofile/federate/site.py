@@ -6,7 +6,7 @@ It knows nothing of how tasks arrive, and takes nothing from the coordinator but
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ from ..network.trainer import Trainer
 from ..network.unet import SliceNetwork
 from .coordinator import HELD_OUT, State
 from .plan import Plan, Task, agreement
-from .result import SiteResult
+from .result import SiteFiles, SiteResult
 from .update import Contract, Kind, Update
 
 _NORMS, _JUDGED = "norms of a site", "judged.safetensors"
@@ -54,24 +54,6 @@ class RoundTrainer(Trainer):
             pairs = zip(self.network.parameters(), self.centre, strict=True)
             loss = loss + self.strength / 2 * sum(((value - centre) ** 2).sum() for value, centre in pairs)
         return loss
-
-
-@dataclass(frozen=True)
-class SiteFiles:
-    """What a site needs and keeps.
-
-    Attributes
-    ----------
-    training_set : Path
-    folder : Path
-        For what it keeps from one task to the next.
-    result : Path
-        The finished model, and what judged it.
-    """
-
-    training_set: Path
-    folder: Path
-    result: Path
 
 
 class Site:
