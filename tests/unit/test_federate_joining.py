@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import socket
 import zipfile
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from tomoprofile.federate.folders import CoordinatorFolder, SiteFolder, SiteIden
 from tomoprofile.federate.log import append, append_rounds, read_log
 from tomoprofile.federate.members import check_sites, members, revoke
 from tomoprofile.federate.parcel import read_parcel
+from tomoprofile.federate.serving import serve
 from tomoprofile.labels.training_set import LabelledSlice, TrainingSet, write_training_set
 from tomoprofile.layout import Layout
 from tomoprofile.report.federation import report_federation
@@ -131,7 +133,15 @@ def test_status_and_page_tell_who_is_a_member(copy, capsys, tmp_path):
     assert page.loads() == []
     for words in ("Federation torso", "expires in 20 days", "hospital_A", "organs", "5000", "abababababab", "liver"):
         assert words in page.text
+    kept = shutil.copy(copy.mine.log, tmp_path / "kept.jsonl")
+    append(copy.mine.log, "revoked", site="site_A", why="x")
+    assert main(["federation", "status", "--folder", str(copy.mine.path), "--earlier", str(kept)]) == 0
+    assert "all 4 lines of" in capsys.readouterr().out
     lines = copy.mine.log.read_bytes().splitlines(keepends=True)
+    copy.mine.log.write_bytes(b"".join(lines[:2]))
+    copy.mine.log.with_name(".log.jsonl.end").unlink()
+    assert main(["federation", "status", "--folder", str(copy.mine.path)]) == 0, "the chain holds"
+    assert main(["federation", "status", "--folder", str(copy.mine.path), "--earlier", str(kept)]) == 1
     copy.mine.log.write_bytes(b"".join(lines[1:]))
     with pytest.raises(FederationError, match="removed, inserted or moved"):
         report_federation(copy.mine.log, out)
@@ -317,6 +327,16 @@ def test_an_invitation_that_failed_can_be_made_again(tmp_path, monkeypatch):
     with pytest.raises(FederationError, match="server"):
         joining.invite(tmp_path / "new", "torso", "local host", 18002, DATA)
     assert not (tmp_path / "new/ca").exists()
+
+
+def test_a_port_that_is_taken_is_told(copy):
+    with socket.socket() as one:
+        one.bind(("", 0))
+        one.listen()
+        text = copy.mine.invitation.read_text().replace("port: 18002", f"port: {one.getsockname()[1]}")
+        copy.mine.invitation.write_text(text)
+        with pytest.raises(FederationError, match="another program has this port"):
+            serve(copy.mine.path, 10)
 
 
 def test_who_leaves_keeps_neither_key_nor_kit(copy):

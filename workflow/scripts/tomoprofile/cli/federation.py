@@ -37,6 +37,7 @@ def register(commands: Commands) -> None:
     status = _add_step(
         steps, "status", _status, "show the members, and weeks before it happens which certificates expire", ""
     )
+    status.add_argument("--earlier", type=Path, help="a copy of the log, whose lines must still be there")
     _add_folder(status, "of a coordinator or a site")
 
 
@@ -77,6 +78,10 @@ def _register_coordinator(steps: Commands) -> None:
     agree.add_argument("--model", default="default", help="name of the model in the configuration")
     add_config(agree)
     _add_folder(agree, "of the coordinator")
+
+    server = _add_step(steps, "serve", _serve, "coordinator: run the server in the foreground, until it is ended", "")
+    server.add_argument("--heartbeat", type=float, default=60.0, help="seconds without a sign of life of a site")
+    _add_folder(server, "of the coordinator")
 
     renew = _add_step(steps, "renew", _renew, "coordinator: make new certificates for server and coordinator", "")
     _add_folder(renew, "of the coordinator")
@@ -186,6 +191,12 @@ def _approve(options: argparse.Namespace) -> None:
     LOG.info("send %s to the site", approve(options.folder, options.request, options.fingerprint, options.days))
 
 
+def _serve(options: argparse.Namespace) -> int:
+    from ..federate.serving import serve
+
+    return serve(options.folder, options.heartbeat)
+
+
 def _renew(options: argparse.Namespace) -> None:
     from ..federate.certificates import Certificate
     from ..federate.folders import CoordinatorFolder
@@ -232,13 +243,15 @@ def _fingerprint(options: argparse.Namespace) -> None:
 
 
 def _agree(options: argparse.Namespace) -> None:
+    from ..config_profile import AUTO
     from ..federate.fingerprint import Fingerprint, agree
     from ..federate.folders import CoordinatorFolder
     from ..federate.log import append
     from ..federate.members import check_sites
     from ..federate.parcel import read_parcel
 
-    mine, model = CoordinatorFolder(options.folder), _model(options)
+    mine = CoordinatorFolder(options.folder)
+    model = _model(options).model_copy(update={"input_scale": AUTO})  # whatever was agreed before
     sent = dict(map(read_parcel, options.fingerprints))
     check_sites(mine.log, sent)
     found = {site: Fingerprint.of_updates(updates, len(model.classes), site) for site, updates in sent.items()}
@@ -275,12 +288,15 @@ def _labels(options: argparse.Namespace) -> TrainingSet:
 def _status(options: argparse.Namespace) -> None:
     from ..federate.certificates import Certificate, in_groups
     from ..federate.folders import CoordinatorFolder, SiteFolder, read_invitation
-    from ..federate.log import read_log
+    from ..federate.log import check_anchors, read_log
     from ..federate.members import members
 
     mine, site = CoordinatorFolder(options.folder), SiteFolder(options.folder)
     invitation = read_invitation(mine.invitation)
     entries = read_log(mine.log)
+    if options.earlier:
+        seen = check_anchors(mine.log, (entry.anchor for entry in read_log(options.earlier)))
+        print(f"all {seen} lines of {options.earlier} are still there")
     print(f"{invitation.name}: root {in_groups(invitation.root)}")
     print(f"log of {len(entries)} lines is whole; the last is {entries[-1].digest}")
     kits = (mine.server, mine.coordinator) if mine.authority.exists() else (site.kit,)

@@ -79,6 +79,11 @@ class CoordinatorFolder:
         return self.path / "coordinator"
 
     @property
+    def running(self) -> Path:
+        """What the server writes while it runs."""
+        return self.path / "running"
+
+    @property
     def authority(self) -> Path:
         """Root certificate and its key."""
         return self.path / "ca"
