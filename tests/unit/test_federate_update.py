@@ -1,10 +1,13 @@
 """What may cross the wire, and what a site lets out."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tomoprofile.errors import ConfigError, FederationError
-from tomoprofile.federate.policy import Policy, read_policy
+from tomoprofile.federate.data_contract import DataContract
+from tomoprofile.federate.policy import Allowance, Policy, read_policy
 from tomoprofile.federate.update import Contract, Kind, Update, digest_of_tensors
 
 TENSORS = {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.full((), 2.0)}
@@ -217,3 +220,10 @@ def test_a_policy_that_is_no_yaml_is_refused(tmp_path):
     (tmp_path / "policy.yaml").write_text("allow: [\n")
     with pytest.raises(ConfigError):
         read_policy(tmp_path / "policy.yaml")
+
+
+def test_every_key_is_in_the_guide():
+    guide = (Path(__file__).parents[2] / "docs/federation.md").read_text()
+    for kind in (Policy, Allowance, DataContract):
+        assert not [name for name in kind.model_fields if f"`{name}`" not in guide and f"{name}:" not in guide]
+    assert not [kind for kind in Kind if f"`{kind}`" not in guide and f"{kind}:" not in guide]

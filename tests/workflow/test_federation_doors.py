@@ -1,5 +1,6 @@
 """Who comes in at a real server with mutual TLS, and what a job of a coordinator can have done at a site."""
 
+import json
 import shutil
 import socket
 import ssl
@@ -120,7 +121,8 @@ def test_an_expired_site_does_not_even_start(federation):
         prepare_site(federation.sites["site_E"].kit, federation.home / "none")
 
 
-def test_a_revoked_site_is_not_let_in_though_its_certificate_holds(federation, member):
+@pytest.mark.usefixtures("member")
+def test_a_revoked_site_is_not_let_in_though_its_certificate_holds(federation):
     assert answer_of(federation, federation.sites["site_B"].kit), "TLS knows nothing of it"
     said = federation.start("site_B")
     wait_until(lambda: "Reject disabled client registration: site_B" in federation.said.read_text(), "it is refused")
@@ -164,11 +166,31 @@ FLARES_OWN = "nvflare.app_common.executors.client_api_executor.ClientAPIExecutor
         ("command", "subprocess.Popen"),
         pytest.param("script", FLARES_OWN, marks=pytest.mark.deep),
         pytest.param("argument", "unexpected keyword argument", marks=pytest.mark.deep),
-        pytest.param("code", "", marks=pytest.mark.deep),
+        pytest.param("code", "BYOC", marks=pytest.mark.deep),
     ],
 )
 def test_a_job_can_have_nothing_done_at_a_site_but_training(federation, member, tmp_path, kind, why):
-    mark = tmp_path / "done"
+    mark, told = done_by(federation, member, tmp_path, kind)
+    assert why in told
+    assert not mark.exists()
+
+
+@pytest.mark.deep
+def test_the_list_of_the_site_is_what_stops_it(federation, member, tmp_path):
+    """The mutant: a site that lets a job have any class runs its command."""
+    resources = member.parent / "local/resources.json"
+    kept = resources.read_text()
+    resources.write_text(json.dumps(json.loads(kept) | {"class_list_enforcement_mode": "off"}))
+    try:
+        mark, _ = done_by(federation, member, tmp_path, "command")
+    finally:
+        resources.write_text(kept)
+    assert mark.exists()
+
+
+def done_by(federation, member, folder, kind):
+    """Have a job run; return the file that its own code would write, and what is told of it."""
+    mark = folder / "done"
     bad = f"import pathlib; pathlib.Path({str(mark)!r}).touch()\nclass Bad: pass\n"
     script = {"execution_mode": "in_process", "task_script_path": "bad.py"}
     executor, files = {
@@ -177,14 +199,12 @@ def test_a_job_can_have_nothing_done_at_a_site_but_training(federation, member, 
         "argument": ({"path": TRAINER, "args": {"task_script_path": "bad.py"}}, ()),
         "code": ({"path": "bad.Bad", "args": {}}, [("site/custom/bad.py", bad)]),
     }[kind]
-    job = job_of(tmp_path / kind, executor, files)
-    commands = _Commands(federation.mine.coordinator, tmp_path)
+    job = job_of(folder / kind, executor, files)
+    commands = _Commands(federation.mine.coordinator, folder)
     try:
-        number = commands.submit(job, kind)
-    except StageError:
-        number = None  # refused at once
-    if number:
+        number = commands.submit(job, folder.name)
         assert not commands.wait(number, 120)
-        told = "".join(path.read_text(errors="replace") for path in member.parent.rglob("*.txt"))
-        assert why in told
-    assert not mark.exists()
+        told = str(commands._asked("meta", number))
+    except StageError as error:
+        told = str(error)
+    return mark, told + "".join(path.read_text(errors="replace") for path in member.parent.rglob("*.txt"))

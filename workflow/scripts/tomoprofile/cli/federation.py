@@ -175,7 +175,8 @@ def _invite(options: argparse.Namespace) -> None:
 
 def _request(options: argparse.Namespace) -> None:
     from ..federate.certificates import in_groups
-    from ..federate.folders import SiteFolder, SiteIdentity, checked
+    from ..federate.declared import checked
+    from ..federate.folders import SiteFolder, SiteIdentity
     from ..federate.joining import request
 
     told = {"site": options.site, "organisation": options.organisation, "modality": options.modality}
