@@ -406,6 +406,17 @@ class Config(Section):
     )
     report: ReportConfig = ReportConfig()
 
+    @property
+    def has_scans(self) -> bool:
+        """Whether there is anything to segment: not where trainings of other sites are coordinated alone."""
+        return not all(isinstance(one, UNetConfig) and one.train.coordinates for one in self.models.values())
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Names of the trainings of many sites that are coordinated or simulated here."""
+        trains = [one.train for one in self.models.values() if isinstance(one, UNetConfig)]
+        return tuple(sorted({one.run for one in trains if one.coordinates or one.mode == "simulate"}))
+
     def profile_of(self, model: str) -> ProfileConfig:
         """Return the settings of the profile of the scans of a model: its own keys, and the rest from ``profile``."""
         own = self.models[model].profile if model in self.models else None
