@@ -9,6 +9,7 @@ from tomoprofile.config import UNetConfig
 from tomoprofile.errors import FederationError
 from tomoprofile.federate.data_contract import DataContract, SiteData
 from tomoprofile.federate.fingerprint import Fingerprint, agree, fingerprint_contracts, pooled_widths
+from tomoprofile.federate.policy import Policy
 from tomoprofile.federate.update import Kind, Update
 from tomoprofile.labels.training_set import LabelledSlice, TrainingSet
 from tomoprofile.network.scale import scaled, widths
@@ -68,6 +69,14 @@ def test_it_crosses_the_wire_unchanged():
     assert sent(FOUND, without=[Kind.QUANTILES]).grey is None
     assert all(update.cases == 2 and update.voxels == 4 * 256**2 for update in FOUND.updates())
     assert fingerprint_contracts(3).keys() == {Kind.COUNTS, Kind.METRICS, Kind.QUANTILES}
+
+
+def test_grey_quantiles_leave_only_where_the_site_says_so():
+    assert [one.kind for one in FOUND.released(Policy())] == [Kind.COUNTS, Kind.METRICS]
+    every = Policy(allow={"counts": {}, "metrics": {}, "quantiles": {}})
+    assert [one.kind for one in FOUND.released(every)] == [Kind.COUNTS, Kind.METRICS, Kind.QUANTILES]
+    with pytest.raises(FederationError, match="may not leave the site"):
+        FOUND.released(Policy(allow={"weights": {}}))
 
 
 def test_sites_agree_on_what_all_labels_in_one_place_give():

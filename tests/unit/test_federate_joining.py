@@ -3,22 +3,29 @@
 import io
 import json
 import shutil
+import socket
 import zipfile
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
 from page_parser import Page
 
+from tomoprofile.amplify.storage import write_arrays
 from tomoprofile.cli import main
-from tomoprofile.errors import FederationError
+from tomoprofile.errors import FederationError, TomoprofileError
 from tomoprofile.federate import joining, tool
 from tomoprofile.federate.certificates import Certificate, compare, digits_of, in_groups, state_until
 from tomoprofile.federate.data_contract import DataContract
 from tomoprofile.federate.folders import CoordinatorFolder, SiteFolder, SiteIdentity, read_invitation
 from tomoprofile.federate.log import append, append_rounds, read_log
 from tomoprofile.federate.members import check_sites, members, revoke
+from tomoprofile.federate.parcel import read_parcel
+from tomoprofile.federate.serving import serve
+from tomoprofile.labels.training_set import LabelledSlice, TrainingSet, write_training_set
+from tomoprofile.layout import Layout
 from tomoprofile.report.federation import report_federation
 
 pytest.importorskip("nvflare", reason="the extra `federated` is not installed")
@@ -126,11 +133,68 @@ def test_status_and_page_tell_who_is_a_member(copy, capsys, tmp_path):
     assert page.loads() == []
     for words in ("Federation torso", "expires in 20 days", "hospital_A", "organs", "5000", "abababababab", "liver"):
         assert words in page.text
+    kept = shutil.copy(copy.mine.log, tmp_path / "kept.jsonl")
+    append(copy.mine.log, "revoked", site="site_A", why="x")
+    assert main(["federation", "status", "--folder", str(copy.mine.path), "--earlier", str(kept)]) == 0
+    assert "all 4 lines of" in capsys.readouterr().out
     lines = copy.mine.log.read_bytes().splitlines(keepends=True)
+    copy.mine.log.write_bytes(b"".join(lines[:2]))
+    copy.mine.log.with_name(".log.jsonl.end").unlink()
+    assert main(["federation", "status", "--folder", str(copy.mine.path)]) == 0, "the chain holds"
+    assert main(["federation", "status", "--folder", str(copy.mine.path), "--earlier", str(kept)]) == 1
     copy.mine.log.write_bytes(b"".join(lines[1:]))
     with pytest.raises(FederationError, match="removed, inserted or moved"):
         report_federation(copy.mine.log, out)
     assert main(["federation", "status", "--folder", str(copy.mine.path)]) == 1
+
+
+@pytest.fixture
+def labels(tmp_path):
+    """Return the options of the site's labels: a disc of liver in two scans."""
+    y, x = np.mgrid[:128, :128]
+    label = (np.hypot(y - 64, x - 64) < 20).astype(np.uint8)
+    image = (2 * label[None] + np.random.default_rng(1).normal(0, 1, (1, 128, 128))).astype(np.float32)
+    slices = [LabelledSlice(f"scan_{n}", 3, n, image, label) for n in range(2)]
+    training = TrainingSet(slices, {}, (1000.0, 1000.0, 1000.0), {})
+    write_training_set(training, Layout(tmp_path / "results").training_set("default"))
+    config = tmp_path / "config.yaml"
+    config.write_text("models: {default: {classes: {background: 0, liver: 1}, measure: [liver]}}\n")
+    return ["--config", str(config), "--results", str(tmp_path / "results")]
+
+
+def test_settings_are_agreed_before_the_first_round(copy, labels, capsys, tmp_path):
+    site = ["--folder", str(copy.site.path)]
+    assert main(["federation", "check", *labels, *site]) == 0
+    assert main(["federation", "fingerprint", *labels, *site]) == 0
+    sent = copy.site.path / "site_A.fingerprint"
+    mine = [*labels[:2], "--folder", str(copy.mine.path)]
+    capsys.readouterr()
+    assert main(["federation", "agree", str(sent), *mine]) == 0
+    assert yaml.safe_load(capsys.readouterr().out) == {"input_scale": 2, "crop": 160}
+    (agreed,) = (entry for entry in read_log(copy.mine.log) if entry.event == "agreed")
+    assert agreed.facts["sites"]["site_A"]["slices"] == 2
+    append(copy.mine.log, "revoked", site="site_A", why="x")
+    assert main(["federation", "agree", str(sent), *mine]) == 1
+    copy.site.invitation.write_text(copy.site.invitation.read_text().replace("fewest_cases: 1", "fewest_cases: 3"))
+    assert main(["federation", "fingerprint", *labels, *site, "--out", str(tmp_path / "none")]) == 1
+    assert "at least 3 labelled scans (got 2)" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_parcel_of_something_else_is_refused(copy, labels, tmp_path):
+    main(["federation", "fingerprint", *labels, "--folder", str(copy.site.path)])
+    sent = copy.site.path / "site_A.fingerprint"
+    site, updates = read_parcel(sent)
+    assert (site, len(updates)) == ("site_A", 2)
+    data = sent.read_bytes()
+    (tmp_path / "cut").write_bytes(data[:-8])
+    (tmp_path / "text").write_text("site_A")
+    (tmp_path / "lies").write_bytes(data.replace(b"counts/slices", b"weird0/slices"))
+    write_arrays(tmp_path / "twice", "parcel of a federation", {}, {"site": "x", "updates": [{"kind": "counts"}] * 2})
+    for name in ("cut", "text", "lies", "twice", "missing"):
+        with pytest.raises(TomoprofileError) as caught:
+            read_parcel(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)
 
 
 def test_names_on_the_page_are_text(copy, tmp_path):
@@ -263,6 +327,16 @@ def test_an_invitation_that_failed_can_be_made_again(tmp_path, monkeypatch):
     with pytest.raises(FederationError, match="server"):
         joining.invite(tmp_path / "new", "torso", "local host", 18002, DATA)
     assert not (tmp_path / "new/ca").exists()
+
+
+def test_a_port_that_is_taken_is_told(copy):
+    with socket.socket() as one:
+        one.bind(("", 0))
+        one.listen()
+        text = copy.mine.invitation.read_text().replace("port: 18002", f"port: {one.getsockname()[1]}")
+        copy.mine.invitation.write_text(text)
+        with pytest.raises(FederationError, match="another program has this port"):
+            serve(copy.mine.path, 10)
 
 
 def test_who_leaves_keeps_neither_key_nor_kit(copy):

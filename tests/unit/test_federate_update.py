@@ -1,10 +1,13 @@
 """What may cross the wire, and what a site lets out."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tomoprofile.errors import ConfigError, FederationError
-from tomoprofile.federate.policy import Policy, read_policy
+from tomoprofile.federate.data_contract import DataContract
+from tomoprofile.federate.policy import Allowance, Policy, read_policy
 from tomoprofile.federate.update import Contract, Kind, Update, digest_of_tensors
 
 TENSORS = {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.full((), 2.0)}
@@ -173,6 +176,9 @@ def test_sums_of_few_cases_stay():
             released(policy, few)
     with pytest.raises(FederationError, match="a class that fewer than 20 cases have"):
         released(policy, sums(25, volumes=[(25.0, 1.0, 1.0), (3.0, 1.0, 1.0)]))
+    released(policy, sums(25, volumes=[(25.0, 1.0, 1.0), (0.0, 0.0, 0.0)]))
+    with pytest.raises(FederationError, match="a class that fewer than 20 cases have"):
+        released(policy, sums(25, volumes=[(0.0, 7.0, 49.0)]))
     with pytest.raises(FederationError, match="fewer than 30 cases"):
         released(Policy(allow={"deformation_sums": {}}, fewest_cases=30), sums(25))
     uncounted = update({"products": np.eye(3)}, kind="deformation_sums", cases=100)
@@ -214,3 +220,10 @@ def test_a_policy_that_is_no_yaml_is_refused(tmp_path):
     (tmp_path / "policy.yaml").write_text("allow: [\n")
     with pytest.raises(ConfigError):
         read_policy(tmp_path / "policy.yaml")
+
+
+def test_every_key_is_in_the_guide():
+    guide = (Path(__file__).parents[2] / "docs/federation.md").read_text()
+    for kind in (Policy, Allowance, DataContract):
+        assert not [name for name in kind.model_fields if f"`{name}`" not in guide and f"{name}:" not in guide]
+    assert not [kind for kind in Kind if f"`{kind}`" not in guide and f"{kind}:" not in guide]

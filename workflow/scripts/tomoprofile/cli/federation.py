@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..logs import LOG
 from .command import RESULTS, Commands, add_command, add_config, load
+
+if TYPE_CHECKING:
+    from ..config import UNetConfig
+    from ..labels.training_set import TrainingSet
 
 _FOLDER = Path("federation")
 _EXAMPLE = """\
@@ -32,6 +37,7 @@ def register(commands: Commands) -> None:
     status = _add_step(
         steps, "status", _status, "show the members, and weeks before it happens which certificates expire", ""
     )
+    status.add_argument("--earlier", type=Path, help="a copy of the log, whose lines must still be there")
     _add_folder(status, "of a coordinator or a site")
 
 
@@ -60,6 +66,22 @@ def _register_coordinator(steps: Commands) -> None:
     approve.add_argument("--fingerprint", help="of its key, as the site told it by telephone")
     approve.add_argument("--days", type=int, default=365, help="for which the certificate holds")
     _add_folder(approve, "of the coordinator")
+
+    agree = _add_step(
+        steps,
+        "agree",
+        _agree,
+        "coordinator: print the settings that follow from the fingerprints of all sites, for the configuration of each",
+        "site_A.fingerprint site_B.fingerprint",
+    )
+    agree.add_argument("fingerprints", type=Path, nargs="+", help="the files that the sites sent")
+    agree.add_argument("--model", default="default", help="name of the model in the configuration")
+    add_config(agree)
+    _add_folder(agree, "of the coordinator")
+
+    server = _add_step(steps, "serve", _serve, "coordinator: run the server in the foreground, until it is ended", "")
+    server.add_argument("--heartbeat", type=float, default=60.0, help="seconds without a sign of life of a site")
+    _add_folder(server, "of the coordinator")
 
     renew = _add_step(steps, "renew", _renew, "coordinator: make new certificates for server and coordinator", "")
     _add_folder(renew, "of the coordinator")
@@ -108,10 +130,19 @@ def _register_site(steps: Commands) -> None:
     check = _add_step(
         steps, "check", _check, "site: compare labels and scans with what the federation asks for", "--model default"
     )
-    check.add_argument("--model", default="default", help="name of the model in the configuration")
-    check.add_argument("--results", type=Path, default=RESULTS, help="the folder set in `results:`")
-    add_config(check)
+    _add_labels(check)
     _add_folder(check, "of the site")
+
+    tell = _add_step(
+        steps,
+        "fingerprint",
+        _fingerprint,
+        "site: write what it tells about its labels before the first round: counts, sizes of objects, grey quantiles",
+        "--model default",
+    )
+    _add_labels(tell)
+    tell.add_argument("--out", type=Path, help="the file for the coordinator; else named after the site, in its folder")
+    _add_folder(tell, "of the site")
 
     leave = _add_step(steps, "leave", _leave, "site: remove key and startup kit", "")
     _add_folder(leave, "of the site")
@@ -119,6 +150,12 @@ def _register_site(steps: Commands) -> None:
 
 def _add_step(steps: Commands, name: str, run, told: str, example: str) -> argparse.ArgumentParser:
     return add_command(steps, name, run, told, f"tomoprofile federation {name} {example}".rstrip())
+
+
+def _add_labels(step: argparse.ArgumentParser) -> None:
+    step.add_argument("--model", default="default", help="name of the model in the configuration")
+    step.add_argument("--results", type=Path, default=RESULTS, help="the folder set in `results:`")
+    add_config(step)
 
 
 def _add_folder(step: argparse.ArgumentParser, what: str) -> None:
@@ -138,7 +175,8 @@ def _invite(options: argparse.Namespace) -> None:
 
 def _request(options: argparse.Namespace) -> None:
     from ..federate.certificates import in_groups
-    from ..federate.folders import SiteFolder, SiteIdentity, checked
+    from ..federate.declared import checked
+    from ..federate.folders import SiteFolder, SiteIdentity
     from ..federate.joining import request
 
     told = {"site": options.site, "organisation": options.organisation, "modality": options.modality}
@@ -152,6 +190,12 @@ def _approve(options: argparse.Namespace) -> None:
     from ..federate.joining import approve
 
     LOG.info("send %s to the site", approve(options.folder, options.request, options.fingerprint, options.days))
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from ..federate.serving import serve
+
+    return serve(options.folder, options.heartbeat)
 
 
 def _renew(options: argparse.Namespace) -> None:
@@ -172,36 +216,88 @@ def _kit(options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    from ..config import UNetConfig, read_config
-    from ..errors import ConfigError, Fault
     from ..federate.data_contract import SiteData
     from ..federate.folders import SiteFolder, read_identity, read_invitation
-    from ..labels.training_set import read_training_set
-    from ..layout import Layout
 
     mine = SiteFolder(options.folder)
     identity, invitation = read_identity(mine.identity), read_invitation(mine.invitation)
-    model = read_config(load(options.config), str(options.config)).models.get(options.model)
-    labels = Layout(options.results).training_set(options.model)
-    if not isinstance(model, UNetConfig):
-        raise ConfigError(Fault("models", options.model, "it is no model that learns from labels", "Name another one."))
-    if not labels.is_file():
-        remedy = f"Run `snakemake {labels}` first."
-        raise ConfigError(Fault(str(labels), "", "the labels of the model were not gathered yet", remedy))
-    site = SiteData.of(identity.site, read_training_set(labels), model, identity.modality)
+    site = SiteData.of(identity.site, _labels(options), _model(options), identity.modality)
     invitation.data.check(site)
     LOG.info("%s: %d labelled scans with the classes of %s", identity.site, site.cases, invitation.name)
+
+
+def _fingerprint(options: argparse.Namespace) -> None:
+    from ..federate.fingerprint import Fingerprint
+    from ..federate.folders import SiteFolder, read_identity
+    from ..federate.log import append
+    from ..federate.parcel import write_parcel
+    from ..federate.policy import read_policy
+
+    _check(options)
+    mine = SiteFolder(options.folder)
+    site = read_identity(mine.identity).site
+    updates = Fingerprint.of(_labels(options), _model(options)).released(read_policy(mine.policy))
+    out = options.out or mine.path / f"{site}.fingerprint"
+    write_parcel(out, site, updates)
+    append(mine.log, "fingerprint written", digests={one.kind: one.digest for one in updates})
+    LOG.info("send %s to the coordinator; it holds %s", out, ", ".join(one.kind for one in updates))
+
+
+def _agree(options: argparse.Namespace) -> None:
+    from ..config_profile import AUTO
+    from ..federate.fingerprint import Fingerprint, agree
+    from ..federate.folders import CoordinatorFolder
+    from ..federate.log import append
+    from ..federate.members import check_sites
+    from ..federate.parcel import read_parcel
+
+    mine = CoordinatorFolder(options.folder)
+    model = _model(options).model_copy(update={"input_scale": AUTO})  # whatever was agreed before
+    sent = dict(map(read_parcel, options.fingerprints))
+    check_sites(mine.log, sent)
+    found = {site: Fingerprint.of_updates(updates, len(model.classes), site) for site, updates in sent.items()}
+    agreed = agree(found, model)
+    append(mine.log, "agreed", **agreed.record())
+    print(f"input_scale: {agreed.config.input_scale:g}\ncrop: {agreed.config.crop}")
+    for doubt in agreed.doubts:
+        LOG.warning("%s", doubt)
+
+
+def _model(options: argparse.Namespace) -> UNetConfig:
+    """Return the settings of a model that learns from labels."""
+    from ..config import UNetConfig, read_config
+    from ..errors import ConfigError, Fault
+
+    model = read_config(load(options.config), str(options.config)).models.get(options.model)
+    if not isinstance(model, UNetConfig):
+        raise ConfigError(Fault("models", options.model, "it is no model that learns from labels", "Name another one."))
+    return model
+
+
+def _labels(options: argparse.Namespace) -> TrainingSet:
+    from ..errors import ConfigError, Fault
+    from ..labels.training_set import read_training_set
+    from ..layout import Layout
+
+    path = Layout(options.results).training_set(options.model)
+    if not path.is_file():
+        remedy = f"Run `snakemake {path}` first."
+        raise ConfigError(Fault(str(path), "", "the labels of the model were not gathered yet", remedy))
+    return read_training_set(path)
 
 
 def _status(options: argparse.Namespace) -> None:
     from ..federate.certificates import Certificate, in_groups
     from ..federate.folders import CoordinatorFolder, SiteFolder, read_invitation
-    from ..federate.log import read_log
+    from ..federate.log import check_anchors, read_log
     from ..federate.members import members
 
     mine, site = CoordinatorFolder(options.folder), SiteFolder(options.folder)
     invitation = read_invitation(mine.invitation)
     entries = read_log(mine.log)
+    if options.earlier:
+        seen = check_anchors(mine.log, (entry.anchor for entry in read_log(options.earlier)))
+        print(f"all {seen} lines of {options.earlier} are still there")
     print(f"{invitation.name}: root {in_groups(invitation.root)}")
     print(f"log of {len(entries)} lines is whole; the last is {entries[-1].digest}")
     kits = (mine.server, mine.coordinator) if mine.authority.exists() else (site.kit,)

@@ -9,16 +9,17 @@ from typing import Annotated
 from pydantic import Field
 
 from ..config import UNetConfig
-from ..config_profile import Micrometres, Section
+from ..config_profile import Micrometres
 from ..errors import Fault, FederationError
 from ..labels.training_set import TrainingSet
 from ..validation import nearest
+from .declared import Declared
 
 Edge = Annotated[Micrometres, Field(gt=0)]
 Modality = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=40)]
 
 
-class DataContract(Section):
+class DataContract(Declared):
     """Data that the sites of a federation have in common."""
 
     classes: tuple[Annotated[str, Field(min_length=1, max_length=40)], ...] = Field(

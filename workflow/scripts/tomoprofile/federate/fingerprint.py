@@ -19,6 +19,7 @@ from ..errors import Fault, FederationError
 from ..labels.classes import Classes
 from ..labels.training_set import TrainingSet
 from ..network.scale import Widths, areas_of, scaled_for, widths_of
+from .policy import Policy
 from .update import Contract, Kind, Update
 
 # Areas of objects in pixels: a step is 2 % of a width.
@@ -90,6 +91,18 @@ class Fingerprint:
         if self.grey is not None:
             tensors[Kind.QUANTILES] = {"grey": self.grey}
         return [Update(kind, content, 0, int(self.voxels.sum()), self.scans) for kind, content in tensors.items()]
+
+    def released(self, policy: Policy) -> list[Update]:
+        """Return what may leave the site; grey quantiles only where its policy names them.
+
+        Raises
+        ------
+        FederationError
+            When counts or voxel sizes may not.
+        """
+        told = [one for one in self.updates() if one.kind != Kind.QUANTILES or one.kind in policy.allow]
+        contracts = fingerprint_contracts(len(self.voxels))
+        return [policy.release(one, contracts[one.kind]) for one in told]
 
     @classmethod
     def of_updates(cls, updates: Mapping[Kind, Update], n_classes: int, site: str) -> Fingerprint:

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from ..config_file import load_config
-from ..config_profile import Section
-from ..errors import Fault, FederationError
-from ..texts import shown
-from ..validation import sentence
 from .data_contract import DataContract, Modality
+from .declared import Declared, read_declared
 
+_NONE = "there is no such file"
 _NAME = r"^[A-Za-z][A-Za-z0-9_-]*$"
 Name = Annotated[str, Field(pattern=_NAME, max_length=60)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class Invitation(Section):
+class Invitation(Declared):
     """What the coordinator gives to every site; nothing in it is secret."""
 
     name: Name = Field(description="Name of the federation.")
@@ -32,7 +29,7 @@ class Invitation(Section):
     data: DataContract = Field(description="Data that a site must have.")
 
 
-class NamedSite(Section):
+class NamedSite(Declared):
     """A site, by its name, which becomes files and folders."""
 
     site: Name = Field(description="Its name.")
@@ -77,6 +74,11 @@ class CoordinatorFolder:
     def coordinator(self) -> Path:
         """Startup kit with which jobs are sent."""
         return self.path / "coordinator"
+
+    @property
+    def running(self) -> Path:
+        """What the server writes while it runs."""
+        return self.path / "running"
 
     @property
     def authority(self) -> Path:
@@ -133,43 +135,14 @@ class SiteFolder:
 
 def read_invitation(path: Path) -> Invitation:
     """Return the invitation of a federation."""
-    return _read(Invitation, path, "Name the file `invitation.yaml` that the coordinator sent.")
+    return read_declared(Invitation, path, _NONE, "Name the file `invitation.yaml` that the coordinator sent.")
 
 
 def read_identity(path: Path) -> SiteIdentity:
     """Return who a site is."""
-    return _read(SiteIdentity, path, "Run `tomoprofile federation request` first.")
+    return read_declared(SiteIdentity, path, _NONE, "Run `tomoprofile federation request` first.")
 
 
 def read_data_contract(path: Path) -> DataContract:
     """Return a data contract that a coordinator wrote."""
-    return _read(DataContract, path, "Write it (docs/federation.md shows one).")
-
-
-def _read(kind: type[Section], path: Path, remedy: str) -> Any:
-    if not path.is_file():
-        raise FederationError(Fault(str(path), "", "there is no such file", remedy))
-    return checked(kind, load_config(path), str(path))
-
-
-def checked(kind: type[Section], values: dict[str, Any], where: str = "federation") -> Any:
-    """Return values as a section.
-
-    Raises
-    ------
-    FederationError
-        With one fault for each wrong value.
-    """
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        faults = [
-            Fault(
-                f"{where}: {'.'.join(map(str, item['loc']))}",
-                "" if item["type"] in ("missing", "value_error") else shown(item["input"]),
-                "unknown key" if item["type"] == "extra_forbidden" else sentence(item),
-                "Correct it; docs/federation.md shows an example.",
-            )
-            for item in error.errors()
-        ]
-        raise FederationError(*faults) from None
+    return read_declared(DataContract, path, _NONE, "Write it (docs/federation.md shows one).")

@@ -25,13 +25,13 @@ from ..files import whole_file
 from ..texts import shown
 from .certificates import Certificate, compare, expires_soon, in_groups, key_of_request, root_of
 from .data_contract import DataContract
+from .declared import checked
 from .folders import (
     CoordinatorFolder,
     Invitation,
     NamedSite,
     SiteFolder,
     SiteIdentity,
-    checked,
     read_identity,
     read_invitation,
 )
@@ -65,7 +65,9 @@ def invite(folder: Path, name: str, server: str, port: int, data: DataContract) 
     if mine.authority.exists():
         remedy = "Name another folder; sites join the one that is there."
         raise FederationError(Fault(str(folder), "", "the folder has a federation already", remedy))
-    known = checked(Invitation, {"name": name, "server": server, "port": port, "root": "0" * 64, "data": data})
+    known = checked(
+        Invitation, {"name": name, "server": server, "port": port, "root": "0" * 64, "data": data}, "invite"
+    )
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     ports = {"fed_learn_port": port, "admin_port": port}

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from ..amplify.sums import FEWEST_SHARED
-from ..config_file import line_of, load_config
-from ..config_profile import Section
 from ..errors import Fault, FederationError
-from ..texts import shown
-from ..validation import sentence
+from .declared import Declared, read_declared
 from .update import Contract, Kind, Update
 
 _PAGE = "docs/federation.md describes every key."
@@ -23,7 +19,7 @@ _PAGE = "docs/federation.md describes every key."
 _MOST_NUMBERS = {Kind.COUNTS: 1000, Kind.METRICS: 1000, Kind.QUANTILES: 1000}
 
 
-class Allowance(Section):
+class Allowance(Declared):
     """How much of one kind may leave at a time."""
 
     names: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(
@@ -32,7 +28,7 @@ class Allowance(Section):
     most_numbers: int = Field(100_000_000, ge=1, le=10**10, description="Numbers in all tensors of an update together.")
 
 
-class Policy(Section):
+class Policy(Declared):
     """The policy file of a site."""
 
     allow: dict[Kind, Allowance] = Field(
@@ -89,8 +85,9 @@ class Policy(Section):
         if not (count == update.cases and count >= self.fewest_cases):
             problem = f"sums of deformations of fewer than {self.fewest_cases} cases may not leave the site"
             faults.append(Fault(where, f"{update.cases} cases, {count:g} in the sums", problem, remedy))
-        volumes = update.tensors.get("volumes")
-        if volumes is not None and volumes.size and np.any(volumes.reshape(len(volumes), -1)[:, 0] < self.fewest_cases):
+        volumes = update.tensors.get("volumes", np.zeros((0, 3)))
+        told = volumes[volumes.any(axis=1)] if volumes.ndim == 2 else np.zeros((1, 1))  # rows of zeros tell nothing
+        if (told[:, 0] < self.fewest_cases).any():
             problem = f"volumes of a class that fewer than {self.fewest_cases} cases have may not leave the site"
             faults.append(Fault(where, "", problem, "Leave the class out of the sums."))
         return faults
@@ -106,19 +103,5 @@ def read_policy(path: Path) -> Policy:
     ConfigError
         When it is no YAML.
     """
-    if not path.is_file():
-        remedy = "Write one (docs/federation.md; `{}` has every default)."
-        raise FederationError(Fault(str(path), "", "the site has no policy file, so nothing may leave it", remedy))
-    try:
-        return Policy.model_validate(load_config(path))
-    except ValidationError as error:
-        raise FederationError(*(_fault(path, item) for item in error.errors())) from None
-
-
-def _fault(path: Path, item: Mapping[str, Any]) -> Fault:
-    keys = [str(part) for part in item["loc"] if part != "[key]"]
-    line = line_of(path, keys)
-    where = f"{path}:{line}: {'.'.join(keys)}" if line else f"{path}: {'.'.join(keys)}"
-    if item["type"] == "extra_forbidden":
-        return Fault(where, shown(item["input"]), "unknown key", _PAGE)
-    return Fault(where, shown(item["input"]), sentence(item), _PAGE)
+    remedy = "Write one (docs/federation.md; `{}` has every default)."
+    return read_declared(Policy, path, "the site has no policy file, so nothing may leave it", remedy)
