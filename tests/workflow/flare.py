@@ -156,7 +156,7 @@ class Federation:
 
     def segment(self, number):
         """Take the rounds of a job of the coordinator."""
-        config = self.of(role="coordinator", sites=list(self.training_sets), least_sites=self.least_sites)
+        config = self.of(role="coordinator", sites=list(self.training_sets), least_sites=self.least_sites, wait_s=240)
         before = self.checkpoint(number - 1) if number else None
         mine = CoordinatorFolder(self.folder / "coordinator")
         return Segment(number, before, self.checkpoint(number), self.folder / f"job_{number}", mine, config, 1).run()

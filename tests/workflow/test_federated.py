@@ -20,7 +20,7 @@ from tomoprofile.federate.simulate import simulate
 
 pytest.importorskip("nvflare")
 # Three rounds of the model, after one for each of the three that judge: ten tasks, with what follows each.
-LIMITS = {"heartbeat_s": 10, "round_s": 60, "wait_s": 240}
+LIMITS = {"heartbeat_s": 10, "round_s": 60, "wait_s": 1200}  # a machine may have more to do
 RUN = settings(rounds=3, round_steps=2, rounds_per_job=10, **LIMITS)
 IN_PARTS = settings(rounds=3, round_steps=2, rounds_per_job=4, **LIMITS)
 
@@ -110,7 +110,7 @@ def test_a_killed_snakemake_goes_on_with_the_job_that_it_had_submitted(training_
     project = Project(tmp_path / "project")
     with Federation(tmp_path, training_sets, RUN) as federation:
         train = federation.of(role="coordinator", sites=list(training_sets)).train.model_dump(mode="json")
-        train["federation"] = str(tmp_path / "coordinator")
+        train |= {"federation": str(tmp_path / "coordinator"), "wait_s": 240}
         project.configure(models={"default": PLAIN | {"train": train}})
         federation.start()
         run = start(project)

@@ -39,6 +39,7 @@ OWN_BASE = "tomoprofile"  # what `base` and `bundle` call the weights that come 
 # What its weights fit.
 _OWN_NETWORK = {"encoder": "efficientnet-lite0", "decoder_channels": (128, 64, 48, 32)}
 OPENVINO = "openvino"  # an optional package
+MOST_FOLDS = 3  # into which labels are divided to judge each other; each is a training of its own
 CYCLE_STEPS = 300  # of training; another cycle follows only where the labels are not reproduced yet
 
 # Bounds of what is counted or sized by: beyond any scan, and small enough to finish.
