@@ -18,6 +18,7 @@ TINY = {
     "input_scale": 2,
     "base": "imagenet",
 }
+PLAIN = TINY | {"decoder_channels": list(TINY["decoder_channels"])}  # as in a configuration file
 RUN = {"mode": "simulate", "run": "tiny", "rounds": 3, "round_steps": 2, "rounds_per_job": 4}
 
 

@@ -81,6 +81,7 @@ class Federation:
     folder: Path
     training_sets: dict
     config: UNetConfig
+    least_sites: int = 0
     open: ExitStack = field(default_factory=ExitStack)
     sites: dict = field(default_factory=dict)
 
@@ -127,6 +128,23 @@ class Federation:
                     one.kill()
                 process.wait()
 
+    def restart_server(self):
+        """Kill the server as a power cut does, and start it again."""
+        for one in family(self.server):
+            one.kill()
+        self.serve()
+
+    def kill(self, name, of_job=False):
+        """Kill all processes of a site, or that of the job alone, which trains."""
+        for one in family(self.sites[name]):
+            if not of_job or "nvflare.private.fed.app.client.worker_process" in one.cmdline():
+                one.kill()
+
+    def log_of(self, name):
+        """Return what the training of a site said."""
+        path = self.folder / f"{name}.log"
+        return path.read_text() if path.exists() else ""
+
     def start(self):
         """Start all."""
         self.serve()
@@ -138,7 +156,7 @@ class Federation:
 
     def segment(self, number):
         """Take the rounds of a job of the coordinator."""
-        config = self.of(role="coordinator", sites=list(self.training_sets))
+        config = self.of(role="coordinator", sites=list(self.training_sets), least_sites=self.least_sites, wait_s=240)
         before = self.checkpoint(number - 1) if number else None
         mine = CoordinatorFolder(self.folder / "coordinator")
         return Segment(number, before, self.checkpoint(number), self.folder / f"job_{number}", mine, config, 1).run()

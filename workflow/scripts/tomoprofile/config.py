@@ -39,6 +39,7 @@ OWN_BASE = "tomoprofile"  # what `base` and `bundle` call the weights that come 
 # What its weights fit.
 _OWN_NETWORK = {"encoder": "efficientnet-lite0", "decoder_channels": (128, 64, 48, 32)}
 OPENVINO = "openvino"  # an optional package
+MOST_FOLDS = 3  # into which labels are divided to judge each other; each is a training of its own
 CYCLE_STEPS = 300  # of training; another cycle follows only where the labels are not reproduced yet
 
 # Bounds of what is counted or sized by: beyond any scan, and small enough to finish.
@@ -405,6 +406,17 @@ class Config(Section):
         "finding domains. A model may say otherwise for its scans.",
     )
     report: ReportConfig = ReportConfig()
+
+    @property
+    def has_scans(self) -> bool:
+        """Whether there is anything to segment: not where trainings of other sites are coordinated alone."""
+        return not all(isinstance(one, UNetConfig) and one.train.coordinates for one in self.models.values())
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Names of the trainings of many sites that are coordinated or simulated here."""
+        trains = [one.train for one in self.models.values() if isinstance(one, UNetConfig)]
+        return tuple(sorted({one.run for one in trains if one.coordinates or one.mode == "simulate"}))
 
     def profile_of(self, model: str) -> ProfileConfig:
         """Return the settings of the profile of the scans of a model: its own keys, and the rest from ``profile``."""

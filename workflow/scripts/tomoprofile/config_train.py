@@ -82,6 +82,11 @@ class TrainConfig(Section):
         return self.mode != "local"
 
     @property
+    def coordinates(self) -> bool:
+        """Whether this is the coordinator, which trains nothing itself."""
+        return self.mode == "federated" and self.role == "coordinator"
+
+    @property
     def learning(self) -> dict[str, object]:
         """What the result depends on, and all sites must have the same."""
         names = {"run", "algorithm", "rounds", "round_steps"}

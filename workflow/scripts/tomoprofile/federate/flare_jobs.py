@@ -159,12 +159,12 @@ class _Commands:
 
     def find(self, token: str) -> str | None:
         """Return the job that was submitted with a token, if any."""
-        jobs = self._asked("list", "--submit-token", token).get("jobs") or []
+        jobs = self._asked("list", "--submit-token", token)
         return str(jobs[0]["job_id"]) if jobs else None
 
     def status(self, number: str) -> str:
         """Return the status of a job."""
-        return str(self._asked("meta", number).get("status", "unknown"))
+        return self._status_or_none(number) or "unknown"
 
     def submit(self, job: Path, token: str) -> str:
         """Submit a job; return its number."""
@@ -184,8 +184,8 @@ class _Commands:
                 return True
             if _has_failed(status):
                 return False
-            running = self._said("stats", number) if status == "RUNNING" else {"status": "ok"}
-            idle = idle + 1 if running and running.get("status") != "ok" else 0
+            running = self._said("stats", number) if status == "RUNNING" else None
+            idle = idle + 1 if running and running.get("error_code") == "JOB_NOT_RUNNING" else 0
             if idle > 1:
                 break
         LOG.warning("job %s is given up", number)
@@ -200,12 +200,12 @@ class _Commands:
         said = self._said("meta", number)
         return str(said["data"].get("status")) if said and said.get("status") == "ok" else None
 
-    def _asked(self, *words: str) -> dict[str, Any]:
+    def _asked(self, *words: str) -> Any:
         """Return what a command answers, which is tried again while the server cannot be reached."""
         for pause in (1, 3, 10, 30, 0):
             said = self._said(*words)
             if said and said.get("status") == "ok":
-                return dict(said.get("data") or {})
+                return said.get("data")
             if said and said.get("exit_code") not in (2, None):
                 break
             time.sleep(pause)

@@ -30,8 +30,15 @@ _RIGHTS = _TRAINING | {"operate": "none", "shell_commands": "none", "byoc": "non
 _ROLES = ("project_admin", "org_admin", "lead", "member")
 
 
-def prepare_site(kit: Path, folder: Path) -> list[str]:
-    """Prepare the folder of a site's process; return the command that runs it in the foreground."""
+def prepare_site(kit: Path, folder: Path, heartbeat_s: float = 60.0) -> list[str]:
+    """Prepare the folder of a site's process; return the command that runs it in the foreground.
+
+    Parameters
+    ----------
+    kit, folder : Path
+    heartbeat_s : float
+        Time without a sign of life after which the server gives the site up; it sends four meanwhile.
+    """
     resources = {
         "client": {"retry_timeout": 30, "compression": "Gzip"},
         "components": [
@@ -44,7 +51,8 @@ def prepare_site(kit: Path, folder: Path) -> list[str]:
     }  # fmt: skip
     _prepare(kit, folder, resources, SITE_CLASSES)
     mine = Certificate.of_kit(kit)
-    return _command("client.client_train", folder, "fed_client.json", f"uid={mine.name}", f"org={mine.organisation}")
+    told = (f"uid={mine.name}", f"org={mine.organisation}", f"heart_beat_interval={min(10.0, heartbeat_s / 4):g}")
+    return _command("client.client_train", folder, "fed_client.json", *told)
 
 
 def prepare_server(kit: Path, folder: Path, heartbeat_s: float) -> list[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -58,10 +60,12 @@ class Part:
         train, folder = self.config.train, self.files.folder.resolve()
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
-        command = prepare_site(self.mine.kit, folder / "flare")
+        command = prepare_site(self.mine.kit, folder / "flare", train.heartbeat_s)
         self._write_settings(Certificate.of_kit(self.mine.kit).name)
         for path in (self.files.result, digest_file(self.files.result)):
             path.unlink(missing_ok=True)
+        # What ends this job shall end the site's processes, too.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         settings = {SETTINGS: str((folder / "site.json").resolve())}
         with running(command, folder / "flare", **settings) as process:
             end = time.monotonic() + train.wait_s

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .. import __version__
-from ..config import UNetConfig, digest
+from ..config import MOST_FOLDS, UNetConfig, digest
 from ..config_train import TrainConfig
-from ..labels.folds import MOST
 
 
 @dataclass(frozen=True)
@@ -17,7 +16,7 @@ class Task:
     Attributes
     ----------
     part : int
-        Of the labels which is left out; :data:`~tomoprofile.labels.folds.MOST` where all train.
+        Of the labels which is left out; :data:`~tomoprofile.config.MOST_FOLDS` where all train.
     round : int
         Of this part, from 0.
     rounds : int
@@ -35,7 +34,7 @@ class Task:
     @property
     def leaves_out(self) -> bool:
         """Whether some labels judge."""
-        return self.part < MOST
+        return self.part < MOST_FOLDS
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class Plan:
     @classmethod
     def of(cls, train: TrainConfig) -> Plan:
         """Return the plan of a configuration."""
-        each = [max(1, round(train.rounds / (2 * MOST)))] * MOST + [train.rounds]
+        each = [max(1, round(train.rounds / (2 * MOST_FOLDS)))] * MOST_FOLDS + [train.rounds]
         tasks = [
             Task(part, number, rounds, number < rounds)
             for part, rounds in enumerate(each)
