@@ -83,8 +83,12 @@ def with_links(text: str, source: str, page: str) -> str:
 def commands() -> str:
     """Return the page of the commands: what ``--help`` of each says."""
     listed = _help()
-    names = _COMMAND.findall(listed)
-    parts = [f"## `tomoprofile {name}`\n\n```text\n{_help(name)}```\n" for name in names]
+    parts = []
+    for name in _COMMAND.findall(listed):
+        said = _help(name)
+        parts.append(f"## `tomoprofile {name}`\n\n```text\n{said}```\n")
+        steps = _COMMAND.findall(said)
+        parts += [f"### `tomoprofile {name} {step}`\n\n```text\n{_help(name, step)}```\n" for step in steps]
     return f"# Commands\n\nWhat `tomoprofile --help` says.\n\n```text\n{listed}```\n\n" + "\n".join(parts)
 
 

@@ -19,6 +19,7 @@ ROOMS = [
     "amplify",
     "network",
     "base",
+    "federate",
     "segment",
     "domains",
     "profile",
@@ -36,7 +37,9 @@ GROUND = {
     "config",
     "config_amplify",
     "config_augment",
+    "config_predict",
     "config_profile",
+    "config_train",
     "config_file",
     "validation",
     "samples",
@@ -117,8 +120,8 @@ def loaded_by(modules):
 def test_what_the_snakefile_imports_is_light():
     """Every cluster job parses the workflow again."""
     heavy = {"numpy", "torch", "dask", "zarr", "pandas", "numba", "scipy", "tifffile"}
-    common = (ROOT / "workflow/rules/common.smk").read_text()
-    modules = [line.split()[1] for line in common.splitlines() if line.startswith("from tomoprofile")]
+    rules = "\n".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    modules = [line.split()[1] for line in rules.splitlines() if line.startswith("from tomoprofile")]
     assert len(modules) > 5
     assert not loaded_by(modules) & heavy
 

@@ -8,9 +8,10 @@ from pydantic import TypeAdapter
 from pydantic_core import PydanticUndefined
 
 from tomoprofile.cli import main
-from tomoprofile.config import Config, Section, read_config
+from tomoprofile.config import Config, read_config
+from tomoprofile.config_profile import Section
 from tomoprofile.errors import ConfigError, InputError
-from tomoprofile.run.reference import GUIDE, OUTPUTS, SCHEMA, reference_tables, schema_text, with_tables
+from tomoprofile.run.reference import GUIDE, OUTPUTS, SCHEMA, reference_tables, schema_text, sections, with_tables
 from tomoprofile.samples import Scan
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +25,7 @@ def documented(section):
     return {key.strip(" `"): default.strip(" `") for key, default in rows}
 
 
-@pytest.mark.parametrize("section", [*Section.__subclasses__(), Scan])
+@pytest.mark.parametrize("section", [*sections(), Scan])
 def test_what_is_left_out_has_the_documented_default(section):
     for name, told in documented(section.__name__).items():
         field = section.model_fields[name]
@@ -82,7 +83,7 @@ def test_every_section_has_its_table_and_every_key_its_meaning():
     """But keys that are sections of their own, and the `method` that names the section."""
     guide = (ROOT / GUIDE).read_text()
     assert set(re.findall(r"<!-- (\w+): ", guide)) == set(reference_tables())
-    for section in (*Section.__subclasses__(), Scan):
+    for section in (*sections(), Scan):
         missing = {name for name, field in section.model_fields.items() if not field.description}
         assert not {
             name for name in missing - {"method"} if not isinstance(section.model_fields[name].default, Section)
@@ -90,7 +91,7 @@ def test_every_section_has_its_table_and_every_key_its_meaning():
 
 
 def test_every_choice_is_told():
-    for section in (*Section.__subclasses__(), Scan):
+    for section in (*sections(), Scan):
         for name, field in section.model_fields.items():
             if get_origin(field.annotation) is Literal and field.description:
                 assert all(f"`{choice}`" in field.description for choice in get_args(field.annotation)), name

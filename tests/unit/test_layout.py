@@ -22,6 +22,8 @@ def laid_out():
     known = {layout.check, layout.run, layout.claim, layout.index, layout.comparison, layout.logs, layout.benchmarks}
     known |= {layout.crate, layout.workflow, layout.model("<model>").folder, layout.training_set("<model>")}
     known |= {*vars(layout.amplification("<model>")).values()}
+    federation = layout.federation("<run>")
+    known |= {layout.site("<model>").folder, federation.checkpoint("0").parent, federation.evaluation}
     known |= {scan.objects_at("low").parent, scan.domains_at("low").parent}
     known |= {StoreLayout(scan.folder / "*.ome.zarr").record("z00000").parent}
     helpers = {scan.folder, scan.measure_workers, scan.profile_workers, scan.phase_workers}  # gone when the job is done

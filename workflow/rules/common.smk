@@ -17,7 +17,7 @@ from snakemake.exceptions import WorkflowError
 SCRIPTS = str(Path(workflow.current_basedir).parent / "scripts")
 sys.path.insert(0, SCRIPTS)
 
-from tomoprofile.config import read_config
+from tomoprofile.config import UNetConfig, read_config
 from tomoprofile.config_profile import OF_RESULTS
 from tomoprofile.errors import TomoprofileError
 from tomoprofile.layout import BundleLayout, Layout
@@ -45,7 +45,7 @@ from tomoprofile.volume.slabs import neighbour_slabs, slab_bounds, slab_names
 
 try:
     CONFIG = read_config(config, " + ".join(map(str, workflow.configfiles)))
-    SCANS = {scan.sample: scan for scan in read_samples(CONFIG.samples, CONFIG.models)}
+    SCANS = {scan.sample: scan for scan in (read_samples(CONFIG.samples, CONFIG.models) if CONFIG.has_scans else ())}
 except TomoprofileError as error:
     raise WorkflowError(f"The configuration cannot be used:\n{error}") from None
 
@@ -282,7 +282,8 @@ def waiting():
 
 def everything(_):
     """Return the files that a run makes; of scans that wait for labels, all that can be made without."""
-    wanted = [] if waiting() else [LAYOUT.index]
+    wanted = [] if waiting() or not SCANS else [LAYOUT.index]
+    wanted += [LAYOUT.federation(run).evaluation for run in CONFIG.runs if not waiting()]
     for name, scan in SCANS.items():
         files = LAYOUT.scan(name)
         if name not in waiting():
@@ -452,6 +453,8 @@ def closing_words():
     left = [name for name in SCANS if not all(product.exists() for product in LAYOUT.scan(name).products)]
     if blocked := [scan for scan in waiting().values() if lacks_its_model(scan, LAYOUT)]:
         return waiting_text(blocked, LAYOUT, sys.argv)
+    if not SCANS:
+        return f"Done. How well each site was judged: {LAYOUT.results / 'federated'}"
     if left:
         return f"Done what was asked for. The whole way: {same_command(sys.argv)}"
     return f"Done. Open {LAYOUT.index}\n`tomoprofile status {LAYOUT.results}` shows what each scan took."

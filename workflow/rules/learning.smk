@@ -74,7 +74,19 @@ def statistics(wildcards):
     return learned_from(wildcards) | {"sums": files.sums, "cases": files.cases}
 
 
-def what_trains(wildcards):
+def training_set_of(model):
     """Return the training set of a model, with pairs that were drawn where it says so."""
-    draws = CONFIG.models[wildcards.model].amplify.draws
-    return LAYOUT.amplification(wildcards.model).training_set if draws else LAYOUT.training_set(wildcards.model)
+    draws = CONFIG.models[model].amplify.draws
+    return LAYOUT.amplification(model).training_set if draws else LAYOUT.training_set(model)
+
+
+def what_trains(wildcards):
+    """Return the same of the model of a job."""
+    return training_set_of(wildcards.model)
+
+
+def learning_settings(model):
+    """Return the settings of a model that its training at many sites depends on, without those of the network between."""
+    known = CONFIG.models[model]
+    told = known.model_copy(update={"train": known.train.told})
+    return told.model_dump(mode="json", exclude=OF_RESULTS | {"window"})

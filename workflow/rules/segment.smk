@@ -19,6 +19,10 @@ rule fine_tune:
         LAYOUT.log("fine_tune", "{model}"),
     benchmark:
         LAYOUT.benchmark("fine_tune", "{model}")
+    wildcard_constraints:
+        model=any_of(
+            name for name, one in CONFIG.models.items() if isinstance(one, UNetConfig) and not one.train.shares
+        ),
     conda:
         "../../envs/conda.yaml"
     threads: 8

@@ -25,7 +25,9 @@ from pydantic import (
 
 from .config_amplify import AmplifyConfig
 from .config_augment import AugmentConfig
+from .config_predict import PredictConfig
 from .config_profile import AUTO, Micrometres, OfResults, ProfileConfig, Section, Words, or_auto
+from .config_train import TrainConfig
 from .errors import ConfigError
 from .names import possible_names, possible_path
 from .validation import config_faults
@@ -37,6 +39,7 @@ OWN_BASE = "tomoprofile"  # what `base` and `bundle` call the weights that come 
 # What its weights fit.
 _OWN_NETWORK = {"encoder": "efficientnet-lite0", "decoder_channels": (128, 64, 48, 32)}
 OPENVINO = "openvino"  # an optional package
+MOST_FOLDS = 3  # into which labels are divided to judge each other; each is a training of its own
 CYCLE_STEPS = 300  # of training; another cycle follows only where the labels are not reproduced yet
 
 # Bounds of what is counted or sized by: beyond any scan, and small enough to finish.
@@ -206,14 +209,17 @@ class UNetConfig(OfResults, Section):
     )
     augment: AugmentConfig = AugmentConfig()
     amplify: AmplifyConfig = AmplifyConfig()
+    train: TrainConfig = TrainConfig()
     window: Window = 1152
 
     @model_serializer(mode="wrap")
     def _silent_where_nothing_is_drawn(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what says that nothing is drawn: results of a version that did not know it stay what they are."""
+        """Leave out what says that nothing is drawn or shared: results of earlier versions stay what they are."""
         values: dict[str, Any] = plain(self)
         if not self.amplify.draws:
             values.pop("amplify", None)
+        if not self.train.shares:
+            values.pop("train", None)
         return values
 
     @field_validator("measure", mode="before")
@@ -237,6 +243,15 @@ class UNetConfig(OfResults, Section):
             raise ValueError(
                 f"ImageNet weights of {self.encoder} are not in a package; set `base: none`, an earlier bundle, or one "
                 f"of the encoders {', '.join(PACKAGED_WEIGHTS)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _scale_is_agreed(self) -> UNetConfig:
+        if self.train.shares and self.input_scale == AUTO:
+            raise ValueError(
+                f"train.mode={self.train.mode} needs a number for `input_scale`, the same at all sites; 2 suits "
+                "domains up to 64 voxels wide"
             )
         return self
 
@@ -273,43 +288,6 @@ class BundleConfig(OfResults, Section):
         "the model that comes with this package, for a first look before there is any label; every result is flagged.",
     )
     window: Window = 1152
-
-
-class PredictConfig(Section):
-    """How the network is computed; the mask is the same within rounding for every choice."""
-
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto`: a GPU if there is one; `cpu`; `cuda`.")
-    engine: Literal["auto", "torch", "openvino"] = Field(
-        "auto",
-        description="`auto`: OpenVINO on a CPU if it is installed (two to three times as fast), else PyTorch; "
-        "`torch`; `openvino`.",
-    )
-    precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
-        "auto",
-        description="`auto`: bfloat16 where the hardware supports it, else float32; `float32`, `bfloat16`, or, on "
-        "GPUs, `float16`. The mask changes in fewer than 0.05 % of the voxels (tested). `int8`, on CPUs with OpenVINO "
-        "and `device: cpu`: 1.6 times as fast as bfloat16, but more voxels change (docs/benchmarks/inference.md).",
-    )
-    gpu_windows: int = Field(
-        16, ge=1, le=1024, description="Windows per batch on a GPU; halved, with a warning, when its memory is full."
-    )
-    flips: bool = Field(
-        False,
-        description="Segment four flips of each slice: the probability is their mean, and `uncertainty.ome.zarr` "
-        "holds their standard deviation, at four times the cost.",
-    )
-
-    @model_validator(mode="after")
-    def _half_precision_has_hardware(self) -> PredictConfig:
-        if self.precision == "float16" and self.device == "cpu":
-            raise ValueError("precision=float16 is for GPUs; on a CPU use bfloat16 or float32")
-        if self.engine == "openvino" and self.device == "cuda":
-            raise ValueError("engine=openvino runs on CPUs only; set device to auto or cpu")
-        if self.precision == "int8" and (self.device != "cpu" or self.engine == "torch"):
-            raise ValueError(
-                "precision=int8 is for CPUs with OpenVINO; set device to cpu, and engine to auto or openvino"
-            )
-        return self
 
 
 class ThresholdConfig(OfResults, Section):
@@ -428,6 +406,17 @@ class Config(Section):
         "finding domains. A model may say otherwise for its scans.",
     )
     report: ReportConfig = ReportConfig()
+
+    @property
+    def has_scans(self) -> bool:
+        """Whether there is anything to segment: not where trainings of other sites are coordinated alone."""
+        return not all(isinstance(one, UNetConfig) and one.train.coordinates for one in self.models.values())
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Names of the trainings of many sites that are coordinated or simulated here."""
+        trains = [one.train for one in self.models.values() if isinstance(one, UNetConfig)]
+        return tuple(sorted({one.run for one in trains if one.coordinates or one.mode == "simulate"}))
 
     def profile_of(self, model: str) -> ProfileConfig:
         """Return the settings of the profile of the scans of a model: its own keys, and the rest from ``profile``."""

@@ -63,3 +63,7 @@ class StoreError(TomoprofileError):
 
 class StageError(TomoprofileError):
     """A stage cannot produce a trustworthy result (no interface found, no labels, ...)."""
+
+
+class FederationError(TomoprofileError):
+    """An update, a site or a certificate is refused in a federation."""

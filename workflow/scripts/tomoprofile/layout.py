@@ -54,6 +54,14 @@ class Layout:
         """Return the files from which further training pairs of a model are drawn."""
         return AmplifyLayout(self.results / "training", model)
 
+    def site(self, model: str) -> SiteLayout:
+        """Return the files of the part of a site in the training of a model at many sites."""
+        return SiteLayout(self.results / "training" / f"{model}.federated")
+
+    def federation(self, run: str) -> FederationLayout:
+        """Return the files of a training at many sites."""
+        return FederationLayout(self.results / "federated" / run)
+
     def log(self, rule: str, *target: str) -> Path:
         """Return the log of a job; ``target`` is its scan or model, and its slab if it has one."""
         return self.logs / _job(rule, target, "log")
@@ -234,6 +242,49 @@ class AmplifyLayout:
         self.sums = training / f"{model}.sums.safetensors"
         self.cases = training / f"{model}.cases.json"
         self.training_set = training / f"{model}.amplified.npz"
+
+
+class SiteLayout:
+    """What a site keeps of a training at many sites.
+
+    Attributes
+    ----------
+    folder : Path
+        The folder itself, which nobody else can enter.
+    result : Path
+        The model, and what judged the labels of the site.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.result = self.folder / "result.safetensors"
+
+
+class FederationLayout:
+    """A training at many sites, as the coordinator or a simulation has it.
+
+    Attributes
+    ----------
+    folder : Path
+        The folder itself.
+    simulated : Path
+        The last checkpoint of a simulation.
+    evaluation : Path
+        How well the labels of each site were judged.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = folder = Path(folder)
+        self.simulated = folder / "simulated.safetensors"
+        self.evaluation = folder / "evaluation.tsv"
+
+    def checkpoint(self, job: str) -> Path:
+        """Return the checkpoint that a job of the coordinator ends with; its number counts from 0."""
+        return self.folder / "checkpoints" / f"{job}.safetensors"
+
+    def job(self, job: str) -> Path:
+        """Return the folder of what a job of the coordinator sends and receives."""
+        return self.folder / "jobs" / job
 
 
 class TruthLayout:

@@ -11,10 +11,10 @@ import sys
 from .. import __version__
 from ..errors import TomoprofileError
 from ..logs import log_to_terminal
-from . import base, completion, developers, inputs, labels, results, runs, simulation
+from . import base, completion, developers, federation, inputs, labels, results, runs, simulation
 
 # In the order in which they are needed; so help lists them.
-GROUPS = (inputs, labels, runs, results, simulation, base, completion, developers)
+GROUPS = (inputs, labels, runs, results, simulation, federation, base, completion, developers)
 _FIRST_STEPS = """\
 the first hour:
   tomoprofile scan FOLDER --labels labels   write config/samples.tsv

@@ -14,10 +14,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import MOST_FOLDS
 from .classes import IGNORE
 from .training_set import LabelledSlice, TrainingSet
 
-MOST = 3  # folds; each is a training of its own
 _LEAST_GAP = 4  # voxels
 _LEAST_SIDE = 16  # voxels of a strip, to train on it
 
@@ -106,7 +106,7 @@ def _by_groups(training: TrainingSet, measured: Sequence[int]) -> list[Fold]:
         number: sum(int(np.isin(item.label, measured).sum()) for item in training.slices if item.group == number)
         for number in sorted({item.group for item in training.slices})
     }
-    count = min(MOST, sum(bool(voxels) for voxels in area.values()))
+    count = min(MOST_FOLDS, sum(bool(voxels) for voxels in area.values()))
     if count < 2:
         return []
     parts: list[set[int]] = [set() for _ in range(count)]
@@ -151,7 +151,7 @@ def _by_strips(training: TrainingSet, measured: Sequence[int]) -> list[Fold]:
         reach = max((apart.voxels[axis] for apart in training.apart.values()), default=0)
         gap = max(_LEAST_GAP, reach)
         narrowest = min(item.label.shape[axis] for item in training.slices)
-        count = next((n for n in range(MOST, 1, -1) if narrowest / n >= max(2 * gap, 2 * _LEAST_SIDE)), 0)
+        count = next((n for n in range(MOST_FOLDS, 1, -1) if narrowest / n >= max(2 * gap, 2 * _LEAST_SIDE)), 0)
         if count:
             cuts = [_cuts(item.label, measured, axis, count) for item in training.slices]
             return [_strip(training, cuts, number, axis, gap) for number in range(count)]
@@ -182,10 +182,10 @@ def _cuts(label: NDArray[np.uint8], measured: Sequence[int], axis: int, count: i
 
 def _unevenness(training: TrainingSet, measured: Sequence[int], axis: int) -> float:
     """Return by how much measured area differs between strips of equal width, relative to its mean."""
-    strips = np.zeros(MOST)
+    strips = np.zeros(MOST_FOLDS)
     for item in training.slices:
         area = np.isin(item.label, measured).sum(axis=1 - axis)
-        strips += [part.sum() for part in np.array_split(area, MOST)]
+        strips += [part.sum() for part in np.array_split(area, MOST_FOLDS)]
     return float(strips.std() / strips.mean()) if strips.any() else 0.0
 
 

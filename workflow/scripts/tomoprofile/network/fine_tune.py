@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from .calibration import Calibrated, calibrate
 from .card import CardPictures
 from .crops import CropSampler
 from .facts import CurvePoint, FittedScores, FoldFacts, LabelFacts, MeasuredClass, ModelFacts
-from .folds import Judges
+from .folds import Judged, Judges
 from .initial import initial_network
 from .pictures import HeldOutSlice
 from .scale import scaled
@@ -53,23 +54,77 @@ def fine_tune(training_set: Path, config: UNetConfig, seed: int, out: Path, thre
     threads : int
         CPU threads.
     """
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    compute_reproducibly(threads)
     training = read_training_set(training_set)
     config = scaled(config, training)
-    content = hashlib.sha256(training_set.read_bytes()).hexdigest()
-    identity = digest([content, config.model_dump(mode="json", exclude=OF_RESULTS), seed, __version__])
+    identity = identity_of(training_set, config, seed)
     checkpoint = out.with_name(out.name + ".checkpoint.pt")
 
     def start() -> SliceNetwork:
-        torch.manual_seed(seed)
-        return initial_network(config)
+        return first_network(config, seed)
 
     judges = Judges(start, config, seed, out, identity)
     judged = judges.judge(training, min(config.steps, CYCLE_STEPS))
     sampler = CropSampler(training, config, seed)
     trainer = Trainer(start(), config, sampler, training.slices, checkpoint, identity, CYCLE_STEPS)
-    network = trainer.run()
+    trained = Trained(trainer.run(), judged, trainer.step, tuple(CurvePoint(**point) for point in trainer.curve))
+    write_model(out, trained, training, config, seed)
+    checkpoint.unlink(missing_ok=True)
+    judges.clear()
+
+
+def compute_reproducibly(threads: int) -> None:
+    """Set the threads of PyTorch, and have it compute the same in every run."""
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def identity_of(training_set: Path, config: UNetConfig, seed: int) -> str:
+    """Return a digest of all that a training depends on: what another one left is not continued."""
+    content = hashlib.sha256(training_set.read_bytes()).hexdigest()
+    return digest([content, config.model_dump(mode="json", exclude=OF_RESULTS), seed, __version__])
+
+
+def first_network(config: UNetConfig, seed: int) -> SliceNetwork:
+    """Return the network that a training begins with, the same in every call."""
+    torch.manual_seed(seed)
+    return initial_network(config)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network, and what models that left out some labels found in them.
+
+    Attributes
+    ----------
+    network : SliceNetwork
+    judged : Judged
+    steps : int
+        That it took.
+    curve : tuple of CurvePoint
+    """
+
+    network: SliceNetwork
+    judged: Judged
+    steps: int
+    curve: tuple[CurvePoint, ...] = ()
+
+
+def write_model(out: Path, trained: Trained, training: TrainingSet, config: UNetConfig, seed: int) -> None:
+    """Calibrate a network on the labels that judge it, measure how good it is, and write its bundle.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the bundle.
+    trained : Trained
+    training : TrainingSet
+        The labels here.
+    config : UNetConfig
+        With a number for ``input_scale``.
+    seed : int
+    """
+    network, judged = trained.network, trained.judged
     calibrated = calibrate(network, judged, config)
     predictor = SlicePredictor(network, config.window)
     fitted = _fitted(predictor, training, calibrated, config)
@@ -87,13 +142,11 @@ def fine_tune(training_set: Path, config: UNetConfig, seed: int, out: Path, thre
         conditions={**config.model_dump(mode="json", exclude=OF_RESULTS), "seed": seed},
         base=config.base,
         labels=LabelFacts(**training.facts),
-        steps=trainer.step,
+        steps=trained.steps,
         folds=FoldFacts(kind=judged.kind, n_folds=judged.n_folds, steps=judged.steps),
-        learning_curve=tuple(CurvePoint(**point) for point in trainer.curve),
+        learning_curve=trained.curve,
     )
     write_bundle(out, network, facts, CardPictures(_pictures(calibrated, config)))
-    checkpoint.unlink(missing_ok=True)
-    judges.clear()
 
 
 def _scored(

@@ -56,8 +56,18 @@ def widths(labels: list[NDArray[np.uint8]], measured: tuple[int, ...]) -> Widths
     measured : tuple of int
         Indices of the measured classes; objects of each are counted on their own.
     """
+    return widths_of(areas_of(labels, measured))
+
+
+def areas_of(labels: list[NDArray[np.uint8]], measured: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return the areas in pixels of the domains of fully labelled slices, as :func:`widths` counts them."""
     whole = [label for label in labels if (label != IGNORE).mean() > FULLY]
-    areas = np.sort(np.concatenate([_areas(label == index) for label in whole for index in measured] or [[]]))
+    return np.concatenate([_areas(label == index) for label in whole for index in measured] or [[]])
+
+
+def widths_of(areas: NDArray[np.float64]) -> Widths | None:
+    """Return how wide domains of these areas are."""
+    areas = np.sort(areas)
     if not areas.size:
         return None
     wide = np.sqrt(4 * areas / math.pi)
@@ -104,7 +114,11 @@ def scaled(config: UNetConfig, training: TrainingSet) -> UNetConfig:
     """Return settings whose scale and crop are numbers: with ``input_scale: auto`` those the labels ask for."""
     if config.input_scale != AUTO:
         return config
-    found = widths([item.label for item in training.slices], Classes.of(config).indices)
+    return scaled_for(config, widths([item.label for item in training.slices], Classes.of(config).indices))
+
+
+def scaled_for(config: UNetConfig, found: Widths | None) -> UNetConfig:
+    """Return settings with the scale and the crop that such domains ask for."""
     reduction = reduction_for(found)
     chosen = {
         "input_scale": USUAL / reduction,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -113,6 +114,14 @@ class Trainer:
         if self.latest is not None:
             result.note_ranges(self.latest)
         return result
+
+    def begin_at(self, step: int) -> None:
+        """Begin a cycle at a later step, whose network is given: crops, rate and frozen parts are those of the step."""
+        with warnings.catch_warnings():  # PyTorch expects a step of the optimiser before each of the schedule
+            warnings.simplefilter("ignore", UserWarning)
+            for _ in range(step):
+                self.schedule.step()
+        self.step = step
 
     def advance(self) -> float:
         """Take one step; return the loss of its crops."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from ..config import Config, UNetConfig
 from ..config_profile import AUTO
 from ..errors import Fault, TomoprofileError
+from ..federate.tool import require_flare
 from ..labels.classes import sides_of
 from ..layout import Layout
 from ..network.backends import engine_faults
@@ -52,6 +53,7 @@ def check_run(config: Config, scans: list[Scan]) -> list[Finding]:
     for name in sorted({segmenter.name for segmenter in segmenters.values()} - {""}):
         served = [scan for scan in scans if segmenters[scan.sample].name == name]
         findings += _check_model(segmenters[served[0].sample], served)
+    findings += _check_trainings(config, scans)
     if any(segmenter.needs.engine for segmenter in segmenters.values()):
         findings += errors_of("-", "engine", engine_faults(config.predict))
     findings += [finding for scan in scans for finding in _check_profile(scan, config)]
@@ -78,6 +80,23 @@ def _check_model(segmenter: Segmenter, scans: list[Scan]) -> list[Finding]:
     if labelled and segmenter.unused_labels:
         return [Finding("-", "model", "warning", segmenter.unused_labels)]
     return [*_mirrored(segmenter), Finding("-", "model", "ok", segmenter.summary)]
+
+
+def _check_trainings(config: Config, scans: list[Scan]) -> list[Finding]:
+    """Check that sites can train together, and that no scan waits for a model that is trained elsewhere."""
+    trains = {name: one.train for name, one in config.models.items() if isinstance(one, UNetConfig)}
+    faults: list[Fault] = []
+    if any(train.mode == "federated" for train in trains.values()):
+        try:
+            require_flare("train.mode: federated")
+        except TomoprofileError as error:
+            faults += error.faults
+    for scan in scans:
+        if scan.model in trains and trains[scan.model].coordinates:
+            remedy = "Give the scan a model of its own; as a site, a coordinator has a second configuration."
+            problem = f"the training of {scan.model} is only coordinated here"
+            faults.append(Fault(f"{scan.sample}: model", scan.model, problem, remedy))
+    return errors_of("-", "train", faults)
 
 
 def _mirrored(segmenter: Segmenter) -> list[Finding]:

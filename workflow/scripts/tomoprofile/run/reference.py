@@ -71,10 +71,15 @@ def with_tables(text: str) -> str:
     return _TABLE.sub(lambda place: f"{place[1]}{tables[place['name']]}{place[3]}", text)
 
 
+def sections() -> list[type[Section]]:
+    """Return the sections of the configuration; files of a federation have sections of their own."""
+    return [section for section in Section.__subclasses__() if ".config" in section.__module__]
+
+
 def reference_tables() -> dict[str, str]:
     """Return the tables of the guide in Markdown: one per configuration section, the sheet's, and the formats'."""
-    sections = {section.__name__: _fields(section, "key") for section in Section.__subclasses__()}
-    return sections | {"Scan": _fields(Scan, "column"), "Formats": _formats()}
+    tables = {section.__name__: _fields(section, "key") for section in sections()}
+    return tables | {"Scan": _fields(Scan, "column"), "Formats": _formats()}
 
 
 def _formats() -> str:

@@ -25,6 +25,7 @@ State = Literal["done", "failed", "running", "queued", "waiting", "missing"]
 _STATES = get_args(State)
 _SLAB_RULES = ("convert_slab", "predict_slab", "enter_mask", "enter_instances")
 MODEL_RULES = ("collect_labels", "amplify_template", "amplify_model", "amplify_sample", "fine_tune")
+MODEL_RULES += ("fed_client", "fed_collect")
 _STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 _STARTED = re.compile(rf"({_STAMP}) INFO started on ([^,\n]+)(?:, SLURM job (\S+?))?(?:, GPU (\S+))?\n")
 _DONE = re.compile(rf"{_STAMP} INFO done in ([\d.]+) s\n?\Z")

@@ -1,0 +1,43 @@
+"""All that a job can have built at the server: some rounds, from one checkpoint to the next."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from nvflare.apis.fl_constant import FLContextKey
+from nvflare.app_common.abstract.fl_model import FLModel
+from nvflare.app_common.workflows.model_controller import ModelController
+
+from ..config_train import TrainConfig
+from .coordinator import Coordinator, State
+from .flare_kit import CHECKPOINT, JOB
+from .update import Update
+
+
+class Rounds(ModelController):
+    """Sends the tasks of a job to all sites, and averages what they answer."""
+
+    def __init__(self) -> None:
+        super().__init__(persistor_id="")
+
+    def run(self) -> None:
+        """Take the tasks of the job, and write a checkpoint after each."""
+        folder = Path(self.fl_ctx.get_prop(FLContextKey.APP_ROOT)) / "config"
+        job = json.loads((folder / JOB).read_text())
+        train = TrainConfig.model_validate(job["train"])
+        coordinator = Coordinator(train, int(job["measured"]), train.least_sites or len(train.sites))
+        state = State.read(folder / CHECKPOINT)
+        while state.task < job["end"] and not self.abort_signal.triggered:
+            state = coordinator.go_on(state, self._answers(state, train))
+            state.write(folder.parent / CHECKPOINT)
+
+    def _answers(self, state: State, train: TrainConfig) -> dict[str, Update]:
+        """Send a task and wait for the answers, as long as a round may take."""
+        order = state.order()
+        meta = {"update": order.meta(), "agreement": state.agreement}
+        sent = FLModel(params=dict(order.tensors), current_round=state.task, meta=meta)
+        limit = max(1, round(train.round_s))
+        found = self.send_model_and_wait(data=sent, targets=list(train.sites), timeout=limit)
+        sites = {answer.meta["client_name"]: answer for answer in found}
+        return {name: Update.received(one.params, one.meta.get("update"), name) for name, one in sites.items()}
