@@ -126,7 +126,7 @@ def _by_blocks(training: TrainingSet) -> list[Fold]:
     reach = {sample: apart.slices for sample, apart in training.apart.items()}
     places = {sample: [item.z for item in training.slices if item.sample == sample] for sample in reach}
     labelled = {sample: (min(mine), max(mine) + 1) for sample, mine in places.items() if mine}
-    for count in range(MOST, 1, -1):
+    for count in range(MOST_FOLDS, 1, -1):
         if all(last - first >= 2 * count * reach[sample] for sample, (first, last) in labelled.items()):
             cuts = {sample: np.linspace(*ends, count + 1) for sample, ends in labelled.items()}
             return [_block(training, cuts, number, reach) for number in range(count)]
