@@ -116,6 +116,7 @@ def test_what_should_be_looked_at_is_told():
         ({"voxels": np.array([1.0, 2.0, 0.5])}, "whole numbers"),
         ({"voxels": np.array([1.0, 2.0])}, "should be"),
         ({"objects": np.full(384, np.nan)}, "not finite"),
+        ({"objects": np.full(384, 1e12)}, "at most 10000000 objects"),
         ({"voxel_size_um": np.array([1.0, 0.0, 1.0])}, "more than 0"),
         ({"grey": FOUND.grey[:, ::-1].copy()}, "do not rise"),
     ],

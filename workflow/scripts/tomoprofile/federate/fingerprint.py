@@ -27,6 +27,7 @@ _EDGES = 2.0 ** np.arange(0, 24 + 1 / 16, 1 / 16)
 _LEVELS = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _MIDDLE = _LEVELS.index(0.5)
 _DECIDES = 0.1  # of the spread of a scan: less contrast between two classes has no direction
+_MOST_OBJECTS = 10**7  # that a site labels; a number without limit would fill the coordinator's memory
 _LARGEST_SHARE = 0.9  # of the labelled voxels, beyond which one site decides nearly alone
 _REMEDY = "Let the site run `tomoprofile` in the version of the coordinator, and look at its labels."
 
@@ -135,6 +136,9 @@ class Fingerprint:
         for name, array in counts.items():
             if (array < 0).any() or (array % 1).any():
                 raise FederationError(Fault(f"{site}: {name}", "", "counts are whole numbers, 0 or more", _REMEDY))
+        if (objects := counts["objects"].sum()) > _MOST_OBJECTS:
+            problem = f"a site labels at most {_MOST_OBJECTS} objects"
+            raise FederationError(Fault(f"{site}: objects", f"{objects:.0f}", problem, _REMEDY))
         if not (edges > 0).all():
             raise FederationError(Fault(f"{site}: voxel_size_um", str(edges), "edges are more than 0", _REMEDY))
         if grey is not None and (np.diff(grey, axis=1) < 0).any():
