@@ -387,3 +387,9 @@ def test_without_flare_the_remedy_is_told(monkeypatch):
     monkeypatch.setattr(tool.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(FederationError, match="pip install"):
         tool.flare("cert", "init")
+
+
+def test_a_command_that_hangs_is_ended(monkeypatch):
+    monkeypatch.setattr(tool, "_LIMIT_S", 0.01)
+    with pytest.raises(FederationError, match="nvflare cert init: the command did not end"):
+        tool.flare("cert", "init")
