@@ -6,6 +6,7 @@ import shutil
 import socket
 import zipfile
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,10 +16,12 @@ from page_parser import Page
 
 from tomoprofile.amplify.storage import write_arrays
 from tomoprofile.cli import main
+from tomoprofile.config import UNetConfig
 from tomoprofile.errors import FederationError, TomoprofileError
 from tomoprofile.federate import joining, tool
 from tomoprofile.federate.certificates import Certificate, compare, digits_of, in_groups, state_until
 from tomoprofile.federate.data_contract import DataContract
+from tomoprofile.federate.entry import tell
 from tomoprofile.federate.folders import CoordinatorFolder, SiteFolder, SiteIdentity, read_invitation
 from tomoprofile.federate.log import append, append_rounds, read_log
 from tomoprofile.federate.members import check_sites, members, revoke
@@ -162,11 +165,18 @@ def labels(tmp_path):
     return ["--config", str(config), "--results", str(tmp_path / "results")]
 
 
-def test_settings_are_agreed_before_the_first_round(copy, labels, capsys, tmp_path):
+def tell_of(copy, labels):
+    """Return what the job of the site writes for the coordinator."""
+    results, config = Path(labels[3]), UNetConfig(classes={"background": 0, "liver": 1}, measure=["liver"])
+    out = Layout(results).site("default").fingerprint
+    tell(copy.site, Layout(results).training_set("default"), config, out)
+    return out
+
+
+def test_settings_are_agreed_before_the_first_round(copy, labels, capsys):
     site = ["--folder", str(copy.site.path)]
     assert main(["federation", "check", *labels, *site]) == 0
-    assert main(["federation", "fingerprint", *labels, *site]) == 0
-    sent = copy.site.path / "site_A.fingerprint"
+    sent = tell_of(copy, labels)
     mine = [*labels[:2], "--folder", str(copy.mine.path)]
     capsys.readouterr()
     assert main(["federation", "agree", str(sent), *mine]) == 0
@@ -176,14 +186,16 @@ def test_settings_are_agreed_before_the_first_round(copy, labels, capsys, tmp_pa
     append(copy.mine.log, "revoked", site="site_A", why="x")
     assert main(["federation", "agree", str(sent), *mine]) == 1
     copy.site.invitation.write_text(copy.site.invitation.read_text().replace("fewest_cases: 1", "fewest_cases: 3"))
-    assert main(["federation", "fingerprint", *labels, *site, "--out", str(tmp_path / "none")]) == 1
+    assert main(["federation", "check", *labels, *site]) == 1
     assert "at least 3 labelled scans (got 2)" in capsys.readouterr().err
-    assert not (tmp_path / "none").exists()
+    sent.unlink()
+    with pytest.raises(FederationError, match="at least 3 labelled scans"):
+        tell_of(copy, labels)
+    assert not sent.exists()
 
 
 def test_a_parcel_of_something_else_is_refused(copy, labels, tmp_path):
-    main(["federation", "fingerprint", *labels, "--folder", str(copy.site.path)])
-    sent = copy.site.path / "site_A.fingerprint"
+    sent = tell_of(copy, labels)
     site, updates = read_parcel(sent)
     assert (site, len(updates)) == ("site_A", 2)
     data = sent.read_bytes()
@@ -374,4 +386,10 @@ def test_fingerprints_are_compared_however_they_are_written():
 def test_without_flare_the_remedy_is_told(monkeypatch):
     monkeypatch.setattr(tool.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(FederationError, match="pip install"):
+        tool.flare("cert", "init")
+
+
+def test_a_command_that_hangs_is_ended(monkeypatch):
+    monkeypatch.setattr(tool, "_LIMIT_S", 0.01)
+    with pytest.raises(FederationError, match="nvflare cert init: the command did not end"):
         tool.flare("cert", "init")

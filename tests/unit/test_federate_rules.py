@@ -62,7 +62,7 @@ def test_site_and_coordinator_have_the_jobs_of_their_role(project):
     project.configure(models={"default": PLAIN | {"train": federated()}})
     write_samples(project.folder / "config/samples.tsv", [row("a", labels="labels/site-a")])
     jobs = {job.split()[0] for job in project.planned()}
-    assert {"fed_client", "fed_collect", "predict_slab"} <= jobs
+    assert {"fed_statistics", "fed_client", "fed_collect", "predict_slab"} <= jobs
     assert not jobs & {"fine_tune", "fed_segment", "fed_simulate"}
     # The coordinator has neither scans nor a sheet.
     (project.folder / "config/samples.tsv").unlink()

@@ -28,10 +28,38 @@ rule fed_simulate:
         "../scripts/fed_simulate.py"
 
 
+rule fed_statistics:
+    """Write what a site tells about its labels before the first round, if they are what the federation is for."""
+    input:
+        training_set=LAYOUT.training_set("{model}"),
+    output:
+        fingerprint=ensure(LAYOUT.site("{model}").fingerprint, non_empty=True),
+    log:
+        LAYOUT.log("fed_statistics", "{model}"),
+    benchmark:
+        LAYOUT.benchmark("fed_statistics", "{model}")
+    wildcard_constraints:
+        model=any_of(models_of("federated")),
+    # The same labels are of another federation again.
+    retries: 0
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=15,
+    params:
+        model=lambda wildcards: learning_settings(wildcards.model),
+        algorithm_version=1,
+    script:
+        "../scripts/fed_statistics.py"
+
+
 rule fed_client:
     """Take part in a training with other sites, in the foreground, until the finished model is here."""
     input:
         training_set=what_trains,
+        fingerprint=LAYOUT.site("{model}").fingerprint,
     output:
         result=ensure(LAYOUT.site("{model}").result, non_empty=True),
     log:

@@ -253,11 +253,14 @@ class SiteLayout:
         The folder itself, which nobody else can enter.
     result : Path
         The model, and what judged the labels of the site.
+    fingerprint : Path
+        What the site tells about its labels before the first round.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.result = self.folder / "result.safetensors"
+        self.fingerprint = self.folder / "fingerprint.safetensors"
 
 
 class FederationLayout:

@@ -11,7 +11,6 @@ from .command import RESULTS, Commands, add_command, add_config, load
 
 if TYPE_CHECKING:
     from ..config import UNetConfig
-    from ..labels.training_set import TrainingSet
 
 _FOLDER = Path("federation")
 _EXAMPLE = """\
@@ -72,7 +71,7 @@ def _register_coordinator(steps: Commands) -> None:
         "agree",
         _agree,
         "coordinator: print the settings that follow from the fingerprints of all sites, for the configuration of each",
-        "site_A.fingerprint site_B.fingerprint",
+        "site_A.fingerprint.safetensors site_B.fingerprint.safetensors",
     )
     agree.add_argument("fingerprints", type=Path, nargs="+", help="the files that the sites sent")
     agree.add_argument("--model", default="default", help="name of the model in the configuration")
@@ -130,19 +129,10 @@ def _register_site(steps: Commands) -> None:
     check = _add_step(
         steps, "check", _check, "site: compare labels and scans with what the federation asks for", "--model default"
     )
-    _add_labels(check)
+    check.add_argument("--model", default="default", help="name of the model in the configuration")
+    check.add_argument("--results", type=Path, default=RESULTS, help="the folder set in `results:`")
+    add_config(check)
     _add_folder(check, "of the site")
-
-    tell = _add_step(
-        steps,
-        "fingerprint",
-        _fingerprint,
-        "site: write what it tells about its labels before the first round: counts, sizes of objects, grey quantiles",
-        "--model default",
-    )
-    _add_labels(tell)
-    tell.add_argument("--out", type=Path, help="the file for the coordinator; else named after the site, in its folder")
-    _add_folder(tell, "of the site")
 
     leave = _add_step(steps, "leave", _leave, "site: remove key and startup kit", "")
     _add_folder(leave, "of the site")
@@ -150,12 +140,6 @@ def _register_site(steps: Commands) -> None:
 
 def _add_step(steps: Commands, name: str, run, told: str, example: str) -> argparse.ArgumentParser:
     return add_command(steps, name, run, told, f"tomoprofile federation {name} {example}".rstrip())
-
-
-def _add_labels(step: argparse.ArgumentParser) -> None:
-    step.add_argument("--model", default="default", help="name of the model in the configuration")
-    step.add_argument("--results", type=Path, default=RESULTS, help="the folder set in `results:`")
-    add_config(step)
 
 
 def _add_folder(step: argparse.ArgumentParser, what: str) -> None:
@@ -216,31 +200,17 @@ def _kit(options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    from ..federate.data_contract import SiteData
-    from ..federate.folders import SiteFolder, read_identity, read_invitation
+    from ..errors import ConfigError, Fault
+    from ..federate.entry import check_data
+    from ..federate.folders import SiteFolder
+    from ..labels.training_set import read_training_set
+    from ..layout import Layout
 
-    mine = SiteFolder(options.folder)
-    identity, invitation = read_identity(mine.identity), read_invitation(mine.invitation)
-    site = SiteData.of(identity.site, _labels(options), _model(options), identity.modality)
-    invitation.data.check(site)
-    LOG.info("%s: %d labelled scans with the classes of %s", identity.site, site.cases, invitation.name)
-
-
-def _fingerprint(options: argparse.Namespace) -> None:
-    from ..federate.fingerprint import Fingerprint
-    from ..federate.folders import SiteFolder, read_identity
-    from ..federate.log import append
-    from ..federate.parcel import write_parcel
-    from ..federate.policy import read_policy
-
-    _check(options)
-    mine = SiteFolder(options.folder)
-    site = read_identity(mine.identity).site
-    updates = Fingerprint.of(_labels(options), _model(options)).released(read_policy(mine.policy))
-    out = options.out or mine.path / f"{site}.fingerprint"
-    write_parcel(out, site, updates)
-    append(mine.log, "fingerprint written", digests={one.kind: one.digest for one in updates})
-    LOG.info("send %s to the coordinator; it holds %s", out, ", ".join(one.kind for one in updates))
+    labels = Layout(options.results).training_set(options.model)
+    if not labels.is_file():
+        remedy = f"Run `snakemake {labels}` first."
+        raise ConfigError(Fault(str(labels), "", "the labels of the model were not gathered yet", remedy))
+    check_data(SiteFolder(options.folder), read_training_set(labels), _model(options))
 
 
 def _agree(options: argparse.Namespace) -> None:
@@ -272,18 +242,6 @@ def _model(options: argparse.Namespace) -> UNetConfig:
     if not isinstance(model, UNetConfig):
         raise ConfigError(Fault("models", options.model, "it is no model that learns from labels", "Name another one."))
     return model
-
-
-def _labels(options: argparse.Namespace) -> TrainingSet:
-    from ..errors import ConfigError, Fault
-    from ..labels.training_set import read_training_set
-    from ..layout import Layout
-
-    path = Layout(options.results).training_set(options.model)
-    if not path.is_file():
-        remedy = f"Run `snakemake {path}` first."
-        raise ConfigError(Fault(str(path), "", "the labels of the model were not gathered yet", remedy))
-    return read_training_set(path)
 
 
 def _status(options: argparse.Namespace) -> None:

@@ -39,18 +39,16 @@ def flare(*words: str) -> dict[str, Any]:
     FederationError
         When it refuses, with its own words.
     """
-    require_flare(f"nvflare {' '.join(words[:2])}")
+    where = f"nvflare {' '.join(words[:2])}"
+    require_flare(where)
     command = [sys.executable, "-m", "nvflare.cli", "--format", "json", *words]
     with tempfile.TemporaryDirectory() as home:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=_LIMIT_S,
-            env=os.environ | {"HOME": home},
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        try:
+            done = subprocess.run(command, timeout=_LIMIT_S, env=os.environ | {"HOME": home}, check=False, **pipes)
+        except subprocess.TimeoutExpired:
+            problem, remedy = "the command did not end", "Try again when this machine has less to do."
+            raise FederationError(Fault(where, f"{_LIMIT_S} s", problem, remedy)) from None
     try:
         said = json.loads(done.stdout)
     except ValueError:
@@ -58,6 +56,5 @@ def flare(*words: str) -> dict[str, Any]:
     if done.returncode or said.get("status") != "ok":
         told = [str(said[key]) for key in ("message", "detail", "hint") if said.get(key)]
         problem = " ".join(told) or shown(done.stderr.strip()[-300:])
-        where = f"nvflare {' '.join(words[:2])}"
         raise FederationError(Fault(where, str(said.get("error_code", "")), problem.rstrip("."), "Correct this first."))
     return dict(said.get("data") or {})
