@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 DEMO := snakemake --configfile config/demo/config.yaml --cores $(CORES)
 
-.PHONY: help env demo demo-organs docs test test-deep test-slurm test-browser test-gpu base lint format schema changes bench bench-objects bench-accuracy bench-segmentation bench-profile bench-conversion bench-coverage bench-demo acceptance clean
+.PHONY: help env demo demo-organs docs test test-deep test-slurm test-browser test-gpu base lint format schema changes bench bench-objects bench-accuracy bench-segmentation bench-amplification bench-profile bench-conversion bench-coverage bench-demo acceptance clean
 
 help:
 	@echo "make demo      simulate a scan, run every stage, compare the result with the truth (about 5 minutes)"
@@ -39,6 +39,7 @@ help:
 	@echo "make bench-profile  time and memory of the profile by size and depth: a few minutes"
 	@echo "make bench-coverage  how often intervals contain the truth (docs/benchmarks/coverage.md): about half an hour"
 	@echo "make bench-segmentation  segmentation with few labels, beside other methods: resumable, five core-hours"
+	@echo "make bench-amplification  what drawn training pairs are worth, in labelled cases: resumable, four core-hours"
 
 env: $(INSTALLED)
 
@@ -180,6 +181,9 @@ bench-segmentation: $(INSTALLED)
 	$(MAKE) $(PEERS)/installed || echo "The peers cannot be installed here; the others are compared."
 	$$(test -e $(PEERS)/installed && echo $(PEERS)/bin/python || echo python) -m benchmarks.segmentation run
 
+bench-amplification: export PYTHONPATH := workflow/scripts
+bench-amplification: $(INSTALLED)
+	python -m benchmarks.amplification run
 
 bench-profile: $(INSTALLED)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m benchmarks.profile

@@ -12,6 +12,8 @@ from typing import Any
 
 from scipy import stats
 
+from ..cells.plots import Look, Panel, write_plot
+from ..cells.table import table
 from . import ours
 from .plan import (
     CURVE,
@@ -28,9 +30,20 @@ from .plan import (
     cell_of,
     planned_hours,
 )
-from .plots import Panel, write_plot
 
 Record = dict[str, Any]
+# Okabe and Ito (2008).
+STYLES = {
+    "tomoprofile": ("#0072B2", "circle"),
+    "imagenet": ("#56B4E9", "ring"),
+    "earlier": ("#009E73", "diamond"),
+    "scratch": ("#D55E00", "square"),
+    "basicunet": ("#E69F00", "triangle"),
+    "forest": ("#000000", "cross"),
+    "nnunet": ("#CC79A7", "bar"),
+    "otsu": ("#666666", "dashes"),
+    "threshold_fill": ("#999933", "dots"),
+}
 LEAST_DRAWN = 0.5  # Dice of a method without labels; a failure would take the height that differences need
 CURVE_TESTS = ("C", "fibres-within", "fibres-to-fine")
 
@@ -218,7 +231,7 @@ def _won_and_lost(differences: list[Difference]) -> str:
     ]
     head = ["first is", "test", "first", "second", "difference of Dice (95 %)", "seeds"]
     chance = f"By chance alone about {0.05 * len(differences):.1f} of them would be told apart."
-    return f"## Differences\n\n{len(differences)} pairs: {told}. {chance}\n\n{_table(head, rows)}"
+    return f"## Differences\n\n{len(differences)} pairs: {told}. {chance}\n\n{table(head, rows)}"
 
 
 def _interval(one: Difference) -> str:
@@ -244,7 +257,7 @@ def _scores(results: Results) -> str:
     if not rows:
         return ""
     head = ["test", "method", "Dice", "volume error / points", "profile error / points", "training / CPU s", "seeds"]
-    return f"## Scores\n\nMeans over seeds, least and most in brackets.\n\n{_table(head, rows)}"
+    return f"## Scores\n\nMeans over seeds, least and most in brackets.\n\n{table(head, rows)}"
 
 
 def _spread(seeds: list[Record], name: str, form: str) -> str:
@@ -253,11 +266,6 @@ def _spread(seeds: list[Record], name: str, form: str) -> str:
         return "-"
     spread = f" ({min(values):{form}} .. {max(values):{form}})" if len(values) > 1 and max(values) > min(values) else ""
     return f"{statistics.fmean(values):{form}}{spread}"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def _figures(results: Results, docs: Path) -> list[str]:
@@ -274,7 +282,8 @@ def _figures(results: Results, docs: Path) -> list[str]:
             x_title = "labels" if name == "labels" else "training / CPU s"
             whole = f"{title} (mean and range over seeds; lines across: no label, from {LEAST_DRAWN} on)"
             whole = whole if name == "labels" else f"{title} (mean and range over seeds)"
-            write_plot(path, whole, x_title, "Dice", panels, methods, name == "time")
+            look = Look(whole, x_title, "Dice", STYLES, name == "time")
+            write_plot(path, look, panels, methods)
             shown.append(f"![{title}]({path.name})\n")
         else:
             path.unlink(missing_ok=True)

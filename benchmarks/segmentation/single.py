@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
-import platform
-import resource
 import shutil
-import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,36 +14,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..cells import benchmark
+from ..cells.single import cpu_s, made_with, run_once, timed
 from . import basic_unet, forest, ours, scores
 from .plan import NNUNET_CPU_S, OURS, THRESHOLDS, Cell, earlier_cell
 from .tasks import SIZE, Test, make_problem
 
-BUSY = 3  # exit status when another runner has the cell
 BASES = {"scratch": "none"}
 Segment = Callable[[Test], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
-class Setting:
-    """How all runs of a results folder are made.
+class Setting(benchmark.Setting):
+    """How all runs of a results folder are made."""
 
-    Attributes
-    ----------
-    work : Path
-        Scans, unfinished trainings and earlier models.
-    results : Path
-        One JSON file a run.
-    threads : int
-    steps_scale : float
-        1, or less to try things out.
-    size : tuple of int
-        Voxels of the phantoms.
-    """
-
-    work: Path
-    results: Path
-    threads: int = 1
-    steps_scale: float = 1.0
     size: tuple[int, int, int] = SIZE
 
     def config(self, cell: Cell, base: str) -> ours.UNetConfig:
@@ -62,32 +41,19 @@ class Setting:
 
 def run_cell(cell: Cell, setting: Setting) -> int:
     """Compute a result unless it exists; returns 0, or ``BUSY`` when another process is at it."""
-    out = setting.results / f"{cell.key}.json"
-    folder = setting.work / "runs" / setting.results.name / cell.key
-    folder.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return BUSY
-        if not out.exists():
-            record = _record(cell, setting, folder)
-            with ours.whole_file(out) as partial:
-                partial.write_text(json.dumps(record, indent=1) + "\n")
-        shutil.rmtree(folder, ignore_errors=True)
-    return 0
+    return run_once(cell, setting, lambda folder: _record(cell, setting, folder))
 
 
 def _record(cell: Cell, setting: Setting, folder: Path) -> dict[str, Any]:
     torch.set_num_threads(setting.threads)
     problem = make_problem(cell, setting.work, setting.size)
     segment, facts = _learned(cell, setting, folder, problem.training)
-    begun, rated = _cpu_s(), {}
+    begun, rated = cpu_s(), {}
     for name, test in problem.tests.items():
         found = segment(test)
         rated[name] = scores.score(found, test.truth, test.resin, test.depth_um, test.voxel_um)
-    seconds = {"test_cpu_s": round(_cpu_s() - begun, 2), "cpu_s": round(_cpu_s(), 2)}
-    return asdict(cell) | facts | seconds | {"tests": rated, "made_with": _made_with(setting)}
+    seconds = {"test_cpu_s": round(cpu_s() - begun, 2), "cpu_s": round(cpu_s(), 2)}
+    return asdict(cell) | facts | seconds | {"tests": rated, "made_with": made_with(setting)}
 
 
 def _learned(
@@ -101,7 +67,7 @@ def _learned(
         return _by_bundle(ours.own_base(), facts)
     if cell.method == "forest":
         made: list[Any] = []
-        facts |= _timed(lambda: made.append(forest.train(training, cell.seed)))
+        facts |= timed(lambda: made.append(forest.train(training, cell.seed)))
         return lambda test: forest.mask(made[0], test.stacks(1)), facts
     if cell.method == "nnunet":
         return _by_nnunet(cell, setting, folder, training, facts)
@@ -138,7 +104,7 @@ def _by_basic_unet(
 ) -> tuple[Segment, dict[str, Any]]:
     config = setting.config(cell, "none")
     network = basic_unet.create(config, cell.seed)
-    facts |= _timed(lambda: basic_unet.train(network, training, config, cell.seed)) | {"steps_done": config.steps}
+    facts |= timed(lambda: basic_unet.train(network, training, config, cell.seed)) | {"steps_done": config.steps}
     return _by_network(network, basic_unet.level(network, training, config.window), facts)
 
 
@@ -150,21 +116,9 @@ def _by_nnunet(
     made: list[Any] = []
     facts |= {"resumed": (folder / "state.pt").exists()}
     budget = NNUNET_CPU_S * setting.steps_scale
-    facts |= _timed(lambda: made.append(nnunet.train(training, cell.seed, budget, folder)))
+    facts |= timed(lambda: made.append(nnunet.train(training, cell.seed, budget, folder)))
     facts |= {"parameters": sum(parameter.numel() for parameter in made[0].network.parameters())}
     return lambda test: nnunet.mask(made[0], test.grey[test.place]), facts
-
-
-def _cpu_s() -> float:
-    """Return the CPU seconds of this process and of its finished children."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
-
-
-def _timed(work: Callable[[], object]) -> dict[str, float]:
-    wall, cpu = time.perf_counter(), _cpu_s()
-    work()
-    return {"train_wall_s": round(time.perf_counter() - wall, 2), "train_cpu_s": round(_cpu_s() - cpu, 2)}
 
 
 def _train_once(
@@ -177,7 +131,7 @@ def _train_once(
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (note.exists() and ours.is_whole(bundle)):
             resumed = ours.was_begun(bundle)
-            facts = _timed(lambda: ours.train_bundle(training, config, seed, bundle, threads)) | {"resumed": resumed}
+            facts = timed(lambda: ours.train_bundle(training, config, seed, bundle, threads)) | {"resumed": resumed}
             with ours.whole_file(note) as partial:
                 partial.write_text(json.dumps(facts))
     return json.loads(note.read_text())
@@ -191,30 +145,3 @@ def _earlier(seed: int, setting: Setting) -> Path:
         assert training is not None
         _train_once(path, training, setting.config(cell, OURS), seed, setting.threads)
     return path
-
-
-def _made_with(setting: Setting) -> dict[str, Any]:
-    device = ours.choose_device()
-    return {
-        "commit": _commit(),
-        "tomoprofile": ours.__version__,
-        "torch": torch.__version__,
-        "device": str(device),
-        "precision": str(ours.choose_precision(device)).removeprefix("torch."),
-        "threads": setting.threads,
-        "cores": os.cpu_count(),
-        "machine": platform.machine(),
-        "load_per_core": round(os.getloadavg()[0] / (os.cpu_count() or 1), 2),
-        "size": list(setting.size),
-        "steps_scale": setting.steps_scale,
-    }
-
-
-def _commit() -> str:
-    """Return the commit of the code; the page, which grows with every run, does not count as a change of it."""
-    root, code = Path(__file__).parents[2], ("benchmarks", "workflow")
-    asked = (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--untracked-files=no", "--", *code])
-    commit, changed = (
-        subprocess.run(["git", *words], capture_output=True, text=True, cwd=root).stdout.strip() for words in asked
-    )
-    return f"{commit or 'unknown'}{'-dirty' if changed else ''}"

@@ -8,7 +8,6 @@ repository), of which tiles are labelled. Cement: a scan without labels (qim3d, 
 
 from __future__ import annotations
 
-import fcntl
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 from skimage.io import imread
 
+from ..cells.single import kept
 from . import ours
 from .plan import TASKS, Cell, Task
 
@@ -161,19 +161,17 @@ def _block(scan: _Scan) -> Test:
 
 def _scan(kind: str, seed: int, work: Path, size: tuple[int, int, int]) -> _Scan:
     path = work / "phantoms" / f"{kind}_{'x'.join(map(str, size))}_{seed}_{ours.__version__}.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not path.is_file():
-            settings = ours.PhantomSettings.of_kind(kind, size, FIRST_SEED[kind] + seed, large_per_mm2=LARGE_PER_MM2)
-            phantom = ours.simulate(settings)
-            plane = np.array([*phantom.plane.normal, phantom.plane.offset_um, settings.voxel_um])
-            with ours.whole_file(path) as partial:
-                np.savez(partial, grey=phantom.grey, labels=phantom.labels, plane=plane)
-    with np.load(path, allow_pickle=False) as stored:
-        nz, ny, nx, offset, voxel = stored["plane"].tolist()
-        grey, labels = stored["grey"], stored["labels"]
+    stored = kept(path, lambda: _simulated(kind, seed, size))
+    nz, ny, nx, offset, voxel = stored["plane"].tolist()
+    grey, labels = stored["grey"], stored["labels"]
     return _Scan(grey, labels, ours.Plane((nz, ny, nx), offset), voxel, look_at(grey, labels != ours.SUBSTRATE, voxel))
+
+
+def _simulated(kind: str, seed: int, size: tuple[int, int, int]) -> dict[str, NDArray]:
+    settings = ours.PhantomSettings.of_kind(kind, size, FIRST_SEED[kind] + seed, large_per_mm2=LARGE_PER_MM2)
+    phantom = ours.simulate(settings)
+    plane = np.array([*phantom.plane.normal, phantom.plane.offset_um, settings.voxel_um])
+    return {"grey": phantom.grey, "labels": phantom.labels, "plane": plane}
 
 
 def _fibres(cell: Cell) -> Problem:

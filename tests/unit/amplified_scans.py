@@ -7,7 +7,7 @@ import numpy as np
 import tifffile
 from amplify_cases import positions, seen, torso
 
-from tomoprofile.amplify.register import Registration
+from tomoprofile.amplify.registration import Registration
 from tomoprofile.amplify.stages import LearnedFiles, learn, take_template
 from tomoprofile.amplify.template import read_template
 from tomoprofile.config import UNetConfig

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from amplify_cases import bumps, grid_of, positions, torso_case
+from safetensors.numpy import save_file
 
 from tomoprofile.amplify import register
 from tomoprofile.amplify.basis import Basis
@@ -12,7 +13,8 @@ from tomoprofile.amplify.grid import Case
 from tomoprofile.amplify.lattice import Lattice
 from tomoprofile.amplify.middle import build_template, choose_template
 from tomoprofile.amplify.model import DeformationModel, build_model, read_model, without_outliers
-from tomoprofile.amplify.register import Refusal, RegisterSettings, Registration, read_registration, register_case
+from tomoprofile.amplify.register import RegisterSettings, register_case
+from tomoprofile.amplify.registration import Refusal, Registration, read_registration
 from tomoprofile.amplify.storage import write_arrays
 from tomoprofile.amplify.sums import Sums, added, read_sums
 from tomoprofile.amplify.template import Template
@@ -160,6 +162,29 @@ def test_outliers_are_left_out_in_shape_and_in_likeness(caplog):
     model, _ = build_model(shifted, template)
     assert model.template_outlies
     assert "farther from the mean shape" in caplog.text
+
+
+def test_the_template_is_no_outlier_for_being_compared_with_nothing():
+    """It is not registered to itself, so nothing says how alike it became."""
+    cases = cases_of(12, np.random.default_rng(1))
+    template = replace(cases[0], coefficients=np.zeros_like(cases[0].coefficients), measures={})
+    assert without_outliers([template, *cases[1:]]) == [template, *cases[1:]]
+    mutant = replace(template, measures={"similarity_after": 0.0})
+    assert without_outliers([mutant, *cases[1:]])[0].refusal is Refusal.OUTLIER
+
+
+def test_the_same_deformation_is_the_same_file(tmp_path):
+    """What depends on it is made again where its bytes differ."""
+    path = tmp_path / "x"
+    facts = {"name": "c", "measures": {"folds": 0.0}}
+    written, mutant = set(), set()
+    for _ in range(40):
+        write_arrays(path, "registration", {"b": np.zeros(3), "a": np.ones(2)}, facts)
+        written.add(path.read_bytes())
+        save_file({"a": np.ones(2)}, path, {"kind": "registration", "facts": "{}"})
+        mutant.add(path.read_bytes())
+    assert len(written) == 1
+    assert len(mutant) == 2, "two entries are written in any order"
 
 
 def modes(points):

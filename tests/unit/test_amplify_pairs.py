@@ -5,26 +5,32 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from amplified_scans import EDGE_UM, FEW, ORGANS, SIDE, Scans, config_of
+from amplify_cases import KIDNEY, bumps, dice, positions
 from scipy import ndimage
 
 from tomoprofile.amplify import pairs, stored
 from tomoprofile.amplify.grid import Grid
-from tomoprofile.amplify.register import Refusal, read_registration
+from tomoprofile.amplify.model import DeformationModel
+from tomoprofile.amplify.pairs import Drawing, LabelledCase, Learned
+from tomoprofile.amplify.registration import Refusal, Registration, read_registration
+from tomoprofile.amplify.sample import SampleSettings
 from tomoprofile.amplify.slices import slice_in_plane, slice_in_space
 from tomoprofile.amplify.stages import draw_pairs, learn, register
 from tomoprofile.amplify.stored import StoredCase
-from tomoprofile.amplify.sums import read_sums
+from tomoprofile.amplify.sums import Sums, read_sums
 from tomoprofile.amplify.template import Template
-from tomoprofile.errors import StageError
+from tomoprofile.errors import InputError, StageError
 from tomoprofile.labels.classes import IGNORE, Classes
 from tomoprofile.labels.masks import merge, read_annotators
-from tomoprofile.labels.training_set import LabelledScan, read_training_set
+from tomoprofile.labels.training_set import LabelledScan, collect_labels, read_training_set, write_training_set
 from tomoprofile.network import folds
 from tomoprofile.network.card import model_card
 from tomoprofile.network.crops import CropSampler
 from tomoprofile.network.facts import LabelFacts, read_facts
 from tomoprofile.network.fine_tune import fine_tune
+from tomoprofile.shift.appearance import FEATURES, Appearance
 
 CONFIG = config_of(kind="mixed")
 FAR = (4, 27)  # slices, in groups that judge each other
@@ -171,18 +177,9 @@ def test_few_labelled_slices_stay_in_their_plane_and_what_is_ignored_stays_so(dr
     assert {item.groups for item in solid} == {groups}, "slices of a volume move into each other"
 
 
-def test_a_fold_sees_no_pair_of_what_it_judges(drawn, monkeypatch, tmp_path):
-    training = read_training_set(drawn)
-    # The whole case, and each of the two slices of the other, are judged apart.
-    number = {"whole": lambda _: 0, "few": lambda z: 1 + FEW.index(z)}
-    training = replace(
-        training,
-        slices=[replace(item, group=number[item.sample](item.z)) for item in training.slices],
-        drawn=[
-            replace(item, groups=(0,) if item.sample == "whole" else (1 + FEW.index(item.z),))
-            for item in training.drawn
-        ],
-    )
+@pytest.fixture
+def parts_of(monkeypatch, tmp_path):
+    """Return what gives the part of a training set that each fold trains on; nothing is trained."""
     seen = []
 
     class Untrained:
@@ -195,26 +192,61 @@ def test_a_fold_sees_no_pair_of_what_it_judges(drawn, monkeypatch, tmp_path):
         def logit(self, image):
             return np.zeros((len(ORGANS), *image.shape[1:]), np.float32)
 
-    def sampler(part, *_):
-        seen.append(part)
-
-    monkeypatch.setattr(folds, "CropSampler", sampler)
+    monkeypatch.setattr(folds, "CropSampler", lambda part, *_: seen.append(part))
     monkeypatch.setattr(folds, "Trainer", Untrained)
     monkeypatch.setattr(folds, "SlicePredictor", Untrained)
 
-    def leaks():
+    def of(training):
         seen.clear()
         folds.Judges(lambda: None, CONFIG, 1, tmp_path / f"m{len(list(tmp_path.iterdir()))}", "x").judge(training, 4)
+        return list(seen)
+
+    return of
+
+
+def test_a_fold_sees_no_pair_of_what_it_judges(drawn, parts_of, monkeypatch):
+    training = read_training_set(drawn)
+    # The whole case, and each of the two slices of the other, are judged apart.
+    number = {"whole": lambda _: 0, "few": lambda z: 1 + FEW.index(z)}
+    training = replace(
+        training,
+        slices=[replace(item, group=number[item.sample](item.z)) for item in training.slices],
+        drawn=[
+            replace(item, groups=(0,) if item.sample == "whole" else (1 + FEW.index(item.z),))
+            for item in training.drawn
+        ],
+    )
+
+    def leaks():
+        parts = parts_of(training)
         every = {item.group for item in training.slices}
-        left_out = [every - {item.group for item in part.slices} for part in seen]
-        assert len(seen) == 3
+        left_out = [every - {item.group for item in part.slices} for part in parts]
+        assert len(parts) == 3
         assert all(left_out)
-        return [item for part, out in zip(seen, left_out, strict=True) for item in part.drawn if {*item.groups} & out]
+        return [item for part, out in zip(parts, left_out, strict=True) for item in part.drawn if {*item.groups} & out]
 
     assert not leaks()
-    assert all(part.drawn for part in seen), "pairs of other slices train"
+    assert all(part.drawn for part in parts_of(training)), "pairs of other slices train"
     monkeypatch.setattr(folds, "apart_from", lambda drawn, _: drawn)  # the mutant
     assert leaks()
+
+
+def test_one_labelled_volume_is_judged_without_any_pair_of_it(scans, parts_of, tmp_path):
+    """Its slices move into each other, so a pair shows parts of all of them, whatever is judged."""
+    alone, config = labelled(scans, "whole"), config_of(kind="elastic")
+    collect_labels(alone, config, tmp_path / "own.npz")
+    training = read_training_set(tmp_path / "own.npz")
+    apart = [replace(item, group=item.z // 8) for item in training.slices]  # as those of a thicker scan
+    write_training_set(replace(training, slices=apart), tmp_path / "apart.npz")
+    draw_pairs(tmp_path / "apart.npz", alone, config, None, 1, tmp_path / "out.npz")
+    training = read_training_set(tmp_path / "out.npz")
+    assert training.drawn
+    parts = parts_of(training)
+    assert len(parts) > 1
+    assert not [item for part in parts for item in part.drawn]
+    # Mutant: pairs that are said to show only the slice of their own number.
+    in_plane = [replace(item, groups=(item.z // 8,)) for item in training.drawn]
+    assert [item for part in parts_of(replace(training, drawn=in_plane)) for item in part.drawn]
 
 
 @pytest.mark.parametrize(("batch", "real", "least"), [(4, 0.25, 1), (8, 0.25, 2), (6, 0.5, 3), (5, 0.25, 2)])
@@ -263,6 +295,116 @@ def test_a_pair_that_folds_or_swells_is_left_out_and_told(scans, given, monkeypa
     monkeypatch.setattr(pairs, "LEAST_JACOBIAN", 10.0)
     with pytest.raises(StageError, match="no drawn pair was accepted"):
         draw_pairs(given[0], both, config_of(kind="elastic", pairs=2), None, 1, out)
+
+
+@pytest.fixture(scope="module")
+def one_mode(scans):
+    """Return a whole labelled case, and a model of one mode, the shift of a kidney, made from coefficients."""
+    case = stored_case(scans, "whole")
+    own = Template.of(case.small())
+    lattice, points = own.lattice, positions(own.case.grid.shape[0], 3)
+    wanted = torch.from_numpy(bumps(points, [-0.2, 0.1, 0.42], 0.25, [0.0, 1.0, 0.0], 3.0)).float()
+    coefficients = lattice.zeros().requires_grad_()
+    optimiser = torch.optim.LBFGS([coefficients], max_iter=60)
+
+    def loss():
+        optimiser.zero_grad()
+        value = (lattice.velocity(coefficients, wanted.shape[1:]) - wanted).square().mean()
+        value.backward()
+        return value
+
+    optimiser.step(loss)
+    mode, rng = coefficients.detach().numpy(), np.random.default_rng(7)
+    voxels, voxel = np.bincount(np.stack([*case.labels.values()]).ravel()), (EDGE_UM / 1000) ** 3
+    cases = []
+    for number, weight in enumerate(rng.standard_normal(12)):
+        volumes = {k: voxels[k] * voxel * float(np.exp(0.05 * rng.standard_normal())) for k in case.whole_classes}
+        moved = (weight * mode).astype(np.float32)
+        cases.append(Registration(f"c{number}", own.digest, moved, np.zeros(3), volumes=volumes))
+    model = DeformationModel.of(Sums.of(cases, own.digest, lattice))
+    still = Registration("whole", own.digest, lattice.zeros().numpy(), np.zeros(3))
+    appearance = Appearance(0.0, 0.5, (EDGE_UM,) * 3, [0], np.zeros((4, len(FEATURES))))
+    return LabelledCase(case, own, {}, appearance), Learned(own, model, {"whole": still})
+
+
+def drawn_from(one_mode, learned=None, settings=None, seed=1, **amplify):
+    """Return the records and the slices of pairs of one whole case."""
+    case, known = one_mode
+    return list(Drawing([case], learned or known, config_of(**amplify).amplify, 0, seed, settings).pairs())
+
+
+@pytest.mark.parametrize("kind", ["deformation", "elastic", "mixed"])
+def test_pairs_are_accepted_within_the_learned_range(one_mode, kind):
+    pairs_of = drawn_from(one_mode, kind=kind, pairs=6, seed=3)
+    good = [(record, slices) for record, slices in pairs_of if record["accepted"]]
+    assert len(good) == 6
+    overlaps = []
+    for record, slices in good:
+        assert record["min_jacobian"] > 0.1
+        assert record["kind"] == "elastic" or np.abs(record["weights"]).max() <= 2.5
+        truth = np.stack([one_mode[0].case.labels[item.z] for item in slices])
+        label = np.stack([item.label for item in slices])
+        overlaps.append(dice(np.where(label == IGNORE, 0, label), truth))
+    assert 0.5 < min(overlaps) < 0.99
+    kinds = {record["kind"] for record, _ in pairs_of}
+    assert kinds == ({"deformation", "elastic"} if kind == "mixed" else {kind})
+
+
+def test_a_pair_depends_on_its_number_and_not_on_how_many_there_are(one_mode):
+    few, many = (drawn_from(one_mode, kind="mixed", pairs=count) for count in (2, 4))
+    for (record, slices), (same, again) in zip(few, many, strict=False):
+        assert record == same
+        assert all(np.array_equal(one.image, other.image) for one, other in zip(slices, again, strict=True))
+
+
+def test_a_drawn_shape_has_its_organ_where_the_mode_puts_it(one_mode):
+    """Of the two possible directions of a map only one is right, and weights are its sizes."""
+    (case, learned), rows = one_mode, np.arange(SIDE)[:, None]
+    lattice, grid = learned.template.lattice, learned.template.case.grid
+    moved, sizes = [], []
+    for record, slices in drawn_from(one_mode, kind="deformation", pairs=8):
+        shape = torch.from_numpy(learned.model.coefficients(np.array(record["weights"]))).float()
+        velocity = lattice.velocity(shape, grid.shape)[1].numpy()
+        for item in slices:
+            before, after = case.case.labels[item.z] == KIDNEY, item.label == KIDNEY
+            if before.sum() > 10 and after.any():
+                moved.append((rows * after).sum() / after.sum() - (rows * before).sum() / before.sum())
+                sizes.append(float(velocity[item.z][before].mean()) * 1000 / EDGE_UM)
+    assert len(moved) >= 8
+    assert np.corrcoef(moved, sizes)[0, 1] > 0.9
+    assert np.polyfit(sizes, moved, 1)[0] == pytest.approx(1, abs=0.35)
+
+
+def test_gates_leave_out_folds_and_organs_of_unlearned_size(one_mode, monkeypatch):
+    wild = SampleSettings(elastic=0.25, elastic_length=0.05)
+    with pytest.raises(StageError, match="no drawn pair was accepted"):
+        drawn_from(one_mode, settings=wild, kind="elastic", pairs=2)
+    monkeypatch.setattr(pairs, "LEAST_JACOBIAN", -np.inf)  # the mutant
+    monkeypatch.setattr(pairs, "volume_out_of_range", lambda *_: "")
+    passed = drawn_from(one_mode, settings=wild, kind="elastic", pairs=2)
+    assert min(record["min_jacobian"] for record, _ in passed) < 0
+    monkeypatch.undo()
+    learned = one_mode[1]
+    sums = replace(learned.model.sums, volumes={KIDNEY: (12.0, 0.0, 0.0)})  # all of 1 mm³
+    small = replace(learned, model=replace(learned.model, sums=sums))
+    drawing = Drawing([one_mode[0]], small, config_of(kind="deformation", pairs=1).amplify, 0, 1)
+    record, slices = next(found := drawing.pairs())
+    assert record["reason"] == pairs.VOLUME
+    assert f"class {KIDNEY} has" in record["why"]
+    assert record["why"].count("mm³") == 2
+    assert not slices
+    with pytest.raises(StageError, match="no drawn pair was accepted"):
+        list(found)
+
+
+def test_coefficients_on_another_template_are_refused(one_mode):
+    learned = one_mode[1]
+    foreign = replace(learned.model, sums=replace(learned.model.sums, template="other"))
+    with pytest.raises(InputError, match="another template"):
+        replace(learned, model=foreign)
+    moved = {"whole": replace(learned.registrations["whole"], template="other")}
+    with pytest.raises(InputError, match="another template"):
+        replace(learned, registrations=moved)
 
 
 def test_volumes_are_judged_only_where_all_of_a_class_is_labelled(scans):

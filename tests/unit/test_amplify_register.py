@@ -11,7 +11,8 @@ from tomoprofile.amplify import fit, register
 from tomoprofile.amplify.flow import exponential
 from tomoprofile.amplify.grid import Case, Grid
 from tomoprofile.amplify.memory import affordable_voxels
-from tomoprofile.amplify.register import Refusal, RegisterSettings, read_registration, register_case
+from tomoprofile.amplify.register import RegisterSettings, register_case
+from tomoprofile.amplify.registration import Refusal, read_registration
 from tomoprofile.amplify.start import moved_along, shift_to
 from tomoprofile.amplify.template import Template, read_template
 from tomoprofile.amplify.warp import warped

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.segmentation import forest, ours, plan, report, runner, scores, single, tasks
+from benchmarks.cells import runner
+from benchmarks.segmentation import forest, ours, plan, report, scores, single, tasks
 from benchmarks.segmentation.plan import OURS, STEPS, Cell
+from benchmarks.segmentation.runner import BENCHMARK
 from benchmarks.segmentation.single import Setting
 
 VOXEL = 0.5
@@ -319,17 +321,17 @@ def test_a_killed_runner_loses_no_finished_run_and_makes_none_twice(tmp_path, mo
     if not at_once:  # a runner that would write its page at the end
         monkeypatch.setattr(runner, "publish", lambda *_: None)
     with pytest.raises(KeyboardInterrupt):
-        runner.work_through(cells, setting, docs, None)
+        runner.work_through(BENCHMARK, cells, setting, docs, None)
     if not at_once:
         assert not (docs / "segmentation.json").exists(), "with the folder of results all would be lost"
         return
     kept = json.loads((docs / "segmentation.json").read_text())["runs"]
     assert [plan.cell_of(one) for one in kept] == cells[:1], "written at once"
     shutil.rmtree(setting.results)  # the committed page is enough
-    assert runner.work_through(cells, setting, docs, None) == 0
+    assert runner.work_through(BENCHMARK, cells, setting, docs, None) == 0
     assert begun == [cells[0], cells[1], cells[1], cells[2]]
     assert len(json.loads((docs / "segmentation.json").read_text())["runs"]) == 3
-    assert "3 done" in runner.tell_plan(cells, runner.read_records(setting.results, docs / "segmentation.json"))
+    assert "3 done" in runner.tell_plan(BENCHMARK, cells, runner.read_records(BENCHMARK, setting.results, docs))
 
 
 def test_a_run_that_is_killed_after_training_does_not_train_again(tmp_path, monkeypatch):
@@ -366,19 +368,19 @@ def test_a_run_that_is_killed_after_training_does_not_train_again(tmp_path, monk
 
 def test_a_tiny_run_from_end_to_end_and_not_twice(tmp_path, caplog):
     setting, docs = Setting(tmp_path / "work", tmp_path / "results", steps_scale=0.003, size=SMALL), tmp_path / "docs"
-    cells = runner.possible(f"^C_{OURS}_n1_s300_pick_seed0$")
+    cells = BENCHMARK.possible(f"^C_{OURS}_n1_s300_pick_seed0$")
     result = setting.results / f"{cells[0].key}.json"
     with caplog.at_level("INFO"):
-        assert runner.work_through(cells, setting, docs, max_minutes=0.01) == 0
+        assert runner.work_through(BENCHMARK, cells, setting, docs, max_minutes=0.01) == 0
     assert "left for the next time" in caplog.text
     assert not result.exists()
-    assert runner.work_through(cells, setting, docs, None) == 0
+    assert runner.work_through(BENCHMARK, cells, setting, docs, None) == 0
     made = json.loads(result.read_text())
     assert (made["steps_done"], made["resumed"]) == (1, False)
     assert 0 < made["train_cpu_s"] < made["cpu_s"]
     assert made["parameters"] > 1e6
     before = result.stat().st_mtime_ns
-    assert runner.work_through(cells, setting, docs, None) == 0
+    assert runner.work_through(BENCHMARK, cells, setting, docs, None) == 0
     assert result.stat().st_mtime_ns == before
     page = (docs / "segmentation.md").read_text()
     assert "A trial" in page

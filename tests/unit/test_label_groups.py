@@ -133,6 +133,32 @@ def test_a_fold_never_learns_from_blank_slices_alone():
     assert judged_once(found, alone.slices)
 
 
+def labelled_volume(n=30, reach=4):
+    """Slices of one group, as those of a labelled volume are."""
+    item = training([disc(20 + z, 40) for z in range(n)], groups=[0] * n)
+    slices = [dataclasses.replace(one, z=z) for z, one in enumerate(item.slices)]
+    return dataclasses.replace(item, slices=slices, apart={"a": Apart(reach, (4, 4), 0.9)})
+
+
+def test_blocks_of_a_labelled_volume_judge_each_other_across_a_gap():
+    item = labelled_volume()
+    found = make_folds(item, [1])
+    assert (found.kind, len(found.folds)) == ("blocks", 3)
+    assert judged_once(found, item.slices)
+    for fold in found.folds:
+        judged = [item.slices[part.index].z for part in fold.judged]
+        away = [abs(one.z - z) for one in fold.training for z in judged]
+        assert min(away) > 4, "the mutant: neighbours of what is judged train"
+        assert len(fold.training) > 10
+
+
+def test_a_volume_as_thin_as_its_structure_is_judged_by_strips():
+    assert len(make_folds(labelled_volume(reach=6), [1]).folds) == 2
+    wide = labelled_volume(reach=8)
+    spread = [dataclasses.replace(one, label=disc(24, 20) | disc(24, 50) | disc(70, 30)) for one in wide.slices]
+    assert make_folds(dataclasses.replace(wide, slices=spread), [1]).kind == "tiles"
+
+
 def nearest(reach):
     """Return how near voxels that train come to those that they judge, and whether all are judged once."""
     label = sum(disc(40, x, 4) for x in range(8, 96, 16)).astype(np.uint8)

@@ -20,7 +20,7 @@ rule amplify_template:
     params:
         volumes=template_volumes,
         spacing_um=lambda wildcards: CONFIG.models[wildcards.model].amplify.spacing_um,
-        algorithm_version=1,
+        algorithm_version=2,
     script:
         "../scripts/amplify_template.py"
 
@@ -44,7 +44,7 @@ rule amplify_register:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         volume=str(SCAN.volume.path),
-        algorithm_version=1,
+        algorithm_version=2,
     script:
         "../scripts/amplify_register.py"
 
@@ -74,7 +74,7 @@ rule amplify_model:
         labelled=labelled_rows,
         model=lambda wildcards: settings_for_labels(wildcards.model),
         labels=lambda wildcards: content_of_files(label_files(wildcards)),
-        algorithm_version=1,
+        algorithm_version=2,
     script:
         "../scripts/amplify_model.py"
 

@@ -1,4 +1,4 @@
-"""How the same anatomy looks in another scan: grey-value curve, uneven gain, noise, and another case's slow waves.
+"""How the same anatomy looks in another scan: grey-value curve, uneven gain and noise.
 
 All sizes are shares of the range between the 1st and the 99th percentile of the image, so that they suit any unit.
 """
@@ -26,68 +26,24 @@ class AppearanceSettings:
         Standard deviation of the logarithm of a gain that changes slowly over the image.
     noise : float
         Largest standard deviation of the noise.
-    mixing : float
-        Largest share of another case's amplitudes in the slowest waves.
-    waves : float
-        Frequency up to which they are mixed, in cycles per voxel.
     """
 
     gamma: float = 0.2
     bias: float = 0.03
     noise: float = 0.02
-    mixing: float = 0.3
-    waves: float = 0.02
 
 
-def varied(
-    image: NDArray[np.float32],
-    other: NDArray[np.float32] | None,
-    settings: AppearanceSettings,
-    rng: np.random.Generator,
-) -> NDArray[np.float32]:
-    """Return an image as another scan might show it.
-
-    Parameters
-    ----------
-    image : array
-    other : array of the same shape, or None
-        Another case on the same grid, whose slow waves are mixed in.
-    settings : AppearanceSettings
-    rng : numpy.random.Generator
-    """
-    mixed = image if other is None else with_amplitudes(image, other, rng.uniform(0, settings.mixing), settings.waves)
-    low, high = (float(value) for value in np.percentile(mixed, [_LOW, _HIGH]))
+def varied(image: NDArray[np.float32], settings: AppearanceSettings, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return an image as another scan might show it."""
+    low, high = (float(value) for value in np.percentile(image, [_LOW, _HIGH]))
     scale = max(high - low, 1e-9)
-    unit = (mixed - low) / scale
+    unit = (image - low) / scale
     # What lies outside of the range, as metal or air outside of the body, keeps its distance from it.
     inner = unit.clip(0, 1)
     curved = inner ** np.exp(rng.uniform(-settings.gamma, settings.gamma)) + (unit - inner)
     curved = curved * np.exp(settings.bias * _slow(image.shape, rng))
     noise = rng.uniform(0, settings.noise) * rng.standard_normal(image.shape, dtype=np.float32)
     return (low + scale * (curved + noise)).astype(np.float32)
-
-
-def with_amplitudes(
-    image: NDArray[np.float32], other: NDArray[np.float32], share: float, waves: float
-) -> NDArray[np.float32]:
-    """Return an image with a share of another's amplitudes in its slow waves; the phases, and so the places, stay.
-
-    Yang and Soatto 2020 (FDA), with a smooth end in place of a box, which would ring.
-    """
-    frequency = np.sqrt(
-        sum(
-            axis**2
-            for axis in np.meshgrid(
-                *[fft.fftfreq(n) for n in image.shape[:-1]], fft.rfftfreq(image.shape[-1]), indexing="ij", sparse=True
-            )
-        )
-    )
-    weight = share * np.exp(-0.5 * (frequency / max(waves, 1e-9)) ** 2)
-    own, foreign = fft.rfftn(image), fft.rfftn(other)
-    amplitude = np.abs(own)
-    factor = 1 + weight * (np.abs(foreign) / np.maximum(amplitude, 1e-9) - 1)
-    # A wave that the image hardly has would otherwise be made of its noise.
-    return fft.irfftn(own * factor.clip(0, 4), s=image.shape).astype(np.float32)
 
 
 def _slow(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:

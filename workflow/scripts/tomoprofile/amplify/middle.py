@@ -15,7 +15,8 @@ from .approach import LEAST_RATIO, approach, orientation
 from .flow import composed, exponential
 from .grid import Case
 from .model import FEWEST, without_outliers
-from .register import RegisterSettings, Registration, register_case
+from .register import RegisterSettings, register_case
+from .registration import Registration
 from .similarity import standardised
 from .start import moved_along
 from .template import PARTS, Template

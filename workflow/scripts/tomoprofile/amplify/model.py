@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..errors import Fault, StageError
 from ..logs import LOG
 from .basis import Basis
-from .register import Refusal, Registration, read_registration
+from .registration import Refusal, Registration, read_registration
 from .sums import Sums, read_sums
 from .template import Template
 
@@ -150,9 +150,12 @@ def without_outliers(cases: list[Registration]) -> list[Registration]:
         return cases
     middle = np.median([case.coefficients for case in accepted], axis=0)
     apart = _robust([float(np.sqrt(np.mean((case.coefficients - middle) ** 2))) for case in accepted])
-    alike = _robust([case.measures.get("similarity_after", 0.0) for case in accepted])
+    # The template became like nothing: it is not registered to itself.
+    similar = {case.name: case.measures["similarity_after"] for case in accepted if "similarity_after" in case.measures}
+    alike = dict(zip(similar, _robust(list(similar.values())), strict=True)) if similar else {}
     refused = {}
-    for case, far, like in zip(accepted, apart, alike, strict=True):
+    for case, far in zip(accepted, apart, strict=True):
+        like = alike.get(case.name, 0.0)
         if far > _OUTLYING:
             refused[case.name] = f"its shape lies {far:.0f} robust standard deviations from that of the others"
         elif like < -_OUTLYING:

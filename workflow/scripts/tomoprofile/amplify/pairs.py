@@ -11,17 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config_amplify import AmplifyConfig
-from ..errors import Fault, StageError
+from ..errors import Fault, InputError, StageError
 from ..labels.classes import IGNORE
 from ..labels.drawn import DrawnSlice
 from ..logs import LOG
 from ..shift.appearance import Appearance
 from ..volume.grey import normalise
-from .appearance import AppearanceSettings, varied
+from .appearance import varied
 from .grid import Case, Grid
 from .model import DeformationModel
-from .register import LEAST_JACOBIAN, Registration
-from .sample import Kind, SampleSettings, Source, elastic, map_to_source, truncated, volume_out_of_range
+from .register import LEAST_JACOBIAN
+from .registration import Registration
+from .sample import Kind, SampleSettings, elastic, map_to_source, truncated, volume_out_of_range
 from .slices import Slice, slice_in_plane, slice_in_space
 from .start import moved_along
 from .stored import StoredCase
@@ -44,11 +45,24 @@ class Learned:
     model : DeformationModel
     registrations : dict of str to Registration
         Of labelled cases that were not refused, by name.
+
+    Raises
+    ------
+    InputError
+        When they do not belong together: coefficients mean nothing on another lattice.
     """
 
     template: Template
     model: DeformationModel
     registrations: dict[str, Registration]
+
+    def __post_init__(self) -> None:
+        """Compare the templates."""
+        known = {self.model.sums.template, *(one.template for one in self.registrations.values())}
+        if known - {self.template.digest}:
+            remedy = "Register the cases to this template, and build the model anew."
+            problem = "model or cases belong to another template"
+            raise InputError(Fault("amplify", self.template.case.name, problem, remedy))
 
 
 @dataclass(frozen=True)
@@ -110,6 +124,8 @@ class Drawing:
     neighbours : int
         Slices above and below that the network sees.
     seed : int
+    settings : SampleSettings, optional
+        How much shapes vary.
 
     Raises
     ------
@@ -118,9 +134,16 @@ class Drawing:
     """
 
     def __init__(
-        self, cases: Sequence[LabelledCase], learned: Learned | None, config: AmplifyConfig, neighbours: int, seed: int
+        self,
+        cases: Sequence[LabelledCase],
+        learned: Learned | None,
+        config: AmplifyConfig,
+        neighbours: int,
+        seed: int,
+        settings: SampleSettings | None = None,
     ) -> None:
         self.cases, self.learned, self.config, self.neighbours, self.seed = cases, learned, config, neighbours, seed
+        self.settings = settings or SampleSettings()
         registered = learned.registrations if learned else {}
         of_kind = {
             Kind.ELASTIC: list(cases),
@@ -185,12 +208,11 @@ class Drawing:
         return record | told | {"reason": reason, "why": why}, slices
 
     def _way(self, kind: Kind, source: LabelledCase, rng: np.random.Generator) -> tuple[NDArray[np.float64], _Way]:
-        settings = SampleSettings(kind=kind)
         if kind is Kind.ELASTIC:
-            weights, coefficients = elastic(source.own, settings, rng)
+            weights, coefficients = elastic(source.own, self.settings, rng)
             return weights, _Way(source, source.own, coefficients, None)
         assert self.learned is not None
-        weights = truncated(len(self.learned.model.variances), settings.truncation, rng)
+        weights = truncated(len(self.learned.model.variances), self.settings.truncation, rng)
         coefficients = self.learned.model.coefficients(weights)
         registration = self.learned.registrations[source.case.name]
         return weights, _Way(source, self.learned.template, coefficients, registration)
@@ -203,9 +225,7 @@ class Drawing:
     def _in_space(self, way: _Way, chosen: list[int]) -> tuple[list[tuple[int, Slice]], float, str, str]:
         """Return slices of a case of which all is labelled, the least determinant, and why they are left out."""
         case, box = way.source.case, way.box.case.grid
-        # Without a registration the map is that of the drawn shape alone.
-        registered = Source(way.source.own.case, way.registration)
-        field, least = map_to_source(way.box, way.coefficients, registered)
+        field, least = map_to_source(way.box, way.coefficients, way.registration)
         if least <= LEAST_JACOBIAN:
             return [], least, FOLDS, f"the deformation shrinks a voxel to {least:.2f} of its volume"
         if why := self._volumes(way, field):
@@ -243,7 +263,7 @@ class Drawing:
         self, kind: Kind, index: int, source: LabelledCase, z: int, one: Slice, rng: np.random.Generator
     ) -> DrawnSlice:
         """Return a slice as training takes it, with the appearance of another scan."""
-        image = varied(one.image, None, AppearanceSettings(), rng) if np.isfinite(one.image).all() else one.image
+        image = varied(one.image, self.settings.appearance, rng) if np.isfinite(one.image).all() else one.image
         groups = {*source.groups.values()} if source.case.is_whole else {source.groups[z]}
         grey = normalise(image, source.appearance.centre, source.appearance.spread)
         return DrawnSlice(index, str(kind), source.case.name, z, tuple(sorted(groups)), grey, one.label)

@@ -25,7 +25,8 @@ from .lattice import Lattice
 from .middle import choose_template
 from .model import DeformationModel, build_model
 from .pairs import Drawing, LabelledCase, Learned
-from .register import Registration, class_volumes, read_registration, register_case
+from .register import class_volumes, register_case
+from .registration import Registration, read_registration
 from .stored import StoredCase
 from .sums import read_sums
 from .template import Template, read_template

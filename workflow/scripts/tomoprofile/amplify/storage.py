@@ -16,13 +16,13 @@ from safetensors.numpy import save_file
 from ..errors import InputError
 from ..files import intact, not_what_is_expected, sealed_file
 
-_KIND, _FACTS = "kind", "facts"
+_ENTRY = "tomoprofile"  # the only one in the metadata: several would be written in another order each time
 _WRONG = (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def write_arrays(path: Path, kind: str, arrays: dict[str, NDArray], facts: dict[str, Any]) -> None:
     """Write arrays, and facts as JSON, under the name of what they are."""
-    metadata = {_KIND: kind, _FACTS: json.dumps(facts, allow_nan=False, sort_keys=True)}
+    metadata = {_ENTRY: json.dumps({"kind": kind, "facts": facts}, allow_nan=False, sort_keys=True)}
     with sealed_file(path) as partial:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial, metadata)
 
@@ -40,11 +40,11 @@ def stored(path: Path, kind: str) -> Iterator[tuple[dict[str, NDArray], dict[str
     """
     try:
         with safe_open(intact(path), framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if metadata.get(_KIND) != kind:
-                raise ValueError(f"it is marked {metadata.get(_KIND)!r}")
+            told = json.loads((file.metadata() or {}).get(_ENTRY, "{}"))
+            if told.get("kind") != kind:
+                raise ValueError(f"it is marked {told.get('kind')!r}")
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-        facts = json.loads(metadata[_FACTS])
+        facts = told["facts"]
         if not isinstance(facts, dict):
             raise TypeError("it holds no facts")
         for name, array in arrays.items():

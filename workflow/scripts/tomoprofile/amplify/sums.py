@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..errors import Fault, InputError
 from .basis import Basis
 from .lattice import Lattice
-from .register import Refusal, Registration
+from .registration import Refusal, Registration
 from .storage import stored, write_arrays
 
 FEWEST_SHARED = 20

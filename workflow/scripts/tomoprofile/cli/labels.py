@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, Fault, InputError
 from ..logs import LOG
-from .command import CONFIG, Commands, add_command, load, workflow_command
+from .command import CONFIG, Commands, add_command, add_config, load, workflow_command
 
 if TYPE_CHECKING:
     from ..config import Config, ThresholdConfig
@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 
 
 def register(commands: Commands) -> None:
-    """Add ``prelabel`` and ``annotate``."""
+    """Add ``prelabel``, ``rank`` and ``annotate``."""
     prelabel = add_command(
         commands,
         "prelabel",
         _prelabel,
         "make masks of slices for a person to correct: of the proposed ones by a threshold or an earlier model, "
-        "without arguments for every scan that waits for labels; or of the slice on which you drew a few strokes",
+        "without arguments for every scan that waits for labels; of the slice on which you drew a few strokes; or of "
+        "finished scans, as they were segmented",
         "tomoprofile prelabel\ntomoprofile prelabel results/SAMPLE/to_label/slices.tsv labels/SAMPLE\n"
-        "tomoprofile prelabel --scan raw/SAMPLE --scribbles strokes/SAMPLE_z00042.zip",
+        "tomoprofile prelabel --scan raw/SAMPLE --scribbles strokes/SAMPLE_z00042.zip\n"
+        "tomoprofile prelabel --finished SAMPLE",
     )
     prelabel.add_argument("slices", type=Path, nargs="?", help="slices.tsv of one scan, which the run wrote")
     prelabel.add_argument("labels", type=Path, nargs="?", help="folder that receives its masks; existing ones are kept")
@@ -36,7 +38,22 @@ def register(commands: Commands) -> None:
         help="strokes on a slice of the scan as an image or ImageJ ROIs, the slice in its name (NAME_z00042.zip); mask "
         "and outlines are written beside it",
     )
+    prelabel.add_argument(
+        "--finished",
+        nargs="+",
+        metavar="SAMPLE",
+        help="write what was found in these scans into their folders of labels, as SAMPLE_prelabel, to be corrected",
+    )
     _add_model(prelabel)
+
+    ranked = add_command(
+        commands,
+        "rank",
+        _rank,
+        "list the finished scans without labels, the one first from whose labels its model would learn most",
+        "tomoprofile rank\ntomoprofile prelabel --finished SAMPLE",
+    )
+    add_config(ranked)
 
     annotate = add_command(
         commands,
@@ -57,7 +74,9 @@ def _add_model(command: argparse.ArgumentParser) -> None:
 
 
 def _prelabel(options: argparse.Namespace) -> None:
-    if options.scan or options.scribbles:
+    if options.finished:
+        _prelabel_finished(options)
+    elif options.scan or options.scribbles:
         _prelabel_from_scribbles(options)
     else:
         _prelabel_proposed(options)
@@ -115,6 +134,54 @@ def _prelabel_all_that_wait(path: Path, threshold: ThresholdConfig) -> None:
         LOG.info("Next: look at the pictures, correct the masks, then run again: %s", workflow_command())
     else:
         LOG.info("No scan waits for labels.")
+
+
+def _prelabel_finished(options: argparse.Namespace) -> None:
+    """Write what was found in some scans into their folders of labels."""
+    if options.slices or options.scan or options.scribbles:
+        got = " ".join(str(part) for part in (options.slices, options.scan, options.scribbles) if part)
+        remedy = "Write `tomoprofile prelabel --finished SAMPLE`, and nothing else."
+        raise ConfigError(Fault("prelabel", got, "finished scans need no slices and no strokes", remedy))
+    from ..export.correction import write_for_correction
+    from ..export.scan import finished_scan
+    from ..labels.classes import Classes
+    from ..labels.files import PRELABEL
+    from ..samples import read_samples
+
+    config = _config(options.config)
+    rows = {scan.sample: scan for scan in read_samples(config.samples, config.models)}
+    for sample in options.finished:
+        scan = finished_scan(Path(config.results), sample)
+        row = rows.get(sample)
+        folder = Path((row.labels if row else "") or Path("labels", sample))
+        out = write_for_correction(scan, Classes.of(config.models[row.model] if row else None), folder)
+        told = "" if row and row.labels else f", and name {folder} in the column `labels` of {config.samples}"
+        LOG.info("%s: correct it, save it without `%s` in its name%s", out, PRELABEL, told)
+    LOG.info("Next: %s", workflow_command())
+
+
+def _rank(options: argparse.Namespace) -> None:
+    from ..layout import Layout
+    from ..run.waiting import models_to_train
+    from ..samples import read_samples
+    from ..segment.ranking import ranked_scans
+
+    config = _config(options.config)
+    served = models_to_train(read_samples(config.samples, config.models), config)
+    ranks = {
+        model: ranked_scans(Layout(config.results), model, [scan.sample for scan in scans])
+        for model, scans in served.items()
+    }
+    print("model", "sample", "doubt", "difference", "unit", "gain", "remark", sep="\t")
+    for model, found in ranks.items():
+        for one in found:
+            difference = "" if one.difference is None else f"{one.difference:.4g}"
+            print(model, one.sample, f"{one.doubt:.4g}", difference, one.unit, f"{one.gain:.4g}", one.why, sep="\t")
+    best = [found[0].sample for found in ranks.values() if found]
+    if best:
+        LOG.info("Next: tomoprofile prelabel --finished %s", " ".join(best))
+    else:
+        LOG.info("No finished scan without labels has a model that was trained here.")
 
 
 def _annotate(options: argparse.Namespace) -> None:

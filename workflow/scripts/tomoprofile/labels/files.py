@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import Fault, InputError
+from ..files import digest_of, recorded_digest
 
 Form = Literal["tiff", "picture", "array", "rois", "other"]
 
@@ -113,6 +114,19 @@ def unused_in_words(folder: str | Path) -> list[str]:
         files = "1 file is" if len(paths) == 1 else f"{len(paths)} files are"
         told.append(f"{files} not read as labels ({names}). {remedy}")
     return told
+
+
+def require_unchanged(*prelabels: Path) -> None:
+    """Refuse to replace masks that are not as they were written: somebody may have corrected them in place.
+
+    Raises
+    ------
+    InputError
+    """
+    changed = [path for path in prelabels if path.exists() and recorded_digest(path) != digest_of(path)]
+    remedy = f"If it is your label, save it without `{PRELABEL}` in its name; then remove it here, and run this again."
+    if changed:
+        raise InputError(*(Fault(str(path), "", "the file exists and was changed by hand", remedy) for path in changed))
 
 
 def _entries(folder: str | Path) -> Iterator[tuple[Path, str]]:

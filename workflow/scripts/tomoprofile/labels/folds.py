@@ -1,7 +1,8 @@
 """Folds: labels divided so that each judges a model that it did not train.
 
-One group of slices after the other is left out. Where a single group shows what is measured, strips of its slices take
-the place of groups, with a gap as wide as the scan's structure reaches; what other slices look like they cannot tell.
+One group of slices after the other is left out. Where a single group shows what is measured, as in a labelled volume,
+blocks of its slices take the place of groups, with a gap as wide as the scan's structure reaches; where it is too thin
+for that, strips of its slices do, and what other slices look like they cannot tell.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from .training_set import LabelledSlice, TrainingSet
 _LEAST_GAP = 4  # voxels
 _LEAST_SIDE = 16  # voxels of a strip, to train on it
 
-Kind = Literal["slices", "tiles", "none"]
+Kind = Literal["slices", "blocks", "tiles", "none"]
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ class Folds:
 
     Attributes
     ----------
-    kind : {"slices", "tiles", "none"}
-        Whether whole slices are left out or strips; none where the labels are too few for either.
+    kind : {"slices", "blocks", "tiles", "none"}
+        Whether groups of slices are left out, blocks of one group, or strips; none where the labels are too few.
     folds : list of Fold
     """
 
@@ -88,7 +89,11 @@ def make_folds(training: TrainingSet, measured: Sequence[int]) -> Folds:
     measured : sequence of int
         Indices of the measured classes.
     """
-    for kind, folds in (("slices", _by_groups(training, measured)), ("tiles", _by_strips(training, measured))):
+    for kind, folds in (
+        ("slices", _by_groups(training, measured)),
+        ("blocks", _by_blocks(training)),
+        ("tiles", _by_strips(training, measured)),
+    ):
         useful = [fold for fold in folds if any(fold.teaches(index) for index in measured)]
         if any(fold.tests(index, training.slices) for fold in useful for index in measured):
             return Folds(kind, useful)  # type: ignore[arg-type]
@@ -114,6 +119,30 @@ def _by_groups(training: TrainingSet, measured: Sequence[int]) -> list[Fold]:
         )
         for left_out in parts
     ]
+
+
+def _by_blocks(training: TrainingSet) -> list[Fold]:
+    """Return folds of blocks of slices, where those with labels reach far enough for gaps between blocks."""
+    reach = {sample: apart.slices for sample, apart in training.apart.items()}
+    places = {sample: [item.z for item in training.slices if item.sample == sample] for sample in reach}
+    labelled = {sample: (min(mine), max(mine) + 1) for sample, mine in places.items() if mine}
+    for count in range(MOST_FOLDS, 1, -1):
+        if all(last - first >= 2 * count * reach[sample] for sample, (first, last) in labelled.items()):
+            cuts = {sample: np.linspace(*ends, count + 1) for sample, ends in labelled.items()}
+            return [_block(training, cuts, number, reach) for number in range(count)]
+    return []
+
+
+def _block(training: TrainingSet, cuts: dict[str, NDArray[np.float64]], number: int, reach: dict[str, int]) -> Fold:
+    """Return the fold that leaves out one block of the slices of every scan."""
+    trains, judged = [], []
+    for index, item in enumerate(training.slices):
+        low, high = cuts[item.sample][number : number + 2]
+        if low <= item.z < high:
+            judged.append(Part(index, _whole(item)))
+        elif item.z < low - reach[item.sample] or item.z >= high + reach[item.sample]:
+            trains.append(item)
+    return Fold(trains, judged)
 
 
 def _by_strips(training: TrainingSet, measured: Sequence[int]) -> list[Fold]:

@@ -206,6 +206,7 @@ def _judged(facts: ModelFacts) -> str:
         return "nothing, because the labels are too few to judge each other"
     what = {
         "slices": f"{folds.n_folds} models, each from all but one part of the {groups} groups of slices",
+        "blocks": f"{folds.n_folds} models, each from all but one block of the labelled slices and what is near to it",
         "tiles": f"{folds.n_folds} models, each from all but one strip of the labels, as all show partly the same; how "
         "the accuracy differs in other slices they cannot tell",
     }[folds.kind]

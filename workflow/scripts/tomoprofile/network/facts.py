@@ -206,7 +206,7 @@ class LabelFacts(Remembered):
 class FoldFacts(Remembered):
     """How the scores were made."""
 
-    kind: Literal["slices", "tiles", "none"] = Field(description="What each fold left out of its training.")
+    kind: Literal["slices", "blocks", "tiles", "none"] = Field(description="What each fold left out of its training.")
     n_folds: int
     steps: int = Field(description="Of each fold.")
 

@@ -33,7 +33,7 @@ class Judged:
 
     Attributes
     ----------
-    kind : {"slices", "tiles", "none"}
+    kind : {"slices", "blocks", "tiles", "none"}
         What each fold left out.
     n_folds, steps : int
         Folds, and steps of each.

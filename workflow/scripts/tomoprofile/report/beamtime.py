@@ -16,15 +16,16 @@ import pandas as pd
 from ..config_profile import Words
 from ..errors import Fault, InputError
 from ..files import read_record
-from ..layout import ScanLayout
+from ..layout import Layout, ScanLayout
 from ..profile.comparison import ScanResult, compare_scans
 from ..samples import Scan
 from ..segment.kinds import segmenter_at
+from ..segment.ranking import Ranked, ranked_scans
 from ..tables import CALIBRATED, COMPARISON, PROFILE, at_level, of_class, read_facts
 from ..volume.plane import WithoutSubstrate
 from .comparison import comparison_section
 from .flags import Flag, interface_flags, level_flags, model_flags, segmentation_flags, worst, zone_flags
-from .numbers import Estimate, count, depth_range, estimate
+from .numbers import Estimate, count, depth_range, estimate, short
 from .page import title_of
 from .rendering import Renderer, suffixes_of
 from .segmentation import Segmentation, read_segmentation
@@ -35,6 +36,7 @@ _LABELS = {"error": "fault", "warning": "look", "note": "fine", "ok": "fine"}
 _SEVERITY = tuple(_LABELS)
 _GIVEN_REMARK = "given mask, not made by a model; boundary uncertainty unknown"
 _COLUMNS = ("sample", "item", "status", "message")
+_MOST_RANKED = 10
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,7 @@ def report_beamtime(
         "n_warnings": worst_of_scans.count("warning"),
         "n_fine": worst_of_scans.count("ok") + worst_of_scans.count("note"),
         "comparisons": list(_comparisons(scans or {"": []}, table, terms)),
+        "rankings": list(_rankings(samples, page)),
     }
     Renderer(terms=terms, has_depth=has_depth).write("beamtime.html.j2", context, page)
 
@@ -195,6 +198,26 @@ def _comparisons(classes: dict[str, list[ScanResult]], table: pd.DataFrame, term
     for name, scans in classes.items():
         section = comparison_section(scans, of_class(table, name), terms)
         yield section | {"measured": name if len(classes) > 1 else "", "suffix": suffixes[name]}
+
+
+def _rankings(entries: Sequence[BeamtimeEntry], page: Path) -> Iterator[dict[str, Any]]:
+    """Yield the scans that each model trained here would learn most from, where there is a choice."""
+    layout = Layout(page.parent)
+    by_model: dict[Path, list[str]] = {}
+    for entry in entries:
+        by_model.setdefault(entry.segmenter, []).append(entry.sample)
+    for segmenter, names in by_model.items():
+        if segmenter != layout.model(segmenter.name).folder:
+            continue
+        found = ranked_scans(layout, segmenter.name, names)
+        if len(found) > 1:
+            rows = [_ranking_row(one) for one in found[:_MOST_RANKED]]
+            yield {"model": segmenter.name, "unit": found[0].unit, "rows": rows, "n_others": len(found) - len(rows)}
+
+
+def _ranking_row(one: Ranked) -> dict[str, str]:
+    difference = "–" if one.difference is None else short(one.difference)
+    return {"sample": one.sample, "doubt": short(100 * one.doubt), "difference": difference, "why": one.why}
 
 
 def _results(entry: BeamtimeEntry) -> Iterator[tuple[str, ScanResult]]:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ..cells import parse_mask
 from ..errors import Fault, InputError
-from ..files import digest_of, recorded_digest, sealed_file
+from ..files import sealed_file
 from ..labels.classes import IGNORE, Classes
-from ..labels.files import PRELABEL
+from ..labels.files import PRELABEL, require_unchanged
 from ..labels.scribbles import Scribbles, read_scribbles
 from ..labels.traced import write_outlines
 from ..logs import LOG
@@ -66,7 +66,7 @@ def prelabel_from_scribbles(scan: str, scribbles: Path, classes: Classes) -> Pre
     reader = _open(scan)
     drawn = read_scribbles(scribbles, reader.shape, classes)
     out = _names(scribbles, drawn.z)
-    _require_unchanged(out)
+    require_unchanged(*out)
     LOG.info("slice %d: %s", drawn.z, drawn.told)
     stack = in_own_grey(_stack(reader, drawn.z), f"{scan} slice {drawn.z}")
     found, kept = mask_of(stack, drawn, classes)
@@ -170,14 +170,6 @@ def _names(scribbles: Path, z: int) -> _Names:
     slice_of_name = "" if re.search(r"_z\d+$", stem, re.IGNORECASE) else f"_z{z:05d}"
     name = f"{stem}{slice_of_name}{PRELABEL}"
     return _Names(scribbles.with_name(f"{name}.tif"), scribbles.with_name(f"{name}.zip"))
-
-
-def _require_unchanged(out: _Names) -> None:
-    """Refuse to replace what is not as it was written: somebody may have corrected it in place."""
-    changed = [path for path in out if path.exists() and recorded_digest(path) != digest_of(path)]
-    remedy = f"If it is your label, save it without `{PRELABEL}` in its name; then remove it here, and run this again."
-    if changed:
-        raise InputError(*(Fault(str(path), "", "the file exists and was changed by hand", remedy) for path in changed))
 
 
 def _write_outlines(mask: NDArray[np.uint8], classes: Classes, path: Path) -> int:

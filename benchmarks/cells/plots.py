@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-from . import ours
+from tomoprofile.files import whole_file
 
-# Okabe and Ito (2008).
-STYLES = {
-    "tomoprofile": ("#0072B2", "circle"),
-    "imagenet": ("#56B4E9", "ring"),
-    "earlier": ("#009E73", "diamond"),
-    "scratch": ("#D55E00", "square"),
-    "basicunet": ("#E69F00", "triangle"),
-    "forest": ("#000000", "cross"),
-    "nnunet": ("#CC79A7", "bar"),
-    "otsu": ("#666666", "dashes"),
-    "threshold_fill": ("#999933", "dots"),
-}
 ACROSS = {"dashes": "7 4", "dots": "2 3"}  # lines of methods that need no labels
+Styles = Mapping[str, tuple[str, str]]  # colour and marker of each line
 LONG = ' stroke-dasharray="12 3"'  # of our base before any label
 WIDTH, HEIGHT, LEFT, TOP, GAP_X, GAP_Y, PER_ROW = 250, 190, 62, 54, 66, 74, 3
 NAME_WIDTH, NAME_HEIGHT = 316, 18
@@ -70,22 +60,38 @@ def ticks(low: float, high: float, logarithmic: bool) -> list[float]:
     return [n * step for n in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
-def write_plot(
-    path: Path, title: str, x_title: str, y_title: str, panels: list[Panel], names: dict[str, str], log_x: bool = False
-) -> None:
+@dataclass(frozen=True)
+class Look:
+    """How all panels of a figure look.
+
+    Attributes
+    ----------
+    title, x_title, y_title : str
+        With units.
+    styles : mapping
+        Colour and marker of each line.
+    log_x : bool
+        Logarithmic abscissa.
+    """
+
+    title: str
+    x_title: str
+    y_title: str
+    styles: Styles
+    log_x: bool = False
+
+
+def write_plot(path: Path, look: Look, panels: list[Panel], names: dict[str, str]) -> None:
     """Write the panels beside one another with one legend.
 
     Parameters
     ----------
     path : Path
         ``.svg``.
-    title, x_title, y_title : str
-        With units.
+    look : Look
     panels : list of Panel
     names : dict
-        What the legend calls each method.
-    log_x : bool
-        Logarithmic abscissa.
+        What the legend calls each line.
     """
     rows, columns = -(-len(panels) // PER_ROW), min(PER_ROW, max(len(panels), 1))
     width = LEFT + columns * (WIDTH + GAP_X)
@@ -95,33 +101,34 @@ def write_plot(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         'font-family="sans-serif" font-size="11" fill="#222">',
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
-        f'<text x="{LEFT}" y="18" font-size="14" font-weight="bold">{escape(title)}</text>',
-        *_legend(names, columns),
+        f'<text x="{LEFT}" y="18" font-size="14" font-weight="bold">{escape(look.title)}</text>',
+        *_legend(names, columns, look.styles),
     ]
     for index, panel in enumerate(panels):
         x, y = LEFT + index % PER_ROW * (WIDTH + GAP_X), top + index // PER_ROW * (HEIGHT + GAP_Y)
-        parts += [f'<g transform="translate({x},{y})">', *_panel(panel, x_title, y_title, log_x), "</g>"]
-    with ours.whole_file(path) as partial:
+        parts += [f'<g transform="translate({x},{y})">', *_panel(panel, look), "</g>"]
+    with whole_file(path) as partial:
         partial.write_text("\n".join([*parts, "</svg>"]) + "\n")
 
 
-def _legend(names: dict[str, str], columns: int) -> list[str]:
+def _legend(names: dict[str, str], columns: int, styles: Styles) -> list[str]:
     parts = []
     for index, (method, name) in enumerate(names.items()):
         x, y = LEFT + index % columns * NAME_WIDTH, 38 + index // columns * NAME_HEIGHT
-        colour, marker = STYLES[method]
+        colour, marker = styles[method]
         parts.append(f'<path d="M{x} {y}h26" stroke="{colour}" stroke-width="2"{_dash(marker)}/>')
         parts += [_marker(marker, x + 13, y, colour), f'<text x="{x + 32}" y="{y + 4}">{escape(name)}</text>']
     return parts
 
 
-def _panel(panel: Panel, x_title: str, y_title: str, log_x: bool) -> list[str]:
+def _panel(panel: Panel, look: Look) -> list[str]:
+    log_x, styles = look.log_x, look.styles
     points = [point for line in panel.lines.values() for point in line]
     parts = [
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="none" stroke="#888"/>',
         f'<text x="{WIDTH / 2}" y="-8" text-anchor="middle" font-weight="bold">{escape(panel.title)}</text>',
-        f'<text x="{WIDTH / 2}" y="{HEIGHT + 34}" text-anchor="middle">{escape(x_title)}</text>',
-        f'<text transform="translate(-44,{HEIGHT / 2}) rotate(-90)" text-anchor="middle">{escape(y_title)}</text>',
+        f'<text x="{WIDTH / 2}" y="{HEIGHT + 34}" text-anchor="middle">{escape(look.x_title)}</text>',
+        f'<text transform="translate(-44,{HEIGHT / 2}) rotate(-90)" text-anchor="middle">{escape(look.y_title)}</text>',
     ]
     xs = sorted({point[0] for point in points})
     heights = [*(value for point in points for value in point[1:]), *panel.levels.values()]
@@ -144,10 +151,10 @@ def _panel(panel: Panel, x_title: str, y_title: str, log_x: bool) -> list[str]:
         parts.append(f'<path d="M{across(x):.1f} {HEIGHT}v5" stroke="#888"/>')
         parts.append(f'<text x="{across(x):.1f}" y="{HEIGHT + 18}" text-anchor="middle">{x:.4g}</text>')
     for method, y in panel.levels.items():
-        colour, marker = STYLES[method]
+        colour, marker = styles[method]
         parts.append(f'<path d="M0 {up(y):.1f}h{WIDTH}" stroke="{colour}" stroke-width="1.5"{_dash(marker) or LONG}/>')
     for method, line in panel.lines.items():
-        colour, marker = STYLES[method]
+        colour, marker = styles[method]
         path = " L".join(f"{across(x):.1f} {up(y):.1f}" for x, y, _, _ in line)
         parts.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
         for x, y, least, most in line:

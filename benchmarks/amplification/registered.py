@@ -1,0 +1,51 @@
+"""Registrations of the pool to the template of a task: made once, and kept in the folder of the results."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+
+from tomoprofile.amplify.model import build_model
+from tomoprofile.amplify.pairs import Learned
+from tomoprofile.amplify.register import RegisterSettings, register_case
+from tomoprofile.amplify.registration import Registration, read_registration
+from tomoprofile.amplify.template import Template
+from tomoprofile.network.unet import choose_device
+
+from ..cells.benchmark import Setting
+from . import cases
+from .plan import POOLS
+
+
+def template_of(population: str, setting: Setting) -> Template:
+    """Return the template, an image without labels: the same for all seeds, so that cases are registered once."""
+    return Template.of(cases.case(population, cases.TEMPLATE, setting.size, setting.work).unlabelled())
+
+
+def registrations(population: str, setting: Setting) -> list[Registration]:
+    """Return the registrations of a pool, in the order of its cases; those that are missing are made."""
+    template = template_of(population, setting)
+    folder = setting.results / "registrations"
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for number in range(POOLS[population]):
+        path = folder / f"{population}{number:03d}.safetensors"
+        with path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (path.is_file() and read_registration(path).template == template.digest):
+                _make(population, number, template, setting, path)
+        found.append(read_registration(path))
+    return found
+
+
+def _make(population: str, number: int, template: Template, setting: Setting, path: Path) -> None:
+    moving = cases.case(population, number, setting.size, setting.work).unlabelled()
+    device = str(choose_device())
+    register_case(moving, template, RegisterSettings(device=device)).write(path)
+
+
+def learned(population: str, setting: Setting) -> Learned:
+    """Return how the cases of a pool differ, labelled or not."""
+    template = template_of(population, setting)
+    model, judged = build_model(registrations(population, setting), template)
+    return Learned(template, model, {one.name: one for one in judged if one.refusal is None})

@@ -1,0 +1,44 @@
+"""The benchmark as its runner sees it."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from typing import Any
+
+from ..cells.benchmark import Benchmark
+from . import report
+from .cases import missing
+from .plan import CORE_HOURS, ENGINES, SIZE, Cell, cell_of, expected_cpu_s, plan, waits
+from .single import run_cell
+
+
+def possible(only: str = "") -> list[Cell]:
+    """Return the runs of the plan that can be made here and whose key matches."""
+    return [cell for cell in plan() if not _not_here(cell) and re.search(only, cell.key)]
+
+
+def _not_here(cell: Cell) -> str:
+    if cell.task in ENGINES and find_spec("SimpleITK") is None:
+        return "SimpleITK is not installed"
+    return missing(cell.task)
+
+
+def _told(record: dict[str, Any]) -> str:
+    return f"mean Dice {record['dice']:.3f}" if "dice" in record else "done"
+
+
+BENCHMARK = Benchmark(
+    name="amplification",
+    about="Few labelled cases: what training pairs drawn by deformation are worth, in Dice and in labels.",
+    size=SIZE,
+    core_hours=CORE_HOURS,
+    plan=plan,
+    possible=possible,
+    key_of=lambda record: cell_of(record).key,
+    expected_cpu_s=expected_cpu_s,
+    told=_told,
+    run=run_cell,
+    write_report=report.write_report,
+    waits=waits,
+)
