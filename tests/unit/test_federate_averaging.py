@@ -120,4 +120,6 @@ def test_a_checkpoint_holds_all_of_a_state(tmp_path):
     assert (read.agreement, read.task, read.history) == ("x", 3, ({"task": 2},))
     for part in ("tensors", "start", "momentum"):
         assert getattr(read, part)["a/b"].tolist() == getattr(told, part)["a/b"].tolist()
+    assert read.mark == told.mark
+    assert State.first("x", {"a/b": numbers(1)}).mark != told.mark
     assert read.held_out["site-a"]["found"].tolist() == [4]

@@ -21,6 +21,9 @@ from tomoprofile.network.bundle import load_network
 from tomoprofile.network.facts import read_facts
 from tomoprofile.volume.store import create_store, open_store
 
+# A round for each model; the checkpoints are after three and six of eight tasks, and at the end.
+QUICK = settings(rounds=1, rounds_per_job=3)
+
 
 @pytest.fixture(scope="module")
 def training_sets(tmp_path_factory):
@@ -36,18 +39,18 @@ def run(training_sets, folder, config, **others):
 def done(training_sets, tmp_path_factory):
     """A finished run: its folder and its last state."""
     folder = tmp_path_factory.mktemp("run")
-    return folder, run(training_sets, folder, settings())
+    return folder, run(training_sets, folder, QUICK)
 
 
 def test_every_site_gets_an_ordinary_bundle_that_judged_its_own_labels(training_sets, done, tmp_path):
     folder, state = done
     name = "site-b"
     out = tmp_path / name
-    collect(files_of(training_sets[name], folder / name), settings(), 1, out, 1)
+    collect(files_of(training_sets[name], folder / name), QUICK, 1, out, 1)
     facts = read_facts(out)
-    site = sites({name: training_sets[name]}, folder, settings())[name]
+    site = sites({name: training_sets[name]}, folder, QUICK)[name]
     assert facts.measured["domain"].calibrated
-    assert (facts.folds.kind, facts.folds.n_folds, facts.steps) == ("slices", len(site.folds.folds), 6)
+    assert (facts.folds.kind, facts.folds.n_folds, facts.steps) == ("slices", len(site.folds.folds), 2)
     labelled = sum(int((item.label == 1).sum()) for item in site.training.slices)
     assert state.held_out[name]["labelled"] == labelled, "every label was judged by a model that did not train on it"
     network = load_network(out)
@@ -56,7 +59,7 @@ def test_every_site_gets_an_ordinary_bundle_that_judged_its_own_labels(training_
     scan = SegmentScan(training_sets[name].parent, None)
     store = tmp_path / "probability.ome.zarr"
     create_store(store, open_store(scan.volume).shape, "uint8", (0.5, 0.5, 0.5), 8, channels=("domain",))
-    scan.predict(out, store, stop=8, model=settings())
+    scan.predict(out, store, stop=8, model=QUICK)
     assert 0 < level_of(out) < 1
     assert open_store(store, "domain").read(0, 8).max() > 0
 
@@ -65,7 +68,7 @@ def test_a_result_of_other_labels_is_refused(training_sets, done, tmp_path):
     folder, _ = done
     files = files_of(training_sets["site-a"], folder / "site-b")
     with pytest.raises(StageError, match="of other labels or settings"):
-        collect(files, settings(), 1, tmp_path / "out", 1)
+        collect(files, QUICK, 1, tmp_path / "out", 1)
 
 
 def test_a_killed_run_goes_on_from_its_checkpoint_with_the_same_bits(training_sets, done, tmp_path, monkeypatch):
@@ -74,22 +77,23 @@ def test_a_killed_run_goes_on_from_its_checkpoint_with_the_same_bits(training_se
     answer = of_site.Site.answer
 
     def dies(self, order, agreed):
-        if next(count) == 3 * 6 + 1:
+        if next(count) == 3 * 4 + 1:
             raise KeyboardInterrupt
         return answer(self, order, agreed)
 
     monkeypatch.setattr(of_site.Site, "answer", dies)
     with pytest.raises(KeyboardInterrupt):
-        run(training_sets, tmp_path, settings())
+        run(training_sets, tmp_path, QUICK)
     monkeypatch.undo()
-    assert State.read(tmp_path / "state.safetensors").task == 4
-    state = run(training_sets, tmp_path, settings())
+    assert State.read(tmp_path / "state.safetensors").task == 3
+    state = run(training_sets, tmp_path, QUICK)
     assert state.history == done[1].history
     assert all(np.array_equal(value, state.tensors[name]) for name, value in done[1].tensors.items())
 
 
 def test_norms_stay_at_the_site_where_that_is_asked_for(training_sets, tmp_path):
-    config = settings(algorithm="fedbn", rounds=1)
+    config = settings(algorithm="fedbn", rounds=2)
+    training_sets = {name: training_sets[name] for name in NAMES[:2]}
     state = run(training_sets, tmp_path, config)
     network = of_site.first_network(config, 1)
     norms = norm_names(network)
@@ -99,7 +103,7 @@ def test_norms_stay_at_the_site_where_that_is_asked_for(training_sets, tmp_path)
     for name, path in training_sets.items():
         site = sites({name: path}, tmp_path, config)[name]
         results[name] = SiteResult.read(files_of(path, tmp_path / name).result, site.identity).network
-    a, b = (results[name] for name in NAMES[:2])
+    a, b = results.values()
     assert not any(np.array_equal(a[name], b[name]) for name in norms if name.endswith("running_mean"))
     assert all(np.array_equal(a[name], b[name]) for name in state.tensors)
     first = arrays_of(network)

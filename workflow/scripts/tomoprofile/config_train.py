@@ -59,7 +59,7 @@ class TrainConfig(Section):
         "scanners that differ; a site that took no part then has none of its own.",
     )
     rounds: Rounds = Field(
-        10, description="Rounds of the model; the models that judge labels take half as many, all together."
+        10, description="Rounds of the model; the models that judge labels take as many, all together."
     )
     round_steps: Rounds = Field(60, description="Optimiser steps of a site in a round; aim for a minute or more.")
     rounds_per_job: Rounds = Field(5, description="Rounds after which the coordinator keeps a checkpoint.")

@@ -62,6 +62,12 @@ class State:
         """Return what is sent to all sites."""
         return Update(Kind.WEIGHTS, self.tensors, self.task, 0, 0)
 
+    @property
+    def mark(self) -> str:
+        """Digest of the state, the same whoever writes it: in a file names may stand in any order."""
+        arrays = {f"{part}/{name}": value for part in _PARTS for name, value in getattr(self, part).items()}
+        return f"{self.agreement}-{self.task}-{digest_of_tensors(arrays)}"
+
     def rounds(self) -> list[dict[str, Any]]:
         """Return the rounds in which sites trained, for the log of the federation."""
         told = [one for one in self.history if one["trains"]]

@@ -13,12 +13,12 @@ from typing import Any
 
 from ..config import UNetConfig, digest
 from ..errors import Fault, StageError
-from ..files import digest_of, whole_folder
+from ..files import whole_folder
 from ..labels.classes import Classes
 from ..logs import LOG
 from .certificates import Certificate
 from .coordinator import State
-from .flare_kit import CHECKPOINT, JOB, SERVER_CLASSES, SITE_CLASSES, environment
+from .flare_kit import CHECKPOINT, JOB, PROBLEM, SERVER_CLASSES, SITE_CLASSES, environment
 from .folders import CoordinatorFolder
 from .log import append_rounds
 from .members import check_sites
@@ -81,7 +81,7 @@ class Segment:
         self.folder.chmod(0o700)
         before = self.before or self._start()
         job, commands = self._written(before), _Commands(self.mine.coordinator, self.folder)
-        content = digest([digest_of(before), train.learning, list(train.sites), train.least_sites])
+        content = digest([State.read(before).mark, train.learning, list(train.sites), train.least_sites])
         for attempt in range(_ATTEMPTS):
             token = f"{train.run}-{self.number}-{content}-{attempt}"
             known = commands.find(token)
@@ -92,7 +92,7 @@ class Segment:
             if commands.wait(number, train.wait_s):
                 return self._downloaded(commands, number, before)
             if not known:
-                problem = "its rounds were not finished"
+                problem = f"its rounds were not finished: {self._told(commands, number)}"
                 raise StageError(Fault(f"job {number}", commands.status(number), problem, _REMEDY))
         raise StageError(Fault(str(before), "", f"{_ATTEMPTS} jobs from this checkpoint failed", _REMEDY))
 
@@ -134,6 +134,17 @@ class Segment:
             trainer = {"tasks": ["train"], "executor": {"path": SITE_CLASSES[0], "args": {}}}
             _write(folder / "site" / "config" / "config_fed_client.json", {"format_version": 2, "executors": [trainer]})
         return self.folder / "job"
+
+    def _told(self, commands: _Commands, number: str) -> str:
+        """Return what the server said of a job that failed."""
+        try:
+            with whole_folder(self.folder / "failed") as folder:
+                commands.download(number, folder)
+                found = sorted(folder.rglob(PROBLEM))
+                told = found[0].read_text(errors="replace")[:1000] if found else "the server says nothing of it"
+                return "".join(letter for letter in " ".join(told.split()) if letter.isprintable()).rstrip(".")
+        except StageError:
+            return "what the server says of it cannot be had"
 
     def _downloaded(self, commands: _Commands, number: str, begun: Path) -> State:
         train = self.config.train

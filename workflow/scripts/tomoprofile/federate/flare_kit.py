@@ -21,7 +21,8 @@ from .tool import require_flare
 SITE_CLASSES = ["tomoprofile.federate.flare_site.SiteTrainer"]
 SERVER_CLASSES = ["tomoprofile.federate.flare_server.Rounds"]
 SETTINGS = "TOMOPROFILE_SITE"  # a variable that names the file of a site's own settings, written by its own job
-CHECKPOINT, JOB = "checkpoint.safetensors", "segment.json"  # beside each other in a job; the first in what it leaves
+CHECKPOINT, JOB = "checkpoint.safetensors", "segment.json"  # beside each other in a job
+PROBLEM = "problem.txt"  # in what a job leaves, in place of a checkpoint of its end
 _LAUNCHERS = "nvflare.app_common.job_launcher"
 _STORAGE = "nvflare.app_common.storages.filesystem_storage.FilesystemStorage"
 _TRAINING = {"submit_job": "any", "clone_job": "none", "manage_job": "any", "download_job": "any", "view": "any"}

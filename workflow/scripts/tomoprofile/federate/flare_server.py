@@ -10,8 +10,9 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.workflows.model_controller import ModelController
 
 from ..config_train import TrainConfig
+from ..errors import TomoprofileError
 from .coordinator import Coordinator, State
-from .flare_kit import CHECKPOINT, JOB
+from .flare_kit import CHECKPOINT, JOB, PROBLEM
 from .update import Update
 
 
@@ -28,9 +29,13 @@ class Rounds(ModelController):
         train = TrainConfig.model_validate(job["train"])
         coordinator = Coordinator(train, int(job["measured"]), train.least_sites or len(train.sites))
         state = State.read(folder / CHECKPOINT)
-        while state.task < job["end"] and not self.abort_signal.triggered:
-            state = coordinator.go_on(state, self._answers(state, train))
-            state.write(folder.parent / CHECKPOINT)
+        try:
+            while state.task < job["end"] and not self.abort_signal.triggered:
+                state = coordinator.go_on(state, self._answers(state, train))
+                state.write(folder.parent / CHECKPOINT)
+        except TomoprofileError as error:
+            (folder.parent / PROBLEM).write_text(str(error))
+            raise
 
     def _answers(self, state: State, train: TrainConfig) -> dict[str, Update]:
         """Send a task and wait for the answers, as long as a round may take."""

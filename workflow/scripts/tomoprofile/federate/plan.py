@@ -57,7 +57,7 @@ class Plan:
     @classmethod
     def of(cls, train: TrainConfig) -> Plan:
         """Return the plan of a configuration."""
-        each = [max(1, round(train.rounds / (2 * MOST_FOLDS)))] * MOST_FOLDS + [train.rounds]
+        each = [max(1, round(train.rounds / MOST_FOLDS))] * MOST_FOLDS + [train.rounds]
         tasks = [
             Task(part, number, rounds, number < rounds)
             for part, rounds in enumerate(each)

@@ -6,6 +6,7 @@ It knows nothing of how tasks arrive, and takes nothing from the coordinator but
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,8 +109,9 @@ class Site:
             raise FederationError(Fault(f"run {self.train.run}", f"task {order.round}", problem, _SAME))
         self.contracts[Kind.WEIGHTS].check(order, "the coordinator")
         task = self.plan.tasks[order.round]
-        if order.round == 0:  # what an earlier run left judges nothing in this one
-            (self.files.folder / _JUDGED).unlink(missing_ok=True)
+        if order.round == 0:  # what an earlier run left has no part in this one
+            for path in (self.files.folder / _JUDGED, *self.files.folder.glob("norms_*.safetensors")):
+                path.unlink(missing_ok=True)
         network = self._network(order, task)
         return self._trained(order, task, network) if task.trains else self._judged(order, task, network)
 
@@ -119,7 +121,8 @@ class Site:
 
     def _network(self, order: Update, task: Task) -> SliceNetwork:
         """Return the network of a task: the coordinator's tensors, and the norms that this site kept."""
-        network = first_network(self.config, self.seed)
+        network = deepcopy(self.first)
+        torch.manual_seed(self.seed + order.round)  # what is dropped in training is the same in every call
         load_tensors(network, order.tensors)
         if self.kept and task.round:
             load_tensors(network, self._read_norms(order.round))
