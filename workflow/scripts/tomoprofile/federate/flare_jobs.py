@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import UNetConfig, digest
-from ..errors import Fault, StageError
+from ..errors import Fault, InputError, StageError
 from ..files import whole_folder
 from ..labels.classes import Classes
 from ..logs import LOG
@@ -85,15 +85,20 @@ class Segment:
         for attempt in range(_ATTEMPTS):
             token = f"{train.run}-{self.number}-{content}-{attempt}"
             known = commands.find(token)
-            if known and _has_failed(commands.status(known)):
-                continue
             number = known or commands.submit(job, token)
             LOG.info("job %s: %s", number, "submitted by an earlier run" if known else "submitted")
-            if commands.wait(number, train.wait_s):
+            done = commands.wait(number, train.wait_s)
+            try:
+                # Also of a job that counts as failed: FLARE says so where a site left right after its last answer.
                 return self._downloaded(commands, number, before)
-            if not known:
-                problem = f"its rounds were not finished: {self._told(commands, number)}"
-                raise StageError(Fault(f"job {number}", commands.status(number), problem, _REMEDY))
+            except (InputError, StageError) as error:
+                if known:
+                    LOG.warning("job %s cannot be used, and is done again: %s", number, error)
+                    continue
+                if done:
+                    raise
+            problem = f"its rounds were not finished: {self._told(commands, number)}"
+            raise StageError(Fault(f"job {number}", commands.status(number), problem, _REMEDY))
         raise StageError(Fault(str(before), "", f"{_ATTEMPTS} jobs from this checkpoint failed", _REMEDY))
 
     def _start(self) -> Path:
@@ -233,7 +238,7 @@ class _Commands:
                 capture_output=True,
                 text=True,
                 timeout=limit_s + _COMMAND_S,
-                env=environment(HOME=str(self.home)),
+                env=environment(HOME=str(self.home.resolve())),
                 check=False,
             )
             return dict(json.loads(done.stdout))

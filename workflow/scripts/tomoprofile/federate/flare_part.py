@@ -24,6 +24,7 @@ from .folders import SiteFolder
 from .result import SiteFiles
 
 _LOOK_S, _GRACE_S = 0.5, 10.0
+_REPORT_S = 5.0  # for the server to be told that the job has ended here
 _AFTERWARDS_S = 60.0  # for the last answer to reach the coordinator
 
 
@@ -150,3 +151,4 @@ def _let_end(process: subprocess.Popen) -> None:
     with suppress(psutil.NoSuchProcess):
         while time.monotonic() < end and psutil.Process(process.pid).children():
             time.sleep(_LOOK_S)
+    time.sleep(_REPORT_S)
