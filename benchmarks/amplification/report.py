@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from tomoprofile.files import whole_file
 from tomoprofile.logs import LOG
 
 from ..cells.benchmark import Record
+from ..cells.page import made_with_told, table, trial_told, write_page, write_runs
 from ..cells.plots import Look, Panel, write_plot
-from ..cells.table import table
+from ..cells.runner import planned_hours
 from .intervals import Estimate
-from .plan import ENGINE, ENGINES, KINDS, MODES, PAIRS, POPULATIONS, REGISTER, STEPS, TASKS, TESTS, TUNING, Cell
-from .plan import expected_cpu_s as expected
+from .plan import (
+    ENGINE,
+    ENGINES,
+    KINDS,
+    MODES,
+    PAIRS,
+    POPULATIONS,
+    REGISTER,
+    STEPS,
+    TASKS,
+    TESTS,
+    TUNING,
+    Cell,
+    expected_cpu_s,
+)
 from .results import Difference, Results
 
 # Okabe and Ito (2008).
@@ -70,9 +82,7 @@ def write_report(records: list[Record], cells: Sequence[Cell], docs: Path) -> No
     if not records:
         return
     results = Results(records)
-    lines = ",\n".join(f" {json.dumps(record)}" for record in results.records.values())
-    with whole_file(docs / "amplification.json") as partial:
-        partial.write_text('{"runs": [\n' + lines + "\n]}\n")
+    write_runs(docs / "amplification.json", results.records.values())
     differences = results.differences()
     parts = [
         "# Few labelled cases, amplified\n",
@@ -87,8 +97,7 @@ def write_report(records: list[Record], cells: Sequence[Cell], docs: Path) -> No
         _tuning(results),
         NOTES,
     ]
-    with whole_file(docs / "amplification.md") as partial:
-        partial.write_text("\n".join(part for part in parts if part))
+    write_page(docs / "amplification.md", parts)
     LOG.info("%d results in %s", len(records), docs / "amplification.md")
 
 
@@ -140,18 +149,13 @@ def _progress(results: Results, cells: Sequence[Cell]) -> str:
     spent = sum(record["cpu_s"] for record in records) / 3600
     told = f"{len(cells) - len(left)} of {len(cells)} planned runs are done, in {spent:.2f} core-hours. "
     if left:
-        hours = sum(expected(cell, records) for cell in left) / 3600
+        hours = planned_hours(expected_cpu_s, left, records)
         told += f"`make bench-amplification` goes on where it was stopped; {hours:.1f} core-hours are left. "
     told += "Nothing that was not run appears on this page.\n"
     planned = {cell.task for cell in cells}
     if absent := [task.title for task in TASKS.values() if task.name not in planned]:
         told += f"\nThe plan leaves out what needs data that are not here: {', '.join(absent)}.\n"
-    facts = [record["made_with"] for record in records]
-    if scales := {fact["steps_scale"] for fact in facts} - {1.0}:
-        told += f"\n**A trial: steps are multiplied by {scales}; the numbers mean nothing.**\n"
-    names = ("commit", "torch", "device", "precision", "threads", "machine")
-    made = "; ".join(f"{name} {', '.join(sorted({str(fact[name]) for fact in facts}))}" for name in names)
-    return f"{told}\nMade with {made}.\n{_devices(results)}"
+    return told + trial_told(records) + made_with_told(records) + _devices(results)
 
 
 def _devices(results: Results) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..cells.benchmark import Record
 from .intervals import Estimate, Scores, difference, label_equivalent
-from .plan import KINDS, TASKS, Cell, cell_of
+from .plan import KINDS, TASKS, TESTS, Cell, cell_of
 
 PAIRS = (
     ("mixed", "elastic"),
@@ -86,7 +86,7 @@ class Results:
     def equivalents(self) -> list[tuple[str, str, int, Estimate, tuple[int, int]]]:
         """Return test, kind, labelled cases, how many alone give the same Dice, and the ends of the curve."""
         found = []
-        for test in (test for task in TASKS.values() for test in task.tests):
+        for test in TESTS:
             counts = self.labels(test, "none")
             for kind in (kind for kind in KINDS if kind != "none"):
                 for labels in self.labels(test, kind):

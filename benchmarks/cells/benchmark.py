@@ -10,6 +10,7 @@ from typing import Any, Protocol
 ROOT = Path(__file__).parents[2]
 Record = dict[str, Any]
 Size = tuple[int, int, int]
+ExpectedCpuS = Callable[[Any, Sequence[Record]], float]
 
 
 class Cell(Protocol):
@@ -90,7 +91,7 @@ class Benchmark:
     plan: Callable[[], Sequence[Any]]
     possible: Callable[[str], list[Any]]
     key_of: Callable[[Record], str]
-    expected_cpu_s: Callable[[Any, Sequence[Record]], float]
+    expected_cpu_s: ExpectedCpuS
     told: Callable[[Record], str]
     run: Callable[[Any, Any], int]
     write_report: Callable[[list[Record], Sequence[Any], Path], None]

@@ -14,7 +14,7 @@ from typing import Any
 
 from tomoprofile.logs import LOG
 
-from .benchmark import ROOT, Benchmark, Record, Setting
+from .benchmark import ROOT, Benchmark, ExpectedCpuS, Record, Setting
 from .single import BUSY
 
 
@@ -29,9 +29,9 @@ def read_records(bench: Benchmark, results: Path, docs: Path) -> list[Record]:
     return list({bench.key_of(record): record for record in found if "tests" in record}.values())
 
 
-def planned_hours(bench: Benchmark, cells: Iterable[Any], records: Sequence[Record] = ()) -> float:
+def planned_hours(expected_cpu_s: ExpectedCpuS, cells: Iterable[Any], records: Sequence[Record] = ()) -> float:
     """Return the core-hours of runs."""
-    return sum(bench.expected_cpu_s(cell, records) for cell in cells) / 3600
+    return sum(expected_cpu_s(cell, records) for cell in cells) / 3600
 
 
 def tell_plan(bench: Benchmark, cells: Iterable[Any], records: list[Record]) -> str:
@@ -43,10 +43,9 @@ def tell_plan(bench: Benchmark, cells: Iterable[Any], records: list[Record]) -> 
         for cell in cells
     ]
     left = [cell for cell in cells if cell.key not in done]
-    total = f"{len(cells)} runs, {len(cells) - len(left)} done: {planned_hours(bench, cells, records):.2f} core-hours"
-    return "\n".join(
-        [*lines, f"{total} of at most {bench.core_hours:g}, {planned_hours(bench, left, records):.2f} left"]
-    )
+    of_all, of_left = (planned_hours(bench.expected_cpu_s, some, records) for some in (cells, left))
+    total = f"{len(cells)} runs, {len(cells) - len(left)} done: {of_all:.2f} core-hours"
+    return "\n".join([*lines, f"{total} of at most {bench.core_hours:g}, {of_left:.2f} left"])
 
 
 def work_through(

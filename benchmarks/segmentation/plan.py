@@ -211,8 +211,3 @@ def expected_cpu_s(cell: Cell, records: Sequence[dict[str, Any]] = ()) -> float:
     if kind == "forest":
         return seconds + costs["forest"][scan]
     return seconds + costs["step"][kind] * steps_taken(cell)
-
-
-def planned_hours(cells: Iterable[Cell], records: Sequence[dict[str, Any]] = ()) -> float:
-    """Return the core-hours of runs."""
-    return sum(expected_cpu_s(cell, records) for cell in cells) / 3600

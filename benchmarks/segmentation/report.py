@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Iterable, Sequence
@@ -12,8 +11,9 @@ from typing import Any
 
 from scipy import stats
 
+from ..cells.page import made_with_told, table, trial_told, write_page, write_runs
 from ..cells.plots import Look, Panel, write_plot
-from ..cells.table import table
+from ..cells.runner import planned_hours
 from . import ours
 from .plan import (
     CURVE,
@@ -28,7 +28,7 @@ from .plan import (
     Cell,
     available,
     cell_of,
-    planned_hours,
+    expected_cpu_s,
 )
 
 Record = dict[str, Any]
@@ -175,13 +175,10 @@ def write_report(records: list[Record], cells: Sequence[Cell], docs: Path) -> No
         Folder; its earlier page is replaced.
     """
     results = Results(records)
-    lines = ",\n".join(f" {json.dumps(record)}" for record in results.records.values())
-    with ours.whole_file(docs / "segmentation.json") as partial:
-        partial.write_text('{"runs": [\n' + lines + "\n]}\n")
+    write_runs(docs / "segmentation.json", results.records.values())
     parts = ["# Learning from few labelled slices\n", _progress(results, cells), *_figures(results, docs)]
     parts += [_won_and_lost(results.differences()), _scores(results), NOTES]
-    with ours.whole_file(docs / "segmentation.md") as partial:
-        partial.write_text("\n".join(part for part in parts if part))
+    write_page(docs / "segmentation.md", parts)
     ours.LOG.info("%d results in %s", len(records), docs / "segmentation.md")
 
 
@@ -191,19 +188,13 @@ def _progress(results: Results, cells: Sequence[Cell]) -> str:
     spent = sum(record["cpu_s"] for record in records) / 3600
     told = f"**{len(cells) - len(left)} of {len(cells)} planned runs are done**, in {spent:.2f} core-hours.\n"
     if left:
-        hours = planned_hours(left, records)
+        hours = planned_hours(expected_cpu_s, left, records)
         told += f"`make bench-segmentation` goes on where it was stopped; {hours:.1f} core-hours are left.\n"
     told += "Nothing that was not run appears on this page.\n"
     absent = [METHODS[name] for name in PEERS if name not in available()]
     if absent:
         told += f"\nThe plan has no {' and no '.join(absent)}: `{PEERS_COMMAND}` adds them.\n"
-    scales = {record["made_with"]["steps_scale"] for record in records} - {1.0}
-    if scales:
-        told += f"\n**A trial: steps are multiplied by {scales}; the numbers mean nothing.**\n"
-    facts = [record["made_with"] for record in records]
-    names = ("commit", "torch", "device", "precision", "threads", "machine")
-    made = "; ".join(f"{name} {', '.join(sorted({str(fact[name]) for fact in facts}))}" for name in names)
-    return told + (f"\nMade with {made}.\n" if facts else "")
+    return told + trial_told(records) + made_with_told(records)
 
 
 def _named(method: str, labels: int, steps: int, chosen: str) -> str:

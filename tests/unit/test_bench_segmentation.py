@@ -98,8 +98,8 @@ def test_the_plan_takes_less_than_five_core_hours():
     summary = Path(__file__).parents[2] / "docs/benchmarks/segmentation.json"
     cells = plan.plan()
     for records in ([], json.loads(summary.read_text())["runs"]):
-        assert 3 < plan.planned_hours(cells, records) < plan.CORE_HOURS
-    assert plan.planned_hours(plan.plan(seeds=5)) > plan.CORE_HOURS, "more seeds would not fit"
+        assert 3 < runner.planned_hours(plan.expected_cpu_s, cells, records) < plan.CORE_HOURS
+    assert runner.planned_hours(plan.expected_cpu_s, plan.plan(seeds=5)) > plan.CORE_HOURS, "more seeds would not fit"
     assert len({cell.key for cell in cells}) == len(cells)
 
 
