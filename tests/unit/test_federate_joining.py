@@ -31,8 +31,6 @@ from tomoprofile.labels.training_set import LabelledSlice, TrainingSet, write_tr
 from tomoprofile.layout import Layout
 from tomoprofile.report.federation import report_federation
 
-pytest.importorskip("nvflare", reason="the extra `federated` is not installed")
-
 DATA = DataContract(classes=("background", "liver"), voxel_size_um=(1000, 1000, 1000), modality="CT")
 SITE_A = SiteIdentity(site="site_A", organisation="hospital_A", modality="CT")
 NOW = datetime.now(UTC)

@@ -16,8 +16,8 @@ from flare import free_port, wait_until
 from tomoprofile.errors import FederationError, StageError
 from tomoprofile.federate import joining
 from tomoprofile.federate.data_contract import DataContract
-from tomoprofile.federate.flare_jobs import _Commands, _write
-from tomoprofile.federate.flare_kit import prepare_server, prepare_site
+from tomoprofile.federate.flare_jobs import _Commands
+from tomoprofile.federate.flare_kit import prepare_server, prepare_site, write_json
 from tomoprofile.federate.flare_part import running
 from tomoprofile.federate.folders import CoordinatorFolder, SiteFolder, SiteIdentity, read_invitation
 from tomoprofile.federate.members import revoke, write_revoked
@@ -145,11 +145,13 @@ def job_of(folder, executor, files=()):
     for part in ("server", "site"):
         (folder / part / "config").mkdir(parents=True)
     deployed = {"server": ["server"], "site": ["site_A"]}
-    _write(folder / "meta.json", {"name": folder.name, "resource_spec": {}, "min_clients": 1, "deploy_map": deployed})
+    write_json(
+        folder / "meta.json", {"name": folder.name, "resource_spec": {}, "min_clients": 1, "deploy_map": deployed}
+    )
     rounds = {"id": "rounds", "path": "tomoprofile.federate.flare_server.Rounds", "args": {}}
-    _write(folder / "server/config/config_fed_server.json", {"format_version": 2, "workflows": [rounds]})
+    write_json(folder / "server/config/config_fed_server.json", {"format_version": 2, "workflows": [rounds]})
     executors = [{"tasks": ["train"], "executor": executor}]
-    _write(folder / "site/config/config_fed_client.json", {"format_version": 2, "executors": executors})
+    write_json(folder / "site/config/config_fed_client.json", {"format_version": 2, "executors": executors})
     for name, text in files:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)

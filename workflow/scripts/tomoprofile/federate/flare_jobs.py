@@ -18,7 +18,7 @@ from ..labels.classes import Classes
 from ..logs import LOG
 from .certificates import Certificate
 from .coordinator import State
-from .flare_kit import CHECKPOINT, JOB, PROBLEM, SERVER_CLASSES, SITE_CLASSES, environment
+from .flare_kit import CHECKPOINT, JOB, PROBLEM, SERVER_CLASSES, SITE_CLASSES, environment, write_json
 from .folders import CoordinatorFolder
 from .log import append_rounds
 from .members import check_sites
@@ -129,15 +129,16 @@ class Segment:
         with whole_folder(self.folder / "job") as folder:
             for part in ("server", "site"):
                 (folder / part / "config").mkdir(parents=True)
-            _write(folder / "meta.json", meta)
+            write_json(folder / "meta.json", meta)
             rounds = {"id": "rounds", "path": SERVER_CLASSES[0], "args": {}}
             grace = {"dead_client_grace_period": train.heartbeat_s, "dead_client_check_lead_time": train.heartbeat_s}
             config = folder / "server" / "config"
-            _write(config / "config_fed_server.json", {"format_version": 2, **grace, "workflows": [rounds]})
-            _write(config / JOB, told | {"end": end})
+            write_json(config / "config_fed_server.json", {"format_version": 2, **grace, "workflows": [rounds]})
+            write_json(config / JOB, told | {"end": end})
             shutil.copy(before, config / CHECKPOINT)
             trainer = {"tasks": ["train"], "executor": {"path": SITE_CLASSES[0], "args": {}}}
-            _write(folder / "site" / "config" / "config_fed_client.json", {"format_version": 2, "executors": [trainer]})
+            trained = {"format_version": 2, "executors": [trainer]}
+            write_json(folder / "site" / "config" / "config_fed_client.json", trained)
         return self.folder / "job"
 
     def _told(self, commands: _Commands, number: str) -> str:
@@ -248,7 +249,3 @@ class _Commands:
 
 def _has_failed(status: str) -> bool:
     return status.startswith(_ENDED) and not status.startswith(_DONE)
-
-
-def _write(path: Path, record: dict[str, Any]) -> None:
-    path.write_text(json.dumps(record, indent=1) + "\n")

@@ -108,8 +108,8 @@ def _prepare(kit: Path, folder: Path, resources: dict[str, Any], classes: list[s
             shutil.copy(kit / "local" / name, local / name)
     # FLARE's own kit sends the logs of a site to the server; here nothing but answers to tasks leaves.
     allowed = {"class_list_enforcement_mode": "enforce", "class_allow_list": classes, "allow_log_streaming": False}
-    _write(local / "resources.json", {"format_version": 2, **allowed, **resources})
-    _write(local / "authorization.json", {"format_version": "1.0", "permissions": dict.fromkeys(_ROLES, _RIGHTS)})
+    write_json(local / "resources.json", {"format_version": 2, **allowed, **resources})
+    write_json(local / "authorization.json", {"format_version": "1.0", "permissions": dict.fromkeys(_ROLES, _RIGHTS)})
 
 
 def _component(name: str, path: str, **arguments: Any) -> dict[str, Any]:
@@ -121,5 +121,6 @@ def _command(module: str, folder: Path, config: str, *told: str) -> list[str]:
     return [*command, "--set", "secure_train=true", "config_folder=config", *told]
 
 
-def _write(path: Path, record: dict[str, Any]) -> None:
+def write_json(path: Path, record: dict[str, Any]) -> None:
+    """Write a file that FLARE, or a process that it starts, reads."""
     path.write_text(json.dumps(record, indent=1) + "\n")

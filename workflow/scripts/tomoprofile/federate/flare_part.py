@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from ..errors import Fault, StageError
 from ..files import digest_file
 from ..logs import LOG
 from .certificates import Certificate
-from .flare_kit import SETTINGS, environment, prepare_site
+from .flare_kit import SETTINGS, environment, prepare_site, write_json
 from .folders import SiteFolder
 from .result import SiteFiles
 
@@ -97,7 +96,7 @@ class Part:
             "seed": self.seed,
             "threads": self.threads,
         }
-        (self.files.folder / "site.json").write_text(json.dumps(told, indent=1) + "\n")
+        write_json(self.files.folder / "site.json", told)
 
 
 @contextmanager

@@ -45,8 +45,8 @@ class SiteIdentity(NamedSite):
 
 
 @dataclass(frozen=True)
-class CoordinatorFolder:
-    """Files of a coordinator; `ca` holds the one key that must never be lost or copied.
+class FederationFolder:
+    """Files that a coordinator and a site have alike.
 
     Attributes
     ----------
@@ -57,13 +57,17 @@ class CoordinatorFolder:
 
     @property
     def invitation(self) -> Path:
-        """For the sites."""
+        """From the coordinator to the sites."""
         return self.path / "invitation.yaml"
 
     @property
     def log(self) -> Path:
-        """Who was approved, who took part, who was revoked."""
+        """Of a coordinator who was approved, took part or was revoked; of a site what it did and saw."""
         return self.path / "log.jsonl"
+
+
+class CoordinatorFolder(FederationFolder):
+    """Files of a coordinator; `ca` holds the one key that must never be lost or copied."""
 
     @property
     def server(self) -> Path:
@@ -91,21 +95,8 @@ class CoordinatorFolder:
         return self.path / "profile.yaml"
 
 
-@dataclass(frozen=True)
-class SiteFolder:
-    """Files of a site.
-
-    Attributes
-    ----------
-    path : Path
-    """
-
-    path: Path
-
-    @property
-    def invitation(self) -> Path:
-        """As the coordinator sent it."""
-        return self.path / "invitation.yaml"
+class SiteFolder(FederationFolder):
+    """Files of a site."""
 
     @property
     def identity(self) -> Path:
@@ -126,11 +117,6 @@ class SiteFolder:
     def kit(self) -> Path:
         """Startup kit."""
         return self.path / "kit"
-
-    @property
-    def log(self) -> Path:
-        """What the site did and saw."""
-        return self.path / "log.jsonl"
 
 
 def read_invitation(path: Path) -> Invitation:

@@ -43,6 +43,8 @@ _SAME = "Let all sites and the coordinator have the same settings of the model, 
 class RoundTrainer(Trainer):
     """Training of one round, held close to what it began with where FedProx is asked for (Li 2020)."""
 
+    strength = 0.0
+
     def hold_close(self, strength: float) -> None:
         """Add ``strength / 2`` times the squared distance of the weights from what they are now to the loss."""
         self.strength = strength
@@ -51,7 +53,7 @@ class RoundTrainer(Trainer):
     def loss(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Return what training minimises."""
         loss = super().loss(logits, label)
-        if getattr(self, "strength", 0):
+        if self.strength:
             pairs = zip(self.network.parameters(), self.centre, strict=True)
             loss = loss + self.strength / 2 * sum(((value - centre) ** 2).sum() for value, centre in pairs)
         return loss
