@@ -1,9 +1,9 @@
 """How far a fine-tuned network goes from its base: all the way, or half of it.
 
-A few labels show few of the things that a scan holds, and fine-tuning forgets what they do not show: on a phantom with
-one label the Dice fell from .956 to .951, and on a second picture of fibres from .919 to .781. The mean of the weights
-before and after keeps much of it (WiSE-FT, Wortsman et al. 2022, arXiv:2109.01903): .964 and .903. Where a base knows
-nothing of a scan the mean would be worse, so labels that did not train decide.
+One label shows few of the things that a scan holds, and fine-tuning forgets what it does not show: on phantom B the
+Dice fell from .956 to .951. The mean of the weights before and after keeps much of it (WiSE-FT, Wortsman et al. 2022,
+arXiv:2109.01903): .964. Where a base knows nothing of a scan the mean would be worse, so parts of the label that did
+not train decide.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from ..labels.training_set import LabelledSlice, TrainingSet
 from ..logs import LOG
 from ..volume.arrays import stored_arrays
 from .crops import CropSampler
-from .initial import shares
+from .initial import WHOLE, shares
 from .slices import SlicePredictor
 from .trainer import Trainer
 from .unet import SliceNetwork
@@ -99,8 +99,10 @@ class Judges:
         folds = make_folds(training, classes.indices)
         each = max(round(steps / max(1, len(folds.folds))), min(steps, LEAST_STEPS))
         parts = [part for fold in folds.folds for part in fold.judged]
+        # Several groups show what there is, and models of folds, which learn from fewer, would stay too near the base.
+        ways = shares(self.config) if folds.kind in ("tiles", "none") else (WHOLE,)
         judged = {}
-        for share in shares(self.config):
+        for share in ways:
             logits = [
                 np.full((len(classes.indices), *item.label.shape), np.nan, np.float32) for item in training.slices
             ]
@@ -109,7 +111,7 @@ class Judges:
             )
         for number, fold in enumerate(folds.folds):
             LOG.info("fold %d of %d: %d steps", number + 1, len(folds.folds), each)
-            for one, found in zip(judged.values(), self._found(training, fold, number, each), strict=True):
+            for one, found in zip(judged.values(), self._found(training, fold, number, each, ways), strict=True):
                 for part, values in zip(fold.judged, found, strict=True):
                     for channel, index in enumerate(classes.indices):
                         if fold.teaches(index):
@@ -126,11 +128,12 @@ class Judges:
     def _checkpoint(self) -> Path:
         return self.out.with_name(self.out.name + ".fold.checkpoint.pt")
 
-    def _found(self, training: TrainingSet, fold: Fold, number: int, steps: int) -> list[list[NDArray[np.float32]]]:
+    def _found(
+        self, training: TrainingSet, fold: Fold, number: int, steps: int, ways: tuple[float, ...]
+    ) -> list[list[NDArray[np.float32]]]:
         """Return, for each share of the way, the logits of what a fold judges; those of an earlier run are read."""
         identity = digest([self.identity, "fold", number, steps])
         kept, count = self.out.with_name(f"{self.out.name}.fold{number}.npz"), len(fold.judged)
-        ways = shares(self.config)
         found = _finished(kept, identity, count * len(ways))
         if found is None:
             config = self.config.model_copy(update={"steps": steps})

@@ -42,12 +42,9 @@ def initial_network(config: UNetConfig) -> SliceNetwork:
 
 
 def shares(config: UNetConfig) -> tuple[float, ...]:
-    """Return how far from its base a network may end: only all the way where its last layer began from nothing."""
-    if config.base == OWN_BASE:
-        whole = len(config.classes) == 2 or _DOMAIN in config.classes
-    else:
-        whole = config.base not in {"imagenet", "none"}
-    return (HALF, WHOLE) if whole else (WHOLE,)
+    """Return how far from its base a network may end: only all the way where layers began from nothing."""
+    near = len(config.classes) == 2 if config.base == OWN_BASE else config.base not in {"imagenet", "none"}
+    return (HALF, WHOLE) if near else (WHOLE,)
 
 
 def _from_own_base(config: UNetConfig, arguments: NetworkFacts) -> SliceNetwork:
