@@ -195,7 +195,8 @@ def expected_cpu_s(cell: Cell, records: Sequence[dict[str, Any]] = ()) -> float:
         Results.
     """
     like = (cell.task, cell.method, cell.labels, cell.steps)
-    whole = [record for record in records if not record["resumed"] and record["made_with"]["steps_scale"] == 1]
+    whole = [one for one in records if not one["resumed"] and one["made_with"]["steps_scale"] == 1]
+    whole = [one for one in whole if one["made_with"]["device"] == "cpu"]  # a GPU takes over most of the seconds
     seen = [one["cpu_s"] for one in whole if (one["task"], one["method"], one["labels"], one["steps"]) == like]
     if seen:
         return statistics.median(seen)

@@ -70,7 +70,8 @@ One seed has no interval, so no claim.
 - BasicUNet: MONAI's, with the library's crops, loss, steps and schedule; its level is that of equal area on its labels.
 - nnU-Net 2.8 in two dimensions, as it configures itself, for {NNUNET_CPU_S:.0f} CPU seconds: ten times those of our
   model without the models that judge it, as nnU-Net has none here; all labels train.
-- Thresholds know the true plane of the substrate. CPU seconds are those of one core.
+- Thresholds know the true plane of the substrate. CPU seconds are those of one core; `-` where all runs were made on a
+  GPU.
 
 Scores are of the resin of the test. Volume error: of the volume fraction, in percentage points. Profile error: mean
 absolute error of the volume fraction in bins of 5 µm of depth, or of rows where there is no depth. More of each run is
@@ -113,6 +114,11 @@ class Difference:
         return "better" if low > 0 else "worse" if high < 0 else "not told apart"
 
 
+def _on_cpu(record: Record) -> bool:
+    """Tell whether CPU seconds are all that a run took."""
+    return not record["resumed"] and (not record["steps"] or record["made_with"]["device"] == "cpu")
+
+
 class Results:
     """Dice and other figures by run and test."""
 
@@ -120,10 +126,10 @@ class Results:
         self.records = {cell_of(record): record for record in sorted(records, key=lambda one: cell_of(one).key)}
 
     def group(self, test: str, method: str, labels: int, steps: int, chosen: str = "pick") -> dict[int, Record]:
-        """Return the scores of runs by seed, with ``cpu_s`` of the training beside them."""
+        """Return the scores of runs by seed, with ``cpu_s`` of the training beside them; None where a GPU trained."""
         wanted = (method, labels, steps, chosen)
         return {
-            cell.seed: record["tests"][test] | {"cpu_s": None if record["resumed"] else record["train_cpu_s"]}
+            cell.seed: record["tests"][test] | {"cpu_s": record["train_cpu_s"] if _on_cpu(record) else None}
             for cell, record in self.records.items()
             if test in record["tests"] and (cell.method, cell.labels, cell.steps, cell.chosen) == wanted
         }
