@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 DEMO := snakemake --configfile config/demo/config.yaml --cores $(CORES)
 
-.PHONY: help env demo demo-organs docs test test-deep test-slurm test-browser test-gpu base lint format schema changes bench bench-objects bench-accuracy bench-segmentation bench-amplification bench-profile bench-conversion bench-coverage bench-demo acceptance clean
+.PHONY: help env demo demo-organs docs test test-deep test-slurm test-browser test-gpu base lint format schema changes bench bench-objects bench-accuracy bench-segmentation bench-amplification bench-federation bench-profile bench-conversion bench-coverage bench-demo acceptance clean
 
 help:
 	@echo "make demo      simulate a scan, run every stage, compare the result with the truth (about 5 minutes)"
@@ -40,6 +40,7 @@ help:
 	@echo "make bench-coverage  how often intervals contain the truth (docs/benchmarks/coverage.md): about half an hour"
 	@echo "make bench-segmentation  segmentation with few labels, beside other methods: resumable, five core-hours"
 	@echo "make bench-amplification  what drawn training pairs are worth, in labelled cases: resumable, four core-hours"
+	@echo "make bench-federation  a model of many sites beside local ones and one of all data: resumable, three core-hours"
 
 env: $(INSTALLED)
 
@@ -184,6 +185,10 @@ bench-segmentation: $(INSTALLED)
 bench-amplification: export PYTHONPATH := workflow/scripts
 bench-amplification: $(INSTALLED)
 	python -m benchmarks.amplification run
+
+bench-federation: export PYTHONPATH := workflow/scripts
+bench-federation: $(INSTALLED)
+	python -m benchmarks.federation run
 
 bench-profile: $(INSTALLED)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m benchmarks.profile
