@@ -19,7 +19,6 @@ from .plan import (
     GROWS,
     GROWTH_ROUNDS,
     GROWTH_STEPS,
-    PAIRS,
     REGISTER,
     ROUNDS,
     SITES,
@@ -67,7 +66,6 @@ def _learned(cell: Cell, setting: Setting, folder: Path) -> Record:
     round_steps = max(1, round(task.round_steps * setting.steps_scale))
     kind = task.kind if cell.amplified else "none"
     config = learning.config_of(task.sites[SITES[0]], kind, ROUNDS * round_steps)
-    config = config.model_copy(update={"amplify": config.amplify.model_copy(update={"pairs": PAIRS})})
     sets, pairs = {}, {}
     for site in cell.taught_by:
         sets[site], pairs[site] = training_of(task, site, cell.seed, cell.amplified, config, setting, folder)
