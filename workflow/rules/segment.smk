@@ -32,7 +32,7 @@ rule fine_tune:
     params:
         model=training_settings,
         seed=CONFIG.seed,
-        algorithm_version=3,
+        algorithm_version=4,
     script:
         "../scripts/fine_tune.py"
 

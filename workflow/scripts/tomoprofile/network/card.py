@@ -18,7 +18,7 @@ _CURVE = "learning_curve.png"
 
 TEMPLATE = """# Model {name}
 
-A 2-D U-Net ({encoder} encoder, initial weights: `{base}`) that predicts for each voxel of an X-ray CT scan the
+A 2-D U-Net ({encoder} encoder, initial weights: `{base}`{way}) that predicts for each voxel of an X-ray CT scan the
 probability of being {what}. Its input is {in_channels} neighbouring slices at a time.
 
 - Trained on: {training}{amplified}
@@ -101,6 +101,7 @@ def model_card(name: str, facts: ModelFacts, pictures: dict[str, str] | None = N
         name=name,
         encoder=facts.network.encoder,
         base=facts.base,
+        way="" if facts.base_share == 1 else f", {facts.base_share:.0%} of the way from them to where training ended",
         in_channels=facts.network.in_channels,
         training=", ".join(facts.labels.training),
         amplified="".join(f"\n- {line}" for line in _amplified(facts.labels.amplification)),

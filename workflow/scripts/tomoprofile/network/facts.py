@@ -234,6 +234,7 @@ class ModelFacts(Remembered):
     seen: Seen
     conditions: dict[str, Any] = Field(description="Settings and seed of the training; for information.")
     base: str = Field(description="Weights that training began with.")
+    base_share: float = Field(1.0, description="How far from the base the weights went; 1 is where training ended.")
     labels: LabelFacts
     steps: int | None = Field(None, description="Steps that training took.")
     folds: FoldFacts | None = None

@@ -19,13 +19,14 @@ from ..labels.training_set import TrainingSet, read_training_set
 from ..logs import LOG
 from ..shift.alarm import remember
 from .arguments import network_facts
+from .base_share import choose_share
 from .bundle import write_bundle
 from .calibration import Calibrated, calibrate
 from .card import CardPictures
 from .crops import CropSampler
 from .facts import CurvePoint, FittedScores, FoldFacts, LabelFacts, MeasuredClass, ModelFacts
 from .folds import Judged, Judges
-from .initial import initial_network
+from .initial import WHOLE, initial_network
 from .pictures import HeldOutSlice
 from .scale import scaled
 from .scores import score_slices, slice_scores, voxel_scores
@@ -67,7 +68,10 @@ def fine_tune(training_set: Path, config: UNetConfig, seed: int, out: Path, thre
     judged = judges.judge(training, min(config.steps, CYCLE_STEPS))
     sampler = CropSampler(training, config, seed)
     trainer = Trainer(start(), config, sampler, training.slices, checkpoint, identity, CYCLE_STEPS)
-    trained = Trained(trainer.run(), judged, trainer.step, tuple(CurvePoint(**point) for point in trainer.curve))
+    trainer.run()
+    share = choose_share(judged, Classes.of(config))
+    curve = tuple(CurvePoint(**point) for point in trainer.curve)
+    trained = Trained(trainer.result(share), judged[share], trainer.step, curve, share)
     write_model(out, trained, training, config, seed)
     checkpoint.unlink(missing_ok=True)
     judges.clear()
@@ -102,12 +106,15 @@ class Trained:
     steps : int
         That it took.
     curve : tuple of CurvePoint
+    share : float
+        How far from the base it went.
     """
 
     network: SliceNetwork
     judged: Judged
     steps: int
     curve: tuple[CurvePoint, ...] = ()
+    share: float = WHOLE
 
 
 def write_model(out: Path, trained: Trained, training: TrainingSet, config: UNetConfig, seed: int) -> None:
@@ -141,6 +148,7 @@ def write_model(out: Path, trained: Trained, training: TrainingSet, config: UNet
         seen=remember(training.seen, _usual(predictor, training)),
         conditions={**config.model_dump(mode="json", exclude=OF_RESULTS), "seed": seed},
         base=config.base,
+        base_share=trained.share,
         labels=LabelFacts(**training.facts),
         steps=trained.steps,
         folds=FoldFacts(kind=judged.kind, n_folds=judged.n_folds, steps=judged.steps),

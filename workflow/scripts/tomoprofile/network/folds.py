@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,12 @@ from ..errors import TomoprofileError
 from ..files import digest_file, sealed_file
 from ..labels.classes import IGNORE, Classes
 from ..labels.drawn import apart_from
-from ..labels.folds import Fold, Kind, make_folds
+from ..labels.folds import Fold, Kind, Part, make_folds
 from ..labels.training_set import LabelledSlice, TrainingSet
 from ..logs import LOG
 from ..volume.arrays import stored_arrays
 from .crops import CropSampler
+from .initial import WHOLE, shares
 from .slices import SlicePredictor
 from .trainer import Trainer
 from .unet import SliceNetwork
@@ -41,6 +42,8 @@ class Judged:
         All of the training set.
     logits : list of arrays (m, y, x) of float32
         Of the measured classes in each; NaN where no fold could judge.
+    parts : list of Part
+        What the folds judged.
     """
 
     kind: Kind
@@ -48,6 +51,7 @@ class Judged:
     steps: int
     slices: list[LabelledSlice]
     logits: list[NDArray[np.float32]]
+    parts: list[Part] = field(default_factory=list)
 
     def of(self, channel: int) -> tuple[list[NDArray[np.float32]], list[LabelledSlice]]:
         """Return the logits (y, x) of a measured class, and the slices; what was not judged is ignored."""
@@ -82,8 +86,8 @@ class Judges:
     out: Path
     identity: str
 
-    def judge(self, training: TrainingSet, steps: int) -> Judged:
-        """Train a model for each fold and judge what it left out.
+    def judge(self, training: TrainingSet, steps: int) -> dict[float, Judged]:
+        """Train a model for each fold and judge what it left out, at each share of the way from the base.
 
         Parameters
         ----------
@@ -94,15 +98,25 @@ class Judges:
         classes = Classes.of(self.config)
         folds = make_folds(training, classes.indices)
         each = max(round(steps / max(1, len(folds.folds))), min(steps, LEAST_STEPS))
-        logits = [np.full((len(classes.indices), *item.label.shape), np.nan, np.float32) for item in training.slices]
+        parts = [part for fold in folds.folds for part in fold.judged]
+        # Several groups show what there is, and models of folds, which learn from fewer, would stay too near the base.
+        ways = shares(self.config) if folds.kind in ("tiles", "none") else (WHOLE,)
+        judged = {}
+        for share in ways:
+            logits = [
+                np.full((len(classes.indices), *item.label.shape), np.nan, np.float32) for item in training.slices
+            ]
+            judged[share] = Judged(
+                folds.kind, len(folds.folds), each if folds.folds else 0, training.slices, logits, parts
+            )
         for number, fold in enumerate(folds.folds):
             LOG.info("fold %d of %d: %d steps", number + 1, len(folds.folds), each)
-            found = self._found(training, fold, number, each)
-            for part, values in zip(fold.judged, found, strict=True):
-                for channel, index in enumerate(classes.indices):
-                    if fold.teaches(index):
-                        logits[part.index][channel, *part.place] = values[channel]
-        return Judged(folds.kind, len(folds.folds), each if folds.folds else 0, training.slices, logits)
+            for one, found in zip(judged.values(), self._found(training, fold, number, each, ways), strict=True):
+                for part, values in zip(fold.judged, found, strict=True):
+                    for channel, index in enumerate(classes.indices):
+                        if fold.teaches(index):
+                            one.logits[part.index][channel, *part.place] = values[channel]
+        return judged
 
     def clear(self) -> None:
         """Remove what was kept for a run that is killed."""
@@ -114,22 +128,27 @@ class Judges:
     def _checkpoint(self) -> Path:
         return self.out.with_name(self.out.name + ".fold.checkpoint.pt")
 
-    def _found(self, training: TrainingSet, fold: Fold, number: int, steps: int) -> list[NDArray[np.float32]]:
-        """Return the logits of what a fold judges; those of a fold that an earlier run finished are read."""
+    def _found(
+        self, training: TrainingSet, fold: Fold, number: int, steps: int, ways: tuple[float, ...]
+    ) -> list[list[NDArray[np.float32]]]:
+        """Return, for each share of the way, the logits of what a fold judges; those of an earlier run are read."""
         identity = digest([self.identity, "fold", number, steps])
-        kept = self.out.with_name(f"{self.out.name}.fold{number}.npz")
-        found = _finished(kept, identity, len(fold.judged))
+        kept, count = self.out.with_name(f"{self.out.name}.fold{number}.npz"), len(fold.judged)
+        found = _finished(kept, identity, count * len(ways))
         if found is None:
             config = self.config.model_copy(update={"steps": steps})
             # Also a strip is judged by no model that saw the rest of its slice deformed: strips move.
             drawn = apart_from(training.drawn, {training.slices[part.index].group for part in fold.judged})
             sampler = CropSampler(replace(training, slices=fold.training, drawn=drawn), config, self.seed)
-            network = Trainer(self.start(), config, sampler, [], self._checkpoint, identity).run()
-            predictor = SlicePredictor(network, config.window, PLAIN)
-            found = [predictor.logit(training.slices[part.index].image)[:, *part.place] for part in fold.judged]
+            trainer = Trainer(self.start(), config, sampler, [], self._checkpoint, identity)
+            trainer.run()
+            found = []
+            for share in ways:
+                predictor = SlicePredictor(trainer.result(share), config.window, PLAIN)
+                found += [predictor.logit(training.slices[part.index].image)[:, *part.place] for part in fold.judged]
             with sealed_file(kept) as partial:
                 np.savez(partial, identity=np.array(identity), **{f"logits_{n}": part for n, part in enumerate(found)})
-        return found
+        return [found[n * count : (n + 1) * count] for n in range(len(ways))]
 
 
 def _finished(kept: Path, identity: str, count: int) -> list[NDArray[np.float32]] | None:

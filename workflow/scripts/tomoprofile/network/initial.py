@@ -14,6 +14,8 @@ from .facts import ModelFacts, NetworkFacts
 from .shipped import base_facts, base_state
 from .unet import SliceNetwork
 
+_DOMAIN = "domain"  # the class that our own base segments
+HALF, WHOLE = 0.5, 1.0  # of the way from the base to the fine-tuned weights
 _KEYS = {"encoder": "encoder", "decoder_channels": "decoder_channels", "in_channels": "neighbours"}
 
 
@@ -39,11 +41,18 @@ def initial_network(config: UNetConfig) -> SliceNetwork:
     return network
 
 
+def shares(config: UNetConfig) -> tuple[float, ...]:
+    """Return how far from its base a network may end: only all the way where layers began from nothing."""
+    near = len(config.classes) == 2 if config.base == OWN_BASE else config.base not in {"imagenet", "none"}
+    return (HALF, WHOLE) if near else (WHOLE,)
+
+
 def _from_own_base(config: UNetConfig, arguments: NetworkFacts) -> SliceNetwork:
     """Return a network with the weights of our own base, as far as they fit.
 
-    With other neighbours the first layer is spread over them, as it is for ImageNet; with more classes the last one,
-    which gives one logit for a domain, begins from nothing.
+    With other neighbours the first layer is spread over them, as it is for ImageNet. The last one gives one logit for a
+    domain: of several classes the one called `domain` begins with it, and the others with a logit of zero; without such
+    a class the layer begins from nothing.
     """
     made = base_facts()["network"]
     faults = [
@@ -55,19 +64,36 @@ def _from_own_base(config: UNetConfig, arguments: NetworkFacts) -> SliceNetwork:
         raise InputError(*faults)
     network = SliceNetwork(**arguments.model_dump(), pretrained=False)
     own = network.state_dict()
-    state = {name: _fitted(value, own[name]) for name, value in base_state().items() if name in own}
-    network.load_state_dict(own | {name: value for name, value in state.items() if value is not None})
+    domain = list(config.classes).index(_DOMAIN) if _DOMAIN in config.classes else None
+    for name, value in base_state().items():
+        if name in own:
+            own[name] = _fitted(value, own[name], domain)
+    network.load_state_dict(own)
     return network
 
 
-def _fitted(value: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor | None:
-    """Return weights of the base in the shape wanted; None for a layer of other outputs."""
+def _fitted(value: torch.Tensor, wanted: torch.Tensor, domain: int | None) -> torch.Tensor:
+    """Return weights of the base in the shape wanted.
+
+    Parameters
+    ----------
+    value : tensor
+        Of the base.
+    wanted : tensor
+        Of a new network, returned where the base has nothing for it.
+    domain : int or None
+        Index of the class that the one logit of the base is for.
+    """
     if value.shape == wanted.shape:
         return value
-    if value.dim() == 4 and value.shape[0] == wanted.shape[0] and value.shape[2:] == wanted.shape[2:]:
+    if value.shape[0] == wanted.shape[0]:  # the first layer: channels are slices
         channels, slices = wanted.shape[1], value.shape[1]
         return value.mean(1, keepdim=True).repeat(1, channels, 1, 1) * (slices / channels)
-    return None
+    if domain is None:
+        return wanted
+    fitted = torch.zeros_like(wanted)
+    fitted[domain] = value[0]
+    return fitted
 
 
 def _differences(config: UNetConfig, wanted: NetworkFacts, base: ModelFacts) -> list[Fault]:

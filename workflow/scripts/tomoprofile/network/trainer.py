@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import warnings
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from ..labels.classes import IGNORE, Classes
 from ..labels.training_set import LabelledSlice
 from ..logs import LOG, progress
 from .augment import padded
+from .initial import WHOLE
 from .losses import masked_loss
 from .tensors import read_tensors, write_tensors
 from .unet import SliceNetwork, choose_device, choose_precision
@@ -81,6 +83,7 @@ class Trainer:
         self.cycle_steps = min(config.steps, cycle_steps or config.steps)
         self.device = choose_device()
         self.precision = choose_precision(self.device)
+        self.first = {name: value.clone() for name, value in network.state_dict().items()}
         network.to(self.device, memory_format=torch.channels_last).train()
         self.optimiser = torch.optim.AdamW(network.parameter_groups(config.learning_rate), weight_decay=WEIGHT_DECAY)
         self._rates = [group["lr"] for group in self.optimiser.param_groups]
@@ -110,7 +113,24 @@ class Trainer:
             if self.step % CHECKPOINT_STEPS == 0 and self.step < self.config.steps:
                 LOG.info("step %d: loss %.3f", self.step, loss)
                 self.save()
-        result: SliceNetwork = self.average.module
+        return self.result()
+
+    def result(self, share: float = WHOLE) -> SliceNetwork:
+        """Return the network, averaged over the last steps, or one on the straight way to it from the first weights.
+
+        Parameters
+        ----------
+        share : float
+            Of the way. The mean of the weights before and after fine-tuning keeps much of what the base knows and the
+            labels do not show (WiSE-FT, Wortsman et al. 2022, arXiv:2109.01903).
+        """
+        result: SliceNetwork = copy.deepcopy(self.average.module)
+        if share != WHOLE:
+            state = result.state_dict()
+            for name, value in state.items():
+                if value.is_floating_point():
+                    state[name] = torch.lerp(self.first[name].to(value), value, share)
+            result.load_state_dict(state)
         if self.latest is not None:
             result.note_ranges(self.latest)
         return result

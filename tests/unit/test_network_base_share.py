@@ -1,0 +1,129 @@
+"""How far a fine-tuned network goes from its base."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from segment_scan import build
+
+from tomoprofile.config import UNetConfig
+from tomoprofile.labels.classes import Classes
+from tomoprofile.labels.folds import Part
+from tomoprofile.labels.training_set import LabelledSlice, collect_labels, read_training_set
+from tomoprofile.network.base_share import choose_share
+from tomoprofile.network.bundle import load_network
+from tomoprofile.network.crops import CropSampler
+from tomoprofile.network.facts import read_facts
+from tomoprofile.network.fine_tune import fine_tune, first_network
+from tomoprofile.network.folds import Judged, Judges
+from tomoprofile.network.initial import HALF, WHOLE, initial_network, shares
+from tomoprofile.network.scale import scaled
+from tomoprofile.network.trainer import Trainer
+
+ONE = Classes.of(UNetConfig())
+SEVERAL = {"background": 0, "domain": 1, "void": 2}
+PARTS = [Part(0, (slice(0, 16), slice(None))), Part(0, (slice(16, 32), slice(None))), Part(1, (slice(None),) * 2)]
+QUICK = UNetConfig(steps=4, crop=64, window=96, batch=2, input_scale=1)
+
+
+def labelled(rng):
+    masks = [(rng.random((32, 48)) < 0.3).astype(np.uint8) for _ in range(2)]
+    return [LabelledSlice("scan", z, z, np.zeros((3, 32, 48), np.float32), mask) for z, mask in enumerate(masks)]
+
+
+def judged(slices, wrong, rng):
+    """Judge parts with a share of wrong voxels each, on both sides alike so that the border stays."""
+    logits = [np.where(item.label[None] == 1, 4.0, -4.0).astype(np.float32) for item in slices]
+    for one, share in zip(PARTS, wrong, strict=True):
+        part = logits[one.index][0, *one.place]
+        part[rng.random(part.shape) < share] *= -1
+    return Judged("slices", 3, 1, slices, logits, PARTS)
+
+
+@pytest.mark.parametrize(
+    ("half", "whole", "share"),
+    [
+        ((0.2, 0.2, 0.2), (0.05, 0.06, 0.05), WHOLE),
+        ((0.05, 0.06, 0.05), (0.2, 0.2, 0.2), HALF),
+        # Better on average, but three parts cannot tell: the mutant that compares means goes all the way.
+        ((0.1, 0.1, 0.1), (0.0, 0.2, 0.08), HALF),
+    ],
+)
+def test_labels_that_did_not_train_decide(half, whole, share):
+    rng = np.random.default_rng(0)
+    slices = labelled(rng)
+    both = {HALF: judged(slices, half, rng), WHOLE: judged(slices, whole, rng)}
+    assert choose_share(both, ONE) == share
+
+
+def test_without_a_judge_it_stays_half_way_and_without_a_base_there_is_one_way():
+    rng = np.random.default_rng(0)
+    slices = labelled(rng)
+    nothing = [np.full((1, 32, 48), np.nan, np.float32)] * 2
+    assert choose_share({share: Judged("none", 0, 0, slices, nothing) for share in (HALF, WHOLE)}, ONE) == HALF
+    assert choose_share({WHOLE: Judged("none", 0, 0, slices, nothing)}, ONE) == WHOLE
+
+
+def test_only_a_base_that_has_all_layers_is_a_place_to_stay_near():
+    assert shares(UNetConfig(base="imagenet")) == shares(UNetConfig(base="none")) == (WHOLE,)
+    assert shares(UNetConfig()) == (HALF, WHOLE)
+    assert shares(UNetConfig(classes={"background": 0, "fibre": 1}, measure=["fibre"])) == (HALF, WHOLE)
+    # Half of a last layer that began from nothing would not find voids: the Dice was .40 lower.
+    assert shares(UNetConfig(classes=SEVERAL, measure=["domain", "void"])) == (WHOLE,)
+
+
+def test_the_class_called_domain_begins_with_what_the_base_knows():
+    one, several = (initial_network(config).eval() for config in (QUICK, QUICK.model_copy(update={"classes": SEVERAL})))
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        alone, classes = one(image), several(image)
+    assert torch.equal(classes[:, 1], alone[:, 0])
+    assert not classes[:, [0, 2]].any()
+
+
+def test_half_way_is_the_mean_of_all_weights_and_running_statistics(tmp_path):
+    network = torch.nn.Module.to(first_network(QUICK, 1), "cpu")
+    before = copy.deepcopy(network.state_dict())
+    rng = np.random.default_rng(0)
+
+    class Noise:
+        def draw(self, _step):
+            return rng.normal(size=(2, 3, 64, 64)).astype(np.float32), rng.integers(0, 2, (2, 64, 64)).astype(np.uint8)
+
+    trainer = Trainer(network, QUICK, Noise(), [], tmp_path / "c.pt", "x")
+    after = trainer.run().state_dict()
+    half = trainer.result(HALF).state_dict()
+    moved = 0
+    for name, value in half.items():
+        if value.is_floating_point() and name != "ranges":
+            assert torch.allclose(value, (before[name] + after[name]) / 2, atol=1e-6), name
+            moved += not torch.equal(before[name], after[name])
+    assert any("running_mean" in name and not torch.equal(half[name], after[name]) for name in half)
+    assert moved > 100
+    assert not torch.equal(half["ranges"], after["ranges"]), "ranges are those of the network that is used"
+
+
+def test_a_bundle_holds_the_network_that_was_chosen_and_says_so(tmp_path):
+    scan = build(tmp_path)
+    collect_labels([scan.label("labels", (24,))], QUICK, tmp_path / "t.npz")
+    fine_tune(tmp_path / "t.npz", QUICK, 1, tmp_path / "model", threads=1)
+    share = read_facts(tmp_path / "model").base_share
+    assert share in (HALF, WHOLE)
+    training = read_training_set(tmp_path / "t.npz")
+    config = scaled(QUICK, training)
+    sampler = CropSampler(training, config, 1)
+    trainer = Trainer(first_network(config, 1), config, sampler, training.slices, tmp_path / "c.pt", "x")
+    trainer.run()
+    wanted, kept = trainer.result(share).state_dict(), load_network(tmp_path / "model").state_dict()
+    other = trainer.result(HALF if share == WHOLE else WHOLE).state_dict()
+    name = next(name for name in wanted if name.endswith("weight"))
+    assert torch.allclose(kept[name], wanted[name], atol=1e-6)
+    assert not torch.allclose(kept[name], other[name], atol=1e-6)
+
+
+def test_several_groups_of_labels_take_it_all_the_way(tmp_path):
+    scan = build(tmp_path)
+    training = read_training_set(scan.training_set(QUICK))
+    judges = Judges(lambda: first_network(QUICK, 1), QUICK, 1, tmp_path / "model", "x")
+    assert list(judges.judge(training, 2)) == [WHOLE]
