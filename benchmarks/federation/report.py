@@ -131,26 +131,28 @@ def _by_site(results: Results, task: str, amplified: bool) -> Panel:
 
 
 def _reached(results: Results) -> str:
-    """Say of each number to be reached whether it is."""
-    found = list(results.comparisons())
-    lines = [f"**At least {SHARE:.0%} of the Dice of all labels in one place, on every site:**\n"]
-    lines += _verdicts([one for one in found if one.site != ABSENT], "to_central", SHARE)
-    lines += ["", "**Above the best model of one other site, on every site, and on the site that took no part:**\n"]
-    lines += _verdicts(found, "above_best", 0.0)
-    lines += ["", f"**Overhead of a round of one minute, at most 20 %:** {overhead_told(results)}", ""]
-    return "## Are the numbers reached?\n\n" + "\n".join(lines)
+    """Say of each number to be reached whether it is, as far as it was measured."""
+    found, lines = list(results.comparisons()), []
+    if shares := _verdicts([one for one in found if one.site != ABSENT], "to_central", SHARE):
+        lines += [f"**At least {SHARE:.0%} of the Dice of all labels in one place, on every site:**\n", *shares, ""]
+    if above := _verdicts(found, "above_best", 0.0):
+        lines += ["**Above the best model of one other site, on every site, and on the site that took no part:**\n"]
+        lines += [*above, ""]
+    if told := overhead_told(results):
+        lines += [f"**Overhead of a round of one minute, at most 20 %:** {told}", ""]
+    return "\n".join(["## Are the numbers reached?\n", *lines]) if lines else ""
 
 
 def _verdicts(found: list[Compared], name: str, least: float) -> list[str]:
-    """Return a line for each task, with and without pairs."""
+    """Return a line for each task, with and without pairs, of which every site has the number."""
     lines = []
     for task in TASKS.values():
         for amplified in (False, True):
             mine = [one for one in found if (one.task, one.amplified) == (task, amplified)]
             each = {one.site: getattr(one, name) for one in mine if getattr(one, name) is not None}
             wanted = len(EVERYWHERE) - (name == "to_central")
-            told = verdict(each, least) if len(each) == wanted else "not measured yet"
-            lines.append(f"- {task.title}{', with pairs' * amplified}: {told}.")
+            if len(each) == wanted:
+                lines.append(f"- {task.title}{', with pairs' * amplified}: {verdict(each, least)}.")
     return lines
 
 
@@ -223,15 +225,17 @@ def _goals(results: Results) -> str:
     rows = []
     for one in results.comparisons():
         central, above = one.to_central, one.above_best
+        if central is None or above is None:
+            continue
         rows.append(
             [
                 one.task.title,
                 "with" if one.amplified else "without",
                 PLACES[one.site],
-                _interval(central, ".1%") if central else "not measured",
-                METHODS[one.best] if one.best else "not measured",
-                _interval(above, "+.3f") if above else "not measured",
-                above.verdict if above else "",
+                _interval(central, ".1%"),
+                METHODS[one.best],
+                _interval(above, "+.3f"),
+                above.verdict,
             ]
         )
     if not rows:
