@@ -20,7 +20,7 @@ from .certificates import Certificate
 from .coordinator import State
 from .flare_kit import CHECKPOINT, JOB, PROBLEM, SERVER_CLASSES, SITE_CLASSES, environment, write_json
 from .folders import CoordinatorFolder
-from .log import append_rounds
+from .log import append_new
 from .members import check_sites
 from .plan import Plan
 from .tool import require_flare
@@ -163,7 +163,8 @@ class Segment:
         if (state.agreement, state.task) != (before.agreement, Plan.of(train).end_of_job(self.number)):
             problem = f"its checkpoint is not that of task {Plan.of(train).end_of_job(self.number)}"
             raise StageError(Fault(f"job {number}", f"task {state.task}", problem, _REMEDY))
-        append_rounds(self.mine.log, train.run, state.rounds())
+        append_new(self.mine.log, "round", train.run, state.rounds())
+        append_new(self.mine.log, "refused", train.run, state.refusals())
         state.write(self.after)
         return state
 
