@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 import subprocess
@@ -113,10 +112,17 @@ class Programs:
             time.sleep(_LOOK_S)
 
     def end(self) -> None:
-        """End all that still run, the last one first, with all that they started."""
-        for program in reversed(self.started):
-            if program.process.poll() is None:
-                _end(program.process)
+        """End all that still run, with all that they started; they are asked at once, and then waited for."""
+        families = [_family(program.process.pid) for program in self.started if program.process.poll() is None]
+        everybody = [one for family in families for one in family]
+        for one in everybody:
+            with suppress(psutil.NoSuchProcess):
+                one.terminate()
+        for one in psutil.wait_procs(everybody, _GRACE_S)[1]:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        for program in self.started:
+            program.process.wait()
 
 
 @contextmanager
@@ -133,17 +139,10 @@ def programs() -> Iterator[Programs]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all below it; FLARE's are asked by those that started them."""
-    with suppress(psutil.NoSuchProcess):
-        family = psutil.Process(process.pid).children(recursive=True)
-        for one in (psutil.Process(process.pid), *family):
-            with suppress(psutil.NoSuchProcess):
-                one.send_signal(signal.SIGTERM)
-        family += [psutil.Process(process.pid)]
-        for one in psutil.wait_procs(family, _GRACE_S)[1]:
-            with suppress(psutil.NoSuchProcess):
-                one.kill()
-    process.wait()
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+def _family(pid: int) -> list[psutil.Process]:
+    """Return a process and all below it, in whatever session."""
+    try:
+        head = psutil.Process(pid)
+        return [head, *head.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []

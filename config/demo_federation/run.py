@@ -32,7 +32,7 @@ SIZE = (40, 40, 48)
 LABELLED, HELD_OUT = 2, 1  # torsos of a site
 ALONE, TOGETHER = "alone", "together"
 RESULTS = Layout("results")  # from the folder of a site
-SERVER_S, PREPARING_S, TRAINING_S = 60, 900, 900  # longest waits: for the server, before training, for finished models
+SERVER_S, PREPARING_S, TRAINING_S = 120, 1800, 1800  # longest waits
 
 
 @dataclass(frozen=True)
@@ -154,8 +154,7 @@ def agree(coordinator: Coordinator, sites: list[Site]) -> None:
         party.configure({})
     made = RESULTS.site(TOGETHER).fingerprint
     coordinator.programs.wait([site.snakemake(made, sheet=TOGETHER) for site in sites], PREPARING_S)
-    names = {site: f"{site.folder.name}.safetensors" for site in sites}
-    sent = [carry(site.folder / made, coordinator.folder, name).name for site, name in names.items()]
+    sent = [carry(site.folder / made, coordinator.folder, f"{site.folder.name}.safetensors").name for site in sites]
     told = coordinator.tomoprofile("federation", "agree", *sent, "--model", TOGETHER)
     print(told, flush=True)
     for party in (coordinator, *sites):
@@ -164,7 +163,7 @@ def agree(coordinator: Coordinator, sites: list[Site]) -> None:
 
 def learn_together(coordinator: Coordinator, sites: list[Site]) -> None:
     """Run server, coordinator and sites beside each other until each site has segmented its torsos."""
-    server = coordinator.programs.begin(coordinator.folder, "tomoprofile", "federation", "serve", "--heartbeat", 30)
+    server = coordinator.programs.begin(coordinator.folder, "tomoprofile", "federation", "serve", "--heartbeat", 60)
     said = CoordinatorFolder(coordinator.folder / "federation").running / "said.txt"
     end = time.monotonic() + SERVER_S
     while not (said.is_file() and "Server started" in said.read_text(errors="replace")):

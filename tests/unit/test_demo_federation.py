@@ -84,7 +84,7 @@ def test_nothing_is_left_behind_when_one_program_of_many_fails(tmp_path):
 
 def test_only_the_whole_family_is_enough(tmp_path, monkeypatch):
     """The mutant: with the program itself alone ended, what it started goes on."""
-    monkeypatch.setattr(programs, "_end", lambda process: (process.kill(), process.wait()))
+    monkeypatch.setattr(programs, "_family", lambda pid: [psutil.Process(pid)])
     with programs.programs() as running:
         below = child_of(running.begin(tmp_path, sys.executable, "-c", PARENT))
     assert alive(below)
