@@ -118,9 +118,11 @@ class Programs:
         for one in everybody:
             with suppress(psutil.NoSuchProcess):
                 one.terminate()
-        for one in psutil.wait_procs(everybody, _GRACE_S)[1]:
+        deaf = psutil.wait_procs(everybody, _GRACE_S)[1]
+        for one in deaf:
             with suppress(psutil.NoSuchProcess):
                 one.kill()
+        psutil.wait_procs(deaf, _GRACE_S)
         for program in self.started:
             program.process.wait()
 
