@@ -24,7 +24,7 @@ from .update import Contract, Kind, Update, digest_of_tensors
 
 _KIND = "checkpoint of a federation"
 _PARTS = ("tensors", "start", "momentum")
-_MOST_WORDS = 60  # of the reason for which an answer was left out
+_MOST_LETTERS = 400  # of the reason for which an answer was left out: names in it come from the site
 HELD_OUT = ("overlap", "found", "labelled")  # voxels of each measured class, on labels that did not train
 
 
@@ -180,7 +180,7 @@ class Coordinator:
                 "Look at the logs of the others; the run goes on from its last checkpoint. `least_sites` lets it go "
             )
             raise FederationError(Fault(f"task {state.task}", "", problem, remedy + "on with fewer."))
-        why = {site: " ".join(str(refused[site]).split()[:_MOST_WORDS]) for site in sorted(refused)}
+        why = {site: " ".join(str(refused[site]).split())[:_MOST_LETTERS] for site in sorted(refused)}
         for site, reason in why.items():
             LOG.warning("task %d goes on without the answer of %s: %s", state.task, site, reason)
         return self._after(state, taken, why)
