@@ -14,7 +14,6 @@ from tomoprofile.federate.simulate import simulate
 from tomoprofile.network.bundle import load_network
 from tomoprofile.samples import Scan, write_samples
 
-pytest.importorskip("nvflare")
 LIMITS = {"heartbeat_s": 20, "round_s": 120, "wait_s": 400}
 RUN = settings(rounds=1, round_steps=2, rounds_per_job=8, **LIMITS)
 PARTITIONS = dict(zip(NAMES[:2], ("gpu", "standard"), strict=True))
