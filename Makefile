@@ -15,11 +15,12 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 DEMO := snakemake --configfile config/demo/config.yaml --cores $(CORES)
 
-.PHONY: help env demo demo-organs docs test test-deep test-slurm test-browser test-gpu base lint format schema changes bench bench-objects bench-accuracy bench-segmentation bench-amplification bench-profile bench-conversion bench-coverage bench-demo acceptance clean
+.PHONY: help env demo demo-organs demo-federation docs test test-deep test-slurm test-browser test-gpu base lint format schema changes bench bench-objects bench-accuracy bench-segmentation bench-amplification bench-federation bench-profile bench-conversion bench-coverage bench-demo acceptance clean
 
 help:
 	@echo "make demo      simulate a scan, run every stage, compare the result with the truth (about 5 minutes)"
 	@echo "make demo-organs  simulate seven torsos, label one, learn from all, compare with the truth (about 10 minutes)"
+	@echo "make demo-federation  three simulated sites train one model over mutual TLS, beside models of their own"
 	@echo "make test      all tests but the long sweeps"
 	@echo "make test-deep  the long sweeps: many kills, cuts and faults; they write docs/reliability.md; hours"
 	@echo "make test-slurm  the tests on a real SLURM cluster, which they start; they fail if it cannot be started"
@@ -40,6 +41,7 @@ help:
 	@echo "make bench-coverage  how often intervals contain the truth (docs/benchmarks/coverage.md): about half an hour"
 	@echo "make bench-segmentation  segmentation with few labels, beside other methods: resumable, five core-hours"
 	@echo "make bench-amplification  what drawn training pairs are worth, in labelled cases: resumable, four core-hours"
+	@echo "make bench-federation  a model of many sites beside local ones and one of all data: resumable, three core-hours"
 
 env: $(INSTALLED)
 
@@ -82,6 +84,11 @@ demo-organs: $(INSTALLED)
 	@echo
 	@echo "Report of a scan without labels: $(CURDIR)/results/demo_organs/case_A_003/report.html"
 	@echo "What was drawn and which cases were left out: $(CURDIR)/results/demo_organs/models/default/docs/README.md"
+
+# Server, coordinator and three sites are processes on this machine; none of them is left behind.
+demo-federation: $(INSTALLED)
+	rm -rf demo/federation
+	python config/demo_federation/run.py demo/federation
 
 # Each process takes a file at a time; a process with torch takes about 1 GB.
 BESIDE := -n $(CORES) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -184,6 +191,10 @@ bench-segmentation: $(INSTALLED)
 bench-amplification: export PYTHONPATH := workflow/scripts
 bench-amplification: $(INSTALLED)
 	python -m benchmarks.amplification run
+
+bench-federation: export PYTHONPATH := workflow/scripts
+bench-federation: $(INSTALLED)
+	python -m benchmarks.federation run
 
 bench-profile: $(INSTALLED)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m benchmarks.profile

@@ -1,4 +1,4 @@
-"""The cases of every task: simulated torsos, variants of a real case, and phantom C, all made once and kept.
+"""The cases of every task: simulated torsos, variants of a real case, and phantoms, all made once and kept.
 
 Numbers up to 99 are the pool, of which each seed labels some; those from 200 on are tests, those from 400 on are kept
 for tuning. -1 is the template: of torsos the body from which nothing differs, of variants one further variant.
@@ -46,11 +46,20 @@ ORGANS = {
 }
 # So few steps teach a small network few organs; these are the ones that the numbers to be reached are of.
 LEARNED_ORGANS = ("liver", "spleen", "kidney_left", "kidney_right", "aorta")
-_DOMAINS = {"domain": 1}  # of phantom C; voids are background
+_DOMAINS = {"domain": 1}  # of phantoms; voids are background
 REAL_MM = 4.5  # edge of the voxels of variants; those of the file are 3 mm
 DOMINANT = 3
 _AIR_HU = -300.0
-PHANTOM = (32, 96, 96)  # voxels of a case of phantom C
+PHANTOM = (32, 96, 96)  # voxels of a case of a phantom
+# Kind, what differs from it, and the seed of case 0, so that no two populations have the same domains.
+PHANTOMS: dict[str, tuple[str, dict[str, float], int]] = {
+    "phantom": ("C", {}, 5000),
+    "phantom_A": ("A", {}, 6000),
+    "phantom_B": ("B", {}, 7000),
+    "phantom_C": ("C", {}, 8000),
+    # Of none of these beamtimes: distance, noise and resin lie between those of A and B, the energy above all.
+    "phantom_D": ("A", {"distance_mm": 35.0, "energy_kev": 25.0, "noise_per_cm": 5.0, "density_g_cm3": 1.12}, 9000),
+}
 _ABOVE_SUBSTRATE = 32  # rows that hold the substrate and its fringes: cut off
 
 
@@ -86,16 +95,17 @@ class Labelled:
 _USUAL = np.array([[0.0, 0.0, -1.0], [0.0, -1.0, 0.0], [1.0, 0.0, 0.0]])
 
 
-def classes_of(task: str) -> dict[str, int]:
+def classes_of(population: str) -> dict[str, int]:
     """Return names and indices of the classes, background first."""
-    return {name: index for index, name in enumerate(("background", *(_DOMAINS if task == "C" else LEARNED_ORGANS)))}
+    learned = _DOMAINS if population in PHANTOMS else LEARNED_ORGANS
+    return {name: index for index, name in enumerate(("background", *learned))}
 
 
-def truth_of(task: str, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def truth_of(population: str, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return indices of classes for the labels of a case; whatever is not learned is background."""
-    values = _DOMAINS if task == "C" else LABELS
+    values = _DOMAINS if population in PHANTOMS else LABELS
     index_of = np.zeros(256, np.uint8)
-    for name, index in classes_of(task).items():
+    for name, index in classes_of(population).items():
         if index:
             index_of[values[name]] = index
     return index_of[labels]
@@ -123,7 +133,8 @@ def tests(task: Task, tuning: bool) -> dict[str, list[tuple[str, int]]]:
     """Return population and number of the cases of each test."""
     if tuning:
         return {"tuning": [("A", FIRST_TUNING + n) for n in range(TUNING_CASES)]}
-    return {name: [(name.split("-")[-1], FIRST_TEST + n) for n in range(TESTED)] for name in task.tests}
+    population_of = {name: "phantom" if name == "C" else name.split("-")[-1] for name in task.tests}
+    return {name: [(one, FIRST_TEST + n) for n in range(TESTED)] for name, one in population_of.items()}
 
 
 def case(population: str, number: int, size: Size, work: Path) -> Labelled:
@@ -132,8 +143,8 @@ def case(population: str, number: int, size: Size, work: Path) -> Labelled:
     Parameters
     ----------
     population : str
-        Name of a site of torsos, ``three`` (torsos in which only the dominant modes vary), ``variants``, or
-        ``phantom`` for phantom C.
+        Name of a site of torsos, ``three`` (torsos in which only the dominant modes vary), ``variants``, or one of
+        :data:`PHANTOMS`.
     number : int
     size : tuple of int
         Voxels of torsos.
@@ -148,8 +159,8 @@ def case(population: str, number: int, size: Size, work: Path) -> Labelled:
 
 
 def _made(population: str, number: int, size: Size) -> dict[str, NDArray]:
-    if population == "phantom":
-        return _phantom(number)
+    if population in PHANTOMS:
+        return _phantom(population, number)
     if population == "variants":
         return _variant(number)
     settings = AnatomySettings.of_site("A" if population == "three" else population, size=size)
@@ -210,15 +221,16 @@ def _variant(number: int) -> dict[str, NDArray]:
     return _stored(small, few, tuple(edge / factor for factor in factors))
 
 
-def _phantom(number: int) -> dict[str, NDArray]:
-    settings = phantom_settings(number)
+def _phantom(population: str, number: int) -> dict[str, NDArray]:
+    settings = phantom_settings(population, number)
     made = simulate(settings)
     cut = slice(_ABOVE_SUBSTRATE, None)
     return _stored(made.grey[:, cut], made.labels[:, cut], (settings.voxel_um / 1000,) * 3)
 
 
-def phantom_settings(number: int) -> PhantomSettings:
-    """Return the settings of a scan of phantom C, with the rows of the substrate."""
+def phantom_settings(population: str, number: int) -> PhantomSettings:
+    """Return the settings of a scan of a phantom, with the rows of the substrate."""
     z, y, x = PHANTOM
+    kind, changes, first = PHANTOMS[population]
     # Large domains lie at the substrate, and the scan is too small for them.
-    return PhantomSettings.of_kind("C", (z, y + _ABOVE_SUBSTRATE, x), 5000 + number, large_per_mm2=0)
+    return PhantomSettings.of_kind(kind, (z, y + _ABOVE_SUBSTRATE, x), first + number, large_per_mm2=0, **changes)

@@ -29,8 +29,6 @@ from tomoprofile.phantom.matrix import matrix_texture
 from tomoprofile.phantom.settings import PhantomSettings
 from tomoprofile.volume.grey import normalise
 
-from .cases import phantom_settings
-
 MARGIN = 16  # voxels around the case in which fringes end
 SLICES = 8  # of a pair
 _TRIES = 5
@@ -38,12 +36,12 @@ _MATERIALS = {1: "water"}  # of the class that is labelled; voids and fillers ar
 
 
 def pairs(
-    sources: Sequence[LabelledCase], settings: SampleSettings, config: UNetConfig, seed: int
+    sources: Sequence[LabelledCase], settings: SampleSettings, optics: PhantomSettings, config: UNetConfig, seed: int
 ) -> Iterator[tuple[dict[str, Any], list[DrawnSlice]]]:
-    """Yield record and slices of pairs until enough are accepted."""
+    """Yield record and slices of pairs until enough are accepted; ``optics`` are those of their beamline."""
     accepted = 0
     for index in range(config.amplify.pairs * _TRIES):
-        record, slices = _pair(sources, settings, config.neighbours, seed, index)
+        record, slices = _pair(sources, settings, optics, config.neighbours, seed, index)
         accepted += bool(slices)
         yield record, slices
         if accepted == config.amplify.pairs:
@@ -51,7 +49,12 @@ def pairs(
 
 
 def _pair(
-    sources: Sequence[LabelledCase], settings: SampleSettings, neighbours: int, seed: int, index: int
+    sources: Sequence[LabelledCase],
+    settings: SampleSettings,
+    optics: PhantomSettings,
+    neighbours: int,
+    seed: int,
+    index: int,
 ) -> tuple[dict[str, Any], list[DrawnSlice]]:
     rng = np.random.default_rng([seed, index])
     source = sources[int(rng.integers(len(sources)))]
@@ -69,7 +72,7 @@ def _pair(
         value: warped(Case(small.name, (label == value).astype(np.float32), small.grid), small.grid, field)[0]
         for value in _MATERIALS
     }
-    image = imaged(shares, phantom_settings(0), rng)
+    image = imaged(shares, optics, rng)
     mask = (shares[1] > 0.5).astype(np.uint8)
     looks = source.appearance
     grey = normalise(varied(image, settings.appearance, rng), looks.centre, looks.spread)

@@ -7,7 +7,7 @@ voxel is of the class with the largest logit.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import tifffile
 import torch
 from numpy.typing import NDArray
 
-from tomoprofile.amplify.pairs import Drawing, LabelledCase
+from tomoprofile.amplify.pairs import Drawing, LabelledCase, Learned
 from tomoprofile.amplify.sample import SampleSettings
 from tomoprofile.amplify.stored import StoredCase
 from tomoprofile.amplify.template import Template
@@ -31,10 +31,9 @@ from tomoprofile.shift.appearance import Appearance, describe, sample_slices
 from tomoprofile.volume.grey import normalise
 from tomoprofile.volume.store import create_store
 
-from ..cells.benchmark import Setting
-from . import fringes, registered
-from .cases import Labelled, body_of, classes_of, truth_of
-from .plan import LEARNED, PAIRS, STEPS, TUNING, Cell
+from . import fringes
+from .cases import PHANTOMS, Labelled, body_of, classes_of, phantom_settings, truth_of
+from .plan import PAIRS, TUNING
 
 SLIM = (64, 48, 32, 16)  # channels of the decoder
 CROP = 64
@@ -43,10 +42,10 @@ SHARD_SLICES = 16
 EVERY = 3  # of that many slices of a test one is segmented
 
 
-def config_of(cell: Cell, setting: Setting) -> UNetConfig:
+def config_of(population: str, kind: str, steps: int) -> UNetConfig:
     """Return the settings of a training: a slim network that begins from ImageNet, small crops, few steps."""
-    classes = classes_of(cell.task)
-    kind = {TUNING: "elastic", "physics": "elastic"}.get(cell.kind, cell.kind)
+    classes = classes_of(population)
+    kind = {TUNING: "elastic", "physics": "elastic"}.get(kind, kind)
     return UNetConfig(
         base="imagenet",
         decoder_channels=SLIM,
@@ -55,8 +54,8 @@ def config_of(cell: Cell, setting: Setting) -> UNetConfig:
         input_scale=2.0,
         crop=CROP,
         balance=BALANCE,
-        steps=max(1, round(STEPS[cell.task] * setting.steps_scale)),
-        augment={"turn": cell.task == "C"},
+        steps=steps,
+        augment={"turn": population in PHANTOMS},
         amplify={"kind": kind, "pairs": PAIRS},
     )
 
@@ -67,31 +66,33 @@ class Collected:
 
     Attributes
     ----------
+    population : str
     training : TrainingSet
     sources : list of LabelledCase
         To draw from.
     """
 
+    population: str
     training: TrainingSet
     sources: list[LabelledCase]
 
 
-def collect(task: str, labelled: Sequence[Labelled], config: UNetConfig, folder: Path) -> Collected:
+def collect(population: str, labelled: Sequence[Labelled], config: UNetConfig, folder: Path) -> Collected:
     """Write cases where the workflow would read them, and collect their labels."""
     shutil.rmtree(folder / "scans", ignore_errors=True)  # of a run that was killed while it wrote them
-    scans = [_written(task, one, folder / "scans" / one.name) for one in labelled]
+    scans = [_written(population, one, folder / "scans" / one.name) for one in labelled]
     collect_labels(scans, config, folder / "training_set.npz")
     training = read_training_set(folder / "training_set.npz")
     sources = []
     for one in labelled:
-        masks = dict(enumerate(truth_of(task, one.labels)))
+        masks = dict(enumerate(truth_of(population, one.labels)))
         case = replace(StoredCase.at(one.name, folder / "scans" / one.name / "volume.ome.zarr"), labels=masks)
         groups = {item.z: item.group for item in training.slices if item.sample == one.name}
         sources.append(LabelledCase(case, Template.of(case.small()), groups, training.seen[one.name]))
-    return Collected(training, sources)
+    return Collected(population, training, sources)
 
 
-def _written(task: str, one: Labelled, folder: Path) -> LabelledScan:
+def _written(population: str, one: Labelled, folder: Path) -> LabelledScan:
     (folder / "labels").mkdir(parents=True, exist_ok=True)
     volume, appearance = folder / "volume.ome.zarr", folder / "appearance.json"
     edges: Any = tuple(1000 * edge for edge in one.spacing_mm)
@@ -99,7 +100,7 @@ def _written(task: str, one: Labelled, folder: Path) -> LabelledScan:
     for start, stop in store.shards():
         store.write(start, one.grey[start:stop])
     looks_of(one).save(appearance)
-    tifffile.imwrite(folder / "labels" / f"{one.name}.tif", truth_of(task, one.labels))
+    tifffile.imwrite(folder / "labels" / f"{one.name}.tif", truth_of(population, one.labels))
     return LabelledScan(one.name, volume, folder / "labels", appearance)
 
 
@@ -112,18 +113,35 @@ def looks_of(one: Labelled) -> Appearance:
 
 
 def amplified(
-    cell: Cell, collected: Collected, config: UNetConfig, setting: Setting, elastic: tuple[float, float] | None
+    kind: str,
+    collected: Collected,
+    config: UNetConfig,
+    seed: int,
+    elastic: tuple[float, float] | None = None,
+    known: Learned | None = None,
 ) -> tuple[TrainingSet, dict[str, Any]]:
-    """Return the training set with drawn slices, and how many pairs were accepted."""
-    if cell.kind == "none":
+    """Return the training set with drawn slices, and how many pairs were accepted.
+
+    Parameters
+    ----------
+    kind : str
+        Where new shapes come from.
+    collected : Collected
+    config : UNetConfig
+    seed : int
+    elastic : tuple of float, optional
+        Size and wave length of elastic deformations; by default the library's own.
+    known : Learned, optional
+        How cases differ, for kinds that need it.
+    """
+    if kind == "none":
         return collected.training, {"accepted": 0, "left_out": 0}
     settings = SampleSettings() if elastic is None else SampleSettings(elastic=elastic[0], elastic_length=elastic[1])
-    if cell.kind == "physics":
-        pairs = fringes.pairs(collected.sources, settings, config, cell.seed)
+    if kind == "physics":
+        optics = phantom_settings(collected.population, 0)
+        pairs = fringes.pairs(collected.sources, settings, optics, config, seed)
     else:
-        known = registered.learned(cell.task, setting) if cell.kind in LEARNED else None
-        drawing = Drawing(collected.sources, known, config.amplify, config.neighbours, cell.seed, settings)
-        pairs = drawing.pairs()
+        pairs = Drawing(collected.sources, known, config.amplify, config.neighbours, seed, settings).pairs()
     records, drawn = [], []
     for record, slices in pairs:
         records.append(record)
@@ -133,12 +151,29 @@ def amplified(
     return replace(collected.training, drawn=drawn, pairs=records), facts
 
 
-def train(training: TrainingSet, config: UNetConfig, cell: Cell, folder: Path) -> torch.nn.Module:
-    """Return a trained network; a run that was killed goes on from the state in ``folder``."""
-    torch.manual_seed(cell.seed)
+def train(training: TrainingSet, config: UNetConfig, seed: int, key: str, folder: Path) -> torch.nn.Module:
+    """Return a trained network; a run that was killed goes on from the state in ``folder``, if it has the same key."""
+    torch.manual_seed(seed)
     network = initial_network(config)
-    sampler = CropSampler(training, config, cell.seed)
-    return Trainer(network, config, sampler, [], folder / "checkpoint.pt", cell.key, config.steps).run()
+    sampler = CropSampler(training, config, seed)
+    return Trainer(network, config, sampler, [], folder / "checkpoint.pt", key, config.steps).run()
+
+
+def rated(
+    network: torch.nn.Module, population: str, tests: Iterable[Labelled], neighbours: int
+) -> dict[str, list[Any]]:
+    """Return the names of the organs, and the Dice of each in each case of a test."""
+    organs = list(classes_of(population))[1:]
+    each = [
+        dice(segmented(network, one, neighbours), truth_of(population, one.labels)[::EVERY], range(1, len(organs) + 1))
+        for one in tests
+    ]
+    return {"organs": organs, "dice": each}
+
+
+def mean_dice(rated_test: dict[str, list[Any]]) -> float:
+    """Return the mean Dice of a test."""
+    return round(float(np.mean([value for each in rated_test["dice"] for value in each if value is not None])), 5)
 
 
 @torch.inference_mode()

@@ -15,6 +15,7 @@ from tomoprofile.anatomy.settings import MODES, AnatomySettings
 
 from ..cells.benchmark import Setting
 from . import cases, registered
+from .plan import POOLS
 
 COUNTS = (3, 5, 8)
 Fields = NDArray[np.float64]
@@ -42,7 +43,7 @@ def compared(population: str, setting: Setting) -> dict[str, Any]:
     settings = AnatomySettings.of_site("A", size=setting.size)
     template = registered.template_of(population, setting)
     body = cases.body_of(template.case.image)
-    found = registered.registrations(population, setting)
+    found = registered.registrations(population, range(POOLS[population]), setting)
     model, judged = build_model(found, template)
     learned = _on_voxels(model, template, body)
     modes = basis(settings)[:, :, body].reshape(len(MODES), -1).astype(np.float64)

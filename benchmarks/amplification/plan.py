@@ -98,6 +98,11 @@ class Cell:
         return f"{self.task}_{self.kind}_n{self.labels}_seed{self.seed}{tuned}"
 
     @property
+    def population(self) -> str:
+        """Name of its labelled cases."""
+        return "phantom" if self.task == "C" else self.task
+
+    @property
     def trains(self) -> bool:
         """Whether a network is trained."""
         return self.kind in KINDS or self.kind == TUNING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+from collections.abc import Iterable
 from pathlib import Path
 
 from tomoprofile.amplify.model import build_model
@@ -14,7 +15,6 @@ from tomoprofile.network.unet import choose_device
 
 from ..cells.benchmark import Setting
 from . import cases
-from .plan import POOLS
 
 
 def template_of(population: str, setting: Setting) -> Template:
@@ -22,13 +22,13 @@ def template_of(population: str, setting: Setting) -> Template:
     return Template.of(cases.case(population, cases.TEMPLATE, setting.size, setting.work).unlabelled())
 
 
-def registrations(population: str, setting: Setting) -> list[Registration]:
-    """Return the registrations of a pool, in the order of its cases; those that are missing are made."""
+def registrations(population: str, numbers: Iterable[int], setting: Setting) -> list[Registration]:
+    """Return the registrations of cases, in their order; those that are missing are made."""
     template = template_of(population, setting)
     folder = setting.results / "registrations"
     folder.mkdir(parents=True, exist_ok=True)
     found = []
-    for number in range(POOLS[population]):
+    for number in numbers:
         path = folder / f"{population}{number:03d}.safetensors"
         with path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -44,8 +44,8 @@ def _make(population: str, number: int, template: Template, setting: Setting, pa
     register_case(moving, template, RegisterSettings(device=device)).write(path)
 
 
-def learned(population: str, setting: Setting) -> Learned:
+def learned(population: str, numbers: Iterable[int], setting: Setting) -> Learned:
     """Return how the cases of a pool differ, labelled or not."""
     template = template_of(population, setting)
-    model, judged = build_model(registrations(population, setting), template)
+    model, judged = build_model(registrations(population, numbers, setting), template)
     return Learned(template, model, {one.name: one for one in judged if one.refusal is None})

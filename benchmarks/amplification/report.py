@@ -11,10 +11,10 @@ import numpy as np
 from tomoprofile.logs import LOG
 
 from ..cells.benchmark import Record
+from ..cells.intervals import Estimate
 from ..cells.page import made_with_told, table, trial_told, write_page, write_runs
 from ..cells.plots import Look, Panel, write_plot
 from ..cells.runner import planned_hours
-from .intervals import Estimate
 from .plan import (
     ENGINE,
     ENGINES,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cells.benchmark import Record
-from .intervals import Estimate, Scores, difference, label_equivalent
+from ..cells.intervals import Estimate, Scores, difference, label_equivalent
 from .plan import KINDS, TASKS, TESTS, Cell, cell_of
 
 PAIRS = (

@@ -6,14 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from ..cells.benchmark import Record, Setting
 from ..cells.runner import read_records
 from ..cells.single import cpu_s, made_with, run_once, timed
 from . import cases, engines, learning, modes, registered
-from .plan import ENGINES, MODES, REGISTER, TASKS, TUNING, Cell, tuned
+from .plan import ENGINES, LEARNED, MODES, POOLS, REGISTER, STEPS, TASKS, TUNING, Cell, tuned
 
 
 def run_cell(cell: Cell, setting: Setting) -> int:
@@ -37,7 +36,7 @@ def _record(cell: Cell, setting: Setting, folder: Path) -> Record:
 
 def _registered(cell: Cell, setting: Setting) -> Record:
     kept = len(list((setting.results / "registrations").glob(f"{cell.task}[0-9]*.safetensors")))
-    found = registered.registrations(cell.task, setting)
+    found = registered.registrations(cell.task, range(POOLS[cell.task]), setting)
     return {
         "resumed": kept > 0,
         "refused": {one.name: one.why for one in found if one.refusal is not None},
@@ -47,41 +46,35 @@ def _registered(cell: Cell, setting: Setting) -> Record:
 
 
 def _learned(cell: Cell, setting: Setting, folder: Path) -> Record:
-    population = "phantom" if cell.task == "C" else cell.task
     resumed = (folder / "checkpoint.pt").exists()
-    config = learning.config_of(cell, setting)
+    steps = max(1, round(STEPS[cell.task] * setting.steps_scale))
+    config = learning.config_of(cell.population, cell.kind, steps)
     chosen = cases.pool(cell.task, cell.seed + (100 if cell.kind == TUNING else 0))[: cell.labels]
-    labelled = [cases.case(population, number, setting.size, setting.work) for number in sorted(chosen)]
+    labelled = [cases.case(cell.population, number, setting.size, setting.work) for number in sorted(chosen)]
     elastic = cell.elastic or (_tuned(setting) if cell.takes_elastic else None)
-    collected = learning.collect(cell.task, labelled, config, folder)
-    training, facts = learning.amplified(cell, collected, config, setting, elastic)
+    collected = learning.collect(cell.population, labelled, config, folder)
+    pool = range(POOLS[cell.task])
+    known = registered.learned(cell.task, pool, setting) if cell.kind in LEARNED else None
+    training, facts = learning.amplified(cell.kind, collected, config, cell.seed, elastic, known)
     made: list[torch.nn.Module] = []
-    facts |= timed(lambda: made.append(learning.train(training, config, cell, folder)))
+    facts |= timed(lambda: made.append(learning.train(training, config, cell.seed, cell.key, folder)))
     rated = _rated(cell, setting, made[0], config.neighbours)
     used = {"used_elastic": list(elastic) if elastic else None}
-    told = {"steps_done": config.steps, "labelled": [one.name for one in labelled], "dice": _mean(rated)}
+    told = {
+        "steps_done": config.steps,
+        "labelled": [one.name for one in labelled],
+        "dice": learning.mean_dice(next(iter(rated.values()))),
+    }
     return facts | used | told | {"tests": rated, "resumed": resumed}
 
 
 def _rated(cell: Cell, setting: Setting, network: torch.nn.Module, neighbours: int) -> dict[str, Any]:
     """Return the Dice of each organ in each case of the tests."""
-    organs = list(cases.classes_of(cell.task))[1:]
-    indices = range(1, len(organs) + 1)
-    rated: dict[str, Any] = {}
+    rated = {}
     for name, wanted in cases.tests(TASKS[cell.task], cell.kind == TUNING).items():
-        each = []
-        for where, number in wanted:
-            one = cases.case("phantom" if cell.task == "C" else where, number, setting.size, setting.work)
-            truth = cases.truth_of(cell.task, one.labels)[:: learning.EVERY]
-            each.append(learning.dice(learning.segmented(network, one, neighbours), truth, indices))
-        rated[name] = {"organs": organs, "dice": each}
+        tested = (cases.case(where, number, setting.size, setting.work) for where, number in wanted)
+        rated[name] = learning.rated(network, cell.population, tested, neighbours)
     return rated
-
-
-def _mean(rated: dict[str, Any]) -> float:
-    """Return the mean Dice of the first test."""
-    first = next(iter(rated.values()))
-    return round(float(np.mean([value for each in first["dice"] for value in each if value is not None])), 5)
 
 
 def _tuned(setting: Setting) -> tuple[float, float]:

@@ -189,6 +189,9 @@ def parts_of(monkeypatch, tmp_path):
         def run(self):
             return None
 
+        def result(self, _share):
+            return None
+
         def logit(self, image):
             return np.zeros((len(ORGANS), *image.shape[1:]), np.float32)
 

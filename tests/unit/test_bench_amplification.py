@@ -10,7 +10,6 @@ import pytest
 from benchmarks.amplification import (
     cases,
     fringes,
-    intervals,
     learning,
     modes,
     plan,
@@ -21,7 +20,7 @@ from benchmarks.amplification import (
 )
 from benchmarks.amplification.plan import ENGINE, MODES, REGISTER, TUNING, Cell
 from benchmarks.amplification.runner import BENCHMARK
-from benchmarks.cells import runner
+from benchmarks.cells import intervals, runner
 from benchmarks.cells.benchmark import Setting
 from benchmarks.cells.single import BUSY, run_once
 
@@ -175,7 +174,7 @@ FACTS = {"resumed": False, "cpu_s": 100.0, "made_with": MADE | {"steps_scale": 1
 
 def record(cell, dice=0.6):
     """Return a result whose test cases differ, as do its organs; the last case lacks one."""
-    organs = list(cases.classes_of(cell.task))[1:]
+    organs = list(cases.classes_of(cell.population))[1:]
     each = dice + 0.05 * np.arange(CASES)[:, None] - 0.02 * np.arange(len(organs))[None]
     rows = [[*map(float, row)] for row in each]
     if len(organs) > 1:
@@ -285,7 +284,7 @@ def test_labels_become_indices_of_the_classes_that_are_learned():
     index = cases.classes_of("A")
     assert cases.truth_of("A", labels).tolist() == [[index["aorta"], 0, index["liver"], 0]]
     assert index["aorta"] != cases.LABELS["aorta"], "otherwise this says nothing"
-    assert cases.truth_of("C", np.array([0, 1, 2, 3], np.uint8)).tolist() == [0, 1, 0, 0]
+    assert cases.truth_of("phantom", np.array([0, 1, 2, 3], np.uint8)).tolist() == [0, 1, 0, 0]
 
 
 def test_dice_of_an_organ_that_a_case_lacks_is_unknown():
@@ -294,9 +293,8 @@ def test_dice_of_an_organ_that_a_case_lacks_is_unknown():
 
 
 def test_physics_draws_fringes_where_the_labels_were_moved_to():
-    settings = replace(
-        cases.phantom_settings(0), noise_per_cm=0, rings_per_cm=0, texture_ratio=0, streaks_per_cm=0, cupping_per_cm=0
-    )
+    silent = ("noise_per_cm", "rings_per_cm", "texture_ratio", "streaks_per_cm", "cupping_per_cm")
+    settings = replace(cases.phantom_settings("phantom", 0), **dict.fromkeys(silent, 0))
     share = np.zeros((20, 40, 40), np.float32)
     share[5:15, 10:22, 14:26] = 1
     grey = fringes.imaged({1: share}, settings, np.random.default_rng(0))
@@ -334,7 +332,6 @@ TINY = (32, 30, 40)
 def test_a_registration_is_made_once_and_kept(tmp_path, monkeypatch):
     setting = Setting(tmp_path / "work", tmp_path / "results", size=TINY)
     setting.results.mkdir()
-    monkeypatch.setitem(plan.POOLS, "A", 2)
     made = []
 
     def register(case, template, _settings):
@@ -343,13 +340,13 @@ def test_a_registration_is_made_once_and_kept(tmp_path, monkeypatch):
         return registered.Registration(case.name, template.digest, still, np.zeros(3), measures={"seconds": 1.0})
 
     monkeypatch.setattr(registered, "register_case", register)
-    assert [one.name for one in registered.registrations("A", setting)] == ["A000", "A001"]
+    assert [one.name for one in registered.registrations("A", range(2), setting)] == ["A000", "A001"]
     (setting.results / "registrations/A001.safetensors").unlink()  # as of a run that was killed
-    assert [one.name for one in registered.registrations("A", setting)] == ["A000", "A001"]
+    assert [one.name for one in registered.registrations("A", range(2), setting)] == ["A000", "A001"]
     assert made == ["A000", "A001", "A001"]
     # Those of another template are made again.
     other = replace(setting, size=(34, 30, 40))
-    registered.registrations("A", other)
+    registered.registrations("A", range(2), other)
     assert made[3:] == ["A000", "A001"]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tomoprofile.config_train import TrainConfig
-from tomoprofile.errors import FederationError
+from tomoprofile.errors import Fault, FederationError
 from tomoprofile.federate import averaging
 from tomoprofile.federate.averaging import averaged, pushed
 from tomoprofile.federate.coordinator import Coordinator, State, dice
@@ -103,6 +103,32 @@ def test_too_few_answers_other_tasks_and_other_kinds_are_refused():
     for wrong in (numbers(np.nan), numbers(1, 2), np.array([1.0])):
         with pytest.raises(FederationError, match=r"b, round 0: (w|the update is larger)"):
             coordinator.go_on(state(w=numbers(0)), {"a": good, "b": update(1, w=wrong)})
+
+
+def test_an_answer_that_cannot_be_used_is_left_out_where_enough_others_can(monkeypatch, caplog):
+    coordinator = Coordinator(TrainConfig(**RUN), 1, 2)
+    good = {"a": update(1, w=numbers(2)), "b": update(3, w=numbers(6))}
+    for wrong in (numbers(np.nan), numbers(1, 2), np.array([1.0])):
+        caplog.clear()
+        after = coordinator.go_on(state(w=numbers(0)), good | {"c": update(100, w=wrong)})
+        assert (after.task, after.tensors["w"].tolist()) == (1, [5])
+        assert sorted(after.history[0]["sites"]) == ["a", "b"]
+        (told,) = after.refusals()
+        assert (told["task"], told["site"]) == (0, "c")
+        assert told["why"].startswith("c, round 0")
+        assert f"goes on without the answer of c: {told['why']}" in caplog.text
+    # What is no update at all counts as little.
+    no = {"c": FederationError(Fault("c", "", "no update", ""))}
+    assert coordinator.go_on(state(w=numbers(0)), good, no).refusals() == [
+        {"task": 0, "site": "c", "why": "c: no update."}
+    ]
+    with pytest.raises(FederationError, match="c: no update"):
+        coordinator.go_on(state(w=numbers(0)), {"a": good["a"]}, no)
+    assert coordinator.go_on(state(w=numbers(0)), good).refusals() == []
+    # The mutant: without the check, one site spoils the model of all.
+    monkeypatch.setattr(Coordinator, "check", lambda _, __, ___, answer: answer)
+    spoilt = coordinator.go_on(state(w=numbers(0)), good | {"c": update(100, w=numbers(np.nan))})
+    assert np.isnan(spoilt.tensors["w"]).all()
 
 
 def test_a_checkpoint_holds_all_of_a_state(tmp_path):

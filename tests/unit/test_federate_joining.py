@@ -23,7 +23,7 @@ from tomoprofile.federate.certificates import Certificate, compare, digits_of, i
 from tomoprofile.federate.data_contract import DataContract
 from tomoprofile.federate.entry import tell
 from tomoprofile.federate.folders import CoordinatorFolder, SiteFolder, SiteIdentity, read_invitation
-from tomoprofile.federate.log import append, append_rounds, read_log
+from tomoprofile.federate.log import append, append_new, read_log
 from tomoprofile.federate.members import check_sites, members, revoke
 from tomoprofile.federate.parcel import read_parcel
 from tomoprofile.federate.serving import serve
@@ -119,8 +119,10 @@ def test_keys_are_for_their_owner_alone(joined):
 def test_status_and_page_tell_who_is_a_member(copy, capsys, tmp_path):
     approved_until(copy.mine, NOW + timedelta(days=20, hours=1))
     rounds = [{"round": 0, "model": "ab" * 32, "sites": {"site_A": {"cases": 3, "voxels": 5000, "digest": "cd" * 32}}}]
-    assert append_rounds(copy.mine.log, "organs", rounds) == 1
-    assert append_rounds(copy.mine.log, "organs", rounds) == 0
+    refused = [{"task": 0, "site": "site_B", "why": "not finite"}]
+    for count in (1, 0):  # what a repeated job brings again is there already
+        assert append_new(copy.mine.log, "round", "organs", rounds) == count
+        assert append_new(copy.mine.log, "refused", "organs", refused) == count
     assert main(["federation", "status", "--folder", str(copy.mine.path)]) == 0
     said = capsys.readouterr().out
     assert "site_A (hospital_A): expires in 20 days, until" in said
@@ -132,12 +134,21 @@ def test_status_and_page_tell_who_is_a_member(copy, capsys, tmp_path):
     assert main(["federation", "page", "--folder", str(copy.mine.path), "--out", str(out)]) == 0
     page = Page(out.read_text())
     assert page.loads() == []
-    for words in ("Federation torso", "expires in 20 days", "hospital_A", "organs", "5000", "abababababab", "liver"):
+    for words in (
+        "Federation torso",
+        "expires in 20 days",
+        "hospital_A",
+        "organs",
+        "5000",
+        "abababababab",
+        "liver",
+        "site_B: not finite",
+    ):
         assert words in page.text
     kept = shutil.copy(copy.mine.log, tmp_path / "kept.jsonl")
     append(copy.mine.log, "revoked", site="site_A", why="x")
     assert main(["federation", "status", "--folder", str(copy.mine.path), "--earlier", str(kept)]) == 0
-    assert "all 4 lines of" in capsys.readouterr().out
+    assert "all 5 lines of" in capsys.readouterr().out
     lines = copy.mine.log.read_bytes().splitlines(keepends=True)
     copy.mine.log.write_bytes(b"".join(lines[:2]))
     copy.mine.log.with_name(".log.jsonl.end").unlink()

@@ -162,13 +162,14 @@ TRAINER = "tomoprofile.federate.flare_site.SiteTrainer"
 FLARES_OWN = "nvflare.app_common.executors.client_api_executor.ClientAPIExecutor"
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("kind", "why"),
     [
         ("command", "subprocess.Popen"),
-        pytest.param("script", FLARES_OWN, marks=pytest.mark.deep),
-        pytest.param("argument", "unexpected keyword argument", marks=pytest.mark.deep),
-        pytest.param("code", "BYOC", marks=pytest.mark.deep),
+        ("script", FLARES_OWN),
+        ("argument", "unexpected keyword argument"),
+        ("code", "BYOC"),
     ],
 )
 def test_a_job_can_have_nothing_done_at_a_site_but_training(federation, member, tmp_path, kind, why):

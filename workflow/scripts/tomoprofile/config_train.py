@@ -49,8 +49,8 @@ class TrainConfig(Section):
     )
     least_sites: Annotated[int, Field(ge=0, le=1000)] = Field(
         0,
-        description="`coordinator`: answers with which a round counts, when a site was lost in it; `0`: those of all "
-        "sites.",
+        description="`coordinator`: answers with which a round counts, when a site was lost in it or its answer cannot "
+        "be used; `0`: those of all sites.",
     )
     algorithm: Literal["fedavg", "fedprox", "fedopt", "fedbn"] = Field(
         "fedavg",

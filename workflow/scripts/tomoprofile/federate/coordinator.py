@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,14 @@ from numpy.typing import NDArray
 from ..amplify.storage import stored, write_arrays
 from ..config_train import TrainConfig
 from ..errors import Fault, FederationError
+from ..logs import LOG
 from .averaging import averaged, pushed
 from .plan import Plan
 from .update import Contract, Kind, Update, digest_of_tensors
 
 _KIND = "checkpoint of a federation"
 _PARTS = ("tensors", "start", "momentum")
+_MOST_LETTERS = 400  # of the reason for which an answer was left out: names in it come from the site
 HELD_OUT = ("overlap", "found", "labelled")  # voxels of each measured class, on labels that did not train
 
 
@@ -42,7 +45,8 @@ class State:
     held_out : dict of dict of arrays
         By site, how its labels were judged by models that did not train on them; filled by the last task.
     history : tuple of dict
-        One for each task: its number, the digest of the tensors that were sent, and what each site answered.
+        One for each task: its number, the digest of the tensors that were sent, what each site answered, and why the
+        answers of some were left out.
     """
 
     agreement: str
@@ -72,6 +76,11 @@ class State:
         """Return the rounds in which sites trained, for the log of the federation."""
         told = [one for one in self.history if one["trains"]]
         return [{"round": one["task"], "model": one["sent"], "sites": one["sites"]} for one in told]
+
+    def refusals(self) -> list[dict[str, Any]]:
+        """Return which answers were left out and why, for the log of the federation."""
+        told = [(one["task"], site, why) for one in self.history for site, why in one.get("refused", {}).items()]
+        return [{"task": task, "site": site, "why": why} for task, site, why in told]
 
     def write(self, path: Path) -> None:
         """Write a checkpoint."""
@@ -136,31 +145,53 @@ class Coordinator:
             return Contract.like(Kind.WEIGHTS, state.tensors).check(answer, site)
         return Contract(Kind.METRICS, dict.fromkeys(HELD_OUT, ((self.measured,), "float64"))).check(answer, site)
 
-    def go_on(self, state: State, answers: Mapping[str, Update]) -> State:
-        """Return the state after a task.
+    def go_on(
+        self,
+        state: State,
+        answers: Mapping[str, Update],
+        unreadable: Mapping[str, FederationError] = MappingProxyType({}),
+    ) -> State:
+        """Return the state after a task. An answer that cannot be used is left out, where enough others can.
 
         Parameters
         ----------
         state : State
         answers : mapping of str to Update
             By the name of the site.
+        unreadable : mapping of str to FederationError
+            What is wrong with answers that are no updates, by the name of the site.
 
         Raises
         ------
         FederationError
-            When too few sites answered, or an answer cannot be used.
+            When too few sites sent an answer that can be used.
         """
-        answers = {site: self.check(state, site, answer) for site, answer in answers.items()}
-        if len(answers) < self.least:
-            problem = f"{self.least} sites must answer, and {len(answers)} did: {', '.join(sorted(answers)) or 'none'}"
+        taken, refused = {}, dict(unreadable)
+        for site, answer in answers.items():
+            try:
+                taken[site] = self.check(state, site, answer)
+            except FederationError as error:
+                refused[site] = error
+        if len(taken) < self.least:
+            if refused:
+                raise FederationError(*(fault for site in sorted(refused) for fault in refused[site].faults))
+            problem = f"{self.least} sites must answer, and {len(taken)} did: {', '.join(sorted(taken)) or 'none'}"
             remedy = (
                 "Look at the logs of the others; the run goes on from its last checkpoint. `least_sites` lets it go "
             )
             raise FederationError(Fault(f"task {state.task}", "", problem, remedy + "on with fewer."))
+        why = {site: " ".join(str(refused[site]).split())[:_MOST_LETTERS] for site in sorted(refused)}
+        for site, reason in why.items():
+            LOG.warning("task %d goes on without the answer of %s: %s", state.task, site, reason)
+        return self._after(state, taken, why)
+
+    def _after(self, state: State, answers: Mapping[str, Update], refused: Mapping[str, str]) -> State:
+        """Return the state after a task from answers that can be used, and why others were left out."""
         plan = Plan.of(self.train)
         task = plan.tasks[state.task]
         row = {"task": state.task, "sent": digest_of_tensors(state.tensors), "trains": task.trains}
         row["sites"] = {site: _told(answers[site]) for site in sorted(answers)}
+        row |= {"refused": dict(refused)} if refused else {}
         after = replace(state, task=state.task + 1, history=(*state.history, row))
         if not task.trains:
             judged = {site: dict(answer.tensors) for site, answer in answers.items()}

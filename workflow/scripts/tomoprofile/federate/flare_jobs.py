@@ -20,12 +20,12 @@ from .certificates import Certificate
 from .coordinator import State
 from .flare_kit import CHECKPOINT, JOB, PROBLEM, SERVER_CLASSES, SITE_CLASSES, environment, write_json
 from .folders import CoordinatorFolder
-from .log import append_rounds
+from .log import append_new
 from .members import check_sites
 from .plan import Plan
 from .tool import require_flare
 
-_LOOK_S = 30  # between two looks at a job
+_LOOK_S, _DOUBT_S = 30, 10  # between two looks at a job, and where it may be one that nobody runs any more
 _ATTEMPTS = 50
 _COMMAND_S = 120  # of a command of FLARE, beyond what it is told to wait
 _DONE, _ENDED = "FINISHED:COMPLETED", ("FINISHED:", "ABORTED", "ABANDONED", "FAILED", "FINISHED_EXCEPTION")
@@ -87,7 +87,7 @@ class Segment:
             known = commands.find(token)
             number = known or commands.submit(job, token)
             LOG.info("job %s: %s", number, "submitted by an earlier run" if known else "submitted")
-            done = commands.wait(number, train.wait_s)
+            done = commands.wait(number, train.wait_s, doubt=known is not None)
             try:
                 # Also of a job that counts as failed: FLARE says so where a site left right after its last answer.
                 return self._downloaded(commands, number, before)
@@ -163,7 +163,8 @@ class Segment:
         if (state.agreement, state.task) != (before.agreement, Plan.of(train).end_of_job(self.number)):
             problem = f"its checkpoint is not that of task {Plan.of(train).end_of_job(self.number)}"
             raise StageError(Fault(f"job {number}", f"task {state.task}", problem, _REMEDY))
-        append_rounds(self.mine.log, train.run, state.rounds())
+        append_new(self.mine.log, "round", train.run, state.rounds())
+        append_new(self.mine.log, "refused", train.run, state.refusals())
         state.write(self.after)
         return state
 
@@ -187,14 +188,16 @@ class _Commands:
         """Submit a job; return its number."""
         return str(self._asked("submit", "-j", str(job.resolve()), "--submit-token", token)["job_id"])
 
-    def wait(self, number: str, limit_s: float) -> bool:
+    def wait(self, number: str, limit_s: float, doubt: bool = False) -> bool:
         """Wait until a job has ended; return whether all of it was done.
 
-        A job that the server has on record as running but does not run, because it was restarted, has ended.
+        A job that the server has on record as running but does not run, because it was restarted, has ended: the server
+        says so for ever, also of one that was given up. Where that is in doubt, looks are short.
         """
         end, idle = time.monotonic() + limit_s, 0
         while time.monotonic() < end:
-            said = self._said("wait", number, "--timeout", str(_LOOK_S), "--interval", "1", limit_s=_LOOK_S)
+            look = _DOUBT_S if doubt else _LOOK_S
+            said = self._said("wait", number, "--timeout", str(look), "--interval", "1", limit_s=look)
             status = self._status_or_none(number) if said is None or not said.get("data") else None
             status = status or str((said or {}).get("data", {}).get("status", ""))
             if status.startswith(_DONE) or status == "FINISHED_OK":
@@ -205,6 +208,7 @@ class _Commands:
             idle = idle + 1 if running and running.get("error_code") == "JOB_NOT_RUNNING" else 0
             if idle > 1:
                 break
+            doubt = idle > 0
         LOG.warning("job %s is given up", number)
         self._said("abort", number, "--force")
         return False

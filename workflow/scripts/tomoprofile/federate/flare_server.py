@@ -10,7 +10,7 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.workflows.model_controller import ModelController
 
 from ..config_train import TrainConfig
-from ..errors import TomoprofileError
+from ..errors import FederationError, TomoprofileError
 from .coordinator import Coordinator, State
 from .flare_kit import CHECKPOINT, JOB, PROBLEM
 from .update import Update
@@ -31,18 +31,23 @@ class Rounds(ModelController):
         state = State.read(folder / CHECKPOINT)
         try:
             while state.task < job["end"] and not self.abort_signal.triggered:
-                state = coordinator.go_on(state, self._answers(state, train))
+                state = coordinator.go_on(state, *self._answers(state, train))
                 state.write(folder.parent / CHECKPOINT)
         except TomoprofileError as error:
             (folder.parent / PROBLEM).write_text(str(error))
             raise
 
-    def _answers(self, state: State, train: TrainConfig) -> dict[str, Update]:
-        """Send a task and wait for the answers, as long as a round may take."""
+    def _answers(self, state: State, train: TrainConfig) -> tuple[dict[str, Update], dict[str, FederationError]]:
+        """Send a task and wait for the answers, as long as a round may take; return them, and what are none."""
         order = state.order()
         meta = {"update": order.meta(), "agreement": state.agreement}
         sent = FLModel(params=dict(order.tensors), current_round=state.task, meta=meta)
         limit = max(1, round(train.round_s))
-        found = self.send_model_and_wait(data=sent, targets=list(train.sites), timeout=limit)
-        sites = {answer.meta["client_name"]: answer for answer in found}
-        return {name: Update.received(one.params, one.meta.get("update"), name) for name, one in sites.items()}
+        answers, unreadable = {}, {}
+        for one in self.send_model_and_wait(data=sent, targets=list(train.sites), timeout=limit):
+            name = one.meta["client_name"]
+            try:
+                answers[name] = Update.received(one.params, one.meta.get("update"), name)
+            except FederationError as error:
+                unreadable[name] = error
+        return answers, unreadable

@@ -106,21 +106,23 @@ def append(path: Path, event: str, **facts: Any) -> Entry:
     return entry
 
 
-def append_rounds(path: Path, run: str, rounds: Iterable[dict[str, Any]]) -> int:
-    """Add rounds that are not in the log yet; return how many these were.
+def append_new(path: Path, event: str, run: str, facts: Iterable[dict[str, Any]]) -> int:
+    """Add lines of a training that are not in the log yet; return how many these were.
 
     Parameters
     ----------
     path : Path
+    event : str
+        Of all of them.
     run : str
         Name of the training.
-    rounds : iterable of dict
-        Facts of each, ``round`` and ``sites`` among them.
+    facts : iterable of dict
+        Of each: for a round, ``round`` and ``sites`` among them.
     """
-    known = [entry.facts for entry in read_log(path) if entry.event == "round"] if path.exists() else []
-    new = [facts for one in rounds if (facts := {"run": run, **one}) not in known]
-    for facts in new:
-        append(path, "round", **facts)
+    known = [entry.facts for entry in read_log(path) if entry.event == event] if path.exists() else []
+    new = [told for one in facts if (told := {"run": run, **one}) not in known]
+    for told in new:
+        append(path, event, **told)
     return len(new)
 
 

@@ -77,6 +77,11 @@ def difference(one: Scores, other: Scores) -> Estimate:
     return estimated(lambda choice: means(apart, choice), *apart.shape)
 
 
+def ratio(one: Scores, other: Scores) -> Estimate:
+    """Return the mean of one as a share of that of the other, both (seeds, cases) in the same order."""
+    return estimated(lambda choice: means(one, choice) / means(other, choice), *one.shape)
+
+
 def label_equivalent(curve: Mapping[int, Scores], scores: Scores) -> Estimate:
     """Return how many labelled cases give the same scores, on a curve that has none but labelled cases.
 
