@@ -196,9 +196,6 @@ def page(found: dict[str, list[dict[str, Any]]]) -> str:
         verdict = f"{missed} of {len(rows)} missed" if missed else f"all {len(rows)} reached"
         lines += ["", f"## {name}: {verdict}", "", "| gate | what | measured | allowed |", "|---|---|---|---|"]
         lines += [line(row) for row in rows]
-    not_run = [column.name for column in COLUMNS if column.name not in found]
-    if not_run:
-        lines += ["", f"Not run for this page: {'; '.join(not_run)}. `make acceptance` runs them."]
     return "\n".join(lines) + "\n"
 
 

@@ -17,7 +17,7 @@ from tomoprofile.network.crops import CropSampler
 from tomoprofile.network.facts import read_facts
 from tomoprofile.network.fine_tune import fine_tune, first_network
 from tomoprofile.network.folds import Judged, Judges
-from tomoprofile.network.initial import HALF, WHOLE, initial_network, shares
+from tomoprofile.network.initial import HALF, WHOLE, shares
 from tomoprofile.network.scale import scaled
 from tomoprofile.network.trainer import Trainer
 
@@ -71,15 +71,6 @@ def test_only_a_base_that_has_all_layers_is_a_place_to_stay_near():
     assert shares(UNetConfig(classes={"background": 0, "fibre": 1}, measure=["fibre"])) == (HALF, WHOLE)
     # Half of a last layer that began from nothing would not find voids: the Dice was .40 lower.
     assert shares(UNetConfig(classes=SEVERAL, measure=["domain", "void"])) == (WHOLE,)
-
-
-def test_the_class_called_domain_begins_with_what_the_base_knows():
-    one, several = (initial_network(config).eval() for config in (QUICK, QUICK.model_copy(update={"classes": SEVERAL})))
-    image = torch.randn(1, 3, 64, 64)
-    with torch.no_grad():
-        alone, classes = one(image), several(image)
-    assert torch.equal(classes[:, 1], alone[:, 0])
-    assert not classes[:, [0, 2]].any()
 
 
 def test_half_way_is_the_mean_of_all_weights_and_running_statistics(tmp_path):

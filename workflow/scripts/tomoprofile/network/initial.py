@@ -14,7 +14,6 @@ from .facts import ModelFacts, NetworkFacts
 from .shipped import base_facts, base_state
 from .unet import SliceNetwork
 
-_DOMAIN = "domain"  # the class that our own base segments
 HALF, WHOLE = 0.5, 1.0  # of the way from the base to the fine-tuned weights
 _KEYS = {"encoder": "encoder", "decoder_channels": "decoder_channels", "in_channels": "neighbours"}
 
@@ -50,9 +49,8 @@ def shares(config: UNetConfig) -> tuple[float, ...]:
 def _from_own_base(config: UNetConfig, arguments: NetworkFacts) -> SliceNetwork:
     """Return a network with the weights of our own base, as far as they fit.
 
-    With other neighbours the first layer is spread over them, as it is for ImageNet. The last one gives one logit for a
-    domain: of several classes the one called `domain` begins with it, and the others with a logit of zero; without such
-    a class the layer begins from nothing.
+    With other neighbours the first layer is spread over them, as it is for ImageNet; with more classes the last one,
+    which gives one logit for a domain, begins from nothing.
     """
     made = base_facts()["network"]
     faults = [
@@ -64,36 +62,19 @@ def _from_own_base(config: UNetConfig, arguments: NetworkFacts) -> SliceNetwork:
         raise InputError(*faults)
     network = SliceNetwork(**arguments.model_dump(), pretrained=False)
     own = network.state_dict()
-    domain = list(config.classes).index(_DOMAIN) if _DOMAIN in config.classes else None
-    for name, value in base_state().items():
-        if name in own:
-            own[name] = _fitted(value, own[name], domain)
-    network.load_state_dict(own)
+    state = {name: _fitted(value, own[name]) for name, value in base_state().items() if name in own}
+    network.load_state_dict(own | {name: value for name, value in state.items() if value is not None})
     return network
 
 
-def _fitted(value: torch.Tensor, wanted: torch.Tensor, domain: int | None) -> torch.Tensor:
-    """Return weights of the base in the shape wanted.
-
-    Parameters
-    ----------
-    value : tensor
-        Of the base.
-    wanted : tensor
-        Of a new network, returned where the base has nothing for it.
-    domain : int or None
-        Index of the class that the one logit of the base is for.
-    """
+def _fitted(value: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor | None:
+    """Return weights of the base in the shape wanted; None for a layer of other outputs."""
     if value.shape == wanted.shape:
         return value
-    if value.shape[0] == wanted.shape[0]:  # the first layer: channels are slices
+    if value.dim() == 4 and value.shape[0] == wanted.shape[0] and value.shape[2:] == wanted.shape[2:]:
         channels, slices = wanted.shape[1], value.shape[1]
         return value.mean(1, keepdim=True).repeat(1, channels, 1, 1) * (slices / channels)
-    if domain is None:
-        return wanted
-    fitted = torch.zeros_like(wanted)
-    fitted[domain] = value[0]
-    return fitted
+    return None
 
 
 def _differences(config: UNetConfig, wanted: NetworkFacts, base: ModelFacts) -> list[Fault]:
