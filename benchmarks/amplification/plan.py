@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..cells.benchmark import usual_cpu_s
+
 CORE_HOURS = 4.0
 # With 200 steps such a network found no organ but the liver; 600 are those of `make demo-organs`, which finds four.
 STEPS = {"A": 600, "variants": 600, "C": 300}
@@ -151,7 +153,7 @@ COSTS = {
 
 
 def expected_cpu_s(cell: Cell, records: Sequence[dict[str, Any]] = ()) -> float:
-    """Return the CPU seconds of a run: the median of finished runs that differ in seed only, else from costs.
+    """Return the CPU seconds of a run: the least of finished runs that differ in seed only, else from costs.
 
     Parameters
     ----------
@@ -159,10 +161,8 @@ def expected_cpu_s(cell: Cell, records: Sequence[dict[str, Any]] = ()) -> float:
     records : sequence of dict
         Results.
     """
-    whole = [one for one in records if not one["resumed"] and one["made_with"]["steps_scale"] == 1]
-    seen = [one["cpu_s"] for one in whole if (one["task"], one["kind"], one["labels"]) == _like(cell)]
-    if seen:
-        return statistics.median(seen)
+    if seen := usual_cpu_s(records, lambda one: (one["task"], one["kind"], one["labels"]) == _like(cell)):
+        return seen
     if cell.kind == REGISTER:
         return COSTS["begin"] + POOLS[cell.task] * COSTS["registration"]
     if not cell.trains:

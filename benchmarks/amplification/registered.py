@@ -13,7 +13,7 @@ from tomoprofile.amplify.registration import Registration, read_registration
 from tomoprofile.amplify.template import Template
 from tomoprofile.network.unet import choose_device
 
-from ..cells.benchmark import Setting
+from ..cells.benchmark import Record, Setting
 from . import cases
 
 
@@ -36,6 +36,18 @@ def registrations(population: str, numbers: Iterable[int], setting: Setting) -> 
                 _make(population, number, template, setting, path)
         found.append(read_registration(path))
     return found
+
+
+def told(population: str, numbers: Iterable[int], setting: Setting) -> Record:
+    """Register cases; return what is recorded of it, and whether some had been registered before."""
+    kept = len(list((setting.results / "registrations").glob(f"{population}[0-9]*.safetensors")))
+    found = registrations(population, numbers, setting)
+    return {
+        "resumed": kept > 0,
+        "refused": {one.name: one.why for one in found if one.refusal is not None},
+        "folds": sum(int(one.measures.get("folds", 0)) for one in found),
+        "seconds": [round(one.measures["seconds"], 1) for one in found],
+    }
 
 
 def _make(population: str, number: int, template: Template, setting: Setting, path: Path) -> None:

@@ -24,7 +24,7 @@ def _record(cell: Cell, setting: Setting, folder: Path) -> Record:
     torch.set_num_threads(setting.threads)
     facts: dict[str, Any] = {"resumed": False, "tests": {}}
     if cell.kind == REGISTER:
-        facts |= _registered(cell, setting)
+        facts |= registered.told(cell.task, range(POOLS[cell.task]), setting)
     elif cell.kind == MODES:
         facts |= modes.compared(cell.task, setting)
     elif cell.task in ENGINES:
@@ -32,17 +32,6 @@ def _record(cell: Cell, setting: Setting, folder: Path) -> Record:
     else:
         facts |= _learned(cell, setting, folder)
     return asdict(cell) | facts | {"cpu_s": round(cpu_s(), 2), "made_with": made_with(setting)}
-
-
-def _registered(cell: Cell, setting: Setting) -> Record:
-    kept = len(list((setting.results / "registrations").glob(f"{cell.task}[0-9]*.safetensors")))
-    found = registered.registrations(cell.task, range(POOLS[cell.task]), setting)
-    return {
-        "resumed": kept > 0,
-        "refused": {one.name: one.why for one in found if one.refusal is not None},
-        "folds": sum(int(one.measures.get("folds", 0)) for one in found),
-        "seconds": [round(one.measures["seconds"], 1) for one in found],
-    }
 
 
 def _learned(cell: Cell, setting: Setting, folder: Path) -> Record:

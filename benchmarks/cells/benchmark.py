@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +11,23 @@ ROOT = Path(__file__).parents[2]
 Record = dict[str, Any]
 Size = tuple[int, int, int]
 ExpectedCpuS = Callable[[Any, Sequence[Record]], float]
+
+
+def usual_cpu_s(records: Iterable[Record], is_like: Callable[[Record], bool]) -> float | None:
+    """Return the least CPU seconds of finished runs like one, or None.
+
+    The least, because other work on a machine makes them longer; of runs on a CPU, because a GPU takes over most.
+
+    Parameters
+    ----------
+    records : iterable of dict
+        Results.
+    is_like : callable
+        Whether a result is of a run that differs in its seed only.
+    """
+    whole = [one for one in records if not one["resumed"] and one["made_with"]["steps_scale"] == 1]
+    seen = [one["cpu_s"] for one in whole if one["made_with"]["device"] == "cpu" and is_like(one)]
+    return min(seen, default=None)
 
 
 class Cell(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..amplification.plan import PAIRS
+from ..cells.benchmark import usual_cpu_s
 
 CORE_HOURS = 3.0
 SIZE = (64, 60, 80)  # voxels of a torso: 4.5 x 4.9 x 4.9 mm
@@ -165,7 +165,7 @@ COSTS = {
 
 
 def expected_cpu_s(cell: Cell, records: Sequence[dict[str, Any]] = ()) -> float:
-    """Return the CPU seconds of a run: the median of finished runs that differ in seed only, else from costs.
+    """Return the CPU seconds of a run: the least of finished runs that differ in seed only, else from costs.
 
     Parameters
     ----------
@@ -173,10 +173,8 @@ def expected_cpu_s(cell: Cell, records: Sequence[dict[str, Any]] = ()) -> float:
     records : sequence of dict
         Results.
     """
-    whole = [one for one in records if not one["resumed"] and one["made_with"]["steps_scale"] == 1]
-    seen = [one["cpu_s"] for one in whole if _like(cell_of(one)) == _like(cell)]
-    if seen:
-        return statistics.median(seen)
+    if seen := usual_cpu_s(records, lambda one: _like(cell_of(one)) == _like(cell)):
+        return seen
     if cell.method in REGISTER:
         return COSTS["begin"] + POOL * COSTS["registration"]
     if cell.method == GROWS:

@@ -39,25 +39,13 @@ def _record(cell: Cell, setting: Setting, folder: Path) -> Record:
     compute_reproducibly(setting.threads)
     facts: dict[str, Any] = {"resumed": False, "tests": {}}
     if cell.method in REGISTER:
-        facts |= _registered(cell, setting)
+        site = REGISTER[cell.method]
+        facts |= registered.told(TASKS[cell.task].sites[site], pool(site), setting)
     elif cell.method == GROWS:
         facts |= _grown(cell, setting, folder)
     else:
         facts |= _learned(cell, setting, folder)
     return asdict(cell) | facts | {"cpu_s": round(cpu_s(), 2), "made_with": made_with(setting)}
-
-
-def _registered(cell: Cell, setting: Setting) -> Record:
-    site = REGISTER[cell.method]
-    population = TASKS[cell.task].sites[site]
-    kept = len(list((setting.results / "registrations").glob(f"{population}[0-9]*.safetensors")))
-    found = registered.registrations(population, pool(site), setting)
-    return {
-        "resumed": kept > 0,
-        "refused": {one.name: one.why for one in found if one.refusal is not None},
-        "folds": sum(int(one.measures.get("folds", 0)) for one in found),
-        "seconds": [round(one.measures["seconds"], 1) for one in found],
-    }
 
 
 def _learned(cell: Cell, setting: Setting, folder: Path) -> Record:
