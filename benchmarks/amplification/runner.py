@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from importlib.util import find_spec
-from typing import Any
 
-from ..cells.benchmark import Benchmark
+from ..cells.benchmark import Benchmark, mean_dice_told
 from . import report
 from .cases import missing
 from .plan import CORE_HOURS, ENGINES, SIZE, Cell, cell_of, expected_cpu_s, plan, waits
@@ -24,10 +23,6 @@ def _not_here(cell: Cell) -> str:
     return missing(cell.task)
 
 
-def _told(record: dict[str, Any]) -> str:
-    return f"mean Dice {record['dice']:.3f}" if "dice" in record else "done"
-
-
 BENCHMARK = Benchmark(
     name="amplification",
     about="Few labelled cases: what training pairs drawn by deformation are worth, in Dice and in labels.",
@@ -37,7 +32,7 @@ BENCHMARK = Benchmark(
     possible=possible,
     key_of=lambda record: cell_of(record).key,
     expected_cpu_s=expected_cpu_s,
-    told=_told,
+    told=mean_dice_told,
     run=run_cell,
     write_report=report.write_report,
     waits=waits,

@@ -66,6 +66,11 @@ class Setting:
     docs: Path = ROOT / "docs/benchmarks"
 
 
+def mean_dice_told(record: Record) -> str:
+    """Return one line about a result that may have a mean Dice."""
+    return f"mean Dice {record['dice']:.3f}" if "dice" in record else "done"
+
+
 def waits_for_nothing(_cell: Any, _records: Sequence[Record]) -> str:
     """Return an empty text: the run needs no other run."""
     return ""

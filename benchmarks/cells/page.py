@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tomoprofile.files import whole_file
 
-from .benchmark import Record
+from .benchmark import ExpectedCpuS, Record
+from .runner import planned_hours
 
 _MADE_WITH = ("commit", "torch", "device", "precision", "threads", "machine")
 
@@ -30,6 +32,29 @@ def write_page(path: Path, parts: Iterable[str]) -> None:
     """Write a page of those parts that are not empty."""
     with whole_file(path) as partial:
         partial.write_text("\n".join(part for part in parts if part))
+
+
+def progress_told(name: str, expected_cpu_s: ExpectedCpuS, cells: Sequence[Any], done: Mapping[Any, Record]) -> str:
+    """Return how much of a plan is done, and what is left.
+
+    Parameters
+    ----------
+    name : str
+        Of the benchmark.
+    expected_cpu_s : callable
+        CPU seconds of a run, given the results so far.
+    cells : sequence of Cell
+        The plan.
+    done : mapping of Cell to dict
+        Results.
+    """
+    left = [cell for cell in cells if cell not in done]
+    spent = sum(record["cpu_s"] for record in done.values()) / 3600
+    told = f"**{len(cells) - len(left)} of {len(cells)} planned runs are done**, in {spent:.2f} core-hours.\n"
+    if left:
+        hours = planned_hours(expected_cpu_s, left, list(done.values()))
+        told += f"`make bench-{name}` goes on where it was stopped; {hours:.1f} core-hours are left.\n"
+    return told + "Nothing that was not run appears on this page.\n"
 
 
 def trial_told(records: Sequence[Record]) -> str:

@@ -12,9 +12,8 @@ from tomoprofile.logs import LOG
 
 from ..cells.benchmark import Record
 from ..cells.intervals import Estimate
-from ..cells.page import made_with_told, table, trial_told, write_page, write_runs
+from ..cells.page import made_with_told, progress_told, table, trial_told, write_page, write_runs
 from ..cells.plots import Look, Panel, write_plot
-from ..cells.runner import planned_hours
 from .costs import costs_told, growth_told, overhead_told
 from .plan import (
     ABSENT,
@@ -171,13 +170,7 @@ def _progress(results: Results, cells: Sequence[Cell]) -> str:
     records = list(results.records.values())
     if not records:
         return "Nothing was run yet: `make bench-federation` makes the runs.\n"
-    left = [cell for cell in cells if cell not in results.records]
-    spent = sum(record["cpu_s"] for record in records) / 3600
-    told = f"{len(cells) - len(left)} of {len(cells)} planned runs are done, in {spent:.2f} core-hours. "
-    if left:
-        hours = planned_hours(expected_cpu_s, left, records)
-        told += f"`make bench-federation` goes on where it was stopped; {hours:.1f} core-hours are left. "
-    told += "Nothing that was not run appears on this page.\n"
+    told = progress_told("federation", expected_cpu_s, cells, results.records)
     return told + trial_told(records) + made_with_told(records)
 
 

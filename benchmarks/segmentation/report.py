@@ -11,9 +11,8 @@ from typing import Any
 
 from scipy import stats
 
-from ..cells.page import made_with_told, table, trial_told, write_page, write_runs
+from ..cells.page import made_with_told, progress_told, table, trial_told, write_page, write_runs
 from ..cells.plots import Look, Panel, write_plot
-from ..cells.runner import planned_hours
 from . import ours
 from .plan import (
     CURVE,
@@ -190,13 +189,7 @@ def write_report(records: list[Record], cells: Sequence[Cell], docs: Path) -> No
 
 def _progress(results: Results, cells: Sequence[Cell]) -> str:
     records = list(results.records.values())
-    left = [cell for cell in cells if cell not in results.records]
-    spent = sum(record["cpu_s"] for record in records) / 3600
-    told = f"**{len(cells) - len(left)} of {len(cells)} planned runs are done**, in {spent:.2f} core-hours.\n"
-    if left:
-        hours = planned_hours(expected_cpu_s, left, records)
-        told += f"`make bench-segmentation` goes on where it was stopped; {hours:.1f} core-hours are left.\n"
-    told += "Nothing that was not run appears on this page.\n"
+    told = progress_told("segmentation", expected_cpu_s, cells, results.records)
     absent = [METHODS[name] for name in PEERS if name not in available()]
     if absent:
         told += f"\nThe plan has no {' and no '.join(absent)}: `{PEERS_COMMAND}` adds them.\n"

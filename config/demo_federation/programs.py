@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+
+from tomoprofile.federate.flare_part import end_processes
 
 _LOOK_S, _GRACE_S = 0.2, 20.0
 _LINES = 30  # of what a program that failed has said
@@ -112,17 +114,9 @@ class Programs:
             time.sleep(_LOOK_S)
 
     def end(self) -> None:
-        """End all that still run, with all that they started; they are asked at once, and then waited for."""
+        """End all that still run, with all that they started."""
         families = [_family(program.process.pid) for program in self.started if program.process.poll() is None]
-        everybody = [one for family in families for one in family]
-        for one in everybody:
-            with suppress(psutil.NoSuchProcess):
-                one.terminate()
-        deaf = psutil.wait_procs(everybody, _GRACE_S)[1]
-        for one in deaf:
-            with suppress(psutil.NoSuchProcess):
-                one.kill()
-        psutil.wait_procs(deaf, _GRACE_S)
+        end_processes([one for family in families for one in family], _GRACE_S)
         for program in self.started:
             program.process.wait()
 

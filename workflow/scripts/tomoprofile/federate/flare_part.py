@@ -113,7 +113,7 @@ def running(command: list[str], folder: Path, **told: str) -> Iterator[subproces
     **told : str
         Further variables of its environment.
     """
-    _end([process for process in psutil.process_iter(["cmdline"]) if _is_of(process, folder)])
+    end_processes([process for process in psutil.process_iter(["cmdline"]) if _is_of(process, folder)])
     with (folder / "said.txt").open("w") as said:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, env=environment(**told)
@@ -123,8 +123,8 @@ def running(command: list[str], folder: Path, **told: str) -> Iterator[subproces
         finally:
             with suppress(psutil.NoSuchProcess):
                 parent = psutil.Process(process.pid)
-                _end([parent, *parent.children(recursive=True)])
-            _end([other for other in psutil.process_iter(["cmdline"]) if _is_of(other, folder)])
+                end_processes([parent, *parent.children(recursive=True)])
+            end_processes([other for other in psutil.process_iter(["cmdline"]) if _is_of(other, folder)])
             process.wait(_GRACE_S)
 
 
@@ -134,14 +134,16 @@ def _is_of(process: psutil.Process, folder: Path) -> bool:
     return str(folder) in words and any(word.startswith("nvflare.private.fed.app.") for word in words)
 
 
-def _end(processes: list[psutil.Process]) -> None:
-    """End processes, if need be by force."""
+def end_processes(processes: list[psutil.Process], grace_s: float = _GRACE_S) -> None:
+    """End processes, if need be by force: all are asked at once, and then waited for."""
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.terminate()
-    for process in psutil.wait_procs(processes, _GRACE_S)[1]:
+    deaf = psutil.wait_procs(processes, grace_s)[1]
+    for process in deaf:
         with suppress(psutil.NoSuchProcess):
             process.kill()
+    psutil.wait_procs(deaf, grace_s)
 
 
 def _let_end(process: subprocess.Popen) -> None:

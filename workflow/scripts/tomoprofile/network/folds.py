@@ -141,10 +141,11 @@ class Judges:
             drawn = apart_from(training.drawn, {training.slices[part.index].group for part in fold.judged})
             sampler = CropSampler(replace(training, slices=fold.training, drawn=drawn), config, self.seed)
             trainer = Trainer(self.start(), config, sampler, [], self._checkpoint, identity)
-            trainer.run()
+            whole = trainer.run()
             found = []
             for share in ways:
-                predictor = SlicePredictor(trainer.result(share), config.window, PLAIN)
+                network = whole if share == WHOLE else trainer.result(share)
+                predictor = SlicePredictor(network, config.window, PLAIN)
                 found += [predictor.logit(training.slices[part.index].image)[:, *part.place] for part in fold.judged]
             with sealed_file(kept) as partial:
                 np.savez(partial, identity=np.array(identity), **{f"logits_{n}": part for n, part in enumerate(found)})

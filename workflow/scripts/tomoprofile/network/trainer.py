@@ -100,8 +100,8 @@ class Trainer:
         self.checkpoint, self.identity = checkpoint, identity
         self._resume()
 
-    def run(self) -> SliceNetwork:
-        """Take the remaining steps, as long as they teach anything; return the network, averaged over the last."""
+    def run(self, share: float = WHOLE) -> SliceNetwork:
+        """Take the remaining steps, as long as they teach anything; return what :meth:`result` returns."""
         LOG.info("fine-tuning from %s on %s in %s", self.config.base, self.device, self.precision)
         left = range(self.step, self.config.steps)
         for _ in progress(left, len(left), "steps"):
@@ -113,7 +113,7 @@ class Trainer:
             if self.step % CHECKPOINT_STEPS == 0 and self.step < self.config.steps:
                 LOG.info("step %d: loss %.3f", self.step, loss)
                 self.save()
-        return self.result()
+        return self.result(share)
 
     def result(self, share: float = WHOLE) -> SliceNetwork:
         """Return the network, averaged over the last steps, or one on the straight way to it from the first weights.
@@ -124,8 +124,9 @@ class Trainer:
             Of the way. The mean of the weights before and after fine-tuning keeps much of what the base knows and the
             labels do not show (WiSE-FT, Wortsman et al. 2022, arXiv:2109.01903).
         """
-        result: SliceNetwork = copy.deepcopy(self.average.module)
+        result: SliceNetwork = self.average.module
         if share != WHOLE:
+            result = copy.deepcopy(result)
             state = result.state_dict()
             for name, value in state.items():
                 if value.is_floating_point():
