@@ -173,24 +173,20 @@ bench-objects: $(BENCH)/installed
 bench-accuracy: $(BENCH)/installed
 	$(BENCH)/bin/python -m benchmarks.accuracy
 
-# nnU-Net and a random forest, beside the packages of the workflow, which stay as they are.
-$(PEERS)/installed: benchmarks/segmentation/peers.txt $(INSTALLED)
+# nnU-Net, a random forest and dipy, beside the packages of the workflow, which stay as they are.
+$(PEERS)/installed: envs/peers.txt $(INSTALLED)
 	python -m venv --clear $(PEERS)
 	python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])' > \
 		$$($(PEERS)/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/workflow.pth
-	$(PEERS)/bin/python -m pip install --quiet -r benchmarks/segmentation/peers.txt
+	$(PEERS)/bin/python -m pip install --quiet -r envs/peers.txt
 	$(PEERS)/bin/python -m pip check
 	@touch $@
 
 # Without the peers their runs are not in the plan.
-bench-segmentation: export PYTHONPATH := workflow/scripts
-bench-segmentation: $(INSTALLED)
+bench-segmentation bench-amplification: export PYTHONPATH := workflow/scripts
+bench-segmentation bench-amplification: bench-%: $(INSTALLED)
 	$(MAKE) $(PEERS)/installed || echo "The peers cannot be installed here; the others are compared."
-	$$(test -e $(PEERS)/installed && echo $(PEERS)/bin/python || echo python) -m benchmarks.segmentation run
-
-bench-amplification: export PYTHONPATH := workflow/scripts
-bench-amplification: $(INSTALLED)
-	python -m benchmarks.amplification run
+	$$(test -e $(PEERS)/installed && echo $(PEERS)/bin/python || echo python) -m benchmarks.$* run
 
 bench-federation: export PYTHONPATH := workflow/scripts
 bench-federation: $(INSTALLED)

@@ -39,7 +39,7 @@ STYLES = {
     "mixed": ("#0072B2", "circle"),
     "physics": ("#009E73", "diamond"),
 }
-ENGINE_NAMES = {"tomoprofile": "tomoprofile", "demons": "SimpleITK, diffeomorphic demons"}
+ENGINE_NAMES = {"tomoprofile": "tomoprofile", "demons": "SimpleITK, diffeomorphic demons", "syn": "dipy, SyN"}
 
 NOTES = f"""## What was compared
 
@@ -287,7 +287,7 @@ def _registrations(results: Results) -> str:
     parts = ["## Registration\n"]
     if rows:
         parts.append(
-            "Pairs of 128 x 128 x 128 voxels, both engines in one run; labels only judge.\n\n" + table(head, rows)
+            "Pairs of 128 x 128 x 128 voxels, all engines in one run; labels only judge.\n\n" + table(head, rows)
         )
     return "\n".join([*parts, *told, ""])
 

@@ -18,8 +18,8 @@ def possible(only: str = "") -> list[Cell]:
 
 
 def _not_here(cell: Cell) -> str:
-    if cell.task in ENGINES and find_spec("SimpleITK") is None:
-        return "SimpleITK is not installed"
+    if cell.task in ENGINES and (absent := [name for name in ("SimpleITK", "dipy") if find_spec(name) is None]):
+        return f"{' and '.join(absent)} not installed"
     return missing(cell.task)
 
 
