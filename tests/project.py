@@ -69,10 +69,11 @@ class Project:
         found = sorted(self.folder.glob("results/**/logs/**/*.log"))
         return "\n".join(f"--- {path}\n" + "\n".join(path.read_text().splitlines()[-30:]) for path in found)
 
-    def dry_run(self) -> str:
+    def dry_run(self, *targets: object) -> str:
         """Return what a run would do now, in Snakemake's words."""
         # Without the profile, which is quiet; with what it says of changes.
-        return self._workflow("--workflow-profile", "none", "--dry-run", "--rerun-triggers", "input", "params", "mtime")
+        quiet = ("--workflow-profile", "none", "--dry-run", "--rerun-triggers", "input", "params", "mtime")
+        return self._workflow(*targets, *quiet)
 
     def planned(self) -> set[str]:
         """Return ``rule wildcards`` of every job that a run would do now."""

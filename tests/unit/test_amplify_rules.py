@@ -145,3 +145,39 @@ def test_the_plan_has_a_registration_for_each_case_of_models_that_learn_and_no_j
         "single": "results/training/single.amplified.npz",
         "several": "results/training/several.amplified.npz",
     }
+
+
+def test_cases_are_registered_to_the_template_of_all_sites(tmp_path, labels):
+    """A site of two scans draws from the sums of all sites; no scan of its own becomes the template."""
+    for name in ("template", "pooled"):
+        (tmp_path / name).touch()
+    shared = {"kind": "deformation", "template": str(tmp_path / "template"), "sums": str(tmp_path / "pooled")}
+    scans = [row("a", labels=labels, role="template"), row("b")]
+    told = {finding.status: finding.message for finding in found(scans, **shared)}
+    assert "is that of all sites" in told["warning"], "the role of a scan says nothing then"
+    assert str(tmp_path / "template") in told["ok"]
+    assert str(tmp_path / "pooled") in told["ok"]
+    (few,) = (one for one in found(scans, **shared | {"sums": ""}) if one.status == "error")
+    assert "from at least 3 scans" in few.message
+    (missing,) = (one for one in found(scans, **shared | {"sums": str(tmp_path / "none")}) if one.status == "error")
+    assert "no such file" in missing.message
+    project = Project(tmp_path)
+    train = {"mode": "federated", "run": "all"}
+    project.configure(models={"default": {"amplify": shared, "train": train, "input_scale": 2}})
+    write_samples(tmp_path / "config/samples.tsv", scans)
+    planned = jobs(project.dry_run("results/training/default.amplified.npz"))
+    assert {rule for rule, _ in planned} == {"amplify_register", "amplify_model", "amplify_sample"}
+    assert all(shared["template"] in planned["amplify_register", name] for name in "ab")
+    assert shared["sums"] in planned["amplify_sample", "default"]
+    said = project.dry_run("results/training/default.federated/deformations.safetensors")
+    assert "rule fed_deformations:" in said, "its own sums are for the coordinator"
+    assert "amplify_sample" not in said
+
+
+@pytest.mark.parametrize("key", ["template", "sums"])
+def test_a_file_of_all_sites_without_effect_is_refused(key):
+    with pytest.raises(ConfigError, match="has no effect"):
+        config_of(kind="elastic", **{key: "file"})
+    if key == "sums":
+        with pytest.raises(ConfigError, match="the file that all sites have"):
+            config_of(kind="mixed", sums="file")

@@ -29,7 +29,7 @@ rule amplify_register:
     """Find the deformation that brings a case onto the template; a case that is refused leaves a file that says why."""
     input:
         slabs=converted,
-        template=lambda wildcards: LAYOUT.amplification(scan_of(wildcards).model).template,
+        template=lambda wildcards: template_of(scan_of(wildcards).model),
     output:
         registration=ensure(SCAN.registration, non_empty=True),
     log:
@@ -73,6 +73,7 @@ rule amplify_model:
     params:
         labelled=labelled_rows,
         model=lambda wildcards: settings_for_labels(wildcards.model),
+        alone=lambda wildcards: not CONFIG.models[wildcards.model].amplify.sums,
         labels=lambda wildcards: content_of_files(label_files(wildcards)),
         algorithm_version=2,
     script:

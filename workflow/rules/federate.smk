@@ -55,6 +55,34 @@ rule fed_statistics:
         "../scripts/fed_statistics.py"
 
 
+rule fed_deformations:
+    """Write how the cases of a site differ, as sums over all of them, for sums over the cases of all sites."""
+    input:
+        sums=LAYOUT.amplification("{model}").sums,
+    output:
+        deformations=ensure(LAYOUT.site("{model}").deformations, non_empty=True),
+    log:
+        LAYOUT.log("fed_deformations", "{model}"),
+    benchmark:
+        LAYOUT.benchmark("fed_deformations", "{model}")
+    wildcard_constraints:
+        model=any_of(name for name, model in models_of("federated").items() if model.amplify.learns),
+    # The same sums are kept again.
+    retries: 0
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=15,
+    params:
+        model=lambda wildcards: settings_for_labels(wildcards.model),
+        federation=lambda wildcards: CONFIG.models[wildcards.model].train.federation,
+        algorithm_version=1,
+    script:
+        "../scripts/fed_deformations.py"
+
+
 rule fed_client:
     """Take part in a training with other sites, in the foreground, until the finished model is here."""
     input:

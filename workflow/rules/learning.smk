@@ -47,6 +47,11 @@ def drawing_settings(wildcards):
     return settings_for_labels(wildcards.model) | {"amplify": amplify}
 
 
+def template_of(model):
+    """Return the template to which the cases of a model are registered: of all sites, or of these scans."""
+    return CONFIG.models[model].amplify.template or LAYOUT.amplification(model).template
+
+
 def template_volumes(wildcards):
     """Return the store of each scan that may become the template, by name."""
     cases = template_candidates(cases_of(wildcards.model, SCANS.values(), CONFIG))
@@ -62,16 +67,17 @@ def template_stores(wildcards):
 def learned_from(wildcards):
     """Return the template and the registrations of all cases of a model."""
     cases = cases_of(wildcards.model, SCANS.values(), CONFIG)
-    template = LAYOUT.amplification(wildcards.model).template
+    template = template_of(wildcards.model)
     return {"template": template, "registrations": [LAYOUT.scan(case.sample).registration for case in cases]}
 
 
 def statistics(wildcards):
     """Return the same with the statistics of the deformations, or nothing for a model that draws without them."""
-    if not CONFIG.models[wildcards.model].amplify.learns:
+    amplify = CONFIG.models[wildcards.model].amplify
+    if not amplify.learns:
         return {}
     files = LAYOUT.amplification(wildcards.model)
-    return learned_from(wildcards) | {"sums": files.sums, "cases": files.cases}
+    return learned_from(wildcards) | {"sums": amplify.sums or files.sums, "cases": files.cases}
 
 
 def training_set_of(model):

@@ -15,4 +15,4 @@ with rule_logging(snakemake.log[0]):
         [Path(path) for path in snakemake.input.registrations],
     )
     labelled = [LabelledScan.of(row) for row in snakemake.params.labelled]
-    learn(files, labelled, UNetConfig.model_validate(snakemake.params.model))
+    learn(files, labelled, UNetConfig.model_validate(snakemake.params.model), snakemake.params.alone)

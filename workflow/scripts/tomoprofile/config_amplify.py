@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from .config_profile import AUTO, Micrometres, Section, or_auto
+from .names import possible_path
 
 FEWEST_CASES = 3  # of which differences between cases are learned
 LEARNED = ("deformation", "mixed")  # kinds that need them
@@ -35,6 +36,16 @@ class AmplifyConfig(Section):
         description="Distance of the control points of a deformation. `auto`: a sixteenth of the longest edge of the "
         "scan, at least three voxels.",
     )
+    template: Annotated[str, AfterValidator(possible_path)] = Field(
+        "",
+        description="File of the template that several sites share, so that what they learn can be added up; its "
+        "control points are taken, too. Empty: one of the scans here.",
+    )
+    sums: Annotated[str, AfterValidator(possible_path)] = Field(
+        "",
+        description="File of the sums over the cases of all sites (`tomoprofile federation pool`), from which new "
+        "shapes are drawn; a site then needs no three scans of its own. Empty: the sums over the scans here.",
+    )
 
     @property
     def draws(self) -> bool:
@@ -45,3 +56,17 @@ class AmplifyConfig(Section):
     def learns(self) -> bool:
         """Whether cases are registered."""
         return self.kind in LEARNED
+
+    @property
+    def fewest_cases(self) -> int:
+        """Scans from which it begins."""
+        return FEWEST_CASES if self.learns and not self.sums else 1
+
+    @model_validator(mode="after")
+    def _sums_belong_to_a_template(self) -> AmplifyConfig:
+        given = [name for name in ("template", "sums") if getattr(self, name)]
+        if given and not self.learns:
+            raise ValueError(f"kind={self.kind} registers no cases, and {given[0]} has no effect; leave it empty")
+        if self.sums and not self.template:
+            raise ValueError("sums belong to one template; add `template:`, the file that all sites have")
+        return self

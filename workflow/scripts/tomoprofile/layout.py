@@ -255,12 +255,15 @@ class SiteLayout:
         The model, and what judged the labels of the site.
     fingerprint : Path
         What the site tells about its labels before the first round.
+    deformations : Path
+        How its cases differ, as sums over all of them, if its policy lets them out.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.result = self.folder / "result.safetensors"
         self.fingerprint = self.folder / "fingerprint.safetensors"
+        self.deformations = self.folder / "deformations.safetensors"
 
 
 class FederationLayout:

@@ -18,7 +18,7 @@ from ..errors import Fault, StageError
 from ..logs import LOG
 from .basis import Basis
 from .registration import Refusal, Registration, read_registration
-from .sums import Sums, read_sums
+from .sums import FEWEST_SHARED, Sums, read_sums
 from .template import Template
 
 FEWEST = 3  # cases: two give one line through two points
@@ -127,20 +127,33 @@ def build_model(
     StageError
         When too few cases are left.
     """
-    cases = [read_registration(case) if isinstance(case, Path) else case for case in registrations]
-    judged = without_outliers(cases)
-    for case in judged:
-        if case.refusal is not None:
-            LOG.warning("%s is left out of the deformation model: %s (%s)", case.name, case.refusal, case.why)
-    model = DeformationModel.of(Sums.of(judged, template.digest, template.lattice))
+    sums, judged = add_up(registrations, template)
+    model = DeformationModel.of(sums)
     if model.template_outlies:
         LOG.warning(
             "the template %s lies farther from the mean shape than its cases do; choose another, or build one",
             template.case.name,
         )
-    if not model.sums.shareable:
-        LOG.info("the sums are of %d cases; fewer than 20 must not be shared", model.sums.count)
     return model, judged
+
+
+def add_up(registrations: Iterable[Registration | Path], template: Template) -> tuple[Sums, list[Registration]]:
+    """Return the sums over registered cases, however few, and the cases with outliers among them refused.
+
+    Raises
+    ------
+    InputError
+        When a case was registered to another template.
+    """
+    cases = [read_registration(case) if isinstance(case, Path) else case for case in registrations]
+    judged = without_outliers(cases)
+    for case in judged:
+        if case.refusal is not None:
+            LOG.warning("%s is left out of the deformation model: %s (%s)", case.name, case.refusal, case.why)
+    sums = Sums.of(judged, template.digest, template.lattice)
+    if not sums.shareable:
+        LOG.info("the sums are of %d cases; fewer than %d must not be shared", sums.count, FEWEST_SHARED)
+    return sums, judged
 
 
 def without_outliers(cases: list[Registration]) -> list[Registration]:

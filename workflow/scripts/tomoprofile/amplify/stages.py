@@ -23,7 +23,7 @@ from .flow import exponential, jacobian
 from .grid import Case
 from .lattice import Lattice
 from .middle import choose_template
-from .model import DeformationModel, build_model
+from .model import DeformationModel, add_up, build_model
 from .pairs import Drawing, LabelledCase, Learned
 from .register import class_volumes, register_case
 from .registration import Registration, read_registration
@@ -68,17 +68,17 @@ def register(name: str, volume: Path, template: Path, out: Path, threads: int) -
     itself does not move.
     """
     torch.set_num_threads(threads)
-    known = read_template(template)
-    if name == known.case.name:
+    known, case = read_template(template), StoredCase.at(name, volume).small()
+    if known.is_of(case):
         still = np.zeros(known.lattice.shape, np.float32)
         Registration(name, known.digest, still, np.zeros(len(known.case.grid.shape))).write(out)
         return
-    found = register_case(StoredCase.at(name, volume).small(), known)
+    found = register_case(case, known)
     found.measures.pop("seconds", None)  # the same file in every run; the benchmark of the job has the time
     found.write(out)
 
 
-def learn(files: LearnedFiles, labelled: Sequence[LabelledScan], config: UNetConfig) -> None:
+def learn(files: LearnedFiles, labelled: Sequence[LabelledScan], config: UNetConfig, alone: bool = True) -> None:
     """Add up the registered cases, and write which were left out.
 
     Parameters
@@ -88,19 +88,26 @@ def learn(files: LearnedFiles, labelled: Sequence[LabelledScan], config: UNetCon
     labelled : sequence of LabelledScan
         If all of the template is labelled, the volumes of its classes are known in every case.
     config : UNetConfig
+    alone : bool
+        Whether new shapes are drawn from these sums; else from those of all sites, and these may be of few cases.
 
     Raises
     ------
     StageError
-        When too few cases are left.
+        When too few cases are left to draw from.
     """
     template = read_template(files.template)
     cases = [read_registration(path) for path in files.registrations]
     for scan in labelled:
         if scan.sample == template.case.name and find_label_files(scan.labels):
-            cases = _with_volumes(cases, template, _labelled_case(scan, Classes.of(config)))
-    model, judged = build_model(cases, template)
-    model.sums.write(files.sums)
+            taken = _labelled_case(scan, Classes.of(config))
+            cases = _with_volumes(cases, template, taken) if template.is_of(taken.small()) else cases
+    if alone:
+        model, judged = build_model(cases, template)
+        sums = model.sums
+    else:
+        sums, judged = add_up(cases, template)
+    sums.write(files.sums)
     told = [
         {"name": case.name, "refusal": case.refusal or "", "why": case.why, "measures": case.measures}
         for case in judged

@@ -59,6 +59,10 @@ class Template:
         """
         return mobility(self.case, self.lattice)
 
+    def is_of(self, case: Case) -> bool:
+        """Whether a case is the one that was taken; one of another site may have its name."""
+        return case.name == self.case.name and np.array_equal(case.image, self.case.image)
+
     def write(self, path: Path) -> None:
         """Write the template as one file."""
         arrays = {"image": np.asarray(self.case.image, np.float32), "affine": np.asarray(self.case.grid.affine)}

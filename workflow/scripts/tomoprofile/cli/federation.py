@@ -74,9 +74,19 @@ def _register_coordinator(steps: Commands) -> None:
         "site_A.fingerprint.safetensors site_B.fingerprint.safetensors",
     )
     agree.add_argument("fingerprints", type=Path, nargs="+", help="the files that the sites sent")
-    agree.add_argument("--model", default="default", help="name of the model in the configuration")
-    add_config(agree)
-    _add_folder(agree, "of the coordinator")
+    _add_model(agree)
+
+    pool = _add_step(
+        steps,
+        "pool",
+        _pool,
+        "coordinator: add up how the cases of all sites differ, so that each can draw new shapes from all of them",
+        "site_A.deformations.safetensors site_B.deformations.safetensors --template template.safetensors",
+    )
+    pool.add_argument("sums", type=Path, nargs="+", help="the files that the sites sent")
+    pool.add_argument("--template", type=Path, required=True, help="the file to which all registered their cases")
+    pool.add_argument("--out", type=Path, default=Path("pooled.safetensors"), help="the sums, for all sites")
+    _add_model(pool)
 
     server = _add_step(steps, "serve", _serve, "coordinator: run the server in the foreground, until it is ended", "")
     server.add_argument("--heartbeat", type=float, default=60.0, help="seconds without a sign of life of a site")
@@ -99,6 +109,12 @@ def _register_coordinator(steps: Commands) -> None:
     page = _add_step(steps, "page", _page, "coordinator: write who took part in which round as one HTML file", "")
     page.add_argument("--out", type=Path, default=Path("federation.html"), help="the page")
     _add_folder(page, "of the coordinator")
+
+
+def _add_model(step: argparse.ArgumentParser) -> None:
+    step.add_argument("--model", default="default", help="name of the model in the configuration")
+    add_config(step)
+    _add_folder(step, "of the coordinator")
 
 
 def _register_site(steps: Commands) -> None:
@@ -214,23 +230,21 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _agree(options: argparse.Namespace) -> None:
-    from ..config_profile import AUTO
-    from ..federate.fingerprint import Fingerprint, agree
+    from ..federate.agreement import settle
     from ..federate.folders import CoordinatorFolder
-    from ..federate.log import append
-    from ..federate.members import check_sites
-    from ..federate.parcel import read_parcel
 
-    mine = CoordinatorFolder(options.folder)
-    model = _model(options).model_copy(update={"input_scale": AUTO})  # whatever was agreed before
-    sent = dict(map(read_parcel, options.fingerprints))
-    check_sites(mine.log, sent)
-    found = {site: Fingerprint.of_updates(updates, len(model.classes), site) for site, updates in sent.items()}
-    agreed = agree(found, model)
-    append(mine.log, "agreed", **agreed.record())
+    agreed = settle(CoordinatorFolder(options.folder), options.fingerprints, _model(options))
     print(f"input_scale: {agreed.config.input_scale:g}\ncrop: {agreed.config.crop}")
     for doubt in agreed.doubts:
         LOG.warning("%s", doubt)
+
+
+def _pool(options: argparse.Namespace) -> None:
+    from ..federate.agreement import pool_sums
+    from ..federate.folders import CoordinatorFolder
+
+    classes = len(_model(options).classes)
+    pool_sums(CoordinatorFolder(options.folder), options.sums, options.template, classes, options.out)
 
 
 def _model(options: argparse.Namespace) -> UNetConfig:

@@ -7,19 +7,24 @@ out other sums to the same template only when many cases came in between; its ow
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..amplify.basis import Basis
 from ..amplify.lattice import Lattice
-from ..amplify.sums import FEWEST_SHARED, Sums
+from ..amplify.sums import FEWEST_SHARED, Sums, added
+from ..amplify.template import Template
 from ..errors import Fault, FederationError
 from .log import append, read_log
 from .policy import Policy
 from .update import Contract, Kind, Update
 
 _EVENT = "deformation sums released"
+_DIGITS = 6  # bytes
 _ROUNDING = 1e-9  # relative, of sums of float64
 _ASK = "Ask the site to make its sums anew."
 
@@ -27,7 +32,7 @@ _ASK = "Ask the site to make its sums anew."
 def sums_contract(lattice: Lattice, n_classes: int) -> Contract:
     """Return what an update of sums holds, for labels of so many classes, background included."""
     size = Basis(lattice).size
-    shapes: dict[str, tuple[int, ...]] = {"count": (1,), "total": (size,), "products": (size, size)}
+    shapes: dict[str, tuple[int, ...]] = {"template": (1,), "count": (1,), "total": (size,), "products": (size, size)}
     shapes["volumes"] = (n_classes - 1, 3)
     return Contract(Kind.DEFORMATIONS, {name: (shape, "float64") for name, shape in shapes.items()})
 
@@ -55,7 +60,8 @@ def release_sums(sums: Sums, n_classes: int, policy: Policy, log: Path) -> Updat
     for index, told in sums.volumes.items():
         if told[0] >= policy.fewest_cases:
             volumes[index - 1] = told
-    tensors = {"count": np.array([sums.count], np.float64), "total": sums.total, "products": sums.products}
+    tensors = {"template": _number_of(sums.template), "count": np.array([sums.count], np.float64)}
+    tensors |= {"total": sums.total, "products": sums.products}
     update = Update(Kind.DEFORMATIONS, {**tensors, "volumes": volumes}, 0, 0, sums.count)
     policy.release(update, sums_contract(sums.lattice, n_classes))
     entries = [entry.facts for entry in read_log(log) if entry.event == _EVENT] if log.exists() else []
@@ -81,6 +87,9 @@ def sums_of(update: Update, template: str, lattice: Lattice, n_classes: int, sit
         When they are of another lattice, or no cases can have them.
     """
     sums_contract(lattice, n_classes).check(update, site)
+    if update.tensors["template"] != _number_of(template):
+        problem, remedy = "the sums belong to another template", "Send all sites the same file, and let them register."
+        raise FederationError(Fault(f"{site}: template", "", problem, remedy))
     count, total, products, volumes = (update.tensors[name] for name in ("count", "total", "products", "volumes"))
     n = float(count[0])
     if n % 1 or n < FEWEST_SHARED or n != update.cases:
@@ -92,3 +101,28 @@ def sums_of(update: Update, template: str, lattice: Lattice, n_classes: int, sit
         raise FederationError(Fault(f"{site}: products", "", "no cases can have these sums", _ASK))
     told = {index + 1: tuple(map(float, row)) for index, row in enumerate(volumes) if row[0]}
     return Sums(template, lattice, int(n), total, products, told)  # type: ignore[arg-type]
+
+
+def pool(sites: Mapping[str, Update], template: Template, n_classes: int) -> Sums:
+    """Return the sums over the cases of all sites.
+
+    Parameters
+    ----------
+    sites : mapping of str to Update
+        What each sent, by its name.
+    template : Template
+        To which all sites registered their cases.
+    n_classes : int
+        Classes of the labels, background included.
+
+    Raises
+    ------
+    FederationError
+        When they are of another template, or no cases can have them.
+    """
+    return added(sums_of(sent, template.digest, template.lattice, n_classes, site) for site, sent in sites.items())
+
+
+def _number_of(template: str) -> NDArray[np.float64]:
+    """Return the start of a digest as a number that float64 holds exactly, since updates are made of numbers."""
+    return np.array([int.from_bytes(hashlib.sha256(template.encode()).digest()[:_DIGITS], "big")], np.float64)

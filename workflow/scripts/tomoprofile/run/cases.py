@@ -6,9 +6,10 @@ Light on purpose, as the Snakefile imports it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from ..config import Config, UNetConfig
-from ..config_amplify import FEWEST_CASES, AmplifyConfig
+from ..config_amplify import AmplifyConfig
 from ..errors import Fault
 from ..samples import Scan
 from ..segment.kinds import segmenter_of
@@ -50,12 +51,18 @@ def check_amplification(config: Config, scans: Sequence[Scan]) -> list[Finding]:
         templates = [case.sample for case in cases if case.role == "template"]
         faults = _faults(name, model.amplify, cases, templates)
         findings += errors_of("-", "amplify", faults)
-        if templates and not model.amplify.learns:
-            text = f"the role `template` of {templates[0]} has no effect: models.{name}.amplify registers no cases"
+        if templates and (why := _templates_unused(name, model.amplify)):
+            text = f"the role `template` of {templates[0]} has no effect: {why}"
             findings.append(Finding(templates[0], "amplify", "warning", text))
         if model.amplify.draws and not faults:
             findings.append(Finding("-", "amplify", "ok", _plan(name, model.amplify, cases)))
     return findings
+
+
+def _templates_unused(name: str, amplify: AmplifyConfig) -> str:
+    if not amplify.learns:
+        return f"models.{name}.amplify registers no cases"
+    return f"models.{name}.amplify.template is that of all sites" if amplify.template else ""
 
 
 def _faults(name: str, amplify: AmplifyConfig, cases: Sequence[Scan], templates: Sequence[str]) -> list[Fault]:
@@ -70,9 +77,15 @@ def _faults(name: str, amplify: AmplifyConfig, cases: Sequence[Scan], templates:
         for case in cases
         if case.role == "unlabelled" and has_labels(case)
     ]
-    if amplify.learns and len(cases) < FEWEST_CASES:
+    for key in ("template", "sums"):
+        path = getattr(amplify, key)
+        if path and not Path(path).is_file():
+            remedy = "Ask the coordinator of the sites for it, or leave the key empty."
+            faults.append(Fault(f"models.{name}.amplify.{key}", path, "there is no such file", remedy))
+    if len(cases) < amplify.fewest_cases:
         count = "1 scan" if len(cases) == 1 else f"{len(cases)} scans"
-        problem = f"how cases differ is learned from at least {FEWEST_CASES} scans of one model, and {name} has {count}"
+        least = amplify.fewest_cases
+        problem = f"how cases differ is learned from at least {least} scans of one model, and {name} has {count}"
         remedy = "Add scans to the sheet, which need no labels, or use `elastic`."
         faults.append(Fault(f"models.{name}.amplify.kind", amplify.kind, problem, remedy))
     return faults
@@ -86,4 +99,5 @@ def _plan(name: str, amplify: AmplifyConfig, cases: Sequence[Scan]) -> str:
     minutes = max(1, round(_MINUTES * len(cases)))
     among = template_candidates(cases)
     template = among[0].sample if len(among) == 1 else f"the most usual of {len(among)} labelled ones"
-    return f"{text}, each registered to {template} first (about {minutes} core-minutes)"
+    drawn = f", and new shapes from {amplify.sums}" if amplify.sums else ""
+    return f"{text}, each registered to {amplify.template or template} first (about {minutes} core-minutes){drawn}"
