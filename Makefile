@@ -23,7 +23,7 @@ help:
 	@echo "make demo-federation  three simulated sites train one model over mutual TLS, beside models of their own (a quarter of an hour)"
 	@echo "make test      all tests but the long sweeps"
 	@echo "make test-deep  the long sweeps: many kills, cuts and faults; they write docs/reliability.md; hours"
-	@echo "make test-slurm  the tests on a real SLURM cluster, which they start; they fail if it cannot be started"
+	@echo "make test-slurm  all tests on a real SLURM cluster but the longest; they start it, and fail if it cannot be started"
 	@echo "make test-browser  the tests of the report in Debian's Chromium; they fail if it is not available"
 	@echo "make test-gpu  the tests that need a CUDA device"
 	@echo "make acceptance  the acceptance gates on simulated scans, with the true mask and with networks: about an hour"
@@ -109,7 +109,7 @@ test-deep: $(INSTALLED)
 	python tests/reliability.py
 
 test-slurm: $(INSTALLED)
-	TOMOPROFILE_SLURM_REQUIRED=1 pytest -m "not deep" tests/slurm
+	TOMOPROFILE_SLURM_REQUIRED=1 pytest --ignore tests/slurm/test_rehearsal.py tests/slurm
 
 test-browser: $(INSTALLED)
 	TOMOPROFILE_BROWSER_REQUIRED=1 pytest tests/browser

@@ -38,6 +38,7 @@ def beamtime(cluster, tmp_path_factory):
     return project
 
 
+@pytest.mark.deep
 def test_a_beamtime_goes_from_folders_to_index_and_one_fault_stops_nobody_else(beamtime):
     beamtime.tomoprofile("scan", "beamtime", "--out", "config/samples.tsv", "--voxel-size-um", 1)
     sheet = beamtime.folder / "config/samples.tsv"

@@ -2,6 +2,7 @@
 
 import subprocess
 
+import pytest
 import yaml
 from cluster import wait_for
 from project import RESULTS
@@ -38,6 +39,7 @@ def test_slurm_jobs_give_the_bytes_of_one_node(project, undisturbed):
     wait_for(lambda: not project.cluster.jobs("RUNNING", "PENDING"), "no worker is left behind", 60)
 
 
+@pytest.mark.deep
 def test_a_worker_that_is_cancelled_costs_its_tasks_only(project, undisturbed):
     run = by_workers(project, 2).start(RESULTS.scan("a").zones)
     cluster = project.cluster

@@ -34,6 +34,7 @@ def test_a_job_killed_for_memory_grows_and_completes(project, undisturbed):
     assert project.tables("a") == undisturbed.tables("a")
 
 
+@pytest.mark.deep
 def test_a_job_that_always_fails_lets_its_siblings_finish(project, undisturbed):
     raw = project.folder / "data/raw/phantom_A"
     damaged = sorted(raw.glob("*.tif"))[37]
@@ -90,6 +91,7 @@ def test_snakemake_killed_is_guarded_and_resumed(project, undisturbed):
     assert project.tables("a") == undisturbed.tables("a")
 
 
+@pytest.mark.deep
 def test_one_interrupt_cancels_the_jobs(project, undisturbed):
     project.forget("a/probability.ome.zarr/slabs/z00016.json", "a/domains.parquet", "a/zones.parquet")
     run = project.start(TABLES)
@@ -133,6 +135,7 @@ def test_a_dying_node_gives_its_job_back_to_the_queue(project, undisturbed, node
     assert project.tables("a") == undisturbed.tables("a")
 
 
+@pytest.mark.deep
 def test_a_dying_node_without_requeue_is_avoided(project, undisturbed, nodes):
     project.forget("a/zones.parquet")
     run = project.start(TABLES, "--slurm-no-requeue")
@@ -172,6 +175,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_shard(project, undisturbed):
     assert project.tables("a") == undisturbed.tables("a")
 
 
+@pytest.mark.deep
 def test_a_shard_cut_short_is_found_and_written_again(project, undisturbed):
     shard = project.results.scan("a").probability.path / "0/c/0/2/0/0"
     shard.write_bytes(shard.read_bytes()[:-10])

@@ -3,6 +3,7 @@
 import os
 import signal
 
+import pytest
 import torch
 from cluster import wait_for
 from project import RESULTS
@@ -15,6 +16,7 @@ MODEL["decoder_channels"] = [32, 16, 16, 16]
 TOLERANCE = 1e-6  # of a weight; on one machine the models are the same bit for bit
 
 
+@pytest.mark.deep
 def test_a_training_killed_half_way_continues_from_its_checkpoint(project):
     config = {"models": {"default": MODEL}, "store": {"shard_slices": 8, "slab_slices": 16}}
     project.configure(**config)

@@ -73,6 +73,7 @@ def test_two_gpu_jobs_run_at_once_and_never_three(project, undisturbed):
     assert project.tables("a") == undisturbed.tables("a")
 
 
+@pytest.mark.deep
 def test_a_site_with_many_partitions(project):
     project.forget("a/probability.ome.zarr/slabs/z00016.json", "a/check.tsv")
     record = RESULTS.scan("a").probability.record("z00016")
