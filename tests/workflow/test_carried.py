@@ -19,6 +19,10 @@ SETTINGS = {
     "profile": {"resamples": 100, "block_um": 12, "zones": [{"name": "all", "from_um": 0}]},
 }
 
+# Two trainings and three runs; what a stranger is, and how it is told, is tested on smaller ones (test_shift_alarm,
+# test_check_familiarity).
+pytestmark = pytest.mark.deep
+
 
 @pytest.fixture(scope="module")
 def carried(project):

@@ -192,6 +192,7 @@ def count(hit):
         reliability.record(SECTION, fault, number, 0, number, note)
 
 
+@pytest.mark.deep
 def test_a_run_killed_in_every_stage_ends_with_the_same_bytes(undisturbed, tmp_path):
     hit = campaign(undisturbed, tmp_path / "project", seed=1)
     assert len(hit) >= len(kills.STAGES)

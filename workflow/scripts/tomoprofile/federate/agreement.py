@@ -85,6 +85,6 @@ def _sent(mine: CoordinatorFolder, files: Sequence[Path]) -> dict[str, Mapping[K
 
 def _sums_in(updates: Mapping[Kind, Update], site: str) -> Update:
     if set(updates) != {Kind.DEFORMATIONS}:
-        got, remedy = ", ".join(updates), "The site makes it by `snakemake .../deformations.safetensors`."
+        got, remedy = ", ".join(updates), "Ask the site for its `deformations.safetensors`."
         raise FederationError(Fault(site, got, "the file is none of sums of deformations", remedy))
     return updates[Kind.DEFORMATIONS]
