@@ -78,13 +78,14 @@ def test_int8_changes_little_when_it_knows_the_ranges(bundle, images):
     found, used = masks(bundle, images, precision="int8")
     assert (used.name, used.precision) == ("openvino", "int8")
     assert (found != reference).mean() <= 10 * CHANGED
-    assert dice(found, reference) > 0.97
+    alike = dice(found, reference)
+    assert alike > 0.95
     # The mutant: ranges that were noted on something fainter.
     network = load_network(bundle)
     network.ranges /= 8
     wrong = SlicePredictor(network, QUICK.window, PredictConfig(device="cpu", precision="int8"), 2)
     other = np.stack([wrong.probability(image) for image in images]) >= level_of(bundle) * 255
-    assert dice(other, reference) < 0.97
+    assert 1 - dice(other, reference) > 3 * (1 - alike)
 
 
 def test_int8_rounds_every_convolution_but_the_first_and_the_last(bundle):

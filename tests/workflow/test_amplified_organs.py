@@ -96,20 +96,21 @@ def resumed(torsos):
 def test_a_killed_project_ends_with_the_tables_of_an_undisturbed_one(resumed, tmp_path):
     project, samples, done = resumed
     found = results_of(project, samples)
-    # All but what was finished before the kill is computed again, without one.
+    # What the run did from the kill on is done again, without one.
     other = Project(shutil.copytree(project.folder, tmp_path / "undisturbed", symlinks=True))
-    scans = [other.results.scan(sample) for sample in samples]
-    kept = {other.folder / path.relative_to(project.folder) for path in done} | {scan.volume.path for scan in scans}
-    kept |= {other.results.amplification("default").template}
-    for folder in (
-        other.results.results,
-        other.results.training_set("default").parent,
-        *(scan.folder for scan in scans),
-    ):
-        for path in folder.iterdir():
-            if path not in kept and not any(path in one.parents for one in kept):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-    tables = [getattr(other.results.scan(samples[1]), name) for name in ("domains", "classes")]
+    layout, mine = other.results, other.results.scan(samples[1])
+    kept = {other.folder / path.relative_to(project.folder) for path in done}
+    after = [layout.scan(sample).registration for sample in samples]
+    after += [
+        path
+        for path in layout.training_set("default").parent.iterdir()
+        if path != layout.amplification("default").template
+    ]
+    after += [path for path in mine.folder.iterdir() if path not in (mine.volume.path, mine.registration)]
+    for path in [*after, layout.model("default").folder]:
+        if path not in kept:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    tables = [getattr(mine, name) for name in ("domains", "classes")]
     other.snakemake(*(table.relative_to(other.folder) for table in tables))
     again = results_of(other, samples)
     assert {str(table.relative_to(other.results.results)) for table in tables} <= again.keys() <= found.keys()

@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from flare import free_port, wait_until
 
+from tomoprofile.cli import main
 from tomoprofile.errors import FederationError, StageError
 from tomoprofile.federate import joining
 from tomoprofile.federate.data_contract import DataContract
@@ -61,7 +62,7 @@ def federation(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(joining, "make_own_kits", lambda _: None)
         joining.invite(strange.path, "doors", "localhost", port, DATA)
-    sites = {name: joined(mine, home / name, name) for name in ("site_A", "site_B", "site_E")}
+    sites = {name: joined(mine, home / name, name) for name in ("site_A", "site_B", "site_C", "site_E")}
     sites["site_S"] = joined(strange, home / "site_S", "site_S")
     shutil.copy(mine.authority / "rootCA.pem", sites["site_S"].kit / "startup/rootCA.pem")  # it trusts this server
     revoke(mine.log, "site_B", "its key was lost", mine.server)
@@ -132,6 +133,18 @@ def test_a_revoked_site_is_not_let_in_though_its_certificate_holds(federation):
     # The list comes from the log, and is written anew before each start of the server.
     (federation.mine.server / "disabled_clients.json").unlink()
     assert "site_B" in write_revoked(federation.mine.log, federation.mine.server).read_text()
+
+
+@pytest.mark.usefixtures("member")
+def test_a_site_that_is_revoked_while_the_server_runs_is_shut_out(federation, capsys):
+    said = federation.start("site_C")
+    wait_until(lambda: "New client site_C@" in federation.said.read_text(), "it is let in")
+    told = ["--why", "its key was lost", "--folder", str(federation.mine.path)]
+    assert main(["federation", "revoke", "site_C", *told]) == 0
+    assert "the server that runs lets it in no more" in capsys.readouterr().err
+    wait_until(lambda: "Client site_C disabled. Removed 1 active" in federation.said.read_text(), "it is shut out", 20)
+    wait_until(lambda: said.read_text().count("error:client_quit") > 1, "its signs of life are refused", 30)
+    assert federation.said.read_text().count("New client site_C@") == 1
 
 
 def test_a_site_cannot_take_part_under_the_name_of_another(federation):

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pandas as pd
+import pytest
 import tifffile
 import yaml
 from project import BIN, ROOT, Project
@@ -134,6 +135,7 @@ def test_what_alarms_a_person_is_seen():
     assert alarming("Waiting for labels: 1 scan waits; nothing failed") == []
 
 
+@pytest.mark.deep
 def test_scans_that_wait_do_not_hold_up_others(tmp_path):
     """One by a threshold, one by a network without labels: the first is finished, and both are on the page."""
     person = Person(tmp_path)

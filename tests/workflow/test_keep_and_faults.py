@@ -54,6 +54,7 @@ def test_a_scan_with_a_fault_is_left_out_and_named(beamtime):
     assert "Nothing to be done" in beamtime.snakemake()
 
 
+@pytest.mark.deep
 def test_a_missing_scan_does_not_stop_the_others_either(beamtime):
     raw = beamtime.folder / "data/raw/phantom_B"
     raw.rename(raw.with_name("away"))
@@ -107,7 +108,13 @@ def one_scan(beamtime):
     sheet.write_text(text)
 
 
-@pytest.mark.parametrize(("keep", "gone"), [("standard", ["objects", "band"]), ("minimal", ["volume", "probability"])])
+@pytest.mark.parametrize(
+    ("keep", "gone"),
+    [
+        pytest.param("standard", ["objects", "band"], marks=pytest.mark.deep),
+        ("minimal", ["volume", "probability"]),
+    ],
+)
 def test_what_is_not_kept_goes_and_comes_back_when_it_is_needed(one_scan, keep, gone):
     results = one_scan.results
     before = tables(one_scan, "phantom_A")

@@ -287,10 +287,15 @@ def _status(options: argparse.Namespace) -> None:
 def _revoke(options: argparse.Namespace) -> None:
     from ..federate.folders import CoordinatorFolder
     from ..federate.members import revoke
+    from ..federate.serving import shut_out
 
     mine = CoordinatorFolder(options.folder)
     revoke(mine.log, options.site, options.why, mine.server)
-    LOG.info("%s is revoked; start the server again, so that it is not let in", options.site)
+    runs = shut_out(mine, options.site)
+    then = (
+        "the server that runs lets it in no more" if runs else "no server runs; when it starts, it lets it in no more"
+    )
+    LOG.info("%s is revoked; %s", options.site, then)
 
 
 def _leave(options: argparse.Namespace) -> None:

@@ -26,8 +26,8 @@ PROBLEM = "problem.txt"  # in what a job leaves, in place of a checkpoint of its
 _LAUNCHERS = "nvflare.app_common.job_launcher"
 _STORAGE = "nvflare.app_common.storages.filesystem_storage.FilesystemStorage"
 _TRAINING = {"submit_job": "any", "clone_job": "none", "manage_job": "any", "download_job": "any", "view": "any"}
-# Nobody reads a site's files, restarts it, or brings code of his own, whatever his role.
-_RIGHTS = _TRAINING | {"operate": "none", "shell_commands": "none", "byoc": "none"}
+# Nobody reads a site's files, restarts it, or brings code of his own, whatever his role; a server can shut a site out.
+_RIGHTS = _TRAINING | {"operate": "none", "disable_client": "any", "shell_commands": "none", "byoc": "none"}
 _ROLES = ("project_admin", "org_admin", "lead", "member")
 
 

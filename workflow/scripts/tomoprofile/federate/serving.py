@@ -14,6 +14,9 @@ from .flare_kit import prepare_server
 from .flare_part import running
 from .folders import CoordinatorFolder, read_invitation
 from .members import write_revoked
+from .tool import flare
+
+_CONNECTS_S = 5
 
 
 def serve(folder: Path, heartbeat_s: float) -> int:
@@ -41,6 +44,34 @@ def serve(folder: Path, heartbeat_s: float) -> int:
     with running(command, mine.running.resolve()) as process:
         LOG.info("the server listens at port %d; its log is in %s; end it with Ctrl-C", port, mine.running)
         return process.wait()
+
+
+def shut_out(mine: CoordinatorFolder, site: str) -> bool:
+    """Have the server, where it runs, end the connection of a revoked site and let it in no more.
+
+    Returns
+    -------
+    bool
+        Whether a server runs.
+
+    Raises
+    ------
+    FederationError
+        When it could not be told.
+    """
+    invitation = read_invitation(mine.invitation)
+    place = invitation.server, invitation.port
+    try:
+        socket.create_connection(place, _CONNECTS_S).close()
+    except OSError:
+        return False
+    try:
+        flare("system", "disable-client", site, "--force", "--startup-kit", str(mine.coordinator.resolve()))
+    except FederationError as error:
+        problem = f"{site} is revoked, but the server that runs could not be told: {error}"
+        remedy = "Start the server again: it lets no revoked site in."
+        raise FederationError(Fault("server", f"{place[0]}:{place[1]}", problem, remedy)) from None
+    return True
 
 
 def _check_port(port: int) -> None:
