@@ -192,6 +192,7 @@ def test_without_webgl_the_page_says_so(browser, report, tmp_path):
         found.assert_clean()
 
 
+@pytest.mark.deep
 def test_a_hundred_thousand_domains(browser, scan, tmp_path):
     out = tmp_path / "report.html"
     report_sample(write_crowded(scan, tmp_path), "Crowded", out)

@@ -161,6 +161,7 @@ def test_segmentation_flags_of_the_reports_are_repeated(base, tmp_path):
     assert "2 to look at, 1 without remarks" in page.text
 
 
+@pytest.mark.deep
 def test_three_hundred_scans_stay_a_page_one_can_open(base, tmp_path):
     entries = [
         scan_like(base, tmp_path, 1 + n / 999, sample=f"s{n}", group=f"g{n // 3}" if n < 150 else "")

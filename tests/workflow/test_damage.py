@@ -131,6 +131,7 @@ def test_what_nobody_reads_is_found_by_verify(finished):
     assert "are what was written" in finished.tomoprofile("verify").stderr
 
 
+@pytest.mark.deep
 def test_without_its_digest_a_changed_interface_moves_every_depth(finished):
     """The mutant: the same damage to a file that has no digest reaches the tables without a word."""
     interface = finished.results.scan("phantom_A").interface

@@ -70,6 +70,7 @@ def test_a_missing_scan_does_not_stop_the_others_either(beamtime):
     beamtime.snakemake()
 
 
+@pytest.mark.deep
 def test_one_run_computes_all_that_a_changed_row_concerns_and_nothing_else(beamtime):
     sheet = beamtime.folder / "config/samples.tsv"
     before = {sample: tables(beamtime, sample) for sample in ("phantom_A", "phantom_B")}
