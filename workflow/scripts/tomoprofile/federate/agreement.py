@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..amplify.model import DeformationModel
+from ..amplify.sums import added
 from ..amplify.template import read_template
 from ..config import UNetConfig
 from ..config_profile import AUTO
 from ..errors import Fault, FederationError
 from ..logs import LOG
-from .deformations import pool
+from .deformations import sums_of
 from .fingerprint import Agreement, Fingerprint, agree
 from .folders import CoordinatorFolder
 from .log import append
@@ -63,7 +64,8 @@ def pool_sums(mine: CoordinatorFolder, files: Sequence[Path], template: Path, n_
         When one is of no member or of another template, or no cases can have its sums.
     """
     sent = {site: _sums_in(updates, site) for site, updates in _sent(mine, files).items()}
-    pooled = pool(sent, read_template(template), n_classes)
+    known = read_template(template)
+    pooled = added(sums_of(one, known.digest, known.lattice, n_classes, site) for site, one in sent.items())
     components = len(DeformationModel.of(pooled).variances)
     pooled.write(out)
     told = {site: {"cases": one.cases, "sums": one.digest} for site, one in sent.items()}

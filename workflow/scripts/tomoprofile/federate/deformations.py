@@ -8,7 +8,6 @@ out other sums to the same template only when many cases came in between; its ow
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,7 @@ from numpy.typing import NDArray
 
 from ..amplify.basis import Basis
 from ..amplify.lattice import Lattice
-from ..amplify.sums import FEWEST_SHARED, Sums, added
-from ..amplify.template import Template
+from ..amplify.sums import FEWEST_SHARED, Sums
 from ..errors import Fault, FederationError
 from .log import append, read_log
 from .policy import Policy
@@ -101,26 +99,6 @@ def sums_of(update: Update, template: str, lattice: Lattice, n_classes: int, sit
         raise FederationError(Fault(f"{site}: products", "", "no cases can have these sums", _ASK))
     told = {index + 1: tuple(map(float, row)) for index, row in enumerate(volumes) if row[0]}
     return Sums(template, lattice, int(n), total, products, told)  # type: ignore[arg-type]
-
-
-def pool(sites: Mapping[str, Update], template: Template, n_classes: int) -> Sums:
-    """Return the sums over the cases of all sites.
-
-    Parameters
-    ----------
-    sites : mapping of str to Update
-        What each sent, by its name.
-    template : Template
-        To which all sites registered their cases.
-    n_classes : int
-        Classes of the labels, background included.
-
-    Raises
-    ------
-    FederationError
-        When they are of another template, or no cases can have them.
-    """
-    return added(sums_of(sent, template.digest, template.lattice, n_classes, site) for site, sent in sites.items())
 
 
 def _number_of(template: str) -> NDArray[np.float64]:
