@@ -69,6 +69,7 @@ def test_after_scancel_only_the_missing_slab_is_computed(project, undisturbed):
     assert project.tables("a") == undisturbed.tables("a")
 
 
+@pytest.mark.deep
 def test_snakemake_killed_is_guarded_and_resumed(project, undisturbed):
     project.forget("a/probability.ome.zarr/slabs/*", "a/domains.parquet", "a/zones.parquet")
     run = project.start(TABLES)
@@ -148,6 +149,7 @@ def test_a_dying_node_without_requeue_is_avoided(project, undisturbed, nodes):
     assert project.tables("a") == undisturbed.tables("a")
 
 
+@pytest.mark.deep
 def test_a_full_disk_is_told_and_leaves_no_half_shard(project, undisturbed):
     project.forget(
         "a/probability.ome.zarr/slabs/z00016.json",

@@ -47,6 +47,7 @@ def test_provenance_names_raw_data_software_and_slurm_jobs(undisturbed):
     assert record["software"]["tomoprofile"]
 
 
+@pytest.mark.deep
 def test_two_gpu_jobs_run_at_once_and_never_three(project, undisturbed):
     project.forget("a/probability.ome.zarr/slabs/*", "a/domains.parquet", "a/zones.parquet")
     run = project.start(RESULTS.scan("a").zones)

@@ -360,14 +360,21 @@ def test_a_run_that_was_killed_continues_where_it_was_and_gives_the_same_model(s
     assert killer.drawn == [*whole_fold, 0, 1, 2, 3, 2, 3, 4, *whole_fold, *whole_fold[:4], 4, 4]
     assert same_weights(weights, found)
     assert known == measured
-    # Mutants: momenta of the optimiser forgotten, in the model and in a fold; folds that were finished forgotten.
+
+
+@pytest.mark.deep
+def test_what_a_run_forgets_when_it_continues_would_be_seen(scan, training_set, monkeypatch):
+    """Mutants: momenta of the optimiser forgotten, in the model and in a fold; folds that were finished forgotten."""
+    config, killer = QUICK.model_copy(update={"steps": 5, "batch": 1}), Killer(monkeypatch)
+    models = scan.folder / "models"
+    weights, measured = killer.run(training_set, config, models / "undisturbed")
     with monkeypatch.context() as patch:
         patch.setattr(torch.optim.AdamW, "load_state_dict", lambda *_: None)
         assert not same_weights(weights, killer.run(training_set, config, models / "forgetful", 20)[0])
         assert killer.run(training_set, config, models / "fold", 9)[1] != measured
     monkeypatch.setattr(folding, "_finished", lambda *_: None)
     killer.run(training_set, config, models / "again", 9)
-    assert len(killer.drawn) > 4 * len(whole_fold) + 4
+    assert len(killer.drawn) > 4 * config.steps + 4
 
 
 def test_a_checkpoint_of_other_conditions_is_ignored(scan, training_set, monkeypatch):

@@ -93,6 +93,7 @@ def resumed(torsos):
     return project, samples, done
 
 
+@pytest.mark.deep
 def test_a_killed_project_ends_with_the_tables_of_an_undisturbed_one(resumed, tmp_path):
     project, samples, done = resumed
     found = results_of(project, samples)

@@ -18,7 +18,7 @@ CONFIG = {
     "store": {"shard_slices": 16, "slab_slices": 32},
     "profile": {"resamples": 200, "block_um": 12, "zones": [{"name": "all", "from_um": 0}]},
 }
-TRIALS = 2
+TRIALS = 1  # each takes several runs; the deep tests try every file
 PRODUCTS = ("domains.parquet", "profile.parquet", "zones.parquet", "baselines.parquet", "report.html")
 
 

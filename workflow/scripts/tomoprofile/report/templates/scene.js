@@ -237,6 +237,8 @@ const drawScene = (place) => {
 
   const theme = () => ({ back: css("--panel"), line: css("--soft"), ink: css("--ink") });
   const sharp = () => {
+    cancelAnimationFrame(frame);  // one that is late would leave its coarse picture
+    frame = null;
     draw(count, Math.min(2, Math.max(1.5, devicePixelRatio)), theme());
     place.dataset.still = "";
   };
