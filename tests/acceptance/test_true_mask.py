@@ -55,7 +55,8 @@ def finished_otherwise(finished):
 def measured_scans(folder, kind):
     """Return a project with scans of a kind with the true mask, from the true plane and the fitted one.
 
-    Its sheet also lists the same scan B to be measured in other ways, some of them wrong. Domains and voids are measured in one run, but for the scan whose mask tells no classes.
+    Its sheet also lists the same scan B to be measured in other ways, some of them wrong. Domains and voids are
+    measured in one run, but for the scan whose mask tells no classes.
     """
     project = Project(folder)
     # A true mask has no noise: what a face of the scan leaves of a domain counts, however little.

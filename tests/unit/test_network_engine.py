@@ -301,7 +301,7 @@ def test_windows_cover_a_slice_with_little_to_spare(side, window, wanted):
     assert count == most, "smaller windows, but not more of them"
 
 
-@pytest.mark.parametrize("module", ["network.fine_tune", "network.unet", "segment.familiarity", "segment.predict"])
+@pytest.mark.parametrize("module", ["network.unet", "segment.predict", "amplify.register"])
 def test_threads_do_not_spin_wherever_pytorch_is_loaded_first(module):
     """Read when PyTorch is loaded: a package that forgot it would train several times slower beside other work."""
     code = f"import os, tomoprofile.{module}; print(os.environ['GOMP_SPINCOUNT'])"

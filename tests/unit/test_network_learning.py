@@ -72,6 +72,7 @@ def test_it_sees_farther_than_the_largest_domain_is_wide(scale):
     assert not image.grad[..., 64 + 30].any()
 
 
+@pytest.mark.deep
 def test_several_classes_are_learned_and_the_measured_one_is_segmented(scan):
     """The resin of the lower half is called another class; what is measured are domains, in both halves."""
     classes = {"background": 0, "other": 1, "domain": 2}
