@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tomoprofile.amplify.flow import exponential
+from tomoprofile.amplify.flow import exponential, jacobian
 from tomoprofile.amplify.register import RegisterSettings, register_case
 from tomoprofile.amplify.start import moved_along
 from tomoprofile.amplify.template import Template
@@ -117,14 +117,14 @@ def _demons(fixed: Labelled, moving: Labelled, setting: Setting) -> tuple[Callab
         engine.SetStandardDeviations(_SMOOTH)
         small = [_shrunk(sitk, one, factor) for one in (still, other)]
         field = engine.Execute(*small) if field is None else engine.Execute(*small, sitk.Resample(field, small[0]))
-    determinants = sitk.GetArrayFromImage(sitk.DisplacementFieldJacobianDeterminant(field))
+    displacement = sitk.GetArrayFromImage(field)[..., ::-1]  # ITK gives x, y, z
 
     def labels() -> NDArray:
         way = sitk.DisplacementFieldTransform(sitk.Cast(field, sitk.sitkVectorFloat64))
         taken = sitk.Resample(image(moving.labels, moving.spacing_mm), still, way, sitk.sitkNearestNeighbor)
         return sitk.GetArrayFromImage(taken)
 
-    return labels, int((determinants <= 0).sum())
+    return labels, folds(displacement, fixed.spacing_mm)
 
 
 def _syn(fixed: Labelled, moving: Labelled, _setting: Setting) -> tuple[Callable[[], NDArray], int]:
@@ -136,14 +136,25 @@ def _syn(fixed: Labelled, moving: Labelled, _setting: Setting) -> tuple[Callable
     still, other = (np.diag([*one.spacing_mm, 1.0]) for one in (fixed, moving))
     grey = (one.grey.astype(np.float32) for one in (fixed, moving))
     found = engine.optimize(*grey, static_grid2world=still, moving_grid2world=other)
-    # What a voxel of the fixed image is moved by, in millimetres.
-    slopes = [np.gradient(part, *fixed.spacing_mm) for part in np.moveaxis(found.get_forward_field(), -1, 0)]
-    determinants = np.linalg.det(np.moveaxis(np.array(slopes), (0, 1), (-2, -1)) + np.eye(3))
 
     def labels() -> NDArray:
         return found.transform(moving.labels.astype(np.float32), interpolation="nearest").astype(np.uint8)
 
-    return labels, int((determinants <= 0).sum())
+    return labels, folds(found.get_forward_field(), fixed.spacing_mm)
+
+
+def folds(displacement: NDArray, spacing_mm: tuple[float, ...]) -> int:
+    """Return how many voxels fold, counted as in a registration of ours.
+
+    Parameters
+    ----------
+    displacement : array (*shape, d)
+        By how many millimetres each voxel of the fixed image is moved, along its axes.
+    spacing_mm : tuple of float
+    """
+    box = np.array(spacing_mm) * displacement.shape[:-1] / 2
+    field = torch.from_numpy(np.ascontiguousarray((displacement / box)[..., ::-1], np.float32))[None]
+    return int((jacobian(field) <= 0).sum())
 
 
 def _shrunk(sitk: Any, image: Any, factor: int) -> Any:

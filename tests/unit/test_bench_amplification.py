@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.amplification import (
     cases,
+    engines,
     fringes,
     learning,
     modes,
@@ -263,6 +264,20 @@ def test_runs_without_training_stand_on_the_page(tmp_path):
     assert "| torsos of two sites | tomoprofile | 61 | 28 | 1 | 1.0 | 0.500 to 0.930 | 0 |" in page
     assert "25 s each (wall, median), 0 folded voxels; A004 was refused: it folds" in page
     assert "svg" not in page
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_folds_between_two_voxels_are_counted_for_every_engine(axis):
+    shape, spacing_mm = (8, 6, 10), (2.0, 1.5, 1.0)
+    moved = np.zeros((*shape, 3))
+    layer = np.moveaxis(moved, axis, 0)[3]
+    layer[..., axis] = 0.95 * spacing_mm[axis]
+    assert engines.folds(moved, spacing_mm) == 0, "it stops before the next voxel"
+    layer[..., axis] = 1.25 * spacing_mm[axis]
+    across = np.prod([n - 1 for other, n in enumerate(shape) if other != axis])
+    assert engines.folds(moved, spacing_mm) == across
+    # Central differences do not see it.
+    assert np.gradient(moved[..., axis], spacing_mm[axis], axis=axis).min() > -1
 
 
 def test_seeds_label_other_cases_and_more_labels_keep_the_first():

@@ -293,7 +293,7 @@ def _revoke(options: argparse.Namespace) -> None:
     revoke(mine.log, options.site, options.why, mine.server)
     runs = shut_out(mine, options.site)
     then = (
-        "the server that runs lets it in no more" if runs else "no server runs; when it starts, it lets it in no more"
+        "the server that runs no longer lets it in" if runs else "no server runs; when it starts, it will not let it in"
     )
     LOG.info("%s is revoked; %s", options.site, then)
 

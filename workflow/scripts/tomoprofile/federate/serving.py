@@ -47,7 +47,7 @@ def serve(folder: Path, heartbeat_s: float) -> int:
 
 
 def shut_out(mine: CoordinatorFolder, site: str) -> bool:
-    """Have the server, where it runs, end the connection of a revoked site and let it in no more.
+    """Have the server, where it runs, end the connection of a revoked site and no longer let it in.
 
     Returns
     -------
