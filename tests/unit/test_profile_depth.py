@@ -145,6 +145,7 @@ def test_layers_hold_bins_and_zones_and_are_no_thinner_than_a_voxel():
 # --- objects: unbiased ----------------------------------------------------------------------------------------------
 
 SHAPE, DEPTH_0, DIAMETER = (96, 64, 96), 6.0, 12.0
+MUTANTS = 10  # realisations; their errors are far larger than the spread
 
 
 def keep_all(table):
@@ -187,11 +188,11 @@ def test_number_density_corrects_for_cut_objects(tmp_path, large_spheres):
 
 
 def test_leaving_cut_objects_out_would_count_too_few(tmp_path, large_spheres):
-    assert density_ratio(tmp_path, large_spheres, leave_cut_out) < 0.85
+    assert density_ratio(tmp_path, large_spheres[:MUTANTS], leave_cut_out) < 0.85
 
 
 def test_keeping_cut_objects_would_count_too_many(tmp_path, large_spheres):
-    assert density_ratio(tmp_path, large_spheres, keep_all) > 1.08
+    assert density_ratio(tmp_path, large_spheres[:MUTANTS], keep_all) > 1.08
 
 
 def test_objects_cut_by_the_far_end_would_count_too_often(tmp_path, large_spheres, monkeypatch):
