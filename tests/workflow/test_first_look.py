@@ -1,5 +1,7 @@
 """A first report before any label: by the model that comes with the package, flagged wherever it is read."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,6 +21,7 @@ def looked_at(project):
         models={"default": {"method": "bundle", "bundle": "tomoprofile"}},
         store={"shard_slices": 16, "slab_slices": 32},
         profile={"resamples": 100, "block_um": 12, "zones": [{"name": "all", "from_um": 0}]},
+        keep="minimal",
     )
     project.tomoprofile("scan", "b/raw")
     project.snakemake()
@@ -40,6 +43,16 @@ def test_domains_are_found_and_voids_are_none(looked_at):
     truth = true_ratio(looked_at)
     assert truth > 0.01
     assert volume_ratio(looked_at) == pytest.approx(truth, rel=0.1)
+
+
+def test_what_is_not_kept_is_gone_and_nothing_is_left_to_do(looked_at):
+    """What needs the voxels again is a deep test of what is kept."""
+    scan = looked_at.results.scan("phantom_B")
+    assert not scan.volume.path.exists()
+    assert not scan.probability.path.exists()
+    assert json.loads(scan.discarded.read_text())["bytes"] > 100_000
+    assert looked_at.planned() == set()
+    assert "1 scan: 1 done" in looked_at.tomoprofile("status").stdout
 
 
 def test_nobody_can_take_it_for_a_measurement(looked_at):

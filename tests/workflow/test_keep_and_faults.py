@@ -109,13 +109,8 @@ def one_scan(beamtime):
     sheet.write_text(text)
 
 
-@pytest.mark.parametrize(
-    ("keep", "gone"),
-    [
-        pytest.param("standard", ["objects", "band"], marks=pytest.mark.deep),
-        ("minimal", ["volume", "probability"]),
-    ],
-)
+@pytest.mark.deep
+@pytest.mark.parametrize(("keep", "gone"), [("standard", ["objects", "band"]), ("minimal", ["volume", "probability"])])
 def test_what_is_not_kept_goes_and_comes_back_when_it_is_needed(one_scan, keep, gone):
     results = one_scan.results
     before = tables(one_scan, "phantom_A")
