@@ -97,7 +97,9 @@ def test_a_picture_has_circles():
 def test_the_plan_takes_less_than_five_core_hours():
     summary = Path(__file__).parents[2] / "docs/benchmarks/segmentation.json"
     cells = plan.plan()
-    for records in ([], json.loads(summary.read_text())["runs"]):
+    # Of a processor with bfloat16; one without needs a quarter more (docs/decisions.md).
+    usual = [one for one in json.loads(summary.read_text())["runs"] if one["made_with"]["precision"] == "bfloat16"]
+    for records in ([], usual):
         assert 3 < runner.planned_hours(plan.expected_cpu_s, cells, records) < plan.CORE_HOURS
     assert runner.planned_hours(plan.expected_cpu_s, plan.plan(seeds=5)) > plan.CORE_HOURS, "more seeds would not fit"
     assert len({cell.key for cell in cells}) == len(cells)
