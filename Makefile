@@ -145,7 +145,7 @@ schema: $(INSTALLED)
 	tomoprofile schema
 
 changes: $(INSTALLED)
-	TOMOPROFILE_WRITE_PAGES=1 pytest tests/workflow/test_changes.py
+	TOMOPROFILE_WRITE_PAGES=1 pytest -m deep tests/workflow/test_changes.py
 
 bench: $(INSTALLED)
 	python benchmarks/scale.py

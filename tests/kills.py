@@ -169,8 +169,9 @@ def tables(project: Project, sample: str = "a") -> dict[str, bytes]:
     found = sorted(files.folder.glob("*.parquet"))
     for store in (files.volume, files.probability):
         found += [path for path in sorted((store.path / "0").rglob("*")) if path.is_file()]
-    more = (project.results.model("default").weights, project.results.comparison)
-    found += [path for path in more if path.exists()]  # a threshold has no weights
+    found.append(project.results.comparison)
+    if (weights := project.results.model("default").weights).exists():  # a threshold has none
+        found.append(weights)
     return {str(path.relative_to(project.results.results)): path.read_bytes() for path in found}
 
 

@@ -190,7 +190,7 @@ def order(jobs: list[str]) -> list[str]:
     return sorted(jobs, key=lambda job: text.index(f"rule {job.split()[0]}:"))
 
 
-def rows_of(project, changes) -> dict[str, list[str]]:
+def rows_of(project, changes: list[Change]) -> dict[str, list[str]]:
     """Return the jobs that each change causes, by its words."""
     assert project.planned() == set(), "nothing may be left to do before a change"
     found = {}
