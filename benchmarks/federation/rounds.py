@@ -125,17 +125,17 @@ class Federation:
     def networks(self, state: State) -> dict[str, torch.nn.Module]:
         """Return the network of each site after the last round, and that of the absent one.
 
-        With FedBN, a site that took no part has no norms, and no network.
+        Each has statistics of its own crops, and the absent one those of all sites; with FedBN it has none, and no
+        network.
         """
-        if self.config.train.algorithm != "fedbn":
-            network = first_network(self.config, self.seed)
-            load_tensors(network, state.tensors)
-            return dict.fromkeys((*self.files, ABSENT), network)
-        found = {}
+        found: dict[str, torch.nn.Module] = {}
         for name, files in self.files.items():
             site = Site(name, files, self.config, self.seed)
             result = SiteResult.read(files.result, site.identity)
             assert result is not None
             load_tensors(site.first, result.network)
             found[name] = site.first
+        if self.config.train.algorithm != "fedbn":
+            found[ABSENT] = first_network(self.config, self.seed)
+            load_tensors(found[ABSENT], state.tensors)
         return found

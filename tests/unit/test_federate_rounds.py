@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from federated_sites import NAMES, files_of, make_training_sets, settings, sites
 from segment_scan import SegmentScan, level_of
 
@@ -15,9 +16,10 @@ from tomoprofile.federate.collect import collect
 from tomoprofile.federate.coordinator import State
 from tomoprofile.federate.result import SiteResult
 from tomoprofile.federate.simulate import simulate
-from tomoprofile.federate.site import arrays_of, first_state, norm_names
+from tomoprofile.federate.site import arrays_of, first_state, load_tensors, norm_names
 from tomoprofile.federate.update import Kind, Update
 from tomoprofile.network.bundle import load_network
+from tomoprofile.network.crops import CropSampler
 from tomoprofile.network.facts import read_facts
 from tomoprofile.volume.store import create_store, open_store
 
@@ -55,13 +57,43 @@ def test_every_site_gets_an_ordinary_bundle_that_judged_its_own_labels(training_
     assert state.held_out[name]["labelled"] == labelled, "every label was judged by a model that did not train on it"
     network = load_network(out)
     for tensor, value in state.tensors.items():
-        assert np.array_equal(network.state_dict()[tensor].numpy(), value)
+        is_of_all = ".running_" not in tensor
+        assert np.array_equal(network.state_dict()[tensor].numpy(), value) == is_of_all, tensor
     scan = SegmentScan(training_sets[name].parent, None)
     store = tmp_path / "probability.ome.zarr"
     create_store(store, open_store(scan.volume).shape, "uint8", (0.5, 0.5, 0.5), 8, channels=("domain",))
     scan.predict(out, store, stop=8, model=QUICK)
     assert 0 < level_of(out) < 1
     assert open_store(store, "domain").read(0, 8).max() > 0
+
+
+def test_norms_expect_what_the_crops_of_the_site_give(training_sets, done):
+    """Not what all sites have together, nor what crops gave with the weights before they were averaged."""
+    folder, state = done
+    for name, site in sites(training_sets, folder, QUICK).items():
+        norm = next(place for place, part in site.first.named_modules() if isinstance(part, torch.nn.BatchNorm2d))
+        load_tensors(site.first, state.tensors)
+        given = []
+        site.first.get_submodule(norm).register_forward_hook(lambda _, x, __, given=given: given.append(x[0]))
+        sampler = CropSampler(site.training, site.config, 1)
+        with torch.no_grad():
+            for step in range(of_site.MEASURED_STEPS):
+                site.first(torch.from_numpy(sampler.draw(step)[0]))
+        mean = torch.stack([x.mean((0, 2, 3)) for x in given]).mean(0).numpy()
+        own = SiteResult.read(site.files.result, site.identity).network[f"{norm}.running_mean"]
+        assert own == pytest.approx(mean, rel=1e-3, abs=1e-4), name
+        assert state.tensors[f"{norm}.running_mean"] != pytest.approx(mean, rel=1e-3, abs=1e-4), "of all sites"
+
+
+def test_labels_are_judged_with_the_statistics_of_the_site(training_sets, tmp_path, monkeypatch):
+    site = sites({"site-a": training_sets["site-a"]}, tmp_path, QUICK)["site-a"]
+    task = next(number for number, one in enumerate(site.plan.tasks) if not one.trains)
+    judged = []
+    for measure in (of_site.measure_statistics, lambda *_: None):  # the mutant leaves those of all sites
+        monkeypatch.setattr(of_site, "measure_statistics", measure)
+        site.answer(*order_of(QUICK, task))
+        judged.append(SiteResult.read(tmp_path / "site-a/judged.safetensors", site.identity).logits)
+    assert not np.allclose(judged[0][0], judged[1][0], equal_nan=True)
 
 
 def test_a_result_of_other_labels_is_refused(training_sets, done, tmp_path):

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.optim.swa_utils import update_bn
 
 from ..amplify.storage import stored, write_arrays
 from ..config import UNetConfig, digest
@@ -30,12 +31,13 @@ from ..network.folds import PLAIN
 from ..network.scale import scaled
 from ..network.slices import SlicePredictor
 from ..network.trainer import Trainer
-from ..network.unet import SliceNetwork
+from ..network.unet import SliceNetwork, choose_device
 from .coordinator import HELD_OUT, State
 from .plan import Plan, Task, agreement
 from .result import SiteFiles, SiteResult
 from .update import Contract, Kind, Update
 
+MEASURED_STEPS = 20  # on whose crops the statistics of a finished model are measured
 _NORMS, _JUDGED = "norms of a site", "judged.safetensors"
 _SAME = "Let all sites and the coordinator have the same settings of the model, `train` included, and the same version."
 
@@ -162,6 +164,7 @@ class Site:
     def _judged(self, order: Update, task: Task, network: SliceNetwork) -> Update:
         """Judge the labels that a model left out; keep the model that left out none."""
         result = SiteResult.read(self.files.folder / _JUDGED, self.identity) or self._nothing_judged()
+        measure_statistics(network, self._sampler(task)[1])
         network.eval()
         if not task.leaves_out:
             self._keep(result, order, network)
@@ -182,7 +185,7 @@ class Site:
         return SiteResult(self.identity, [np.full(one, np.nan, np.float32) for one in shape])
 
     def _keep(self, result: SiteResult, order: Update, network: SliceNetwork) -> None:
-        """Write the finished model with the norms and the judgement of this site."""
+        """Write the finished model with the statistics and the judgement of this site."""
         _, sampler = self._sampler(self.plan.tasks[order.round])
         network.note_ranges(torch.from_numpy(sampler.draw(0)[0]))
         replace(result, network=arrays_of(network)).write(self.files.result)
@@ -205,6 +208,19 @@ def first_state(config: UNetConfig, seed: int) -> State:
     """Return the state of a run before its first task."""
     network = first_network(config, seed)
     return State.first(agreement(config), shared_tensors(network, kept_names(network, config.train)))
+
+
+def measure_statistics(network: SliceNetwork, sampler: CropSampler) -> None:
+    """Replace what the batch norms expect of their inputs by what the crops of this site give with these weights.
+
+    In training a norm sees one site at a time. The statistics of all sites together fit none whose scans differ from
+    the others, and those that a site measured before weights were averaged fit other weights (Andreux et al. 2020,
+    arXiv:2008.07424, and Li et al. 2018, Pattern Recognition 80:109).
+    """
+    device = choose_device()
+    crops = (torch.from_numpy(sampler.draw(step)[0]) for step in range(MEASURED_STEPS))
+    update_bn(crops, network.to(device), device)
+    network.cpu()
 
 
 def kept_names(network: SliceNetwork, train: TrainConfig) -> frozenset[str]:
