@@ -44,7 +44,7 @@ def test_what_is_unsure_and_differs_comes_first_and_then_what_differs_from_that(
     assert {one.unit for one in found} == {BY_SHAPE}
     sure = [shaped("near", 0.6), shaped("far", 0.1)]
     assert [one.sample for one in rank(labelled, sure)] == ["near", "far"], "six times as unsure, five times as near"
-    assert rank(labelled, sure)[0].gain == pytest.approx(0.6)
+    assert rank(labelled, sure)[0].risk == pytest.approx(0.6)
     assert rank(labelled, []) == []
 
 

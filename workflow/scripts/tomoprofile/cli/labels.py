@@ -50,7 +50,7 @@ def register(commands: Commands) -> None:
         commands,
         "rank",
         _rank,
-        "list the finished scans without labels, the one first from whose labels its model would learn most",
+        "list the finished scans without labels, the one first that its model is most likely to get wrong",
         "tomoprofile rank\ntomoprofile prelabel --finished SAMPLE",
     )
     add_config(ranked)
@@ -172,11 +172,11 @@ def _rank(options: argparse.Namespace) -> None:
         model: ranked_scans(Layout(config.results), model, [scan.sample for scan in scans])
         for model, scans in served.items()
     }
-    print("model", "sample", "doubt", "difference", "unit", "gain", "remark", sep="\t")
+    print("model", "sample", "doubt", "difference", "unit", "risk", "remark", sep="\t")
     for model, found in ranks.items():
         for one in found:
             difference = "" if one.difference is None else f"{one.difference:.4g}"
-            print(model, one.sample, f"{one.doubt:.4g}", difference, one.unit, f"{one.gain:.4g}", one.why, sep="\t")
+            print(model, one.sample, f"{one.doubt:.4g}", difference, one.unit, f"{one.risk:.4g}", one.why, sep="\t")
     best = [found[0].sample for found in ranks.values() if found]
     if best:
         LOG.info("Next: tomoprofile prelabel --finished %s", " ".join(best))

@@ -1,4 +1,4 @@
-"""Which scans of a model to label next: those of which it is unsure, and which differ from what is labelled."""
+"""Which scans a model is likely to get wrong: those of which it is unsure, and which differ from what is labelled."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Ranked:
-    """A scan in the order in which labels would help most.
+    """A scan, in the order in which the model is likely to be wrong.
 
     Attributes
     ----------
@@ -64,13 +64,13 @@ class Ranked:
     why: str = ""
 
     @property
-    def gain(self) -> float:
+    def risk(self) -> float:
         """Doubt times difference, which counts as 1 where it is unknown; no measure of accuracy."""
         return self.doubt * (1.0 if self.difference is None else self.difference)
 
 
 def rank(labelled: Sequence[Case], others: Sequence[Case]) -> list[Ranked]:
-    """Return the scans without labels, the one first from which the model would learn most.
+    """Return the scans without labels, the one first on which the model is most likely to be wrong.
 
     Where shapes are known, a scan that was ranked counts as labelled for those after it, so that the first few are not
     all alike. A scan that could not be registered comes last: it may be empty, mirrored or of another part of a body.
@@ -80,7 +80,7 @@ def rank(labelled: Sequence[Case], others: Sequence[Case]) -> list[Ranked]:
         return _by_shape(known, others)
     unit = BY_LOOKS if all(case.departure is not None for case in others) else BY_NOTHING
     found = [Ranked(case.sample, case.doubt, case.departure if unit else None, unit) for case in others]
-    return sorted(found, key=lambda one: -one.gain)
+    return sorted(found, key=lambda one: -one.risk)
 
 
 def _by_shape(known: Sequence[NDArray[np.float32]], others: Sequence[Case]) -> list[Ranked]:
@@ -102,7 +102,7 @@ def apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 
 
 def ranked_scans(layout: Layout, model: str, samples: Sequence[str]) -> list[Ranked]:
-    """Return the finished scans of a model in the order in which labels would help; none where it was not trained here.
+    """Return the finished scans of a model, ranked; none where it was not trained here.
 
     Parameters
     ----------
