@@ -17,7 +17,7 @@ LINK_MBIT = 100.0  # of a site
 # On paper.
 PAPER_SITES, PAPER_NUMBERS, PAPER_CASES = 100, 30e6, 1e5
 SERVER_MBIT = 1000.0
-CROPS_PER_CASE, BATCH, PAPER_STEP_S, PAPER_ROUNDS = 10, 4, 0.3, 10
+CROPS_PER_CASE, BATCH, PAPER_STEP_S, PAPER_ROUNDS = 10, 4, 0.3, 30
 _VOXEL_BYTES = 13  # three slices of float32 and a label
 _CASE_VOXELS = 8 * 512 * 512  # eight labelled slices of a case
 

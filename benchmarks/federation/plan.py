@@ -17,7 +17,7 @@ SITES, ABSENT = ("A", "B", "C"), "D"
 EVERYWHERE = (*SITES, ABSENT)
 LABELLED, TESTED, POOL = 3, 5, 12  # cases of a site: labelled in a run, held out, and those of which a seed labels some
 SEEDS = 3
-ROUNDS = 10
+ROUNDS = 30
 # Size and wave length of elastic deformations, tuned on torsos (docs/benchmarks/amplification.md).
 ELASTIC = (0.02, 0.3)
 GROWTH = (2, 4, 8, 16)  # simulated sites

@@ -17,7 +17,7 @@ from project import BIN, ROOT, Project
 
 # Jobs of seconds, asked after once: a second look comes ten seconds later still. A site keeps the profile's own.
 QUICK = ("--slurm-init-seconds-before-status-checks", "11", "--jobs", "8", "--set-threads")
-THREADS = ("fine_tune=2", "predict_slab=1", "measure_domains=1", "profile_depth=1")
+THREADS = ("fine_tune=2", "fed_client=1", "predict_slab=1", "measure_domains=1", "profile_depth=1")
 
 
 @dataclass
