@@ -74,7 +74,7 @@ demo: $(INSTALLED)
 ORGANS := snakemake --configfile config/demo_organs/config.yaml --cores $(CORES)
 
 # The sheet is config/demo_organs/samples.tsv: `tomoprofile scan` wrote it, and its columns `role` and `reference` were
-# filled in. Two pages are made; the same command without names makes all seven.
+# filled in. One page is made; the same command without names makes all seven.
 demo-organs: $(INSTALLED)
 	@echo "1/2 Seven torsos are simulated; one has labels."
 	test -e demo/organs/truth/cases.json || \
