@@ -67,7 +67,8 @@ holds out {TESTED}, the same in all seeds.
   moved by elastic ones, and fringes are drawn by the site's own optics. All labels in one place come with the pairs of
   all sites, so that both have learned from the same pictures.
 - Models that judge labels are left out; a voxel is of the class with the largest logit. Local and centralised networks
-  are the running average of their last steps, the federated one is the mean of the sites after the last round.
+  are the running average of their last steps, the federated one is the mean of the sites after the last round, at each
+  site with what its own crops give the norms, and at the absent one with what those of all sites give.
 - Federated runs are made in one process (`train: {{mode: simulate}}`); what lies between sites is on paper.
 - With FedBN a site that took no part has no norms of its own, so that it is not tested there.
 """
