@@ -125,8 +125,8 @@ class Federation:
     def networks(self, state: State) -> dict[str, torch.nn.Module]:
         """Return the network of each site after the last round, and that of the absent one.
 
-        Each has statistics of its own crops, and the absent one those of all sites; with FedBN it has none, and no
-        network.
+        Sites have statistics of their own crops, and the absent one those of all sites. With FedBN the absent one has
+        no norms, and so no network.
         """
         found: dict[str, torch.nn.Module] = {}
         for name, files in self.files.items():

@@ -164,11 +164,11 @@ class Site:
     def _judged(self, order: Update, task: Task, network: SliceNetwork) -> Update:
         """Judge the labels that a model left out; keep the model that left out none."""
         result = SiteResult.read(self.files.folder / _JUDGED, self.identity) or self._nothing_judged()
-        measure_statistics(network, self._sampler(task)[1])
         network.eval()
         if not task.leaves_out:
-            self._keep(result, order, network)
+            self._keep(result, task, network)
         elif (fold := self._fold(task)) is not None:
+            measure_statistics(network, self._sampler(task)[1])
             predictor = SlicePredictor(network, self.config.window, PLAIN)
             for part in fold.judged:
                 found = predictor.logit(self.training.slices[part.index].image)[:, *part.place]
@@ -184,9 +184,10 @@ class Site:
         shape = [(len(self.classes.indices), *item.label.shape) for item in self.training.slices]
         return SiteResult(self.identity, [np.full(one, np.nan, np.float32) for one in shape])
 
-    def _keep(self, result: SiteResult, order: Update, network: SliceNetwork) -> None:
+    def _keep(self, result: SiteResult, task: Task, network: SliceNetwork) -> None:
         """Write the finished model with the statistics and the judgement of this site."""
-        _, sampler = self._sampler(self.plan.tasks[order.round])
+        _, sampler = self._sampler(task)
+        measure_statistics(network, sampler)
         network.note_ranges(torch.from_numpy(sampler.draw(0)[0]))
         replace(result, network=arrays_of(network)).write(self.files.result)
 
