@@ -2,6 +2,7 @@
 
 `python -m benchmarks.gates [WORK [COLUMN ...]]` runs one column after the other (about five minutes each on two cores)
 in a folder of its own and writes docs/benchmarks/gates.{json,md}; columns that are finished in WORK are not run again.
+Models that a column needs of another one, or of three sites that train together, are trained first.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from tomoprofile.phantom.annotator import annotate
 from tomoprofile.phantom.files import write_scan, write_truth
 from tomoprofile.phantom.scan import PhantomSettings, simulate
 from tomoprofile.phantom.settings import plain_profile
+from tomoprofile.samples import read_samples, write_samples
 from tomoprofile.shift.alarm import Familiarity
 
 ROOT = Path(__file__).parents[1]
@@ -42,6 +44,7 @@ RESULTS = Layout("results")  # as the folder of a column sees it
 OUT = ROOT / "docs" / "benchmarks"
 BIN = Path(sys.executable).parent
 SIZE = (256, 256, 256)
+CORES = len(os.sched_getaffinity(0))
 CLASSES = {"background": 0, "domain": 1, "void": 2}
 
 
@@ -59,8 +62,8 @@ class Column:
     tolerances : Tolerances
         How near to the truth it must come.
     base : str
-        Column whose model is used as it is, or fine-tuned when there are labels; `tomoprofile`, the base, as it is; or
-        `otsu`.
+        Column whose model is used as it is, or fine-tuned when there are labels; a site in `SITES`, whose bundle of
+        the model of all sites is used as it is; `tomoprofile`, the base, as it is; or `otsu`.
     voids : bool
         Whether voids are labelled and measured beside the domains.
     settings : dict
@@ -77,6 +80,12 @@ class Column:
     settings: dict[str, float] = field(default_factory=dict)
 
 
+# Three sites that train one model, each from a scan of its own: kind and seed.
+SITES = {"site A": ("A", 41), "site B": ("B", 42), "site C": ("C", 43)}
+SITE_LABELS = 3
+# A scan as no site has: distance, noise and resin lie between those of A and B, the energy above all.
+ABSENT = {"distance_mm": 35.0, "energy_kev": 25.0, "noise_per_cm": 5.0, "density_g_cm3": 1.12}
+
 COLUMNS = (
     Column("first look at B, no label", "B", 0, 23, CARRIED_UNLABELLED, OWN_BASE),
     Column("simple A, 1 label", "A", 1, 21, SIMPLE),
@@ -88,6 +97,12 @@ COLUMNS = (
     Column("simple B, 1 label", "B", 1, 23, SIMPLE),
     Column("B, domains and voids, 3 labels", "B", 3, 26, SIMPLE, voids=True),
     Column("Otsu on B", "B", 0, 23, SIMPLE, "otsu"),
+    Column("first look at D, no label", "A", 0, 44, CARRIED_UNLABELLED, OWN_BASE, settings=ABSENT),
+    Column("carried A to D, no label", "A", 0, 44, CARRIED_UNLABELLED, "A, 3 labels", settings=ABSENT),
+    *(
+        Column(f"A, B and C together to D, bundle of {site}", "A", 0, 44, CARRIED_UNLABELLED, site, settings=ABSENT)
+        for site in SITES
+    ),
 )
 
 
@@ -144,11 +159,7 @@ def slug(name: str) -> str:
 def run(column: Column, work: Path) -> None:
     """Simulate, label, and run the workflow as a user would."""
     folder = work / slug(column.name)
-    truth = folder / "truth"
-    if not TruthLayout(truth).settings.exists():
-        phantom = simulate(PhantomSettings.of_kind(column.kind, SIZE, column.seed, **column.settings))
-        write_scan(phantom, folder / "raw" / "scan", "tiff_folder_f32")
-        write_truth(phantom, truth)
+    make_scan(column.kind, column.seed, column.settings, folder / "raw" / "scan", folder / "truth")
     model: dict[str, Any] = {"method": "unet"}
     if column.voids:
         model |= {"classes": CLASSES, "measure": ["domain", "void"]}
@@ -156,27 +167,73 @@ def run(column: Column, work: Path) -> None:
         model = {"method": "otsu"}
     elif column.base == OWN_BASE:
         model = {"method": "bundle", "bundle": OWN_BASE}
+    elif column.base in SITES:
+        model = {"method": "bundle", "bundle": str(bundle_of_all(column.base, work))}
     elif column.base:
-        earlier = str(work / slug(column.base) / RESULTS.model("default").folder)
+        earlier = str(bundle_of(column.base, work))
         model = {"method": "unet", "base": earlier} if column.labels else {"method": "bundle", "bundle": earlier}
     config = {
         "models": {"default": model},
         "pick": {"slices": max(column.labels, 1)},
         "profile": plain_profile(bin_um=1.0),
     }
-    (folder / "config").mkdir(parents=True, exist_ok=True)
-    (folder / "config/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    configure(folder, config)
     command(folder, "tomoprofile", "scan", "raw", *(["--labels", "labels"] if column.labels else []))
     if column.labels:
         command(folder, "snakemake", "pick")
         labelled = folder / RESULTS.scan("scan").to_label.table
-        annotate(truth, labelled, folder / "labels/scan", CLASSES if column.voids else UNetConfig().classes)
+        classes = CLASSES if column.voids else UNetConfig().classes
+        annotate(folder / "truth", labelled, folder / "labels/scan", classes)
     command(folder, "snakemake", str(RESULTS.scan("scan").report))
+
+
+def make_scan(kind: str, seed: int, settings: dict[str, float], raw: Path, truth: Path) -> None:
+    """Simulate a scan and its truth, unless they are there."""
+    if not TruthLayout(truth).settings.exists():
+        phantom = simulate(PhantomSettings.of_kind(kind, SIZE, seed, **settings))
+        write_scan(phantom, raw, "tiff_folder_f32")
+        write_truth(phantom, truth)
+
+
+def bundle_of(name: str, work: Path) -> Path:
+    """Return the bundle that a column trained; without one the column is run."""
+    bundle = work / slug(name) / RESULTS.model("default").folder
+    if not bundle.is_dir():
+        run(next(column for column in COLUMNS if column.name == name), work)
+    return bundle
+
+
+def bundle_of_all(site: str, work: Path) -> Path:
+    """Return the bundle of a site of the model that all sites train together, by the workflow in one process."""
+    folder = work / "together"
+    names = {name: slug(name) for name in SITES}
+    metadata = [RESULTS.model(name).metadata for name in names.values()]
+    if not all((folder / path).exists() for path in metadata):
+        for name, (kind, seed) in SITES.items():
+            make_scan(kind, seed, {}, folder / "raw" / names[name], folder / "truth" / names[name])
+        model = {"method": "unet", "train": {"mode": "simulate", "run": "together"}}
+        configure(folder, {"models": dict.fromkeys(names.values(), model), "pick": {"slices": SITE_LABELS}})
+        command(folder, "tomoprofile", "scan", "raw", "--labels", "labels", "--model", names[site])
+        sheet = folder / "config/samples.tsv"
+        scans = read_samples(sheet, names.values())
+        write_samples(sheet, [scan.model_copy(update={"model": scan.sample}) for scan in scans])
+        command(folder, "snakemake", "pick")
+        for name in names.values():
+            labelled = folder / RESULTS.scan(name).to_label.table
+            annotate(folder / "truth" / name, labelled, folder / "labels" / name, UNetConfig().classes)
+        command(folder, "snakemake", *map(str, metadata))
+    return folder / RESULTS.model(names[site]).folder
+
+
+def configure(folder: Path, config: dict[str, Any]) -> None:
+    """Write the configuration of a project."""
+    (folder / "config").mkdir(parents=True, exist_ok=True)
+    (folder / "config/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
 def command(folder: Path, program: str, *arguments: str) -> None:
     """Run a program of the environment in a folder."""
-    more = ["--snakefile", ROOT / "Snakefile", "--workflow-profile", ROOT / "profiles/default", "--cores", "2"]
+    more = ["--snakefile", ROOT / "Snakefile", "--workflow-profile", ROOT / "profiles/default", "--cores", CORES]
     call = [BIN / program, *arguments, *(more if program == "snakemake" else [])]
     paths = f"{ROOT / 'workflow/scripts'}:{os.environ.get('PYTHONPATH', '')}"
     subprocess.run([str(part) for part in call], cwd=folder, env=os.environ | {"PYTHONPATH": paths}, check=True)

@@ -41,7 +41,10 @@ rule collect_labels:
         checks=lambda wildcards: [
             LAYOUT.scan(scan.sample).label_check for scan in labelled_scans(wildcards) if has_labels(scan)
         ],
-        proposed=lambda wildcards: [LAYOUT.scan(scan.sample).to_label.table for scan in labelled_scans(wildcards)],
+        # Who labelled a scan needs no proposals for it.
+        proposed=lambda wildcards: [
+            LAYOUT.scan(scan.sample).to_label.table for scan in labelled_scans(wildcards) if not has_labels(scan)
+        ],
     output:
         training_set=unless_kept(ensure(LAYOUT.training_set("{model}"), non_empty=True)),
     log:
