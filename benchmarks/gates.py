@@ -211,7 +211,7 @@ def bundle_of_all(site: str, work: Path) -> Path:
     if not all((folder / path).exists() for path in metadata):
         for name, (kind, seed) in SITES.items():
             make_scan(kind, seed, {}, folder / "raw" / names[name], folder / "truth" / names[name])
-        model = {"method": "unet", "train": {"mode": "simulate", "run": "together"}}
+        model = {"method": "unet", "input_scale": 2, "train": {"mode": "simulate", "run": "together"}}
         configure(folder, {"models": dict.fromkeys(names.values(), model), "pick": {"slices": SITE_LABELS}})
         command(folder, "tomoprofile", "scan", "raw", "--labels", "labels", "--model", names[site])
         sheet = folder / "config/samples.tsv"

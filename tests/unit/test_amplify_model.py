@@ -1,10 +1,12 @@
 """Sums of deformations, the model made of them, and templates in the middle of cases."""
 
+import resource
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from amplify_cases import bumps, grid_of, positions, torso_case
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from tomoprofile.amplify import register
@@ -185,6 +187,21 @@ def test_the_same_deformation_is_the_same_file(tmp_path):
         mutant.add(path.read_bytes())
     assert len(written) == 1
     assert len(mutant) == 2, "two entries are written in any order"
+
+
+def test_what_cannot_be_written_is_an_error_of_the_disk_and_leaves_nothing(tmp_path):
+    """Which tells where room is needed; that of safetensors does not, and jobs show its traceback instead."""
+    arrays = {"a": np.zeros(10_000)}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_arrays(tmp_path / "x", "registration", arrays, {})
+        with pytest.raises(SafetensorError):
+            save_file(arrays, tmp_path / "mutant")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in tmp_path.iterdir()] in ([], ["mutant"])
 
 
 def modes(points):

@@ -59,3 +59,16 @@ def test_no_job_is_waited_for_without_a_limit(monkeypatch):
     assert not commands.wait("7", 100)
     assert commands.looks == [30, 30]
     assert commands.asked[-1] == "abort"
+
+
+def test_what_keeps_the_server_from_answering_is_told_once_and_waited_for(caplog, monkeypatch):
+    """As FLARE 2.9 answers while the disk of its server is full, and afterwards."""
+    full = {"status": "error", "exit_code": 5, "message": "An unexpected error: [Errno 28] No space left on device."}
+    busy = {"status": "error", "exit_code": 5, "message": "Communication Error - please try later"}
+    failed = {"status": "error", "exit_code": 1, "data": {"status": "FINISHED_EXCEPTION"}}
+    answers = iter([full, full, full, full, busy, full, failed])
+    monkeypatch.setattr(_Commands, "_said", lambda *_, **__: next(answers))
+    assert not _Commands(Path(), Path()).wait("7", 1000)
+    told = [record.getMessage() for record in caplog.records]
+    assert ["No space left on device" in one for one in told] == [True, False]
+    assert "Communication Error" in told[1]

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from project import Project
 
 from tomoprofile.errors import StageError
 from tomoprofile.federate.coordinator import State
+from tomoprofile.federate.flare_kit import PROBLEM
 from tomoprofile.federate.flare_part import running
 from tomoprofile.federate.log import read_log
 from tomoprofile.federate.simulate import simulate
@@ -91,6 +93,42 @@ def test_after_any_death_a_job_is_done_again_with_the_same_result(training_sets,
         state = federation.segment(2)
         all_end(federation)
     assert_same(state, simulated)
+
+
+@pytest.mark.deep
+def test_a_full_disk_of_the_server_is_told_and_the_job_is_done_again_with_the_same_result(
+    training_sets, simulated, tmp_path
+):
+    disk = tmp_path / "server"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)], check=True)
+
+    def full_for_a_while():
+        fill(disk)
+        wait_until(lambda: any(disk.rglob(PROBLEM)), "the server notes what is wrong")
+        (disk / "ballast").unlink()
+
+    try:
+        with Federation(tmp_path, training_sets, IN_PARTS) as federation:
+            federation.start()
+            federation.segment(0)
+            told = fails_in_time(federation, 1, "task 4:", full_for_a_while)
+            assert "on the disk of the server: [Errno 28] No space left on device" in told
+            federation.segment(1)
+            state = federation.segment(2)
+            all_end(federation)
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    assert_same(state, simulated)
+
+
+def fill(disk):
+    """Leave room for a note, and for no checkpoint."""
+    with (disk / "ballast").open("wb", buffering=0) as file:
+        with suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        file.truncate(file.tell() - 2**15)
 
 
 @pytest.mark.deep

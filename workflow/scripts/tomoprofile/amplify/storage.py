@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from ..errors import InputError
 from ..files import intact, not_what_is_expected, sealed_file
@@ -21,10 +21,16 @@ _WRONG = (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeEr
 
 
 def write_arrays(path: Path, kind: str, arrays: dict[str, NDArray], facts: dict[str, Any]) -> None:
-    """Write arrays, and facts as JSON, under the name of what they are."""
+    """Write arrays, and facts as JSON, under the name of what they are.
+
+    Raises
+    ------
+    OSError
+        When they cannot be written. What safetensors itself raises on a full disk is none.
+    """
     metadata = {_ENTRY: json.dumps({"kind": kind, "facts": facts}, allow_nan=False, sort_keys=True)}
     with sealed_file(path) as partial:
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial, metadata)
+        partial.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata))
 
 
 @contextmanager

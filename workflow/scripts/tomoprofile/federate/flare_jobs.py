@@ -192,14 +192,16 @@ class _Commands:
         """Wait until a job has ended; return whether all of it was done.
 
         A job that the server has on record as running but does not run, because it was restarted, has ended: the server
-        says so for ever, also of one that was given up. Where that is in doubt, looks are short.
+        says so for ever, also of one that was given up. Where that is in doubt, looks are short. What keeps the server
+        from answering, as a full disk does, is logged, and waited for.
         """
-        end, idle = time.monotonic() + limit_s, 0
+        end, idle, trouble = time.monotonic() + limit_s, 0, ""
         while time.monotonic() < end:
             look = _DOUBT_S if doubt else _LOOK_S
             said = self._said("wait", number, "--timeout", str(look), "--interval", "1", limit_s=look)
             status = self._status_or_none(number) if said is None or not said.get("data") else None
             status = status or str((said or {}).get("data", {}).get("status", ""))
+            trouble = _warned((said or {}).get("message", ""), trouble) if not status else ""
             if status.startswith(_DONE) or status == "FINISHED_OK":
                 return True
             if _has_failed(status):
@@ -249,6 +251,13 @@ class _Commands:
             return dict(json.loads(done.stdout))
         except (subprocess.TimeoutExpired, ValueError):
             return None
+
+
+def _warned(message: str, before: str) -> str:
+    """Log what the server answers instead of a status, unless it said the same before; return it."""
+    if message and message != before:
+        LOG.warning("the server cannot tell how far the job is: %s. Mend that; it is asked again", message.rstrip("."))
+    return message or before
 
 
 def _has_failed(status: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 from nvflare.apis.fl_constant import FLContextKey
@@ -33,8 +34,10 @@ class Rounds(ModelController):
             while state.task < job["end"] and not self.abort_signal.triggered:
                 state = coordinator.go_on(state, *self._answers(state, train))
                 state.write(folder.parent / CHECKPOINT)
-        except TomoprofileError as error:
-            (folder.parent / PROBLEM).write_text(str(error))
+        except (TomoprofileError, OSError) as error:
+            where = "on the disk of the server: " if isinstance(error, OSError) else ""
+            with suppress(OSError):  # there may be no room for it
+                (folder.parent / PROBLEM).write_text(f"{where}{error}")
             raise
 
     def _answers(self, state: State, train: TrainConfig) -> tuple[dict[str, Update], dict[str, FederationError]]:
