@@ -101,7 +101,7 @@ def test_a_full_disk_of_the_server_is_told_and_the_job_is_done_again_with_the_sa
 ):
     disk = tmp_path / "server"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "tmpfs", str(disk)], check=True)
 
     def full_for_a_while():
         fill(disk)
