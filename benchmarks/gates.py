@@ -247,9 +247,9 @@ def page(found: dict[str, list[dict[str, Any]]]) -> str:
         f"`make acceptance`: scans of {'x'.join(map(str, SIZE))} voxels, the whole way with default settings but for",
         "depth bins of 1 um. Each cell: measured (allowed); **bold** misses its gate. A threshold must miss. The same",
         "gates with the true mask, and the wrong ways to measure that must miss them: `tests/acceptance`.",
-        "D is a scan of nobody who trained: as A, but 35 mm from the detector, at 25 keV, in a lighter resin, with a noise",
-        "of 5 per cm. *Together*: three sites trained one model (`train: {mode: simulate}`, default rounds), each on three",
-        "slices of a scan of its own; their bundles differ in what the norms expect, in level and calibration.",
+        "D is a scan of nobody who trained: as A, but 35 mm from the detector, at 25 keV, in lighter resin, with more",
+        "noise (5 per cm). *Together*: three sites trained one model (`train: {mode: simulate}`, default rounds), each",
+        "on three slices of a scan of its own; their bundles differ in statistics of norms, level and calibration.",
     ]
     for name, rows in found.items():
         missed = sum(not row["ok"] for row in rows)
