@@ -29,6 +29,7 @@ from benchmarks.acceptance import (
     Tolerances,
     gates,
 )
+from benchmarks.amplification.cases import PHANTOMS
 from tomoprofile.config import OWN_BASE, UNetConfig
 from tomoprofile.layout import Layout, TruthLayout
 from tomoprofile.logs import LOG, log_to_terminal
@@ -83,8 +84,8 @@ class Column:
 # Three sites that train one model, each from a scan of its own: kind and seed.
 SITES = {"site A": ("A", 41), "site B": ("B", 42), "site C": ("C", 43)}
 SITE_LABELS = 3
-# A scan as no site has: distance, noise and resin lie between those of A and B, the energy above all.
-ABSENT = {"distance_mm": 35.0, "energy_kev": 25.0, "noise_per_cm": 5.0, "density_g_cm3": 1.12}
+# A scan as no site has, that of the benchmark of federation.
+LIKE_D, ABSENT, _ = PHANTOMS["phantom_D"]
 
 COLUMNS = (
     Column("first look at B, no label", "B", 0, 23, CARRIED_UNLABELLED, OWN_BASE),
@@ -97,10 +98,10 @@ COLUMNS = (
     Column("simple B, 1 label", "B", 1, 23, SIMPLE),
     Column("B, domains and voids, 3 labels", "B", 3, 26, SIMPLE, voids=True),
     Column("Otsu on B", "B", 0, 23, SIMPLE, "otsu"),
-    Column("first look at D, no label", "A", 0, 44, CARRIED_UNLABELLED, OWN_BASE, settings=ABSENT),
-    Column("carried A to D, no label", "A", 0, 44, CARRIED_UNLABELLED, "A, 3 labels", settings=ABSENT),
+    Column("first look at D, no label", LIKE_D, 0, 44, CARRIED_UNLABELLED, OWN_BASE, settings=ABSENT),
+    Column("carried A to D, no label", LIKE_D, 0, 44, CARRIED_UNLABELLED, "A, 3 labels", settings=ABSENT),
     *(
-        Column(f"A, B and C together to D, bundle of {site}", "A", 0, 44, CARRIED_UNLABELLED, site, settings=ABSENT)
+        Column(f"A, B and C together to D, bundle of {site}", LIKE_D, 0, 44, CARRIED_UNLABELLED, site, settings=ABSENT)
         for site in SITES
     ),
 )
