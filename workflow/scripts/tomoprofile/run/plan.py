@@ -16,6 +16,7 @@ from ..samples import Scan
 from ..segment.kinds import segmenter_of
 from ..volume.pyramid import level_shapes
 from ..volume.slabs import shard_bounds, slab_bounds, slab_names
+from .waiting import has_labels
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,9 @@ def planned_jobs(scan: Scan, config: Config) -> list[PlannedJob]:
         if needs.appearance:
             yield job("look_at_scan", files.appearance)
         if needs.labels and scan.labels:
-            # An earlier model adds a mask to correct to each image.
-            yield job("pick_slices", files.to_label.table, beside=(2 if needs.earlier else 1) * config.pick.slices)
+            if not has_labels(scan):
+                # An earlier model adds a mask to correct to each image.
+                yield job("pick_slices", files.to_label.table, beside=(2 if needs.earlier else 1) * config.pick.slices)
             yield job("check_labels", files.label_check)
         if needs.familiarity:
             # One slice and its mask, in case the scan is unlike those that the model has seen.
