@@ -20,7 +20,7 @@ DEMO := snakemake --configfile config/demo/config.yaml --cores $(CORES)
 help:
 	@echo "make demo      simulate a scan, run every stage, compare the result with the truth (about 5 minutes)"
 	@echo "make demo-organs  simulate seven torsos, label one, learn from all, compare with the truth (about 10 minutes)"
-	@echo "make demo-federation  three simulated sites train one model over mutual TLS, beside models of their own (ten to fifteen minutes)"
+	@echo "make demo-federation  three simulated sites train one model over mutual TLS, beside models of their own (about ten minutes on two cores)"
 	@echo "make test      all tests but the long sweeps"
 	@echo "make test-deep  the long sweeps: many kills, cuts and faults; they write docs/reliability.md; hours"
 	@echo "make test-slurm  all tests on a real SLURM cluster but the longest; they start it, and fail if it cannot be started"
