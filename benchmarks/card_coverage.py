@@ -1,10 +1,10 @@
 """How often the intervals of a model card hold what slices without a label show.
 
-`python -m benchmarks.card_coverage FOLDER [SPLITS]` trains one small model for each random split of each labelled set:
-phantoms of the kinds A, B and C with three labelled slices, and two hand-labelled pictures of fibres with three tiles.
-The truth is that of everything that was not labelled. One JSON file a split is written to FOLDER/splits as they come,
-in an order in which all sets grow alike; a run that is stopped goes on with what is missing, and several may run side
-by side. FOLDER/card_coverage.json has the table, which is printed, too.
+`python -m benchmarks.card_coverage FOLDER [FIRST]` trains one small model for each of 30 random splits of each labelled
+set, or for those from FIRST on: phantoms of the kinds A, B and C with three labelled slices, and two hand-labelled
+pictures of fibres with three tiles. The truth is that of everything that was not labelled. One JSON file a split is
+written to FOLDER/splits as they come, in an order in which all sets grow alike; a run that is stopped goes on with what
+is missing, and several may run side by side. FOLDER/card_coverage.json has the table, which is printed, too.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ class Split:
 def main() -> None:
     """Compute what is missing, and print the table."""
     folder = Path(sys.argv[1])
-    splits = int(sys.argv[2]) if len(sys.argv) > 2 else SPLITS
+    first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     ours.log_to_terminal()
     torch.set_num_threads(1)
     (folder / "splits").mkdir(parents=True, exist_ok=True)
-    for number in range(splits):
+    for number in range(first, SPLITS):
         for name in SETS:
             if name in ("A", "B", "C") or tasks.FIBRES.is_dir():
                 run(name, number, folder / "splits" / f"{name}_{number:03d}.json")
