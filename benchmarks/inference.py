@@ -25,7 +25,8 @@ from monai.inferers import sliding_window_inference
 from monai.networks.nets import BasicUNet
 from numpy.typing import NDArray
 
-from benchmarks.segmentation import ours
+from benchmarks.segmentation.ours import DOMAIN, SUBSTRATE, Labelled, collected, train_bundle
+from benchmarks.segmentation.tasks import look_at
 from tomoprofile.config import PredictConfig, UNetConfig
 from tomoprofile.network.bundle import load_network
 from tomoprofile.network.slices import SlicePredictor
@@ -34,7 +35,6 @@ from tomoprofile.phantom.scan import simulate
 from tomoprofile.phantom.settings import PhantomSettings
 from tomoprofile.segment.kinds import segmenter_at
 from tomoprofile.segment.segmenter import Slab
-from tomoprofile.shift.appearance import describe, sample_slices
 from tomoprofile.volume.grey import normalise
 from tomoprofile.volume.store import create_store, open_store
 
@@ -42,22 +42,19 @@ OUT = Path(__file__).parents[1] / "docs" / "benchmarks"
 SIZE = (48, 768, 768)
 LABELLED, TESTED, REPEATS = (8, 24, 40), (16, 32), 5
 GPU_TURNS = 3
-SUBSTRATE = 3
 
 
 def train(folder: Path, steps: int) -> tuple[list[NDArray[np.float32]], NDArray[np.bool_]]:
     """Train a model into ``folder/model``; returns normalised stacks to test, and their truth."""
     settings = PhantomSettings.of_kind("A", SIZE, seed=5)
     phantom = simulate(settings)
-    slices = sample_slices(SIZE[0])
-    resin = [phantom.labels[z] != SUBSTRATE for z in slices]
-    looks = describe([phantom.grey[z] for z in slices], resin, slices, (settings.voxel_um,) * 3, "phantom")
-    masks = {z: (phantom.labels[z] == 1).astype(np.uint8) for z in LABELLED}
-    training = ours.collected([ours.Labelled("scan", phantom.grey, masks, looks, settings.voxel_um)])
-    ours.train_bundle(training, UNetConfig(steps=steps), 1, folder / "model", torch.get_num_threads())
+    looks = look_at(phantom.grey, phantom.labels != SUBSTRATE, settings.voxel_um)
+    masks = {z: (phantom.labels[z] == DOMAIN).astype(np.uint8) for z in LABELLED}
+    training = collected([Labelled("scan", phantom.grey, masks, looks, settings.voxel_um)])
+    train_bundle(training, UNetConfig(steps=steps), 1, folder / "model", torch.get_num_threads())
     looks.save(folder / "appearance.json")
     stacks = [normalise(phantom.grey[z - 1 : z + 2], looks.centre, looks.spread) for z in TESTED]
-    return stacks, np.stack([phantom.labels[z] == 1 for z in TESTED])
+    return stacks, np.stack([phantom.labels[z] == DOMAIN for z in TESTED])
 
 
 def methods(bundle: Path) -> dict[str, Callable[[NDArray[np.float32]], NDArray[np.uint8]]]:

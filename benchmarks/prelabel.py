@@ -18,12 +18,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tifffile
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
 from tomoprofile.network.feature_maps import FeatureMaps, feature_maps
 from tomoprofile.network.strokes import NOT_DRAWN, Drawn, best_reduction, segment
+from tomoprofile.network.unet import choose_precision
 from tomoprofile.segment.scribbled import in_own_grey
 
 from .segmentation import ours, tasks
@@ -218,7 +220,7 @@ def cost(work: Path) -> dict[str, Any]:
         "cpu_s": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
         "wall_s": round(time.monotonic() - begun, 1),
         "peak_gb": round(after.ru_maxrss / 1e6, 2),
-        "bfloat16": "avx512_bf16" in Path("/proc/cpuinfo").read_text(),
+        "bfloat16": choose_precision(torch.device("cpu")) is torch.bfloat16,
     }
 
 

@@ -23,8 +23,8 @@ def test_every_method_is_timed_and_compared_with_the_eager_network(rows):
     assert eager["changed"] == 0
     ours = [row for row in rows if row["method"].startswith("our")]
     assert {row["method"].split()[-1] for row in ours} == {"float32", "bfloat16", "int8"}
-    # Two windows at most cover such a slice: but for their blending the exact engines agree.
-    assert all(row["changed"] < 0.1 and 0 <= row["dice"] <= 1 for row in ours)
+    # MONAI's windows are larger than this slice, and pad it; ours shrink. Empty masks would have a Dice of 0.
+    assert all(row["changed"] < 0.1 and 0.8 < row["dice"] <= 1 for row in ours)
     assert all(np.isclose(row["core_s_per_gvoxel"] * row["mvoxel_per_core_s"], 1000) for row in rows)
 
 
