@@ -23,6 +23,7 @@ from tomoprofile.amplify.sums import Sums, read_sums
 from tomoprofile.amplify.template import Template
 from tomoprofile.errors import InputError, StageError
 from tomoprofile.labels.classes import IGNORE, Classes
+from tomoprofile.labels.folds import make_folds
 from tomoprofile.labels.masks import merge, read_annotators
 from tomoprofile.labels.training_set import LabelledScan, collect_labels, read_training_set, write_training_set
 from tomoprofile.network import folds
@@ -201,7 +202,8 @@ def parts_of(monkeypatch, tmp_path):
 
     def of(training):
         seen.clear()
-        folds.Judges(lambda: None, CONFIG, 1, tmp_path / f"m{len(list(tmp_path.iterdir()))}", "x").judge(training, 4)
+        judges = folds.Judges(lambda: None, CONFIG, 1, tmp_path / f"m{len(list(tmp_path.iterdir()))}", "x")
+        judges.judge(training, make_folds(training, Classes.of(CONFIG).indices), 4)
         return list(seen)
 
     return of

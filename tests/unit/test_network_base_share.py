@@ -1,6 +1,7 @@
 """How far a fine-tuned network goes from its base."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -8,17 +9,18 @@ import torch
 from segment_scan import build
 
 from tomoprofile.config import UNetConfig
-from tomoprofile.labels.classes import Classes
+from tomoprofile.labels.classes import IGNORE, Classes
 from tomoprofile.labels.folds import Part
-from tomoprofile.labels.training_set import LabelledSlice, collect_labels, read_training_set
-from tomoprofile.network.base_share import choose_share
+from tomoprofile.labels.training_set import LabelledSlice, collect_labels, read_training_set, write_training_set
+from tomoprofile.network.base_share import choose_share, ways_to_judge
 from tomoprofile.network.bundle import load_network
 from tomoprofile.network.crops import CropSampler
 from tomoprofile.network.facts import read_facts
 from tomoprofile.network.fine_tune import fine_tune, first_network
-from tomoprofile.network.folds import Judged, Judges
+from tomoprofile.network.folds import PLAIN, Judged
 from tomoprofile.network.initial import HALF, WHOLE, shares
 from tomoprofile.network.scale import scaled
+from tomoprofile.network.slices import SlicePredictor
 from tomoprofile.network.trainer import Trainer
 
 ONE = Classes.of(UNetConfig())
@@ -113,8 +115,63 @@ def test_a_bundle_holds_the_network_that_was_chosen_and_says_so(tmp_path):
     assert not torch.allclose(kept[name], other[name], atol=1e-6)
 
 
-def test_several_groups_of_labels_take_it_all_the_way(tmp_path):
-    scan = build(tmp_path)
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    """Three labels that are what the base finds at another level than its own."""
+    scan = build(tmp_path_factory.mktemp("known"))
     training = read_training_set(scan.training_set(QUICK))
-    judges = Judges(lambda: first_network(QUICK, 1), QUICK, 1, tmp_path / "model", "x")
-    assert list(judges.judge(training, 2)) == [WHOLE]
+    predictor = SlicePredictor(first_network(QUICK, 1), QUICK.window, PLAIN)
+    found = [(predictor.logit(item.image)[0] > 3).astype(np.uint8) for item in training.slices]
+    assert all(mask.any() for mask in found)
+    return with_labels(training, found)
+
+
+def with_labels(training, labels):
+    pairs = zip(training.slices, labels, strict=True)
+    return dataclasses.replace(training, slices=[dataclasses.replace(item, label=label) for item, label in pairs])
+
+
+def ways(training, config=QUICK, kind="slices"):
+    return ways_to_judge(kind, training, lambda: first_network(config, 1), config)
+
+
+def moved(mask, by=3):
+    return np.roll(mask, by, axis=1)
+
+
+def test_labels_that_the_base_reproduces_stop_half_of_the_way(known):
+    labels = [item.label for item in known.slices]
+    # The mutant that judges the base at its own level goes all the way.
+    assert ways(known) == (HALF,)
+    assert ways(with_labels(known, [moved(mask) for mask in labels])) == (WHOLE,)
+
+
+def test_what_is_ignored_does_not_judge_the_base(known):
+    labels = [item.label for item in known.slices]
+    unknown = [np.where(moved(mask) == mask, mask, IGNORE).astype(np.uint8) for mask in labels]
+    assert ways(with_labels(known, unknown)) == (HALF,)
+
+
+def test_what_the_base_finds_in_a_blank_label_speaks_against_it(known):
+    labels = [item.label for item in known.slices]
+    assert ways(with_labels(known, [labels[0], np.zeros_like(labels[1]), labels[2]])) == (WHOLE,)
+
+
+def test_labels_without_a_domain_take_it_all_the_way(known):
+    assert ways(with_labels(known, [np.zeros_like(item.label) for item in known.slices])) == (WHOLE,)
+
+
+def test_one_group_of_labels_leaves_the_choice_to_its_parts(known):
+    assert ways(known, kind="tiles") == ways(known, kind="none") == (HALF, WHOLE)
+    assert ways(known, kind="blocks") == (HALF,)
+
+
+def test_without_a_base_of_domains_there_is_nothing_to_stay_near(known):
+    assert ways(known, QUICK.model_copy(update={"base": "imagenet"})) == (WHOLE,)
+
+
+@pytest.mark.parametrize(("change", "share"), [(lambda mask: mask, HALF), (moved, WHOLE)])
+def test_a_model_of_several_labels_goes_as_far_as_the_base_leaves_to_learn(tmp_path, known, change, share):
+    write_training_set(with_labels(known, [change(item.label) for item in known.slices]), tmp_path / "t.npz")
+    fine_tune(tmp_path / "t.npz", QUICK, 1, tmp_path / "model", threads=1)
+    assert read_facts(tmp_path / "model").base_share == share

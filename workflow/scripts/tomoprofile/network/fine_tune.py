@@ -15,11 +15,12 @@ from .. import __version__
 from ..config import CYCLE_STEPS, UNetConfig, digest
 from ..config_profile import OF_RESULTS
 from ..labels.classes import BACKGROUND, DOMAIN, IGNORE, Classes
+from ..labels.folds import make_folds
 from ..labels.training_set import TrainingSet, read_training_set
 from ..logs import LOG
 from ..shift.alarm import remember
 from .arguments import network_facts
-from .base_share import choose_share
+from .base_share import choose_share, ways_to_judge
 from .bundle import write_bundle
 from .calibration import Calibrated, calibrate
 from .card import CardPictures
@@ -64,11 +65,14 @@ def fine_tune(training_set: Path, config: UNetConfig, seed: int, out: Path, thre
     def start() -> SliceNetwork:
         return first_network(config, seed)
 
+    classes = Classes.of(config)
+    folds = make_folds(training, classes.indices)
     judges = Judges(start, config, seed, out, identity)
-    judged = judges.judge(training, min(config.steps, CYCLE_STEPS))
+    ways = ways_to_judge(folds.kind, training, start, config)
+    judged = judges.judge(training, folds, min(config.steps, CYCLE_STEPS), ways)
     sampler = CropSampler(training, config, seed)
     trainer = Trainer(start(), config, sampler, training.slices, checkpoint, identity, CYCLE_STEPS)
-    share = choose_share(judged, Classes.of(config))
+    share = choose_share(judged, classes)
     network = trainer.run(share)
     curve = tuple(CurvePoint(**point) for point in trainer.curve)
     trained = Trained(network, judged[share], trainer.step, curve, share)

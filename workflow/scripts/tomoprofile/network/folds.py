@@ -14,12 +14,12 @@ from ..errors import TomoprofileError
 from ..files import digest_file, sealed_file
 from ..labels.classes import IGNORE, Classes
 from ..labels.drawn import apart_from
-from ..labels.folds import Fold, Kind, Part, make_folds
+from ..labels.folds import Fold, Folds, Kind, Part
 from ..labels.training_set import LabelledSlice, TrainingSet
 from ..logs import LOG
 from ..volume.arrays import stored_arrays
 from .crops import CropSampler
-from .initial import WHOLE, shares
+from .initial import WHOLE
 from .slices import SlicePredictor
 from .trainer import Trainer
 from .unet import SliceNetwork
@@ -86,21 +86,23 @@ class Judges:
     out: Path
     identity: str
 
-    def judge(self, training: TrainingSet, steps: int) -> dict[float, Judged]:
+    def judge(
+        self, training: TrainingSet, folds: Folds, steps: int, ways: tuple[float, ...] = (WHOLE,)
+    ) -> dict[float, Judged]:
         """Train a model for each fold and judge what it left out, at each share of the way from the base.
 
         Parameters
         ----------
         training : TrainingSet
+        folds : Folds
         steps : int
             Of all folds together, as long as that is not too few for each.
+        ways : tuple of float
+            Shares of the way.
         """
         classes = Classes.of(self.config)
-        folds = make_folds(training, classes.indices)
         each = max(round(steps / max(1, len(folds.folds))), min(steps, LEAST_STEPS))
         parts = [part for fold in folds.folds for part in fold.judged]
-        # Several groups show what there is, and models of folds, which learn from fewer, would stay too near the base.
-        ways = shares(self.config) if folds.kind in ("tiles", "none") else (WHOLE,)
         judged = {}
         for share in ways:
             logits = [
