@@ -145,13 +145,14 @@ GROUPS = (("a z1",), ("a z9",), ("b z1",))
 INTERVAL = {"n_tiles": 40, "n_groups": 3, "coverage": 0.95}
 
 
-def of_model(tmp_path, groups=GROUPS, same=(), fitted=0.95, **changes):
+def of_model(tmp_path, groups=GROUPS, same=(), fitted=0.95, forgotten=0.05, **changes):
     """Return the titles of what makes a model weak, the most serious first."""
     known = measured(held_out=scores(**changes))
     if fitted:
         known = known.model_copy(update={"fitted": FittedScores(dice=fitted, area_ratio=1.0)})
     labels = {"labels": {}, "training": [name for group in groups for name in group]}
-    facts = model_facts(measured={"domain": known}, labels=labels | {"groups": groups, "same_masks": same})
+    labels |= {"groups": groups, "same_masks": same}
+    facts = model_facts(measured={"domain": known}, labels=labels, forgotten=forgotten, base_share=0.25)
     return weak_flags(read_segmentation(write_bundle(tmp_path / "bundle", facts)))
 
 
@@ -166,6 +167,7 @@ WEAK = {
     "One object dominates the labels": {"largest_share": 0.6},
     "Labels disagree with each other": {"slices": [a_slice("a z1", 0, 0.7, 0.6), a_slice("a z9", 1, 0.8, 1.3)]},
     "A model from one place": {"groups": (("a z1", "a z2"),)},
+    "The labels show too little of the scan": {"forgotten": 0.4},
     "Two slices with one mask": {"same": (("a z1", "a z9"),)},
 }
 STRONG = {
@@ -190,6 +192,12 @@ def test_the_worst_of_a_weak_model_comes_first(tmp_path):
 def test_labels_of_other_style_are_told_with_their_agreement(tmp_path):
     (flag,) = of_model(tmp_path, **(STRONG | WEAK["Labels disagree with each other"]))
     assert "0.6 times the labelled area in a z1 (Dice 0.7), and 1.3 times in a z9 (Dice 0.8)" in flag.text
+
+
+def test_what_training_would_have_forgotten_is_told_with_how_far_it_went(tmp_path):
+    (flag,) = of_model(tmp_path, **(STRONG | {"forgotten": 0.4}))
+    assert "lost 40%, so the model went 25% of the way" in flag.text
+    assert "`snakemake pick`" in flag.text
 
 
 def test_a_given_mask_and_a_threshold_are_no_weak_model(tmp_path):

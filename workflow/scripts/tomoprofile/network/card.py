@@ -110,7 +110,7 @@ def model_card(name: str, facts: ModelFacts, pictures: dict[str, str] | None = N
         scores="\n".join(f"- {part.told}{line}" for part in parts for line in _summary(part.measured)),
         voxels=" x ".join(f"{edge:g}" for edge in facts.voxel_size_um or ()),
         sections="".join(f"{part}\n\n" for part in sections),
-        warnings="\n".join(f"- {line}" for line in _warnings(parts)),
+        warnings="\n".join(f"- {line}" for line in _warnings(facts, parts)),
         conditions="\n".join(f"- `{key}`: {value}" for key, value in facts.conditions.items()),
     )
 
@@ -306,9 +306,11 @@ def _curve_section(pictures: dict[str, str]) -> list[str]:
     return ["## Training", f"![Loss, and Dice of the labels at the end of each cycle, against step]({_CURVE})"]
 
 
-def _warnings(parts: list[_Part]) -> list[str]:
+def _warnings(facts: ModelFacts, parts: list[_Part]) -> list[str]:
     """Return what this model's own scores warn of, then what holds for every model."""
     lines = [f"{part.told}{line}" for part in parts for line in _own_warnings(part.measured.held_out)]
+    if facts.forgetting:
+        lines.append(facts.forgetting)
     if any(part.measured.held_out and part.measured.held_out.dice is not None for part in parts):
         lines.append(
             "All labels come from the scans the model was trained on, and those that judged also chose its decision "

@@ -156,6 +156,7 @@ class MeasuredClass(Remembered):
 
 
 LEVEL = 0.5  # of a calibrated probability, and of one that nothing could calibrate
+FORGOTTEN = 0.05  # of what the base is sure of: more lost elsewhere than in the labels is too much
 NOT_CALIBRATED = MeasuredClass(
     level=LEVEL,
     calibrated=False,
@@ -235,6 +236,11 @@ class ModelFacts(Remembered):
     conditions: dict[str, Any] = Field(description="Settings and seed of the training; for information.")
     base: str = Field(description="Weights that training began with.")
     base_share: float = Field(1.0, description="How far from the base the weights went; 1 is where training ended.")
+    forgotten: float = Field(
+        0.0,
+        description="Share of what the base is sure of in slices without a label that training would lose, beyond that "
+        "in the labels.",
+    )
     labels: LabelFacts
     steps: int | None = Field(None, description="Steps that training took.")
     folds: FoldFacts | None = None
@@ -248,6 +254,17 @@ class ModelFacts(Remembered):
         if named != tuple(self.measured):
             raise ValueError(f"the network measures {', '.join(named) or 'nothing'}, not {', '.join(self.measured)}")
         return self
+
+    @property
+    def forgetting(self) -> str:
+        """What training would have forgotten, in words; empty where that is little."""
+        if self.forgotten <= FORGOTTEN:
+            return ""
+        return (
+            f"Of what its base is sure of in slices without a label, training would have lost {self.forgotten:.0%}, so "
+            f"the model went {self.base_share:.0%} of the way: the labels show too little of their scans. Label slices "
+            "that show what the labelled ones do not, such as other sizes of domains; `snakemake pick` proposes some."
+        )
 
     @property
     def neighbours(self) -> int:

@@ -20,7 +20,7 @@ from ..labels.training_set import TrainingSet, read_training_set
 from ..logs import LOG
 from ..shift.alarm import remember
 from .arguments import network_facts
-from .base_share import choose_share, ways_to_judge
+from .base_share import choose_share, ways_from
 from .bundle import write_bundle
 from .calibration import Calibrated, calibrate
 from .card import CardPictures
@@ -39,10 +39,10 @@ from .unet import SliceNetwork
 def fine_tune(training_set: Path, config: UNetConfig, seed: int, out: Path, threads: int) -> None:
     """Train a model and write its bundle.
 
-    First a short training for each fold, whose models judge the labels that they did not train on: they give the level,
-    the calibration and the scores. Then the model, from all labels. What is kept beside the bundle (``<out>.fold*``,
-    ``<out>.checkpoint.pt``) lets a run that was killed continue where it was; the result is that of an uninterrupted
-    run.
+    First the model, from all labels, and how far from its base it may go. Then a short training for each fold, whose
+    models judge the labels that they did not train on: they give the level, the calibration and the scores. What is
+    kept beside the bundle (``<out>.fold*``, ``<out>.checkpoint.pt``) lets a run that was killed continue where it was;
+    the result is that of an uninterrupted run.
 
     Parameters
     ----------
@@ -65,17 +65,17 @@ def fine_tune(training_set: Path, config: UNetConfig, seed: int, out: Path, thre
     def start() -> SliceNetwork:
         return first_network(config, seed)
 
-    classes = Classes.of(config)
-    folds = make_folds(training, classes.indices)
-    judges = Judges(start, config, seed, out, identity)
-    ways = ways_to_judge(folds.kind, training, start, config)
-    judged = judges.judge(training, folds, min(config.steps, CYCLE_STEPS), ways)
     sampler = CropSampler(training, config, seed)
     trainer = Trainer(start(), config, sampler, training.slices, checkpoint, identity, CYCLE_STEPS)
+    trainer.run()
+    classes = Classes.of(config)
+    folds = make_folds(training, classes.indices)
+    ways = ways_from(start(), trainer.result, folds.kind, training, config)
+    judges = Judges(start, config, seed, out, identity)
+    judged = judges.judge(training, folds, min(config.steps, CYCLE_STEPS), ways.shares)
     share = choose_share(judged, classes)
-    network = trainer.run(share)
     curve = tuple(CurvePoint(**point) for point in trainer.curve)
-    trained = Trained(network, judged[share], trainer.step, curve, share)
+    trained = Trained(trainer.result(share), judged[share], trainer.step, curve, share, ways.forgotten)
     write_model(out, trained, training, config, seed)
     checkpoint.unlink(missing_ok=True)
     judges.clear()
@@ -112,6 +112,8 @@ class Trained:
     curve : tuple of CurvePoint
     share : float
         How far from the base it went.
+    forgotten : float
+        See :class:`~.base_share.Ways`.
     """
 
     network: SliceNetwork
@@ -119,6 +121,7 @@ class Trained:
     steps: int
     curve: tuple[CurvePoint, ...] = ()
     share: float = WHOLE
+    forgotten: float = 0.0
 
 
 def write_model(out: Path, trained: Trained, training: TrainingSet, config: UNetConfig, seed: int) -> None:
@@ -153,6 +156,7 @@ def write_model(out: Path, trained: Trained, training: TrainingSet, config: UNet
         conditions={**config.model_dump(mode="json", exclude=OF_RESULTS), "seed": seed},
         base=config.base,
         base_share=trained.share,
+        forgotten=trained.forgotten,
         labels=LabelFacts(**training.facts),
         steps=trained.steps,
         folds=FoldFacts(kind=judged.kind, n_folds=judged.n_folds, steps=judged.steps),

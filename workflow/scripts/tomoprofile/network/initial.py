@@ -14,7 +14,7 @@ from .facts import ModelFacts, NetworkFacts
 from .shipped import base_facts, base_state
 from .unet import SliceNetwork
 
-HALF, WHOLE = 0.5, 1.0  # of the way from the base to the fine-tuned weights
+QUARTER, HALF, WHOLE = 0.25, 0.5, 1.0  # of the way from the base to the fine-tuned weights
 _KEYS = {"encoder": "encoder", "decoder_channels": "decoder_channels", "in_channels": "neighbours"}
 
 
@@ -40,10 +40,9 @@ def initial_network(config: UNetConfig) -> SliceNetwork:
     return network
 
 
-def shares(config: UNetConfig) -> tuple[float, ...]:
-    """Return how far from its base a network may end: only all the way where layers began from nothing."""
-    near = len(config.classes) == 2 if config.base == OWN_BASE else config.base not in {"imagenet", "none"}
-    return (HALF, WHOLE) if near else (WHOLE,)
+def stays_near(config: UNetConfig) -> bool:
+    """Return whether a network may end on the way from its base: not where layers began from nothing."""
+    return len(config.classes) == 2 if config.base == OWN_BASE else config.base not in {"imagenet", "none"}
 
 
 def _from_own_base(config: UNetConfig, arguments: NetworkFacts) -> SliceNetwork:

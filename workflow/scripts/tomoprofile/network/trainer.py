@@ -100,8 +100,8 @@ class Trainer:
         self.checkpoint, self.identity = checkpoint, identity
         self._resume()
 
-    def run(self, share: float = WHOLE) -> SliceNetwork:
-        """Take the remaining steps, as long as they teach anything; return what :meth:`result` returns."""
+    def run(self) -> SliceNetwork:
+        """Take the remaining steps, as long as they teach anything; return the network."""
         LOG.info("fine-tuning from %s on %s in %s", self.config.base, self.device, self.precision)
         left = range(self.step, self.config.steps)
         for _ in progress(left, len(left), "steps"):
@@ -113,7 +113,7 @@ class Trainer:
             if self.step % CHECKPOINT_STEPS == 0 and self.step < self.config.steps:
                 LOG.info("step %d: loss %.3f", self.step, loss)
                 self.save()
-        return self.result(share)
+        return self.result()
 
     def result(self, share: float = WHOLE) -> SliceNetwork:
         """Return the network, averaged over the last steps, or one on the straight way to it from the first weights.

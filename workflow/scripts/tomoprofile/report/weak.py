@@ -88,6 +88,8 @@ def _styles(scores: HeldOutScores) -> Iterator[Flag]:
 
 
 def _of_labels(model: ModelFacts) -> Iterator[Flag]:
+    if model.forgetting:
+        yield Flag("warning", "The labels show too little of the scan", model.forgetting)
     if len(model.labels.groups) == 1:
         n = len(model.labels.training)
         these = "One slice is" if n == 1 else f"All {n} labelled slices show partly the same, so they are"
