@@ -240,6 +240,12 @@ def test_parts_of_one_group_choose_among_what_keeps_it(by_rule, until, shares):
     assert by_rule(until, kind="tiles").shares == shares
 
 
+def test_labels_that_the_base_reproduces_leave_the_limit_as_it_is(by_rule):
+    labels = {"SMALL": 300, "SPECK": 3}
+    assert by_rule(WHOLE, labels=labels).shares == by_rule(HALF, labels=labels).shares == (HALF,)
+    assert by_rule(QUARTER, labels=labels).shares == (QUARTER,)
+
+
 def test_what_the_labels_take_from_the_base_is_not_forgotten(by_rule):
     """The mutant that does not look at the labels stops half of the way: .08 of all that the base finds is lost."""
     assert by_rule(HALF, elsewhere=[{"SMALL": 276, "SPECK": 24}]).shares == (WHOLE,)
