@@ -212,7 +212,7 @@ def test_the_level_gives_labels_their_area(training_set, bundle, shift, monkeypa
 def test_a_level_from_one_slice_is_not_that_of_all(training_set, bundle):
     """What is found in one slice is too wide and in the others too narrow: only together their area is right."""
     judged = judged_by(load_network(bundle), read_training_set(training_set))
-    for part, away in zip(judged.logits, (3.5, -2.0, -2.0), strict=True):
+    for part, away in zip(judged.logits, (3.5, -3.0, -3.0), strict=True):
         part += away
     network = load_network(bundle)
     found = calibrate(network, judged, QUICK)["domain"]
@@ -355,9 +355,10 @@ def test_a_run_that_was_killed_continues_where_it_was_and_gives_the_same_model(s
     models = scan.folder / "models"
     weights, measured = killer.run(training_set, config, models / "whole")
     assert killer.drawn == 4 * whole_fold
-    # In the second fold at step 3, and in the model itself at step 4.
-    found, known = killer.run(training_set, config, models / "broken", 9, 22)
-    assert killer.drawn == [*whole_fold, 0, 1, 2, 3, 2, 3, 4, *whole_fold, *whole_fold[:4], 4, 4]
+    # In the model itself at step 3, and in the second fold at step 3.
+    found, known = killer.run(training_set, config, models / "broken", 4, 16)
+    before = [0, 1, 2, 3, 2, 3, 4, *whole_fold, 0, 1, 2, 3]
+    assert killer.drawn == [*before, 4, 2, 3, 4, *whole_fold], "the model takes its steps since the checkpoint again"
     assert same_weights(weights, found)
     assert known == measured
 
@@ -370,17 +371,17 @@ def test_what_a_run_forgets_when_it_continues_would_be_seen(scan, training_set, 
     weights, measured = killer.run(training_set, config, models / "undisturbed")
     with monkeypatch.context() as patch:
         patch.setattr(torch.optim.AdamW, "load_state_dict", lambda *_: None)
-        assert not same_weights(weights, killer.run(training_set, config, models / "forgetful", 20)[0])
-        assert killer.run(training_set, config, models / "fold", 9)[1] != measured
+        assert not same_weights(weights, killer.run(training_set, config, models / "forgetful", 4)[0])
+        assert killer.run(training_set, config, models / "fold", 14)[1] != measured
     monkeypatch.setattr(folding, "_finished", lambda *_: None)
-    killer.run(training_set, config, models / "again", 9)
+    killer.run(training_set, config, models / "again", 14)
     assert len(killer.drawn) > 4 * config.steps + 4
 
 
 def test_a_checkpoint_of_other_conditions_is_ignored(scan, training_set, monkeypatch):
     killer, out = Killer(monkeypatch), scan.folder / "models" / "changed"
     config = QUICK.model_copy(update={"steps": 3, "batch": 1})
-    killer.deaths = (6,)
+    killer.deaths = (9,)
     with pytest.raises(KeyboardInterrupt):
         fine_tune(training_set, config, 1, out, threads=2)
     assert out.with_name("changed.fold.checkpoint.pt").exists()
@@ -394,7 +395,7 @@ def test_a_checkpoint_of_other_conditions_is_ignored(scan, training_set, monkeyp
 def test_a_fold_whose_result_is_damaged_is_trained_again(scan, training_set, monkeypatch, caplog):
     killer, out = Killer(monkeypatch), scan.folder / "models" / "damaged"
     config = QUICK.model_copy(update={"steps": 1, "batch": 1})
-    killer.deaths = (2,)
+    killer.deaths = (3,)
     with pytest.raises(KeyboardInterrupt):
         fine_tune(training_set, config, 1, out, threads=2)
     out.with_name("damaged.fold0.npz").write_bytes(b"not what was written")

@@ -197,7 +197,7 @@ def test_labels_of_other_style_are_told_with_their_agreement(tmp_path):
 def test_what_training_would_have_forgotten_is_told_with_how_far_it_went(tmp_path):
     (flag,) = of_model(tmp_path, **(STRONG | {"forgotten": 0.4}))
     assert "lost 40%, so the model went 25% of the way" in flag.text
-    assert "`snakemake pick`" in flag.text
+    assert "Label slices that show what the labelled ones do not" in flag.text
 
 
 def test_a_given_mask_and_a_threshold_are_no_weak_model(tmp_path):

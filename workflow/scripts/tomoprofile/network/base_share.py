@@ -86,8 +86,7 @@ def ways_from(
     if farthest < WHOLE:
         LOG.warning(
             "the labels show too little: training lost %.0f %% of what the base is sure of in slices without a label, "
-            "so the model ends %.0f %% of the way; label slices that show what the labelled ones do not "
-            "(`snakemake pick` proposes some)",
+            "so the model ends %.0f %% of the way; label slices that show what the labelled ones do not",
             100 * forgotten,
             100 * farthest,
         )

@@ -263,7 +263,7 @@ class ModelFacts(Remembered):
         return (
             f"Of what its base is sure of in slices without a label, training would have lost {self.forgotten:.0%}, so "
             f"the model went {self.base_share:.0%} of the way: the labels show too little of their scans. Label slices "
-            "that show what the labelled ones do not, such as other sizes of domains; `snakemake pick` proposes some."
+            "that show what the labelled ones do not, such as domains of other sizes."
         )
 
     @property
