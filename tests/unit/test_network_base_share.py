@@ -57,6 +57,8 @@ def judged(slices, wrong, rng):
         ((0.05, 0.06, 0.05), (0.2, 0.2, 0.2), HALF),
         # Better on average, but three parts cannot tell: the mutant that compares means goes all the way.
         ((0.1, 0.1, 0.1), (0.0, 0.2, 0.08), HALF),
+        # By less than two standard errors: so does the mutant that asks for one.
+        ((0.1, 0.1, 0.1), (0.02, 0.12, 0.06), HALF),
     ],
 )
 def test_labels_that_did_not_train_decide(half, whole, share):

@@ -33,6 +33,7 @@ from .slices import SlicePredictor
 from .trainer import Windows
 from .unet import SliceNetwork
 
+CLEARLY = 2  # standard errors by which labels that did not train must speak for going farther
 KNOWN = 0.97  # Dice of labels that the base reproduces as it is, from which on half of the way is enough
 SURE = 0.95  # share of voxels that the base is right about in the labels, from which on it is sure of them elsewhere
 LEAST_SURE = 0.25  # of the labelled voxels; a base that is sure of fewer has no say
@@ -102,7 +103,8 @@ def ways_from(
 def choose_share(judged: Mapping[float, Judged], classes: Classes) -> float:
     """Return how far to go: the nearer of two ways, unless the labels that did not train speak for the farther.
 
-    They do when the Dice of the parts that folds judged is larger there, on average, by more than its standard error.
+    They do when the Dice of the parts that folds judged is larger there, on average, by more than :data:`CLEARLY` times
+    its standard error: parts of one label are few and alike, and what it does not show is lost unseen.
 
     Parameters
     ----------
@@ -118,7 +120,7 @@ def choose_share(judged: Mapping[float, Judged], classes: Classes) -> float:
     if len(gain) < 2:
         return near
     error = gain.std(ddof=1) / np.sqrt(len(gain))
-    share = far if gain.mean() > error else near
+    share = far if gain.mean() > CLEARLY * error else near
     told = (
         "%.0f %% of the way from the base: farther the Dice of labels that did not train is %+.3f (standard error %.3f)"
     )
