@@ -65,8 +65,8 @@ One seed has no interval, so no claim.
   wrongly takes for voids, nine in ten lie within 1.5 voxels of one (every fourth slice of the test).
 - Our networks learn as the workflow does, from proposed slices to level and model, with {STEPS} steps; the default adds
   another cycle of {STEPS} where these do not reproduce the labels. The models that judge the labels are part of their
-  CPU seconds. Without labels: the base as it is. All of these runs are from before slices without a label could hold a
-  model near its base (`decisions.md`), which changes what starts from a base on phantoms and cement, if anything.
+  CPU seconds. Without labels: the base as it is. All these runs were made before slices without a label could keep a
+  model near its base (`decisions.md`); those on phantoms and cement that start from a base may now differ.
 - Random forest: 100 trees on the filters of ilastik at six scales, and on both neighbouring slices.
 - BasicUNet: MONAI's, with the library's crops, loss, steps and schedule; its level is that of equal area on its labels.
 - nnU-Net 2.8 in two dimensions, as it configures itself, for {NNUNET_CPU_S:.0f} CPU seconds: ten times those of our

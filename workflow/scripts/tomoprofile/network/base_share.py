@@ -56,7 +56,7 @@ class Ways:
 
 
 def ways_from(
-    base: SliceNetwork,
+    start: Callable[[], SliceNetwork],
     trained: Callable[[float], SliceNetwork],
     kind: Kind,
     training: TrainingSet,
@@ -66,8 +66,8 @@ def ways_from(
 
     Parameters
     ----------
-    base : SliceNetwork
-        As it was before training.
+    start : callable
+        Returns the base.
     trained : callable
         Returns the network at a share of the way.
     kind : {"slices", "blocks", "tiles", "none"}
@@ -77,7 +77,7 @@ def ways_from(
     """
     if not stays_near(config):
         return Ways()
-    seen = _Seen(training, config, base)
+    seen = _Seen(training, config, start())
     forgotten = lost = seen.forgotten(trained(WHOLE))
     farthest = WHOLE
     for share in (HALF, QUARTER):
@@ -87,7 +87,7 @@ def ways_from(
     if farthest < WHOLE:
         LOG.warning(
             "the labels show too little: training lost %.0f %% of what the base is sure of in slices without a label, "
-            "so the model ends %.0f %% of the way; label slices that show what the labelled ones do not",
+            "so the model ends %.0f %% of the way from its base; label slices that show what the labelled ones do not",
             100 * forgotten,
             100 * farthest,
         )
@@ -122,9 +122,10 @@ def choose_share(judged: Mapping[float, Judged], classes: Classes) -> float:
     error = gain.std(ddof=1) / np.sqrt(len(gain))
     share = far if gain.mean() > CLEARLY * error else near
     told = (
-        "%.0f %% of the way from the base: farther the Dice of labels that did not train is %+.3f (standard error %.3f)"
+        "%.0f %% of the way from the base: from %.0f to %.0f %% the Dice of labels that did not train changes by %+.3f "
+        "(standard error %.3f)"
     )
-    LOG.info(told, 100 * share, gain.mean(), error)
+    LOG.info(told, 100 * share, 100 * near, 100 * far, gain.mean(), error)
     return share
 
 
@@ -185,10 +186,7 @@ class _Seen:
         found = [part[channel] > level for part in elsewhere]
         if not any(part.any() for part in found):
             return None
-        here = [
-            (part[channel] > level) & (item.label != IGNORE)
-            for part, item in zip(self.of_base.logits, self.labels, strict=True)
-        ]
+        here = [(part > level) & where for part, where in zip(logits, known, strict=True)]
         return _Sure(here, found)
 
 

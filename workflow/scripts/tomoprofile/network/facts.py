@@ -261,9 +261,10 @@ class ModelFacts(Remembered):
         if self.forgotten <= FORGOTTEN:
             return ""
         return (
-            f"Of what its base is sure of in slices without a label, training would have lost {self.forgotten:.0%}, so "
-            f"the model went {self.base_share:.0%} of the way: the labels show too little of their scans. Label slices "
-            "that show what the labelled ones do not, such as domains of other sizes."
+            "Training would have forgotten some of what the base is sure of: in slices without a label it lost "
+            f"{self.forgotten:.0%}, so the model went {self.base_share:.0%} of the way from the base to where training "
+            "ended. The labels show too little of their scans. Label slices that show what the labelled ones do not, "
+            "such as domains of other sizes."
         )
 
     @property

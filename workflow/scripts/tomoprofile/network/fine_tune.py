@@ -70,7 +70,7 @@ def fine_tune(training_set: Path, config: UNetConfig, seed: int, out: Path, thre
     trainer.run()
     classes = Classes.of(config)
     folds = make_folds(training, classes.indices)
-    ways = ways_from(start(), trainer.result, folds.kind, training, config)
+    ways = ways_from(start, trainer.result, folds.kind, training, config)
     judges = Judges(start, config, seed, out, identity)
     judged = judges.judge(training, folds, min(config.steps, CYCLE_STEPS), ways.shares)
     share = choose_share(judged, classes)
